@@ -1,0 +1,5 @@
+//! A minimal tape-based reverse-mode automatic differentiation engine.
+
+pub mod real;
+
+pub use real::Real;
