@@ -1,1 +1,6 @@
-//! trainer
+//! Trains 3-D segmentation networks on volumes of your own: data, engine, metrics, checkpoints and reports.
+#![forbid(unsafe_code)]
+
+pub mod error;
+
+pub use error::{Error, Result};
