@@ -1,5 +1,43 @@
 //! A minimal tape-based reverse-mode automatic differentiation engine.
+//!
+//! ```
+//! use autograd::{Parameter, Tape, Tensor};
+//!
+//! let w = Parameter::new(Tensor::from_vec([2], vec![1.0f32, 2.0]));
+//! let tape = Tape::train(0);
+//! let x = tape.constant(Tensor::from_vec([2], vec![3.0, 4.0]));
+//! let loss = (tape.parameter(&w) * x).sum();
+//! assert_eq!(loss.item(), 11.0);
+//! assert_eq!(loss.backward().get(&w).unwrap().data(), [3.0, 4.0]);
+//! ```
+//!
+//! - [`Tensor`]: numbers in contiguous memory; the last axis is the channel axis.
+//! - [`Tape`], [`Var`]: what was computed, and a value on it. [`Var::backward`] yields [`Gradients`].
+//! - [`Function`]: the one interface of every operation; implement it for your own.
+//! - [`Parameter`]: what outlives tapes and is trained.
+//! - [`gradcheck`]: derivatives held against finite differences.
+//! - [`simd`]: the vocabulary in which fast kernels are written once for every instruction set.
+//!
+//! What is deliberately absent: layers, files, printing, and gradients of gradients.
 
+pub mod buffer;
+mod checkpoint;
+mod function;
+pub mod gradcheck;
+mod gradients;
+pub mod parallel;
+mod parameter;
 pub mod real;
+mod shape;
+mod tape;
+mod tensor;
+mod var;
 
+pub use function::Function;
+pub use gradients::Gradients;
+pub use parameter::{ParamId, Parameter};
 pub use real::Real;
+pub use shape::{MAX_RANK, Shape};
+pub use tape::{Mode, Tape};
+pub use tensor::Tensor;
+pub use var::Var;

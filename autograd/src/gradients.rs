@@ -1,0 +1,129 @@
+//! What a backward pass yields.
+
+use std::collections::BTreeMap;
+
+use crate::parallel::{SLAB, sum_slabs};
+use crate::tape::NodeId;
+use crate::{ParamId, Parameter, Real, Tensor, Var};
+
+/// The gradients of one backward pass, ordered by parameter (never by hash), and the new values of buffers that the
+/// forward pass computed.
+#[derive(Clone, Debug)]
+pub struct Gradients<T: Real = f32> {
+    parameters: BTreeMap<ParamId, Tensor<T>>,
+    variables: BTreeMap<NodeId, Tensor<T>>,
+    updates: BTreeMap<ParamId, Tensor<T>>,
+}
+
+impl<T: Real> Default for Gradients<T> {
+    fn default() -> Self {
+        Self { parameters: BTreeMap::new(), variables: BTreeMap::new(), updates: BTreeMap::new() }
+    }
+}
+
+impl<T: Real> Gradients<T> {
+    /// The gradient with respect to a parameter; `None` if the loss does not depend on it.
+    pub fn get(&self, parameter: &Parameter<T>) -> Option<&Tensor<T>> {
+        self.parameters.get(&parameter.id())
+    }
+
+    /// The gradient with respect to a [`Tape::variable`](crate::Tape::variable); `None` if the loss does not depend
+    /// on it, or for any other `Var`.
+    pub fn wrt(&self, variable: &Var<'_, T>) -> Option<&Tensor<T>> {
+        self.variables.get(&variable.node_id()?)
+    }
+
+    /// The gradients of parameters, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (ParamId, &Tensor<T>)> {
+        self.parameters.iter().map(|(&id, g)| (id, g))
+    }
+
+    /// The number of parameters with a gradient.
+    pub fn len(&self) -> usize {
+        self.parameters.len()
+    }
+
+    /// Whether no parameter has a gradient.
+    pub fn is_empty(&self) -> bool {
+        self.parameters.is_empty()
+    }
+
+    /// The new value of a buffer, if the forward pass computed one.
+    pub fn update_of(&self, buffer: &Parameter<T>) -> Option<&Tensor<T>> {
+        self.updates.get(&buffer.id())
+    }
+
+    /// √Σ g² over all parameters, in `f64`, added in order.
+    pub fn global_norm(&self) -> f64 {
+        let squares = self.parameters.values().map(|g| {
+            sum_slabs(g.numel(), SLAB, |r| g.data()[r].iter().map(|v| v.to_f64() * v.to_f64()).sum())
+        });
+        squares.sum::<f64>().sqrt()
+    }
+
+    /// Scales all gradients by min(1, `max_norm` / (norm + 1e-6)) and returns the norm before.
+    ///
+    /// A norm that is not finite leaves the gradients as they are: whoever steps should look at it.
+    ///
+    /// # Source
+    /// `torch.nn.utils.clip_grad_norm_`.
+    pub fn clip_global_norm(&mut self, max_norm: f64) -> f64 {
+        let norm = self.global_norm();
+        let factor = max_norm / (norm + 1e-6);
+        if norm.is_finite() && factor < 1.0 {
+            self.scale(factor);
+        }
+        norm
+    }
+
+    /// Multiplies all gradients of parameters by `factor`.
+    pub fn scale(&mut self, factor: f64) {
+        for g in self.parameters.values_mut() {
+            *g = std::mem::replace(g, Tensor::empty()).scaled(T::from_f64(factor));
+        }
+    }
+
+    /// Adds the gradients of another pass (a further part of the same batch); its buffer updates win.
+    ///
+    /// Sums in floating point depend on their order: add the parts in the order of the batch.
+    pub fn add(&mut self, other: Self) {
+        for (id, g) in other.parameters {
+            self.accumulate(id, g);
+        }
+        self.updates.extend(other.updates);
+    }
+
+    /// Whether every gradient is finite.
+    pub fn is_finite(&self) -> bool {
+        self.parameters.values().all(Tensor::is_finite)
+    }
+
+    pub(crate) fn accumulate(&mut self, id: ParamId, g: Tensor<T>) {
+        add_or_insert(&mut self.parameters, id, g);
+    }
+
+    pub(crate) fn accumulate_variable(&mut self, id: NodeId, g: Tensor<T>) {
+        add_or_insert(&mut self.variables, id, g);
+    }
+
+    pub(crate) fn take_variable(&mut self, variable: &Var<'_, T>) -> Option<Tensor<T>> {
+        self.variables.remove(&variable.node_id()?)
+    }
+
+    pub(crate) fn forget_updates(&mut self) {
+        self.updates.clear();
+    }
+
+    pub(crate) fn set_updates(&mut self, updates: BTreeMap<ParamId, Tensor<T>>) {
+        self.updates = updates;
+    }
+}
+
+fn add_or_insert<K: Ord, T: Real>(map: &mut BTreeMap<K, Tensor<T>>, key: K, g: Tensor<T>) {
+    match map.entry(key) {
+        std::collections::btree_map::Entry::Vacant(slot) => {
+            slot.insert(g);
+        }
+        std::collections::btree_map::Entry::Occupied(mut sum) => sum.get_mut().add_assign(&g),
+    }
+}

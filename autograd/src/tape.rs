@@ -1,0 +1,314 @@
+//! The Wengert list: what was computed, in order, so that it can be differentiated in reverse.
+//!
+//! It is a textbook tape with three repairs. A [`Var`] owns its value, and the tape keeps only what each operation
+//! chose to save. The backward pass consumes: nodes are popped from the end, so memory is freed as it goes. A
+//! constant is a `Var` without a node, so nothing is computed for it: the input volume's gradient never exists, and
+//! inference is the same code with the parameters entering as constants.
+//!
+//! This file knows no operation: see [`Function`].
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::{Function, Gradients, ParamId, Parameter, Real, Shape, Tensor, Var};
+
+/// A place on a tape, valid until that tape's backward pass.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct NodeId {
+    /// Unique in the process: no two tapes, and no two lives of one tape, share it.
+    generation: u32,
+    index: u32,
+}
+
+/// How layers behave that differ between training and use (dropout, batch normalisation).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Dropout drops, batch statistics normalise.
+    Train,
+    /// Dropout passes, running statistics normalise.
+    Eval,
+}
+
+/// The record of one forward pass. `Send`, not `Sync`: one per batch; the parallelism is inside the operations.
+pub struct Tape<T: Real = f32> {
+    mode: Mode,
+    recording: bool,
+    key: u64,
+    draws: Cell<u64>,
+    generation: Cell<u32>,
+    nodes: RefCell<Vec<Node<T>>>,
+    updates: RefCell<BTreeMap<ParamId, Tensor<T>>>,
+}
+
+enum Node<T: Real> {
+    Parameter(ParamId),
+    Variable,
+    Operation(Box<dyn Operation<T>>),
+}
+
+/// What the tape knows of a recorded operation.
+pub(crate) trait Operation<T: Real>: Send {
+    fn backward(self: Box<Self>, dy: Tensor<T>, adjoints: &mut Adjoints<'_, T>);
+}
+
+/// Where an operation's backward pass leaves its results.
+pub(crate) struct Adjoints<'a, T: Real> {
+    of_nodes: &'a mut [Option<Tensor<T>>],
+    pub(crate) gradients: &'a mut Gradients<T>,
+}
+
+impl<T: Real> Adjoints<'_, T> {
+    pub(crate) fn accumulate(&mut self, node: NodeId, dx: Tensor<T>) {
+        match &mut self.of_nodes[node.index as usize] {
+            Some(sum) => sum.add_assign(&dx),
+            none => *none = Some(dx),
+        }
+    }
+}
+
+impl<T: Real> Tape<T> {
+    /// A tape for a training step. Dropout and the like draw their random numbers from `key` (the seed and the step,
+    /// mixed by the caller) and the order of the draws.
+    pub fn train(key: u64) -> Self {
+        Self::new(Mode::Train, true, key)
+    }
+
+    /// A tape that records, with layers as in use: to differentiate a trained network.
+    pub fn eval() -> Self {
+        Self::new(Mode::Eval, true, 0)
+    }
+
+    /// A tape that records nothing, with layers as in use: for inference.
+    pub fn no_grad() -> Self {
+        Self::new(Mode::Eval, false, 0)
+    }
+
+    pub(crate) fn new(mode: Mode, recording: bool, key: u64) -> Self {
+        Self {
+            mode,
+            recording,
+            key,
+            draws: Cell::new(0),
+            generation: Cell::new(next_generation()),
+            nodes: RefCell::default(),
+            updates: RefCell::default(),
+        }
+    }
+
+    /// How layers behave.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether operations are recorded.
+    pub fn is_recording(&self) -> bool {
+        self.recording
+    }
+
+    /// The number of recorded nodes.
+    pub fn len(&self) -> usize {
+        self.nodes.borrow().len()
+    }
+
+    /// Whether nothing is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A key for the next random operation: a function of the tape's key and of how many were drawn before.
+    pub fn draw_key(&self) -> u64 {
+        let draw = self.draws.get();
+        self.draws.set(draw + 1);
+        mix(self.key ^ mix(draw.wrapping_add(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    /// A value without a gradient.
+    pub fn constant(&self, value: Tensor<T>) -> Var<'_, T> {
+        Var::new(self, None, value)
+    }
+
+    /// Stands for an optional input that is absent.
+    pub fn absent(&self) -> Var<'_, T> {
+        self.constant(Tensor::empty())
+    }
+
+    /// A value with a gradient, found with [`Gradients::wrt`].
+    pub fn variable(&self, value: Tensor<T>) -> Var<'_, T> {
+        let node = self.recording.then(|| self.push(Node::Variable));
+        Var::new(self, node, value)
+    }
+
+    /// A parameter's value; its gradient is found with [`Gradients::get`]. A buffer enters as a constant.
+    pub fn parameter(&self, parameter: &Parameter<T>) -> Var<'_, T> {
+        let wanted = self.recording && parameter.is_trainable();
+        let node = wanted.then(|| self.push(Node::Parameter(parameter.id())));
+        Var::new(self, node, parameter.value().clone())
+    }
+
+    /// Announces the new value of a buffer. It leaves the tape with [`Gradients`] (or [`take_updates`](Self::take_updates))
+    /// and is set by whoever owns the model: a model is `&self` in its forward pass.
+    ///
+    /// # Panics
+    /// If the shape is not the buffer's.
+    #[track_caller]
+    pub fn update(&self, buffer: &Parameter<T>, value: Tensor<T>) {
+        assert_eq!(buffer.shape(), value.shape(), "a buffer keeps its shape");
+        self.updates.borrow_mut().insert(buffer.id(), value);
+    }
+
+    /// The latest announced value of a buffer, if any: a layer used twice in a pass continues from its first use.
+    pub fn updated(&self, buffer: &Parameter<T>) -> Option<Tensor<T>> {
+        self.updates.borrow().get(&buffer.id()).cloned()
+    }
+
+    pub(crate) fn take_updates(&self) -> BTreeMap<ParamId, Tensor<T>> {
+        self.updates.take()
+    }
+
+    pub(crate) fn adopt_updates(&self, updates: BTreeMap<ParamId, Tensor<T>>) {
+        self.updates.borrow_mut().extend(updates);
+    }
+
+    /// Computes a function's value and records it.
+    ///
+    /// # Panics
+    /// If an input belongs to another tape, or to this one before its backward pass.
+    #[track_caller]
+    pub fn apply<'t, F, const N: usize>(&'t self, function: F, inputs: [Var<'t, T>; N]) -> Var<'t, T>
+    where
+        F: Function<T, N>,
+    {
+        let (value, saved) = function.forward(inputs.each_ref().map(Var::value));
+        self.record(function, inputs, value, saved)
+    }
+
+    /// Records a function whose value and saved state were computed by the caller.
+    ///
+    /// # Panics
+    /// As [`apply`](Self::apply).
+    #[track_caller]
+    pub fn record<'t, F, const N: usize>(
+        &'t self,
+        function: F,
+        inputs: [Var<'t, T>; N],
+        value: Tensor<T>,
+        saved: F::Saved,
+    ) -> Var<'t, T>
+    where
+        F: Function<T, N>,
+    {
+        let nodes = inputs.each_ref().map(|x| self.check(x));
+        if nodes.iter().all(Option::is_none) {
+            return self.constant(value);
+        }
+        let shapes = inputs.each_ref().map(Var::shape);
+        let operation = Recorded { function, saved, nodes, shapes };
+        self.record_operation(Box::new(operation), value)
+    }
+
+    pub(crate) fn record_operation(&self, operation: Box<dyn Operation<T>>, value: Tensor<T>) -> Var<'_, T> {
+        let node = self.push(Node::Operation(operation));
+        Var::new(self, Some(node), value)
+    }
+
+    /// The node of an input, after making sure that it is of this tape and still valid.
+    #[track_caller]
+    pub(crate) fn check(&self, x: &Var<'_, T>) -> Option<NodeId> {
+        assert!(
+            std::ptr::eq(self, x.tape()) || x.is_constant(),
+            "a Var of one tape was used on another: pass its value through Tape::constant"
+        );
+        let node = x.node_id()?;
+        assert_eq!(
+            node.generation,
+            self.generation.get(),
+            "a Var from before its tape's backward() was used again"
+        );
+        Some(node)
+    }
+
+    fn push(&self, node: Node<T>) -> NodeId {
+        let mut nodes = self.nodes.borrow_mut();
+        let index = u32::try_from(nodes.len()).expect("fewer than 2^32 operations in a pass");
+        nodes.push(node);
+        NodeId { generation: self.generation.get(), index }
+    }
+
+    /// Pops nodes from the end; each hands its gradient on to its inputs and is dropped.
+    #[track_caller]
+    pub(crate) fn backward(&self, root: NodeId, dy: Tensor<T>) -> Gradients<T> {
+        let generation = self.generation.get();
+        assert_eq!(root.generation, generation, "a tape's backward() can run once: record the pass anew");
+        self.generation.set(next_generation());
+        let mut nodes = self.nodes.take();
+        nodes.truncate(root.index as usize + 1);
+
+        let mut gradients = Gradients::default();
+        gradients.set_updates(self.take_updates());
+        let mut adjoints: Vec<Option<Tensor<T>>> = vec![None; nodes.len()];
+        adjoints[root.index as usize] = Some(dy);
+        while let (Some(node), Some(adjoint)) = (nodes.pop(), adjoints.pop()) {
+            // A dead branch: nothing that the loss depends on used this value.
+            let Some(dy) = adjoint else { continue };
+            match node {
+                Node::Parameter(id) => gradients.accumulate(id, dy),
+                Node::Variable => {
+                    let index = u32::try_from(nodes.len()).expect("an index that was a u32 before");
+                    gradients.accumulate_variable(NodeId { generation, index }, dy);
+                }
+                Node::Operation(operation) => {
+                    operation
+                        .backward(dy, &mut Adjoints { of_nodes: &mut adjoints, gradients: &mut gradients });
+                }
+            }
+        }
+        gradients
+    }
+}
+
+/// A function with what it saved and where its inputs came from.
+struct Recorded<F, S, const N: usize> {
+    function: F,
+    saved: S,
+    nodes: [Option<NodeId>; N],
+    shapes: [Shape; N],
+}
+
+impl<T, F, const N: usize> Operation<T> for Recorded<F, F::Saved, N>
+where
+    T: Real,
+    F: Function<T, N>,
+{
+    fn backward(self: Box<Self>, dy: Tensor<T>, adjoints: &mut Adjoints<'_, T>) {
+        let Self { function, saved, nodes, shapes } = *self;
+        let needs = nodes.map(|node| node.is_some());
+        let dx = function.backward(saved, dy, needs);
+        for (i, dx) in dx.into_iter().enumerate() {
+            let Some(node) = nodes[i] else { continue };
+            let dx = dx
+                .unwrap_or_else(|| panic!("{}: no gradient for input {i}, which needs one", function.name()));
+            assert_eq!(dx.shape(), shapes[i], "{}: the gradient of input {i} has its shape", function.name());
+            adjoints.accumulate(node, dx);
+        }
+    }
+}
+
+fn next_generation() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit of the result depends on every bit of `x`.
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+// The tape is moved between threads with the operations on it.
+const _: fn() = || {
+    fn is_send<S: Send + Any>() {}
+    is_send::<Tape<f32>>();
+};

@@ -1,0 +1,144 @@
+//! Conversions at the edges: other programs store channels first.
+//!
+//! | here | elsewhere | what |
+//! |---|---|---|
+//! | `[n, d, h, w, c]` | `[n, c, d, h, w]` (NCDHW) | activations |
+//! | `[kd, kh, kw, ci, co]` | `[co, ci, kd, kh, kw]` (OIDHW) | a convolution's weight |
+//! | `[kd, kh, kw, ci, co]` | `[ci, co, kd, kh, kw]` (IODHW) | a transposed convolution's weight |
+//!
+//! A one-channel volume has the same memory in both.
+
+use crate::{Real, Shape, Tensor};
+
+impl<T: Real> Tensor<T> {
+    /// The tensor whose axis `i` is this tensor's axis `axes[i]`.
+    ///
+    /// # Panics
+    /// Unless `axes` names every axis once.
+    #[track_caller]
+    pub fn permute(&self, axes: &[usize]) -> Self {
+        let rank = self.shape().rank();
+        let mut sorted = axes.to_vec();
+        sorted.sort_unstable();
+        assert!(
+            sorted.iter().copied().eq(0..rank),
+            "{axes:?} is no permutation of the axes of {}",
+            self.shape()
+        );
+
+        let dims: Vec<usize> = axes.iter().map(|&a| self.dims()[a]).collect();
+        let mut strides = vec![1; rank];
+        for axis in (0..rank.saturating_sub(1)).rev() {
+            strides[axis] = strides[axis + 1] * self.dims()[axis + 1];
+        }
+        let steps: Vec<usize> = axes.iter().map(|&a| strides[a]).collect();
+
+        let mut index = vec![0; rank];
+        let mut from = 0;
+        Self::from_fn(Shape::new(&dims), |_| {
+            let value = self.data()[from];
+            for axis in (0..rank).rev() {
+                index[axis] += 1;
+                from += steps[axis];
+                if index[axis] < dims[axis] {
+                    break;
+                }
+                from -= steps[axis] * dims[axis];
+                index[axis] = 0;
+            }
+            value
+        })
+    }
+
+    /// `[n, c, ...]` with the channels in second place becomes `[n, ..., c]`.
+    ///
+    /// # Panics
+    /// With fewer than two axes.
+    #[track_caller]
+    pub fn from_channels_first(&self) -> Self {
+        let rank = self.shape().rank();
+        assert!(rank >= 2, "{} has no channel axis in second place", self.shape());
+        let axes: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).collect();
+        self.permute(&axes)
+    }
+
+    /// `[n, ..., c]` becomes `[n, c, ...]`.
+    ///
+    /// # Panics
+    /// With fewer than two axes.
+    #[track_caller]
+    pub fn to_channels_first(&self) -> Self {
+        let rank = self.shape().rank();
+        assert!(rank >= 2, "{} has no channel axis behind the first", self.shape());
+        let axes: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+        self.permute(&axes)
+    }
+
+    /// Activations from NCDHW.
+    #[track_caller]
+    pub fn from_ncdhw(&self) -> Self {
+        self.shape().dims5();
+        self.from_channels_first()
+    }
+
+    /// Activations to NCDHW.
+    #[track_caller]
+    pub fn to_ncdhw(&self) -> Self {
+        self.shape().dims5();
+        self.to_channels_first()
+    }
+
+    /// A convolution's weight from OIDHW.
+    #[track_caller]
+    pub fn from_oidhw(&self) -> Self {
+        self.permute(&[2, 3, 4, 1, 0])
+    }
+
+    /// A convolution's weight to OIDHW.
+    #[track_caller]
+    pub fn to_oidhw(&self) -> Self {
+        self.permute(&[4, 3, 0, 1, 2])
+    }
+
+    /// A transposed convolution's weight from IODHW.
+    #[track_caller]
+    pub fn from_iodhw(&self) -> Self {
+        self.permute(&[2, 3, 4, 0, 1])
+    }
+
+    /// A transposed convolution's weight to IODHW.
+    #[track_caller]
+    pub fn to_iodhw(&self) -> Self {
+        self.permute(&[3, 4, 0, 1, 2])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permutations_move_each_element_to_its_named_place() {
+        let x = Tensor::<f64>::from_fn([2, 3, 4], |i| i as f64);
+        let y = x.permute(&[2, 0, 1]);
+        assert_eq!(y.dims(), [4, 2, 3]);
+        for a in 0..2 {
+            for b in 0..3 {
+                for c in 0..4 {
+                    assert_eq!(y.data()[(c * 2 + a) * 3 + b], x.data()[(a * 3 + b) * 4 + c]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_conversion_is_undone_by_its_inverse() {
+        let x = Tensor::<f32>::from_fn([2, 3, 4, 5, 6], |i| i as f32);
+        assert_eq!(x.from_ncdhw().to_ncdhw(), x);
+        assert_eq!(x.from_oidhw().to_oidhw(), x);
+        assert_eq!(x.from_iodhw().to_iodhw(), x);
+        assert_eq!(x.from_ncdhw().dims(), [2, 4, 5, 6, 3]);
+        assert_eq!(x.from_oidhw().dims(), [4, 5, 6, 3, 2]);
+        assert_eq!(x.from_iodhw().dims(), [4, 5, 6, 2, 3]);
+    }
+}

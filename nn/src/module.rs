@@ -1,0 +1,153 @@
+//! What layers and models have in common: parameters with names.
+//!
+//! Names are PyTorch's (`enc.0.1.weight`), and [`Module::state_dict`] speaks PyTorch's layouts, so weights move
+//! between the two programs as they are. There is no `forward` here: a layer's signature is its own.
+
+use std::collections::BTreeMap;
+
+use autograd::{Parameter, Real, Tensor};
+
+use crate::Error;
+
+/// How a parameter lies in memory here, and so how it converts to PyTorch's layout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layout {
+    /// The same in both: vectors, scalars.
+    Plain,
+    /// `[kd, kh, kw, ci, co]` here, `[co, ci, kd, kh, kw]` there.
+    Conv,
+    /// `[kd, kh, kw, ci, co]` here, `[ci, co, kd, kh, kw]` there.
+    ConvTranspose,
+    /// `[in, out]` here, `[out, in]` there.
+    Linear,
+}
+
+impl Layout {
+    /// From our layout to PyTorch's.
+    pub fn to_pytorch<T: Real>(self, value: &Tensor<T>) -> Tensor<T> {
+        match self {
+            Self::Plain => value.clone(),
+            Self::Conv => value.to_oidhw(),
+            Self::ConvTranspose => value.to_iodhw(),
+            Self::Linear => value.permute(&[1, 0]),
+        }
+    }
+
+    /// From PyTorch's layout to ours.
+    pub fn from_pytorch<T: Real>(self, value: &Tensor<T>) -> Tensor<T> {
+        match self {
+            Self::Plain => value.clone(),
+            Self::Conv => value.from_oidhw(),
+            Self::ConvTranspose => value.from_iodhw(),
+            Self::Linear => value.permute(&[1, 0]),
+        }
+    }
+
+    /// The rank that a tensor of this layout has, where it is fixed.
+    fn rank(self) -> Option<usize> {
+        match self {
+            Self::Plain => None,
+            Self::Conv | Self::ConvTranspose => Some(5),
+            Self::Linear => Some(2),
+        }
+    }
+}
+
+/// Something with named parameters: a layer, or a model made of layers.
+///
+/// ```
+/// use autograd::{Parameter, Real, Tensor};
+/// use nn::{Layout, Module, join};
+///
+/// struct Scale<T: Real> { weight: Parameter<T> }
+/// impl<T: Real> Module<T> for Scale<T> {
+///     fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
+///         f(join(prefix, "weight"), Layout::Plain, &self.weight);
+///     }
+///     fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
+///         f(join(prefix, "weight"), Layout::Plain, &mut self.weight);
+///     }
+/// }
+/// let scale = Scale { weight: Parameter::new(Tensor::<f32>::zeros([3])) };
+/// assert_eq!(scale.parameter_count(), 3);
+/// ```
+pub trait Module<T: Real> {
+    /// Calls `f` with the name (under `prefix`), layout and parameter of each parameter and buffer, in a fixed order.
+    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>));
+
+    /// As [`visit`](Self::visit), to change them.
+    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>));
+
+    /// All parameters and buffers with their names, in order.
+    fn named_parameters(&self) -> Vec<(String, &Parameter<T>)> {
+        let mut all = Vec::new();
+        self.visit("", &mut |name, _, parameter| all.push((name, parameter)));
+        all
+    }
+
+    /// All parameters and buffers with their names, in order, to change them.
+    fn named_parameters_mut(&mut self) -> Vec<(String, &mut Parameter<T>)> {
+        let mut all = Vec::new();
+        self.visit_mut("", &mut |name, _, parameter| all.push((name, parameter)));
+        all
+    }
+
+    /// How many numbers are trained.
+    fn parameter_count(&self) -> usize {
+        let trained = self.named_parameters().into_iter().filter(|(_, p)| p.is_trainable());
+        trained.map(|(_, p)| p.value().numel()).sum()
+    }
+
+    /// Names and values in PyTorch's layouts, in order.
+    fn state_dict(&self) -> Vec<(String, Tensor<T>)> {
+        let mut all = Vec::new();
+        self.visit("", &mut |name, layout, parameter| all.push((name, layout.to_pytorch(parameter.value()))));
+        all
+    }
+
+    /// Sets every parameter and buffer from values in PyTorch's layouts.
+    ///
+    /// # Errors
+    /// If a name is missing, superfluous, or has another shape; nothing is changed then.
+    fn load_state_dict(&mut self, mut state: BTreeMap<String, Tensor<T>>) -> Result<(), Error> {
+        let mut values = Vec::new();
+        let mut failure = None;
+        self.visit(
+            "",
+            &mut |name, layout, parameter| match take_value(&mut state, &name, layout, parameter) {
+                Ok(value) => values.push(value),
+                Err(error) => failure = failure.take().or(Some(error)),
+            },
+        );
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if let Some(name) = state.into_keys().next() {
+            return Err(Error::UnknownParameter { name });
+        }
+        let mut values = values.into_iter();
+        self.visit_mut("", &mut |_, _, parameter| {
+            parameter.set(values.next().expect("both visits see the same parameters"));
+        });
+        Ok(())
+    }
+}
+
+fn take_value<T: Real>(
+    state: &mut BTreeMap<String, Tensor<T>>,
+    name: &str,
+    layout: Layout,
+    parameter: &Parameter<T>,
+) -> Result<Tensor<T>, Error> {
+    let value = state.remove(name).ok_or_else(|| Error::MissingParameter { name: name.to_owned() })?;
+    let expected = layout.to_pytorch(parameter.value()).shape();
+    if layout.rank().is_some_and(|rank| rank != value.shape().rank()) || value.shape() != expected {
+        return Err(Error::ParameterShape { name: name.to_owned(), expected, got: value.shape() });
+    }
+    Ok(layout.from_pytorch(&value))
+}
+
+/// `prefix.name`, or `name` where the prefix is empty.
+pub fn join(prefix: &str, name: impl std::fmt::Display) -> String {
+    if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") }
+}
