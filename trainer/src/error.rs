@@ -38,6 +38,9 @@ pub enum Error {
         /// What is wrong, the offending value, and what to do.
         message: String,
     },
+    /// Values that a metric is not defined for.
+    #[error("metric: {0}")]
+    Metric(String),
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),

@@ -1,0 +1,131 @@
+//! The metrics against values of scikit-learn, within 1e-9.
+//!
+//! Reads `../shared/conformance/metrics`, seen from the workspace; where that is missing, or where a value has
+//! no form here, the case is listed by name as ignored.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+use std::path::Path;
+use trainer::metrics::{
+    ClassificationReport, ConfusionMatrix, PositiveClass, PrecisionRecallCurve, average_precision,
+};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/conformance/metrics");
+const TOLERANCE: f64 = 1e-9;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for (file, test) in [("classification", classification as fn(&Value) -> Outcome), ("pr_curves", pr_curve)]
+    {
+        match read(file) {
+            None => trials.push(skipped(file.to_owned(), "file missing")),
+            Some(Value::Object(cases)) => trials.extend(
+                cases
+                    .into_iter()
+                    .map(|(name, case)| Trial::test(format!("{file}/{name}"), move || test(&case))),
+            ),
+            Some(other) => panic!("{file}.json holds no object: {other}"),
+        }
+    }
+    match read("surface") {
+        None => trials.push(skipped("surface".to_owned(), "file missing")),
+        Some(surface) => {
+            for case in surface["cases"].as_array().into_iter().flatten() {
+                let name = case["name"].as_str().unwrap_or("unnamed");
+                trials.push(skipped(format!("surface/{name}"), "no surface distances here"));
+            }
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+type Outcome = Result<(), Failed>;
+
+fn skipped(name: String, reason: &'static str) -> Trial {
+    Trial::test(name, || Ok(())).with_kind(format!("skipped: {reason}")).with_ignored_flag(true)
+}
+
+fn read(file: &str) -> Option<Value> {
+    let text = std::fs::read_to_string(Path::new(FOLDER).join(file).with_extension("json")).ok()?;
+    Some(serde_json::from_str(&text).expect("reference values are JSON"))
+}
+
+fn classification(case: &Value) -> Outcome {
+    let labels = |key: &str| numbers(&case[key]).into_iter().map(|x| x as i32).collect::<Vec<_>>();
+    let (truth, prediction) = (labels("y_true"), labels("y_pred"));
+    let confusion = case["confusion"].as_array().ok_or("no confusion matrix")?;
+    let mut matrix = ConfusionMatrix::new(confusion.len());
+    matrix.update(&truth, &prediction)?;
+    for (t, row) in confusion.iter().enumerate() {
+        for (p, want) in numbers(row).into_iter().enumerate() {
+            near(&format!("confusion[{t}][{p}]"), matrix.get(t, p) as f64, want)?;
+        }
+    }
+
+    let report = ClassificationReport::new(&matrix);
+    if report.to_string() != case["text"].as_str().ok_or("no text")? {
+        return Err(format!("text differs:\n{report}").into());
+    }
+    let want = &case["report"];
+    let rows = report.classes.iter().map(|row| (row.name.as_str(), row.precision, row.recall, row.f1_score));
+    let (macro_avg, weighted) = (report.macro_avg, report.weighted_avg);
+    let averages = [
+        ("macro avg", macro_avg.precision, macro_avg.recall, macro_avg.f1_score),
+        ("weighted avg", weighted.precision, weighted.recall, weighted.f1_score),
+    ];
+    for (name, precision, recall, f1_score) in rows.chain(averages) {
+        for (key, value) in [("precision", precision), ("recall", recall), ("f1-score", f1_score)] {
+            near(&format!("{name} {key}"), value, number(&want[name][key])?)?;
+        }
+    }
+    for row in &report.classes {
+        near(&format!("{} support", row.name), row.support as f64, number(&want[&row.name]["support"])?)?;
+    }
+    near("accuracy", report.accuracy, number(&want["accuracy"])?)?;
+    near("matthews", matrix.matthews().unwrap_or(0.0), number(&case["matthews"])?)?;
+    let balanced = matrix.balanced_accuracy().value.ok_or("no balanced accuracy")?;
+    near("balanced accuracy", balanced, number(&case["balanced_accuracy"])?)?;
+    for (class, want) in numbers(&case["jaccard"]).into_iter().enumerate() {
+        near(&format!("jaccard {class}"), matrix.iou()[class].unwrap_or(0.0), want)?;
+    }
+    Ok(())
+}
+
+fn pr_curve(case: &Value) -> Outcome {
+    let truth: Vec<u8> = numbers(&case["y"]).into_iter().map(|y| y as u8).collect();
+    let scores = numbers(&case["score"]);
+    let positive = PositiveClass::new(1);
+    let curve = PrecisionRecallCurve::new(&scores, &truth, positive)?;
+    let parts =
+        [("precision", &curve.precision), ("recall", &curve.recall), ("thresholds", &curve.thresholds)];
+    for (key, values) in parts {
+        let want = numbers(&case[key]);
+        if values.len() != want.len() {
+            return Err(format!("{key}: {} values, {} wanted", values.len(), want.len()).into());
+        }
+        for (i, (&value, want)) in values.iter().zip(want).enumerate() {
+            near(&format!("{key}[{i}]"), value, want)?;
+        }
+    }
+    let ap = average_precision(&scores, &truth, positive)?.unwrap_or(0.0);
+    near("average precision", ap, number(&case["average_precision"])?)
+}
+
+fn number(value: &Value) -> Result<f64, Failed> {
+    value.as_f64().ok_or_else(|| format!("{value} is no number").into())
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    let values = value.as_array().expect("reference values are lists");
+    values.iter().map(|x| x.as_f64().expect("of numbers")).collect()
+}
+
+fn near(what: &str, value: f64, want: f64) -> Outcome {
+    let difference = (value - want).abs();
+    // Written so that NaN fails.
+    if difference <= TOLERANCE * want.abs().max(1.0) {
+        return Ok(());
+    }
+    Err(format!("{what} is {value}, {want} wanted, off by {difference:e}").into())
+}
