@@ -29,6 +29,7 @@ pub mod parallel;
 mod parameter;
 pub mod real;
 mod shape;
+pub mod simd;
 mod tape;
 mod tensor;
 mod var;

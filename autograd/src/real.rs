@@ -17,7 +17,7 @@ mod sealed {
 /// The methods are those of the primitive types; `from_f64` rounds to nearest.
 #[rustfmt::skip]
 pub trait Real:
-    sealed::Sealed + Copy + Default + Debug + Display + PartialEq + PartialOrd + Send + Sync + 'static
+    sealed::Sealed + crate::simd::Lanes + Copy + Default + Debug + Display + PartialEq + PartialOrd + Send + Sync + 'static
     + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
     + AddAssign + SubAssign + MulAssign + DivAssign + Sum
 {

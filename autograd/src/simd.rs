@@ -1,0 +1,399 @@
+//! The vocabulary in which every fast loop of the workspace is written once, for three instruction sets and
+//! for `f32` and `f64`.
+//!
+//! | set | x86 level | `f32` lanes | `f64` lanes | registers |
+//! |---|---|---|---|---|
+//! | [`Isa::Portable`] | any CPU | 4 | 2 | 16 |
+//! | [`Isa::Avx2`] | AVX2 and FMA | 8 | 4 | 16 |
+//! | [`Isa::Avx512`] | AVX-512 F, BW, DQ, VL | 16 | 8 | 32 |
+//!
+//! A loop is a struct that implements [`Job`]: [`dispatch`] runs its body inside a function compiled for the best
+//! set of this CPU. The body receives a [`Simd`] value, which is the proof that the CPU has the set; so all
+//! its operations are safe except those on raw pointers.
+//!
+//! **Inline everything.** `run` and each generic function it calls must be `#[inline(always)]`: a body
+//! that the compiler outlines loses the target feature, and each operation turns into a call. A closure is
+//! never inlined by force, so a job holds none in its inner loops. Threads go outside: a task calls `dispatch`,
+//! never the reverse.
+//!
+//! ```
+//! use autograd::simd::{self, Job, Simd};
+//!
+//! struct Scale<'a>(f32, &'a mut [f32]);
+//! impl Job<f32> for Scale<'_> {
+//!     type Output = ();
+//!     #[inline(always)]
+//!     fn run<S: Simd<Elem = f32>>(self, s: S) {
+//!         let factor = s.splat(self.0);
+//!         for x in self.1.chunks_mut(S::LANES) {
+//!             s.store_partial(s.load_partial(x) * factor, x);
+//!         }
+//!     }
+//! }
+//! let mut x = vec![1.0; 37];
+//! simd::dispatch(Scale(3.0, &mut x));
+//! assert_eq!(x, [3.0; 37]);
+//! ```
+
+use std::fmt;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::sync::OnceLock;
+
+use crate::real::Real;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub mod math;
+mod portable;
+pub mod slice;
+
+/// The environment variable that caps the instruction set: `portable`, `avx2` or `avx512`.
+pub const ISA_VARIABLE: &str = "UNET_ISA";
+
+/// An instruction set, from the weakest to the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Isa {
+    /// Plain arrays, which the compiler maps to what the target always has (SSE2, NEON). Without a fused
+    /// multiply-add on the target, [`Simd::mul_add`] rounds twice.
+    Portable,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512,
+}
+
+impl Isa {
+    /// All sets.
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    /// Whether this CPU has the set.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                Self::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// The numbers of type `T` in one vector of this set.
+    pub fn lanes<T: Real>(self) -> usize {
+        let bytes = match self {
+            Self::Portable => 16,
+            Self::Avx2 => 32,
+            Self::Avx512 => 64,
+        };
+        bytes / size_of::<T>()
+    }
+
+    /// The vector registers of this set.
+    pub fn registers(self) -> usize {
+        match self {
+            Self::Portable | Self::Avx2 => 16,
+            Self::Avx512 => 32,
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        })
+    }
+}
+
+/// The sets this CPU has, from the weakest; the cap does not shorten the list.
+pub fn available() -> Vec<Isa> {
+    Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect()
+}
+
+/// The set that [`dispatch`] uses: the strongest this CPU has, not above the cap in [`ISA_VARIABLE`].
+///
+/// CPU and variable are looked at once in the life of the process.
+///
+/// # Panics
+///
+/// If the variable holds anything but the name of a set.
+pub fn active() -> Isa {
+    static ACTIVE: OnceLock<Isa> = OnceLock::new();
+    *ACTIVE.get_or_init(|| {
+        let cap =
+            std::env::var_os(ISA_VARIABLE).map_or(Ok(Isa::Avx512), |name| parse(&name.to_string_lossy()));
+        strongest(cap.unwrap_or_else(|message| panic!("{message}")))
+    })
+}
+
+fn parse(name: &str) -> Result<Isa, String> {
+    Isa::ALL.into_iter().find(|isa| isa.to_string() == name).ok_or_else(|| {
+        format!("{ISA_VARIABLE}={name:?} names no instruction set: use portable, avx2 or avx512, or unset it")
+    })
+}
+
+fn strongest(cap: Isa) -> Isa {
+    available().into_iter().filter(|isa| *isa <= cap).max().expect("the portable set is always there")
+}
+
+/// A vector of `LANES` numbers. One exists only where the CPU has the set, so its operators are safe.
+pub trait Vector:
+    Copy
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + 'static
+{
+}
+
+impl<V> Vector for V where
+    V: Copy
+        + Add<Output = V>
+        + Sub<Output = V>
+        + Mul<Output = V>
+        + Div<Output = V>
+        + Neg<Output = V>
+        + 'static
+{
+}
+
+/// The operations of one instruction set on one number type. A value of it is the proof that the CPU has the
+/// set; [`dispatch`] makes it.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// The number type of a lane.
+    type Elem: Real;
+    /// `LANES` numbers, with the operators `+ - * /` and unary `-` lane by lane.
+    type V: Vector;
+    /// The set.
+    const ISA: Isa;
+    /// The numbers in a vector.
+    const LANES: usize;
+    /// The vector registers; a tile that keeps more vectors alive spills.
+    const REGISTERS: usize;
+
+    /// The proof, out of nothing.
+    ///
+    /// # Safety
+    ///
+    /// [`Self::ISA`] must be available on this CPU.
+    unsafe fn assume() -> Self;
+
+    /// `x` in each lane.
+    fn splat(self, x: Self::Elem) -> Self::V;
+
+    /// Loads `LANES` numbers; no alignment is needed.
+    ///
+    /// # Safety
+    ///
+    /// `p` must be valid for reading `LANES` numbers.
+    unsafe fn load_ptr(self, p: *const Self::Elem) -> Self::V;
+
+    /// Stores `LANES` numbers; no alignment is needed.
+    ///
+    /// # Safety
+    ///
+    /// `p` must be valid for writing `LANES` numbers.
+    unsafe fn store_ptr(self, v: Self::V, p: *mut Self::Elem);
+
+    /// Loads the first `n` lanes and puts 0 in the others, whose memory is not touched.
+    ///
+    /// # Safety
+    ///
+    /// `n <= LANES`, and `p` must be valid for reading `n` numbers.
+    unsafe fn load_partial_ptr(self, p: *const Self::Elem, n: usize) -> Self::V;
+
+    /// Stores the first `n` lanes; the memory of the others is not touched.
+    ///
+    /// # Safety
+    ///
+    /// `n <= LANES`, and `p` must be valid for writing `n` numbers.
+    unsafe fn store_partial_ptr(self, v: Self::V, p: *mut Self::Elem, n: usize);
+
+    /// a·b + c, rounded once where the set has a fused multiply-add.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// a > b ? a : b. Where either is NaN the result is `b`, so `max(limit, x)` keeps the NaN of `x`.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// a < b ? a : b. Where either is NaN the result is `b`, so `min(limit, x)` keeps the NaN of `x`.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// |v|
+    fn abs(self, v: Self::V) -> Self::V;
+
+    /// √v
+    fn sqrt(self, v: Self::V) -> Self::V;
+
+    /// The nearest integer, half to even.
+    fn round(self, v: Self::V) -> Self::V;
+
+    /// a < b ? yes : no; `no` where either is NaN.
+    fn select_lt(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+
+    /// 2^n for integers n with 2^n a normal number; anything for other n.
+    fn pow2(self, n: Self::V) -> Self::V;
+
+    /// `(e, m)` with v = m·2^e and m in [1, 2), for positive normal numbers; anything for others.
+    fn split_exponent(self, v: Self::V) -> (Self::V, Self::V);
+
+    /// The sum of all lanes, in an order fixed by the set.
+    fn sum(self, v: Self::V) -> Self::Elem;
+
+    /// The largest lane; unspecified if a lane is NaN.
+    fn max_lane(self, v: Self::V) -> Self::Elem;
+
+    /// 0 in each lane.
+    #[inline(always)]
+    fn zero(self) -> Self::V {
+        self.splat(Self::Elem::ZERO)
+    }
+
+    /// Loads the first `LANES` numbers of `x`.
+    ///
+    /// # Panics
+    ///
+    /// If `x` is shorter.
+    #[inline(always)]
+    fn load(self, x: &[Self::Elem]) -> Self::V {
+        assert!(x.len() >= Self::LANES);
+        // SAFETY: `x` has `LANES` numbers, as asserted.
+        unsafe { self.load_ptr(x.as_ptr()) }
+    }
+
+    /// Stores all lanes in the first `LANES` places of `y`.
+    ///
+    /// # Panics
+    ///
+    /// If `y` is shorter.
+    #[inline(always)]
+    fn store(self, v: Self::V, y: &mut [Self::Elem]) {
+        assert!(y.len() >= Self::LANES);
+        // SAFETY: `y` has `LANES` places, as asserted.
+        unsafe { self.store_ptr(v, y.as_mut_ptr()) }
+    }
+
+    /// Loads `min(x.len(), LANES)` numbers and puts 0 in the other lanes.
+    #[inline(always)]
+    fn load_partial(self, x: &[Self::Elem]) -> Self::V {
+        if x.len() >= Self::LANES {
+            self.load(x)
+        } else {
+            // SAFETY: `x.len() < LANES`, and `x` has that many numbers.
+            unsafe { self.load_partial_ptr(x.as_ptr(), x.len()) }
+        }
+    }
+
+    /// Stores the first `min(y.len(), LANES)` lanes.
+    #[inline(always)]
+    fn store_partial(self, v: Self::V, y: &mut [Self::Elem]) {
+        if y.len() >= Self::LANES {
+            self.store(v, y);
+        } else {
+            // SAFETY: `y.len() < LANES`, and `y` has that many places.
+            unsafe { self.store_partial_ptr(v, y.as_mut_ptr(), y.len()) }
+        }
+    }
+}
+
+/// A loop that can be compiled for any instruction set.
+pub trait Job<T: Real> {
+    /// What the loop returns.
+    type Output;
+
+    /// The loop. Must be `#[inline(always)]`, as must be each generic function it calls.
+    fn run<S: Simd<Elem = T>>(self, s: S) -> Self::Output;
+}
+
+/// The vector types of a number type, one for each set; a part of [`Real`].
+pub trait Lanes: Sized {
+    /// Plain arrays.
+    type Portable: Simd<Elem = Self>;
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    type Avx2: Simd<Elem = Self>;
+    /// AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    type Avx512: Simd<Elem = Self>;
+}
+
+impl Lanes for f32 {
+    type Portable = portable::F32;
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = avx2::F32;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = avx512::F32;
+}
+
+impl Lanes for f64 {
+    type Portable = portable::F64;
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = avx2::F64;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = avx512::F64;
+}
+
+/// Runs `job` on the [`active`] set.
+#[inline]
+pub fn dispatch<T: Real, J: Job<T>>(job: J) -> J::Output {
+    // SAFETY: `active` returns an available set only.
+    unsafe { run_on(active(), job) }
+}
+
+/// Runs `job` on the set `isa`; for tests, and for kernels that have packed their data for one set.
+///
+/// # Panics
+///
+/// If this CPU does not have `isa`.
+#[inline]
+pub fn dispatch_on<T: Real, J: Job<T>>(isa: Isa, job: J) -> J::Output {
+    assert!(isa.is_available(), "this CPU does not have {isa}: choose one of {:?}", available());
+    // SAFETY: asserted above.
+    unsafe { run_on(isa, job) }
+}
+
+/// # Safety
+///
+/// `isa` must be available on this CPU.
+#[inline]
+unsafe fn run_on<T: Real, J: Job<T>>(isa: Isa, job: J) -> J::Output {
+    match isa {
+        // SAFETY: the caller vouches for the set, here and below.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { on_avx512(job) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { on_avx2(job) },
+        // SAFETY: every CPU has the portable set.
+        _ => job.run(unsafe { T::Portable::assume() }),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn on_avx512<T: Real, J: Job<T>>(job: J) -> J::Output {
+    // SAFETY: this function runs on CPUs with these features only.
+    job.run(unsafe { T::Avx512::assume() })
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn on_avx2<T: Real, J: Job<T>>(job: J) -> J::Output {
+    // SAFETY: this function runs on CPUs with these features only.
+    job.run(unsafe { T::Avx2::assume() })
+}
+
+#[cfg(test)]
+mod tests;
