@@ -3,5 +3,6 @@
 
 pub mod error;
 pub mod metrics;
+pub mod report;
 
 pub use error::{Error, Result};
