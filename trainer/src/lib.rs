@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod metrics;
+pub mod nifti;
 pub mod report;
 
 pub use error::{Error, Result};

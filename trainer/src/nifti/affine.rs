@@ -1,0 +1,99 @@
+//! Where a voxel lies: the affine matrix from indices to millimetres.
+//!
+//! The sform is taken where its code is positive, else the qform, else the voxel sizes alone with x flipped and the
+//! volume centred, as nibabel does.
+
+use super::Header;
+
+/// Rows of the 4x4 matrix that takes (i, j, k, 1) to millimetres.
+pub type Affine = [[f64; 4]; 4];
+
+/// Rounding slack of 1 − b² − c² − d² for f32 parts, nibabel's `quaternion_threshold`.
+const QUATERNION_SLACK: f64 = 3.0 * f32::EPSILON as f64;
+
+impl Header {
+    /// Voxel sizes as nibabel's `get_zooms` gives them: |pixdim|, with 1 for a zero, one number per axis.
+    pub fn zooms(&self) -> Vec<f64> {
+        (0..self.shape.len()).map(|axis| self.zoom(axis)).collect()
+    }
+
+    /// Voxel sizes in mm along x, y, z: |pixdim| where it is usable, else the length of the affine's column, else 1.
+    pub fn spacing(&self) -> [f64; 3] {
+        let affine = self.affine().ok().filter(|_| self.sform_code > 0);
+        std::array::from_fn(|axis| {
+            let stored = self.pixdim[axis + 1].abs();
+            if axis < self.shape.len() && stored.is_finite() && stored > 0.0 {
+                return stored;
+            }
+            let column = affine.map_or(0.0, |a| (0..3).map(|row| a[row][axis].powi(2)).sum::<f64>().sqrt());
+            if column.is_finite() && column > 0.0 { column } else { 1.0 }
+        })
+    }
+
+    /// The matrix from voxel indices to millimetres.
+    ///
+    /// # Errors
+    /// Where only the qform is set and its quaternion is longer than 1.
+    pub fn affine(&self) -> Result<Affine, String> {
+        if self.sform_code > 0 {
+            Ok([self.srow[0], self.srow[1], self.srow[2], [0.0, 0.0, 0.0, 1.0]])
+        } else if self.qform_code > 0 {
+            self.qform()
+        } else {
+            Ok(self.base_affine())
+        }
+    }
+
+    fn zoom(&self, axis: usize) -> f64 {
+        let stored = self.pixdim[axis + 1];
+        // Only the three axes of space are repaired.
+        match axis {
+            0..3 if stored == 0.0 => 1.0,
+            0..3 => stored.abs(),
+            _ => stored,
+        }
+    }
+
+    /// Method 2 of `nifti1.h`: a rotation given by a unit quaternion (a, b, c, d) with a ≥ 0 left out.
+    fn qform(&self) -> Result<Affine, String> {
+        let [b, c, d] = self.quatern;
+        let rest = 1.0 - (b * b + c * c + d * d);
+        let a = if rest.abs() < QUATERNION_SLACK {
+            0.0
+        } else if rest > 0.0 {
+            rest.sqrt()
+        } else {
+            return Err(format!(
+                "the qform's quaternion ({b}, {c}, {d}) is longer than 1, so it is no rotation; set an sform, or export the file again"
+            ));
+        };
+        // Normalised as nibabel's `quat2mat`, which matters where `a` was set to 0.
+        let s = 2.0 / (a * a + b * b + c * c + d * d);
+        let rotation = [
+            [1.0 - s * (c * c + d * d), s * (b * c - a * d), s * (b * d + a * c)],
+            [s * (b * c + a * d), 1.0 - s * (b * b + d * d), s * (c * d - a * b)],
+            [s * (b * d - a * c), s * (c * d + a * b), 1.0 - s * (b * b + c * c)],
+        ];
+        let handedness = if self.pixdim[0] == -1.0 { -1.0 } else { 1.0 };
+        let size = [self.zoom(0), self.zoom(1), self.zoom(2) * handedness];
+        let row = |r: usize| {
+            [rotation[r][0] * size[0], rotation[r][1] * size[1], rotation[r][2] * size[2], self.qoffset[r]]
+        };
+        Ok([row(0), row(1), row(2), [0.0, 0.0, 0.0, 1.0]])
+    }
+
+    fn base_affine(&self) -> Affine {
+        let mut affine = [[0.0; 4]; 4];
+        affine[3][3] = 1.0;
+        for axis in 0..3 {
+            let (length, size) = match self.shape.get(axis) {
+                Some(&length) => (length as f64, self.zoom(axis)),
+                None => (1.0, 1.0),
+            };
+            let size = if axis == 0 { -size } else { size };
+            affine[axis][axis] = size;
+            affine[axis][3] = -size * (length - 1.0) / 2.0;
+        }
+        affine
+    }
+}

@@ -1,0 +1,172 @@
+//! Laws of the NIfTI reader and writer.
+
+use proptest::prelude::*;
+use std::path::Path;
+use trainer::nifti::{self, ByteOrder, Header, Version, Voxel};
+
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    version: Version,
+    order: ByteOrder,
+    ending: &'static str,
+}
+
+fn forms() -> impl Strategy<Value = Form> {
+    let version = prop_oneof![Just(Version::One), Just(Version::Two)];
+    let order = prop_oneof![Just(ByteOrder::Little), Just(ByteOrder::Big)];
+    let ending = prop::sample::select(vec![".nii", ".nii.gz", ".hdr", ".img", ".img.gz", ".HDR"]);
+    (version, order, ending).prop_map(|(version, order, ending)| Form { version, order, ending })
+}
+
+/// Numbers of every size and sign, the extremes among them.
+fn numbers(shape: &[usize], seed: u64) -> Vec<u64> {
+    let n = shape.iter().product::<usize>() as u64;
+    (0..n).map(|i| (i + 1).wrapping_mul(seed | 1).rotate_left((i % 64) as u32)).collect()
+}
+
+fn round_trip<V: Voxel + PartialEq + std::fmt::Debug>(
+    folder: &Path,
+    form: Form,
+    shape: &[usize],
+    scaling: (f64, f64),
+    data: Vec<V>,
+) {
+    let path = folder.join(format!("volume{}", form.ending));
+    let header = Header {
+        version: form.version,
+        byte_order: form.order,
+        shape: shape.to_vec(),
+        scl_slope: scaling.0,
+        scl_inter: scaling.1,
+        ..Header::new([1, 1, 1], [0.5, 0.75, 3.0])
+    };
+    nifti::write(&path, &header, &data).unwrap();
+    let image = nifti::read(&path).unwrap();
+    assert_eq!(image.stored::<V>().unwrap(), data);
+    assert_eq!((image.header.shape.as_slice(), image.header.voxel_type), (shape, V::TYPE));
+    assert_eq!((image.header.version, image.header.byte_order), (form.version, form.order));
+    assert_eq!(image.header.affine().unwrap(), header.affine().unwrap());
+    let meant: Vec<f64> = data.iter().map(|v| v.as_f64() * scaling.0 + scaling.1).collect();
+    assert_eq!(image.to_f64(), meant);
+    assert_eq!(image.to_f32(), meant.iter().map(|&v| v as f32).collect::<Vec<_>>());
+    assert_eq!(nifti::read_header(&path).unwrap(), image.header);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn every_type_order_and_version_is_read_as_it_was_written(
+        form in forms(),
+        shape in prop::collection::vec(1usize..5, 1..6),
+        seed in any::<u64>(),
+        // Powers of two survive NIfTI-1's f32 fields.
+        scaling in prop::sample::select(vec![(1.0, 0.0), (0.5, -10.25), (-4.0, 1.0)]),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let (f, s, x) = (folder.path(), shape.as_slice(), numbers(&shape, seed));
+        round_trip(f, form, s, scaling, x.iter().map(|&v| v as u8).collect());
+        round_trip(f, form, s, scaling, x.iter().map(|&v| v as i8).collect());
+        round_trip(f, form, s, scaling, x.iter().map(|&v| v as u16).collect());
+        round_trip(f, form, s, scaling, x.iter().map(|&v| v as i16).collect());
+        round_trip(f, form, s, scaling, x.iter().map(|&v| v as u32).collect());
+        round_trip(f, form, s, scaling, x.iter().map(|&v| v as i32).collect());
+        round_trip(f, form, s, scaling, x.clone());
+        round_trip(f, form, s, scaling, x.iter().map(|&v| v as i64).collect());
+        round_trip(f, form, s, scaling, x.iter().map(|&v| v as i64 as f32 / 3.0).collect());
+        round_trip(f, form, s, scaling, x.iter().map(|&v| v as i64 as f64 / 3.0).collect());
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_or_read_but_never_panics(
+        at in 0usize..352,
+        byte in any::<u8>(),
+        length in 0usize..400,
+        cut in any::<bool>(),
+        form in forms(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.nii");
+        let header = Header { version: form.version, byte_order: form.order, ..Header::new([4, 3, 2], [1.0; 3]) };
+        nifti::write(&path, &header, &[7i16; 24]).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if cut { bytes.truncate(length) } else { bytes[at] = byte }
+        std::fs::write(&path, &bytes).unwrap();
+        match nifti::read(&path) {
+            Ok(image) => prop_assert_eq!(image.to_f64().len(), image.header.len()),
+            Err(error) => prop_assert!(error.to_string().contains("a.nii")),
+        }
+    }
+
+    #[test]
+    fn a_damaged_gzip_stream_is_always_refused(at in 10usize..60, bit in 0u8..8) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.nii.gz");
+        nifti::write(&path, &Header::new([4, 3, 2], [1.0; 3]), &[7i16; 24]).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = 10 + (at - 10) % (bytes.len() - 10);
+        bytes[at] ^= 1 << bit;
+        std::fs::write(&path, &bytes).unwrap();
+        // Some bits pad the last byte of the stream and say nothing; all others are covered by the checksum.
+        if let Ok(image) = nifti::read(&path) {
+            prop_assert_eq!(image.stored::<i16>().unwrap(), vec![7i16; 24]);
+            prop_assert_eq!(image.header.shape, vec![4, 3, 2]);
+        }
+    }
+}
+
+#[test]
+fn a_volume_like_another_lies_where_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/nifti");
+    for name in ["be_int16_scaled.nii", "n2_float64.nii.gz", "qform.nii", "untransformed.nii", "pair.hdr"] {
+        let original = nifti::read(fixtures.join(name)).unwrap().header;
+        let path = folder.path().join("mask.nii.gz");
+        nifti::write(&path, &original.like(), &vec![1u8; original.len()]).unwrap();
+        let mask = nifti::read(&path).unwrap();
+        assert_eq!(mask.header.shape, original.shape, "{name}");
+        assert_eq!(mask.header.affine(), original.affine(), "{name}");
+        assert_eq!(mask.header.pixdim, original.pixdim, "{name}");
+        assert_eq!(mask.header.spacing(), original.spacing(), "{name}");
+        let codes = |h: &Header| (h.qform_code, h.sform_code, h.xyzt_units, h.srow, h.quatern, h.qoffset);
+        assert_eq!(codes(&mask.header), codes(&original), "{name}");
+        assert_eq!(mask.to_f64(), vec![1.0; original.len()], "{name}: the mask is not scaled");
+    }
+}
+
+#[test]
+fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii");
+    let header = Header::new([2, 1, 1], [1.0; 3]);
+    nifti::write(&path, &header, &[1u8, 2]).unwrap();
+    let error = nifti::write(&path, &header, &[1u8, 2, 3]).unwrap_err().to_string();
+    assert!(error.contains("3 values") && error.contains("[2, 1, 1]"), "{error}");
+    assert_eq!(nifti::read(&path).unwrap().to_f64(), [1.0, 2.0]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let error = nifti::write(folder.path().join("a.png"), &header, &[1u8, 2]).unwrap_err().to_string();
+    assert!(error.contains("a.png") && error.contains(".nii.gz"), "{error}");
+}
+
+#[test]
+fn each_refusal_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/nifti");
+    let message = |path: &Path| nifti::read(path).unwrap_err().to_string();
+    for (name, parts) in [
+        ("bad_rgb24.nii", ["RGB24", "channel of its own"]),
+        ("bad_short.nii", ["takes 48 bytes", "copy or export"]),
+        ("bad_huge.nii.gz", ["[32767, 32767, 32767]", "too short"]),
+        ("bad_dim.nii", ["-3 voxels along axis 2", "at least 1"]),
+        ("bad_offset.nii", ["byte 100", "export it again"]),
+        ("bad_quaternion.nii", ["longer than 1", "sform"]),
+        ("missing.nii", ["missing.nii", "No such file"]),
+    ] {
+        let text = message(&fixtures.join(name));
+        assert!(text.contains(name) && parts.iter().all(|p| text.contains(p)), "{text}");
+    }
+    let zipped = folder.path().join("zipped.nii");
+    std::fs::copy(fixtures.join("n2_float64.nii.gz"), &zipped).unwrap();
+    assert!(message(&zipped).contains("not named .gz"));
+    assert!(message(folder.path()).contains("not named as a NIfTI file"));
+}
