@@ -177,6 +177,17 @@ impl ConfusionMatrix {
         (classes_true > 1 && classes_predicted > 1).then(|| (right * total - pt) / spread)
     }
 
+    /// The same counts over `classes` classes, where class c is now called `to[c]`. Nothing is ignored any more.
+    pub(crate) fn relabelled(&self, classes: usize, to: &[usize]) -> Self {
+        let mut wide = Self { ignored: self.ignored, ..Self::new(classes) };
+        for (t, &wide_t) in to.iter().enumerate() {
+            for (p, &wide_p) in to.iter().enumerate() {
+                wide.counts[wide_t * classes + wide_p] += self.get(t, p);
+            }
+        }
+        wide
+    }
+
     fn add(&mut self, counts: &[u64], ignored: u64) {
         self.counts.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         self.ignored += ignored;

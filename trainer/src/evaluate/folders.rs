@@ -1,0 +1,63 @@
+//! Which prediction belongs to which label.
+
+use super::Warning;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Suffixes of volumes; a `.img` is read through its `.hdr`.
+const SUFFIXES: [&str; 4] = [".nii.gz", ".nii", ".hdr.gz", ".hdr"];
+
+/// The files of one case.
+pub(super) struct Pair {
+    pub(super) case: String,
+    pub(super) label: PathBuf,
+    pub(super) prediction: PathBuf,
+}
+
+/// The cases that are in both folders, by name.
+pub(super) fn pair(predictions: &Path, labels: &Path) -> Result<(Vec<Pair>, Vec<Warning>)> {
+    let mut predicted = volumes(predictions)?;
+    let (mut pairs, mut missing, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    for (case, label) in volumes(labels)? {
+        match predicted.remove(&case) {
+            Some(prediction) => pairs.push(Pair { case, label, prediction }),
+            None => missing.push(case),
+        }
+    }
+    if pairs.is_empty() {
+        let message = format!(
+            "none of its {} volumes has the name of one of the {} in {}; \
+             predictions must be named as their labels are",
+            predicted.len(),
+            missing.len(),
+            labels.display()
+        );
+        return Err(Error::file(predictions, message));
+    }
+    if !missing.is_empty() {
+        warnings.push(Warning::MissingPredictions { cases: missing });
+    }
+    if !predicted.is_empty() {
+        warnings.push(Warning::ExtraPredictions { cases: predicted.into_keys().collect() });
+    }
+    Ok((pairs, warnings))
+}
+
+/// The volumes of a folder by their names without suffix; hidden files are none.
+fn volumes(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut volumes = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let Some(case) = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)) else { continue };
+        if name.starts_with('.') {
+            continue;
+        }
+        if let Some(other) = volumes.insert(case.to_owned(), path.clone()) {
+            let message = format!("is the same case as {}; remove one of them", other.display());
+            return Err(Error::file(path, message));
+        }
+    }
+    Ok(volumes)
+}

@@ -1,0 +1,78 @@
+//! A volume of labels and where it lies.
+
+use crate::{Error, Result, nifti};
+use std::path::Path;
+
+/// Labels on a grid, x running fastest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelVolume {
+    /// Voxels along x, y, z.
+    pub shape: [usize; 3],
+    /// From voxel indices (x, y, z, 1) to millimetres.
+    pub affine: [[f64; 4]; 4],
+    /// One label a voxel.
+    pub labels: Vec<i32>,
+}
+
+/// Reads the labels of a NIfTI file.
+///
+/// # Errors
+/// When the file cannot be read, is not three-dimensional, or a voxel is no whole number that fits 32 bits.
+pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelVolume> {
+    let path = path.as_ref();
+    let image = nifti::read(path)?;
+    let shape = image.header.shape3().ok_or_else(|| {
+        let message = format!("shape {:?} is no single volume; save its labels in 3-D", image.header.shape);
+        Error::file(path, message)
+    })?;
+    let affine = image.header.affine().map_err(|message| Error::file(path, message))?;
+    let bytes = image.stored::<u8>().filter(|_| image.header.scaling().is_none());
+    let labels = match bytes {
+        Some(bytes) => bytes.into_iter().map(i32::from).collect(),
+        None => {
+            image.to_f64().into_iter().enumerate().map(|(i, x)| whole(path, i, x)).collect::<Result<_>>()?
+        }
+    };
+    Ok(LabelVolume { shape, affine, labels })
+}
+
+fn whole(path: &Path, voxel: usize, value: f64) -> Result<i32> {
+    let label = value as i32;
+    if f64::from(label) == value {
+        return Ok(label);
+    }
+    let message = format!(
+        "voxel {voxel} is {value}, no label; labels are whole numbers: save them as integers, \
+         and resample them by the nearest neighbour"
+    );
+    Err(Error::file(path, message))
+}
+
+impl LabelVolume {
+    /// How far, at most, another affine moves a corner of this volume, in millimetres.
+    pub(super) fn farthest_corner(&self, affine: &[[f64; 4]; 4]) -> f64 {
+        let mut farthest = 0.0;
+        for corner in 0..8 {
+            let end = |axis: usize| (corner >> axis & 1) as f64 * self.shape[axis].saturating_sub(1) as f64;
+            let index = [end(0), end(1), end(2), 1.0];
+            let moved = |row: usize| {
+                let change =
+                    (0..4).map(|column| (affine[row][column] - self.affine[row][column]) * index[column]);
+                change.sum::<f64>()
+            };
+            let distance = (0..3).map(|row| moved(row).powi(2)).sum::<f64>().sqrt();
+            // `f64::max` would drop a NaN.
+            if distance.is_nan() {
+                return f64::NAN;
+            }
+            farthest = distance.max(farthest);
+        }
+        farthest
+    }
+
+    /// The shortest edge of a voxel, in millimetres.
+    pub(super) fn smallest_spacing(&self) -> f64 {
+        let edge = |axis: usize| (0..3).map(|row| self.affine[row][axis].powi(2)).sum::<f64>().sqrt();
+        edge(0).min(edge(1)).min(edge(2))
+    }
+}

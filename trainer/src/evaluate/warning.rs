@@ -1,0 +1,72 @@
+//! What does not stop an evaluation, but changes what its numbers mean.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Names that are written out in a message; the rest is counted.
+const SHOWN: usize = 5;
+
+/// A warning, with what to do about it in `Display`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "warning", rename_all = "snake_case")]
+pub enum Warning {
+    /// Labels without prediction are in no mean.
+    MissingPredictions {
+        /// Their names.
+        cases: Vec<String>,
+    },
+    /// Predictions without label cannot be judged.
+    ExtraPredictions {
+        /// Their names.
+        cases: Vec<String>,
+    },
+    /// Label and prediction are said to lie at different places; voxels were compared by their indices.
+    DifferentAffine {
+        /// The case.
+        case: String,
+        /// How far apart their farthest corners are.
+        millimetres: f64,
+    },
+    /// `dataset.json` has regions made of several labels; the labels were compared, not the regions.
+    Regions {
+        /// The regions' names.
+        names: Vec<String>,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingPredictions { cases } => write!(
+                f,
+                "{} labels have no prediction and are in no mean: {}; predict them too",
+                cases.len(),
+                list(cases)
+            ),
+            Self::ExtraPredictions { cases } => write!(
+                f,
+                "{} predictions have no label and were left out: {}; add labels of the same name to judge them",
+                cases.len(),
+                list(cases)
+            ),
+            Self::DifferentAffine { case, millimetres } => write!(
+                f,
+                "case {case}: the affine matrices of label and prediction differ by {millimetres:.3} mm at a \
+                 corner, voxels were compared by index; write predictions with the header of their image"
+            ),
+            Self::Regions { names } => write!(
+                f,
+                "dataset.json has regions of several labels ({}); single labels were compared, not regions",
+                list(names)
+            ),
+        }
+    }
+}
+
+fn list(names: &[String]) -> String {
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        Some(more @ 1..) => format!("{shown} and {more} more"),
+        _ => shown,
+    }
+}

@@ -1,0 +1,216 @@
+//! Laws of the evaluation: numbers that a hand can check, undefined values that stay apart, and refusals by name.
+
+use std::path::Path;
+use trainer::evaluate::{Evaluation, Warning, evaluate, read_labels};
+use trainer::metrics::Mean;
+use trainer::nifti::{self, Header};
+
+const SHAPE: [usize; 3] = [2, 2, 2];
+
+/// A folder of labels, one of predictions, and maybe a dataset.json above them.
+struct Folders(tempfile::TempDir);
+
+impl Folders {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("labels")).unwrap();
+        std::fs::create_dir(root.path().join("predictions")).unwrap();
+        Self(root)
+    }
+
+    fn dataset(self, json: &str) -> Self {
+        std::fs::write(self.0.path().join("dataset.json"), json).unwrap();
+        self
+    }
+
+    fn with(self, folder: &str, file: &str, labels: [u8; 8]) -> Self {
+        self.volume(folder, file, &Header::new(SHAPE, [1.0, 1.0, 3.0]), &labels);
+        self
+    }
+
+    fn volume<V: nifti::Voxel>(&self, folder: &str, file: &str, header: &Header, labels: &[V]) {
+        nifti::write(self.0.path().join(folder).join(file), header, labels).unwrap();
+    }
+
+    fn evaluate(&self) -> Result<Evaluation, String> {
+        let folder = |name: &str| self.0.path().join(name);
+        evaluate(folder("predictions"), folder("labels")).map_err(|error| error.to_string())
+    }
+}
+
+const NAMES: &str = r#"{"labels": {"background": 0, "liver": 1, "tumour": 2}}"#;
+
+/// Two cases: in `b` nobody has a tumour.
+fn two_cases() -> Folders {
+    Folders::new()
+        .dataset(NAMES)
+        .with("labels", "a.nii.gz", [0, 0, 1, 1, 1, 1, 2, 2])
+        .with("predictions", "a.nii.gz", [0, 1, 1, 1, 1, 2, 2, 0])
+        .with("labels", "b.nii", [0, 0, 0, 0, 0, 0, 1, 1])
+        .with("predictions", "b.nii.gz", [0, 0, 0, 0, 0, 0, 0, 0])
+}
+
+#[test]
+fn counts_and_ratios_are_those_of_a_hand_count() {
+    let evaluation = two_cases().evaluate().unwrap();
+    let [a, b] = &evaluation.cases[..] else { panic!("two cases") };
+    assert_eq!((a.case.as_str(), b.case.as_str()), ("a", "b"));
+    let counts = |row: usize| {
+        let c = a.classes[row].counts;
+        [c.true_positives, c.false_positives, c.false_negatives, c.true_negatives]
+    };
+    assert_eq!((counts(0), counts(1)), ([3, 1, 1, 3], [1, 1, 1, 5]));
+    assert_eq!((a.classes[0].dice, a.classes[0].iou), (Some(0.75), Some(0.6)));
+    // Nothing predicted: precision is undefined, recall and Dice are zero.
+    let liver = &b.classes[0];
+    assert_eq!(
+        (liver.precision, liver.recall, liver.f1, liver.dice),
+        (None, Some(0.0), Some(0.0), Some(0.0))
+    );
+    // Absent from both: all are undefined, and the mean is over one case.
+    let tumour = &b.classes[1];
+    assert_eq!((tumour.precision, tumour.recall, tumour.dice, tumour.iou), (None, None, None, None));
+    assert_eq!(evaluation.classes[0].dice, Mean { value: Some(0.375), n: 2 });
+    assert_eq!(evaluation.classes[0].precision, Mean { value: Some(0.75), n: 1 });
+    assert_eq!(evaluation.classes[1].dice, Mean { value: Some(0.5), n: 1 });
+    assert_eq!(evaluation.foreground_dice, Mean { value: Some(0.4375), n: 2 });
+    // The pooled report has the background and all sixteen voxels.
+    assert_eq!(evaluation.report.support, 16);
+    assert_eq!(evaluation.report.classes[0].name, "background");
+    assert_eq!(evaluation.report.accuracy, 11.0 / 16.0);
+    assert_eq!(evaluation.warnings, []);
+}
+
+#[test]
+fn the_table_prints_undefined_as_a_dash_and_json_as_null() {
+    let evaluation = two_cases().evaluate().unwrap();
+    let expected = "\
+case  class   tp  fp  fn  tn  precision  recall      f1    dice     iou
+a     liver    3   1   1   3     0.7500  0.7500  0.7500  0.7500  0.6000
+a     tumour   1   1   1   5     0.5000  0.5000  0.5000  0.5000  0.3333
+b     liver    0   0   2   6          -  0.0000  0.0000  0.0000  0.0000
+b     tumour   0   0   0   8          -       -       -       -       -
+
+means over cases (their number)
+
+class    precision      recall          f1        dice         iou
+liver   0.7500 (1)  0.3750 (2)  0.3750 (2)  0.3750 (2)  0.3000 (2)
+tumour  0.5000 (1)  0.5000 (1)  0.5000 (1)  0.5000 (1)  0.3333 (1)
+
+mean dice of 2 foreground classes: 0.4375
+
+all voxels of all cases
+
+              precision    recall  f1-score   support
+
+  background     0.7000    0.8750";
+    let text = evaluation.to_string();
+    assert!(text.starts_with(expected), "{text}");
+    let json = serde_json::to_value(&evaluation).unwrap();
+    assert_eq!(json["cases"][1]["classes"][1]["dice"], serde_json::Value::Null);
+    assert_eq!(json["cases"][0]["classes"][0]["fn"], 1);
+    assert_eq!(serde_json::from_value::<Evaluation>(json).unwrap(), evaluation);
+}
+
+#[test]
+fn without_dataset_json_classes_are_the_labels_that_occur() {
+    let folders = Folders::new()
+        .with("labels", "a.nii.gz", [0, 0, 4, 4, 0, 0, 0, 0])
+        .with("predictions", "a.nii.gz", [0, 0, 4, 0, 0, 0, 0, 0])
+        .with("labels", "b.nii.gz", [0; 8])
+        .with("predictions", "b.nii.gz", [9, 0, 0, 0, 0, 0, 0, 0]);
+    let evaluation = folders.evaluate().unwrap();
+    let names: Vec<_> = evaluation.classes.iter().map(|class| (class.label, class.name.as_str())).collect();
+    assert_eq!(names, [(4, "4"), (9, "9")]);
+    assert_eq!(evaluation.classes[0].dice, Mean { value: Some(2.0 / 3.0), n: 1 });
+    assert_eq!(evaluation.classes[1].dice, Mean { value: Some(0.0), n: 1 });
+}
+
+#[test]
+fn ignored_voxels_count_nowhere() {
+    let json = r#"{"labels": {"background": 0, "liver": 1, "ignore": 2}}"#;
+    let folders = || Folders::new().dataset(json).with("labels", "a.nii.gz", [0, 0, 1, 1, 2, 2, 2, 2]);
+    let evaluation = folders().with("predictions", "a.nii.gz", [0, 0, 1, 1, 1, 1, 0, 2]).evaluate().unwrap();
+    assert_eq!(evaluation.classes.len(), 1);
+    assert_eq!(evaluation.cases[0].classes[0].dice, Some(1.0));
+    assert_eq!(evaluation.report.support, 4);
+    let error = folders().with("predictions", "a.nii.gz", [2, 0, 1, 1, 1, 1, 0, 0]).evaluate().unwrap_err();
+    assert!(error.contains("case a: the prediction holds the ignore label 2"), "{error}");
+}
+
+#[test]
+fn what_does_not_pair_is_named_in_warnings() {
+    let folders = two_cases().with("labels", "c.nii.gz", [0; 8]).with("predictions", "d.nii.gz", [0; 8]);
+    let evaluation = folders.evaluate().unwrap();
+    assert_eq!(evaluation.cases.len(), 2);
+    let case = |name: &str| vec![name.to_owned()];
+    let expected =
+        [Warning::MissingPredictions { cases: case("c") }, Warning::ExtraPredictions { cases: case("d") }];
+    assert_eq!(evaluation.warnings, expected);
+    let text = evaluation.to_string();
+    assert!(text.contains("warning: 1 labels have no prediction and are in no mean: c; predict them too"));
+}
+
+#[test]
+fn folders_without_a_common_case_are_refused() {
+    let folders = Folders::new().with("labels", "a.nii.gz", [0; 8]).with("predictions", "b.nii.gz", [0; 8]);
+    let error = folders.evaluate().unwrap_err();
+    assert!(error.contains("none of its 1 volumes has the name of one of the 1"), "{error}");
+    let twice = two_cases().with("labels", "a.nii", [0; 8]).evaluate().unwrap_err();
+    assert!(twice.contains("is the same case as"), "{twice}");
+    let missing = evaluate("nowhere", folders.0.path().join("labels")).unwrap_err().to_string();
+    assert!(missing.starts_with("nowhere: "), "{missing}");
+}
+
+#[test]
+fn another_shape_is_refused_and_another_place_is_a_warning() {
+    let folders = two_cases();
+    let labels = [0u8, 1, 1, 1, 1, 2, 2, 0];
+    // A thousandth of a millimetre is rounding; two millimetres along z are not.
+    for (shift, warns) in [(0.001, false), (2.0, true)] {
+        let mut header = Header::new(SHAPE, [1.0, 1.0, 3.0]);
+        header.srow[2][3] += shift;
+        folders.volume("predictions", "a.nii.gz", &header, &labels);
+        let warnings = folders.evaluate().unwrap().warnings;
+        assert_eq!(warnings.len(), usize::from(warns), "{warnings:?}");
+        if let [Warning::DifferentAffine { case, millimetres }] = &warnings[..] {
+            assert_eq!(case, "a");
+            // The header keeps f32.
+            assert!((millimetres - shift).abs() <= 4.0 * f64::from(f32::EPSILON), "{millimetres}");
+        }
+    }
+    folders.volume("predictions", "a.nii.gz", &Header::new([2, 2, 1], [1.0; 3]), &labels[..4]);
+    let error = folders.evaluate().unwrap_err();
+    assert!(
+        error.contains("case a: the prediction has shape [2, 2, 1] (x, y, z), the label [2, 2, 2]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_label_that_dataset_json_does_not_name_is_refused() {
+    let error = two_cases().with("predictions", "b.nii.gz", [3, 0, 0, 0, 0, 0, 0, 0]).evaluate().unwrap_err();
+    assert!(
+        error.contains("case b: the prediction holds the label 3, which dataset.json does not name"),
+        "{error}"
+    );
+}
+
+#[test]
+fn labels_are_whole_numbers_in_any_voxel_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let header = Header::new([3, 1, 1], [1.0; 3]);
+    nifti::write(path("f.nii.gz"), &header, &[0.0f32, 2.0, -1.0]).unwrap();
+    nifti::write(path("i.nii.gz"), &header, &[0i16, 2, -1]).unwrap();
+    for name in ["f.nii.gz", "i.nii.gz"] {
+        let volume = read_labels(path(name)).unwrap();
+        assert_eq!((volume.shape, &volume.labels[..]), ([3, 1, 1], &[0, 2, -1][..]));
+    }
+    for bad in [0.5, f32::NAN, 3e9] {
+        nifti::write(path("f.nii.gz"), &header, &[0.0, bad, 1.0]).unwrap();
+        let error = read_labels(path("f.nii.gz")).unwrap_err().to_string();
+        assert!(error.contains("voxel 1 is") && error.contains("no label"), "{error}");
+    }
+    assert!(read_labels(Path::new("nowhere.nii.gz")).is_err());
+}
