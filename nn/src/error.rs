@@ -1,7 +1,5 @@
 //! What can go wrong when layers, schedules and weights are put together.
 
-use autograd::Shape;
-
 /// The crate's error.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -20,15 +18,23 @@ pub enum Error {
     },
     /// A parameter's shape differs (in PyTorch's layout).
     #[error(
-        "the weights hold {name} with shape {got}, the model expects {expected}: they are of another model"
+        "the weights hold {name} with shape {got:?}, the model expects {expected:?}: they are of another model"
     )]
     ParameterShape {
         /// The parameter.
         name: String,
         /// The model's shape.
-        expected: Shape,
+        expected: Vec<usize>,
         /// The weights' shape.
-        got: Shape,
+        got: Vec<usize>,
+    },
+    /// An optimiser's saved state does not fit.
+    #[error("the optimiser's state holds {name} {message}: it is of another model or optimiser")]
+    OptimizerState {
+        /// The slot, `<parameter>.<slot>`.
+        name: String,
+        /// How it does not fit.
+        message: String,
     },
     /// A setting is impossible.
     #[error("{name}: {message}")]

@@ -1,7 +1,10 @@
 //! Layers, initialisation, optimisers and schedules for 3-D networks, channels last, on the CPU.
 
 mod error;
+pub mod init;
 mod module;
+pub mod optim;
+pub mod schedule;
 
 pub use error::Error;
 pub use module::{Layout, Module, join};

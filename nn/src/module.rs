@@ -142,7 +142,8 @@ fn take_value<T: Real>(
     let value = state.remove(name).ok_or_else(|| Error::MissingParameter { name: name.to_owned() })?;
     let expected = layout.to_pytorch(parameter.value()).shape();
     if layout.rank().is_some_and(|rank| rank != value.shape().rank()) || value.shape() != expected {
-        return Err(Error::ParameterShape { name: name.to_owned(), expected, got: value.shape() });
+        let [expected, got] = [expected, value.shape()].map(|shape| shape.to_vec());
+        return Err(Error::ParameterShape { name: name.to_owned(), expected, got });
     }
     Ok(layout.from_pytorch(&value))
 }
