@@ -1,6 +1,7 @@
 //! Trains 3-D segmentation networks on volumes of your own: data, engine, metrics, checkpoints and reports.
 #![forbid(unsafe_code)]
 
+pub mod data;
 pub mod error;
 pub mod evaluate;
 pub mod metrics;

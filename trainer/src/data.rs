@@ -1,0 +1,25 @@
+//! Data sets: folders of NIfTI volumes in nnU-Net's layout, and the cases they hold in memory.
+//!
+//! ```text
+//! FOLDER/dataset.json             what channels and labels mean
+//! FOLDER/imagesTr/CASE_0000.nii.gz   channel 0 of a training case; _0001 is channel 1, …
+//! FOLDER/labelsTr/CASE.nii.gz        its label map
+//! FOLDER/imagesTs, FOLDER/labelsTs   the same for testing, both optional
+//! ```
+//!
+//! A volume in memory is `[d, h, w, c]`; d is the axis with the largest spacing, decided once for a data set
+//! ([`AxisOrder`]) and undone when something is written ([`Geometry`]). Nothing is resampled or cropped.
+
+mod axes;
+mod case;
+mod description;
+mod folder;
+mod normalise;
+mod read;
+
+pub use axes::{AxisOrder, Geometry};
+pub use case::Case;
+pub use description::{Description, IGNORE};
+pub use folder::{CaseFiles, Dataset, FileSum};
+pub use normalise::{ChannelNorm, Normalisation, Scheme};
+pub use read::CaseReader;
