@@ -2,6 +2,7 @@
 
 mod error;
 pub mod init;
+pub mod kernels;
 mod module;
 pub mod optim;
 pub mod schedule;

@@ -1,0 +1,273 @@
+//! Direct correlation on channels-last volumes: the forward pass, the gradient of the input, and both of the
+//! transposed convolution (see [`super::geometry`] for how they are one).
+//!
+//! Layout: x is `[n, d, h, w, k_channels]`, y is `[n, d, h, w, columns]`; the weight is packed per block of columns as
+//! `[td, th, tw, k_channels, block]`, blocks two vectors wide, the last one padded with zeros.
+//!
+//! Loop order, from the outside: tasks of a few output rows (rayon) → blocks of columns → rows → tiles along w → the rows
+//! (td, th) of the kernel inside the volume → tw·k_channels contiguous numbers of x (one stretch, because the taps
+//! along w are neighbours in memory; with dilation one stretch for each tap).
+//!
+//! A tile that would read beyond the ends of w reads a copy of its window, with zeros there, instead; tiles inside
+//! read x in place. The copy is also where a prologue (scale, shift and slope per channel) can act.
+//!
+//! Intensity: a tile of 14 pixels × 32 columns does 28 multiply-adds of 16 lanes for 2 loads of weights and 14
+//! broadcasts from the first-level cache.
+
+use std::ops::Range;
+
+use autograd::Real;
+use autograd::buffer::Buffer;
+use autograd::simd::{self, Isa, Job, Simd};
+use rayon::prelude::*;
+
+use super::geometry::{Axis, Tap};
+use super::tile::{self, Row, WIDTH};
+use crate::kernels::{Output, part, parts};
+
+/// Output pixels in a task, about: their input should fit the second-level cache.
+const TASK_PIXELS: usize = 1024;
+/// There should be at least so many tasks, for balance.
+const TASKS: usize = 32;
+
+/// A weight tensor, read as `[tap][k][column]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Weight<'a, T> {
+    pub(crate) data: &'a [T],
+    /// Taps along d, h, w.
+    pub(crate) kernel: [usize; 3],
+    /// Elements between neighbouring k.
+    pub(crate) k_stride: usize,
+    /// Elements between neighbouring columns.
+    pub(crate) column_stride: usize,
+}
+
+/// A correlation of whole volumes.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) n: usize,
+    pub(crate) axes: [Axis; 3],
+    /// Channels of x.
+    pub(crate) k_channels: usize,
+    /// Channels of y.
+    pub(crate) columns: usize,
+}
+
+impl Plan {
+    pub(crate) fn taps(&self) -> usize {
+        self.axes.iter().map(|axis| axis.taps.len()).product()
+    }
+
+    /// The numbers that go into one output.
+    pub(crate) fn depth(&self) -> usize {
+        self.taps() * self.k_channels
+    }
+}
+
+/// y = bias + correlation of x with the weight, at the places that the plan's axes name; the others are left alone.
+///
+/// # Panics
+///
+/// If `isa` is not available or a length does not fit the plan.
+pub(crate) fn correlate<T: Real>(
+    isa: Isa,
+    plan: &Plan,
+    x: &[T],
+    weight: Weight<'_, T>,
+    bias: Option<&[T]>,
+    y: &mut [T],
+) {
+    let [d, h, w] = &plan.axes;
+    assert_eq!(x.len(), plan.n * d.input * h.input * w.input * plan.k_channels, "length of the input");
+    assert_eq!(y.len(), plan.n * d.out_len * h.out_len * w.out_len * plan.columns, "length of the output");
+    for axis in &plan.axes {
+        let last = axis.out_start + axis.count.saturating_sub(1) * axis.out_step;
+        assert!(axis.count == 0 || last < axis.out_len, "an axis writes inside the output");
+    }
+    let lanes = isa.lanes::<T>();
+    let packed = pack(plan, weight, lanes);
+    let padded = plan.columns.next_multiple_of(WIDTH * lanes);
+    let mut start = vec![T::ZERO; padded];
+    if let Some(bias) = bias {
+        start[..plan.columns].copy_from_slice(bias);
+    }
+    let rows = plan.n * d.count * h.count;
+    if rows * w.count == 0 {
+        return;
+    }
+    let rows_per_task = (TASK_PIXELS / w.count).clamp(1, rows.div_ceil(TASKS));
+    let run = w.run();
+    let output = Output(y.as_mut_ptr());
+    (0..rows.div_ceil(rows_per_task)).into_par_iter().for_each(|task| {
+        let rows = task * rows_per_task..rows.min((task + 1) * rows_per_task);
+        simd::dispatch_on(isa, Strip { plan, run, x, weight: &packed, bias: &start, y: output, rows });
+    });
+}
+
+/// `[block][td][th][tw][k][column in block]`, columns beyond the last are 0.
+fn pack<T: Real>(plan: &Plan, weight: Weight<'_, T>, lanes: usize) -> Buffer<T> {
+    let [d, h, w] = &plan.axes;
+    let [_, kernel_h, kernel_w] = weight.kernel;
+    let tap_size = plan.k_channels * plan.columns;
+    assert_eq!(weight.data.len(), weight.kernel.iter().product::<usize>() * tap_size, "length of the weight");
+    let mut packed = Buffer::scratch(plan.columns.next_multiple_of(lanes) * plan.depth());
+    if packed.is_empty() {
+        return packed;
+    }
+    let block = WIDTH * lanes;
+    packed.par_chunks_mut(block * plan.depth()).enumerate().for_each(|(b, chunk)| {
+        let width = chunk.len() / plan.depth();
+        let columns = (plan.columns - b * block).min(width);
+        let mut out = chunk.chunks_exact_mut(width * plan.k_channels);
+        for (td, th, tw) in taps(d, h, w) {
+            let tap = (td.index * kernel_h + th.index) * kernel_w + tw.index;
+            let source = &weight.data[tap * tap_size..][..tap_size];
+            let out = out.next().expect("one chunk for each tap");
+            for (k, row) in out.chunks_exact_mut(width).enumerate() {
+                let first = k * weight.k_stride + b * block * weight.column_stride;
+                if weight.column_stride == 1 {
+                    row[..columns].copy_from_slice(&source[first..first + columns]);
+                } else {
+                    for (column, place) in row[..columns].iter_mut().enumerate() {
+                        *place = source[first + column * weight.column_stride];
+                    }
+                }
+                row[columns..].fill(T::ZERO);
+            }
+        }
+    });
+    packed
+}
+
+fn taps(d: &Axis, h: &Axis, w: &Axis) -> impl Iterator<Item = (Tap, Tap, Tap)> {
+    let inner = move |td: Tap, th: Tap| w.taps.iter().map(move |tw| (td, th, *tw));
+    let middle = move |td: Tap| h.taps.iter().flat_map(move |th| inner(td, *th));
+    d.taps.iter().flat_map(move |td| middle(*td))
+}
+
+/// The work of one task.
+struct Strip<'a, T> {
+    plan: &'a Plan,
+    /// Taps along w in one stretch.
+    run: usize,
+    x: &'a [T],
+    weight: &'a [T],
+    bias: &'a [T],
+    y: Output<T>,
+    /// Of the n·d·h output rows that the plan counts.
+    rows: Range<usize>,
+}
+
+impl<T: Real> Job<T> for Strip<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let [d, h, w] = &self.plan.axes;
+        let max_height = tile::max_height(S::REGISTERS);
+        let window = (max_height - 1) * w.step + self.run;
+        let stretches = self.plan.taps() / self.run;
+        let mut patch = vec![T::ZERO; stretches * window * self.plan.k_channels];
+        let mut rows = Vec::with_capacity(stretches);
+        let mut patch_rows = Vec::with_capacity(stretches);
+        let block = WIDTH * S::LANES;
+        let tiles = parts(w.count, max_height);
+        // The outputs for which every tap along w is inside.
+        let inside = match (w.taps.first(), w.taps.last()) {
+            (Some(first), Some(last)) => w.interior(first.offset, 1).start..w.interior(last.offset, 1).end,
+            _ => 0..w.count,
+        };
+        // 1. Blocks of columns: the block's weights stay in the cache for all rows.
+        for first in (0..self.plan.columns).step_by(block) {
+            let columns = (self.plan.columns - first).min(block);
+            let width = columns.div_ceil(S::LANES);
+            // 2. Output rows.
+            for row in self.rows.clone() {
+                let (n, od, oh) = (row / h.count / d.count, row / h.count % d.count, row % h.count);
+                self.gather(n, od, oh, width * S::LANES, &mut rows);
+                let place_d = n * d.out_len + od * d.out_step + d.out_start;
+                let place_h = place_d * h.out_len + oh * h.out_step + h.out_start;
+                // 3. Tiles along w.
+                for i in 0..tiles {
+                    let pixels = part(w.count, tiles, i);
+                    let x_start = pixels.start * w.step * self.plan.k_channels;
+                    let in_place = pixels.start >= inside.start && pixels.end <= inside.end;
+                    let (x, tile_rows) = if in_place {
+                        (self.x.as_ptr().wrapping_add(x_start), &rows)
+                    } else {
+                        self.copy_windows(&rows, &pixels, &mut patch, &mut patch_rows);
+                        (patch.as_ptr(), &patch_rows)
+                    };
+                    let place = place_h * w.out_len + pixels.start * w.out_step + w.out_start;
+                    let operands = tile::Forward {
+                        s,
+                        rows: tile_rows,
+                        x,
+                        x_step: w.step * self.plan.k_channels,
+                        k: self.run * self.plan.k_channels,
+                        weight: self.weight.as_ptr().wrapping_add(first * self.plan.depth()),
+                        bias: self.bias.as_ptr().wrapping_add(first),
+                        y: self.y.0.wrapping_add(place * self.plan.columns + first),
+                        y_step: w.out_step * self.plan.columns,
+                        columns,
+                    };
+                    // SAFETY: `correlate` has asserted the lengths. Rows are inside x (`gather` takes the taps along d and h
+                    // that are inside, and `in_place` those along w) or inside the patch; weights and bias are
+                    // packed to whole vectors; the places are inside y, and no other task has these rows.
+                    unsafe { tile::forward(&operands, pixels.len(), width) }
+                }
+            }
+        }
+    }
+}
+
+impl<T: Real> Strip<'_, T> {
+    /// The stretches that output row (n, od, oh) reads, relative to output pixel 0.
+    #[inline(always)]
+    fn gather(&self, n: usize, od: usize, oh: usize, width: usize, rows: &mut Vec<Row>) {
+        let [d, h, w] = &self.plan.axes;
+        let channels = self.plan.k_channels;
+        rows.clear();
+        for (i, td) in d.taps.iter().enumerate() {
+            let Some(id) = d.position(od, *td) else { continue };
+            for (j, th) in h.taps.iter().enumerate() {
+                let Some(ih) = h.position(oh, *th) else { continue };
+                let line = (((n * d.input + id) * h.input + ih) * w.input) as isize;
+                let tap = (i * h.taps.len() + j) * w.taps.len();
+                for t in (0..w.taps.len()).step_by(self.run) {
+                    let x = (line + w.taps[t].offset) * channels as isize;
+                    rows.push(Row { x, weight: (tap + t) * channels * width });
+                }
+            }
+        }
+    }
+
+    /// Copies what `pixels` read into `patch`, with zeros where a window leaves the line.
+    #[inline(always)]
+    fn copy_windows(&self, rows: &[Row], pixels: &Range<usize>, patch: &mut [T], patch_rows: &mut Vec<Row>) {
+        let w = &self.plan.axes[2];
+        let channels = self.plan.k_channels;
+        let window = (pixels.len() - 1) * w.step + self.run;
+        patch_rows.clear();
+        for (i, row) in rows.iter().enumerate() {
+            let start = row.x + (pixels.start * w.step * channels) as isize;
+            let line = row.x - w.taps[i * self.run % w.taps.len()].offset * channels as isize;
+            let target = &mut patch[i * window * channels..][..window * channels];
+            copy_padded(self.x, line as usize, w.input * channels, start, target);
+            patch_rows.push(Row { x: (i * window * channels) as isize, weight: row.weight });
+        }
+    }
+}
+
+/// `target` = the elements from `start` on of the line `line .. line + len` of x, 0 where they are outside it.
+#[inline(always)]
+pub(crate) fn copy_padded<T: Real>(x: &[T], line: usize, len: usize, start: isize, target: &mut [T]) {
+    let skipped = (line as isize - start).clamp(0, target.len() as isize) as usize;
+    let end = ((line + len) as isize - start).clamp(skipped as isize, target.len() as isize) as usize;
+    target[..skipped].fill(T::ZERO);
+    if end > skipped {
+        let first = (start + skipped as isize) as usize;
+        target[skipped..end].copy_from_slice(&x[first..first + end - skipped]);
+    }
+    target[end..].fill(T::ZERO);
+}

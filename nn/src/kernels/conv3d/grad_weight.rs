@@ -1,0 +1,261 @@
+//! The gradient of the weight: for each tap, dw\[k\]\[column\] = Σ_pixels x\[pixel·step + offset\]\[k\] · dy\[pixel\]\[column\].
+//!
+//! The tile (see [`super::tile`]) holds `MR` neighbouring k × two vectors of columns and runs over pixels. The taps along w
+//! that are neighbours in memory form one stretch of tw·k_channels numbers, so narrow inputs fill the tile too.
+//!
+//! Loop order, from the outside: tasks → visits of a few rows of dy → (block of columns, stretch) → tiles along the
+//! stretch → pixels of the visit. A visit's rows of x and dy stay in the second-level cache; a tile's sums go to memory
+//! between visits.
+//!
+//! A task is a slab of rows × a group of (block, stretch) pairs, both fixed by the shape. Each slab has its own partial
+//! sums, and they are added in slab order in `f64`, so the bits do not depend on threads. Deep layers have few voxels and
+//! large weights: few slabs, many groups.
+
+use std::ops::Range;
+
+use autograd::Real;
+use autograd::buffer::Buffer;
+use autograd::simd::{self, Isa, Job, Simd};
+use rayon::prelude::*;
+
+use super::direct::{Plan, copy_padded};
+use super::tile::{self, Segment, WIDTH};
+use crate::kernels::{part, parts};
+
+/// Pixels of a visit, about.
+const VISIT_PIXELS: usize = 256;
+/// Pixels of a slab, at least.
+const SLAB_PIXELS: usize = 8192;
+/// Slabs, at most.
+const SLABS: usize = 16;
+/// There should be at least so many tasks, for balance.
+const TASKS: usize = 32;
+
+/// dw\[tap\]\[k\]\[column\], written at tap·(their number) + k·`strides[0]` + column·`strides[1]`.
+///
+/// The plan is that of the forward pass; its axes write every output.
+///
+/// # Panics
+///
+/// If `isa` is not available or a length does not fit the plan.
+pub(crate) fn grad_weight<T: Real>(
+    isa: Isa,
+    plan: &Plan,
+    x: &[T],
+    dy: &[T],
+    strides: [usize; 2],
+    dw: &mut [T],
+) {
+    let [d, h, w] = &plan.axes;
+    let pixels = plan.n * d.count * h.count * w.count;
+    assert_eq!(x.len(), plan.n * d.input * h.input * w.input * plan.k_channels, "length of the input");
+    assert_eq!(dy.len(), pixels * plan.columns, "length of the output's gradient");
+    assert_eq!(dw.len(), plan.depth() * plan.columns, "length of the weight's gradient");
+    let cut = Cut::new(plan, isa.lanes::<T>());
+    let mut partials = Buffer::zeroed(cut.slabs * cut.pairs * cut.k * cut.block);
+    let slab_len = cut.pairs * cut.k * cut.block;
+    let rows = plan.n * d.count * h.count;
+    partials.par_chunks_mut(slab_len).enumerate().for_each(|(i, slab)| {
+        let rows = part(rows, cut.slabs, i);
+        let groups = slab.par_chunks_mut(cut.pairs_per_group * cut.k * cut.block);
+        groups.enumerate().for_each(|(group, sums)| {
+            let first = group * cut.pairs_per_group;
+            let pairs = first..cut.pairs.min(first + cut.pairs_per_group);
+            simd::dispatch_on(isa, Task { plan, cut: &cut, x, dy, rows: rows.clone(), pairs, sums });
+        });
+    });
+    merge(plan, &cut, &partials, strides, dw);
+}
+
+/// How the work is cut, by shape alone.
+struct Cut {
+    /// Taps along w in a stretch.
+    run: usize,
+    /// Numbers in a stretch.
+    k: usize,
+    /// Stretches: taps along d and h, and along w with dilation.
+    stretches: usize,
+    /// Columns in a block.
+    block: usize,
+    /// (block, stretch), the stretch running fastest.
+    pairs: usize,
+    pairs_per_group: usize,
+    slabs: usize,
+}
+
+impl Cut {
+    fn new(plan: &Plan, lanes: usize) -> Self {
+        let [d, h, w] = &plan.axes;
+        let run = w.run();
+        let stretches = plan.taps() / run;
+        let block = WIDTH * lanes;
+        let pairs = plan.columns.div_ceil(block) * stretches;
+        let rows = plan.n * d.count * h.count;
+        let slabs = (rows * w.count / SLAB_PIXELS).clamp(1, SLABS).min(rows.max(1));
+        let groups = TASKS.div_ceil(slabs).min(pairs);
+        let pairs_per_group = pairs.div_ceil(groups);
+        Self { run, k: run * plan.k_channels, stretches, block, pairs, pairs_per_group, slabs }
+    }
+}
+
+/// Adds the slabs' partial sums and puts them in their places.
+fn merge<T: Real>(
+    plan: &Plan,
+    cut: &Cut,
+    partials: &[T],
+    [k_stride, column_stride]: [usize; 2],
+    dw: &mut [T],
+) {
+    let slab_len = cut.pairs * cut.k * cut.block;
+    dw.par_chunks_mut(plan.k_channels * plan.columns).enumerate().for_each(|(tap, dw)| {
+        let (stretch, in_stretch) = (tap / cut.run, tap % cut.run);
+        for k in 0..plan.k_channels {
+            for first in (0..plan.columns).step_by(cut.block) {
+                let pair = first / cut.block * cut.stretches + stretch;
+                let at = (pair * cut.k + in_stretch * plan.k_channels + k) * cut.block;
+                for column in 0..cut.block.min(plan.columns - first) {
+                    let slabs = (0..cut.slabs).map(|slab| partials[slab * slab_len + at + column].to_f64());
+                    dw[k * k_stride + (first + column) * column_stride] = T::from_f64(slabs.sum());
+                }
+            }
+        }
+    });
+}
+
+struct Task<'a, T> {
+    plan: &'a Plan,
+    cut: &'a Cut,
+    x: &'a [T],
+    dy: &'a [T],
+    /// Rows of dy: the slab.
+    rows: Range<usize>,
+    pairs: Range<usize>,
+    /// `[pair][k][column in block]`
+    sums: &'a mut [T],
+}
+
+impl<T: Real> Job<T> for Task<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let (plan, cut) = (self.plan, self.cut);
+        let w = &plan.axes[2];
+        let rows_per_visit = (VISIT_PIXELS / w.count).max(1);
+        let tiles = parts(cut.k, tile::max_height(S::REGISTERS));
+        let mut scratch = Scratch {
+            segments: Vec::with_capacity(3 * rows_per_visit),
+            // The windows before and after the interior overlap in less than one window.
+            patch: vec![T::ZERO; rows_per_visit * (w.count * w.step + 2 * cut.run) * plan.k_channels],
+            panel: vec![],
+        };
+        // 1. Visits of a few rows.
+        for first_row in self.rows.clone().step_by(rows_per_visit) {
+            let rows = first_row..self.rows.end.min(first_row + rows_per_visit);
+            let mut block = usize::MAX;
+            // 2. Blocks of columns and stretches.
+            for pair in self.pairs.clone() {
+                let first = pair / cut.stretches * cut.block;
+                let columns = (plan.columns - first).min(cut.block);
+                let width = columns.div_ceil(S::LANES);
+                let whole = columns == width * S::LANES;
+                if !whole && block != first {
+                    self.fill_panel(&rows, first, width * S::LANES, &mut scratch.panel);
+                }
+                block = first;
+                self.collect(&rows, pair % cut.stretches, first, width * S::LANES, whole, &mut scratch);
+                let sums =
+                    &mut self.sums[(pair - self.pairs.start) * cut.k * cut.block..][..cut.k * cut.block];
+                // 3. Tiles along the stretch.
+                for i in 0..tiles {
+                    let k = part(cut.k, tiles, i);
+                    let operands = tile::GradWeight {
+                        s,
+                        segments: &scratch.segments,
+                        x_first: k.start,
+                        x_step: w.step * plan.k_channels,
+                        dy_step: if whole { plan.columns } else { width * S::LANES },
+                        sums: sums[k.start * cut.block..].as_mut_ptr(),
+                        sums_step: cut.block,
+                    };
+                    // SAFETY: `collect` takes segments whose every window is inside x or inside the patch, and whose pixels
+                    // are inside dy or the panel, whole vectors of them; a pair has k × block sums.
+                    unsafe { tile::grad_weight(&operands, k.len(), width) }
+                }
+            }
+        }
+    }
+}
+
+struct Scratch<T> {
+    segments: Vec<Segment<T>>,
+    /// Copies of windows that leave their line.
+    patch: Vec<T>,
+    /// Copies of dy, padded to whole vectors.
+    panel: Vec<T>,
+}
+
+impl<T: Real> Task<'_, T> {
+    /// Copies the columns from `first` on of the visit's rows, `width` for each pixel, 0 beyond the last.
+    #[inline(always)]
+    fn fill_panel(&self, rows: &Range<usize>, first: usize, width: usize, panel: &mut Vec<T>) {
+        let (w, columns) = (self.plan.axes[2].count, self.plan.columns);
+        panel.clear();
+        panel.resize(rows.len() * w * width, T::ZERO);
+        let dy = self.dy[rows.start * w * columns..rows.end * w * columns].chunks_exact(columns);
+        for (dy, panel) in dy.zip(panel.chunks_exact_mut(width)) {
+            panel[..columns - first].copy_from_slice(&dy[first..]);
+        }
+    }
+
+    /// The segments of the visit's rows for one stretch: in each row, the pixels whose windows are inside, and before and
+    /// after them those that are not, with copies of their windows.
+    #[inline(always)]
+    fn collect(
+        &self,
+        rows: &Range<usize>,
+        stretch: usize,
+        first: usize,
+        width: usize,
+        whole: bool,
+        scratch: &mut Scratch<T>,
+    ) {
+        let [d, h, w] = &self.plan.axes;
+        let (channels, columns, run) = (self.plan.k_channels, self.plan.columns, self.cut.run);
+        let per_line = w.taps.len() / run;
+        let (td, th) = (d.taps[stretch / per_line / h.taps.len()], h.taps[stretch / per_line % h.taps.len()]);
+        let tw = w.taps[stretch % per_line * run];
+        let inside = w.interior(tw.offset, run);
+        let mut patch = scratch.patch.as_mut_slice();
+        scratch.segments.clear();
+        for row in rows.clone() {
+            let (n, od, oh) = (row / h.count / d.count, row / h.count % d.count, row % h.count);
+            let (Some(id), Some(ih)) = (d.position(od, td), h.position(oh, th)) else { continue };
+            let line = ((n * d.input + id) * h.input + ih) * w.input * channels;
+            let window =
+                |pixel: usize| line as isize + ((pixel * w.step) as isize + tw.offset) * channels as isize;
+            let dy = |pixel: usize| {
+                if whole {
+                    self.dy.as_ptr().wrapping_add((row * w.count + pixel) * columns + first)
+                } else {
+                    scratch.panel.as_ptr().wrapping_add(((row - rows.start) * w.count + pixel) * width)
+                }
+            };
+            for pixels in [0..inside.start, inside.clone(), inside.end..w.count] {
+                if pixels.is_empty() {
+                    continue;
+                }
+                let x = if pixels == inside {
+                    self.x.as_ptr().wrapping_offset(window(pixels.start))
+                } else {
+                    let len = ((pixels.len() - 1) * w.step + run) * channels;
+                    let (target, rest) = patch.split_at_mut(len);
+                    patch = rest;
+                    copy_padded(self.x, line, w.input * channels, window(pixels.start), target);
+                    target.as_ptr()
+                };
+                scratch.segments.push(Segment { x, dy: dy(pixels.start), pixels: pixels.len() });
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The sizes of a convolution, checked once.
+
+/// Kernel size, stride, padding and dilation, each for d, h, w.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv3dSpec {
+    /// Taps.
+    pub kernel: [usize; 3],
+    /// Input voxels between the windows of neighbouring outputs.
+    pub stride: [usize; 3],
+    /// Zeros on each side of the input.
+    pub padding: [usize; 3],
+    /// Input voxels between neighbouring taps.
+    pub dilation: [usize; 3],
+}
+
+impl Conv3dSpec {
+    /// Stride 1, padding 0, dilation 1.
+    pub const fn new(kernel: [usize; 3]) -> Self {
+        Self { kernel, stride: [1; 3], padding: [0; 3], dilation: [1; 3] }
+    }
+
+    /// For odd kernels of stride 1: the padding that keeps the size, dilation·(kernel − 1)/2.
+    pub fn same_padding(mut self) -> Self {
+        self.padding = [0, 1, 2].map(|i| self.dilation[i] * self.kernel[i].saturating_sub(1) / 2);
+        self
+    }
+
+    /// The output's d, h, w for an input's.
+    ///
+    /// # Errors
+    ///
+    /// If a size is 0, or if the window is larger than the padded input.
+    pub fn output(&self, input: [usize; 3]) -> Result<[usize; 3], SpecError> {
+        let mut output = [0; 3];
+        for (i, axis) in ["d", "h", "w"].into_iter().enumerate() {
+            self.check(i, axis, input[i])?;
+            let span = self.dilation[i] * (self.kernel[i] - 1) + 1;
+            let padded = input[i] + 2 * self.padding[i];
+            if span > padded {
+                let (input, padding) = (input[i], self.padding[i]);
+                return Err(SpecError::WindowTooLarge { axis, span, input, padding });
+            }
+            output[i] = (padded - span) / self.stride[i] + 1;
+        }
+        Ok(output)
+    }
+
+    pub(crate) fn check(&self, i: usize, axis: &'static str, input: usize) -> Result<(), SpecError> {
+        let sizes = [
+            ("kernel", self.kernel[i]),
+            ("stride", self.stride[i]),
+            ("dilation", self.dilation[i]),
+            ("input", input),
+        ];
+        match sizes.into_iter().find(|(_, size)| *size == 0) {
+            Some((what, _)) => Err(SpecError::Zero { what, axis }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A convolution that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// A size is 0.
+    #[error("{what} size along {axis} is 0: it must be at least 1")]
+    Zero {
+        /// Which size.
+        what: &'static str,
+        /// `d`, `h`, `w`, or what is counted.
+        axis: &'static str,
+    },
+    /// No output: the window does not fit even once.
+    #[error(
+        "the window spans {span} voxels along {axis}, more than the input's {input} with {padding} of padding on each \
+         side: use a larger input, more padding, or a smaller kernel or dilation"
+    )]
+    WindowTooLarge {
+        /// `d`, `h` or `w`.
+        axis: &'static str,
+        /// dilation·(kernel − 1) + 1
+        span: usize,
+        /// Input voxels along the axis.
+        input: usize,
+        /// Padding along the axis.
+        padding: usize,
+    },
+    /// A transposed convolution of no voxel: the padding takes all of them away.
+    #[error("the output along {axis} is {size}: use less padding")]
+    NoOutput {
+        /// `d`, `h` or `w`.
+        axis: &'static str,
+        /// What the formula gives.
+        size: isize,
+    },
+    /// The padding of a transposed convolution's output is too large.
+    #[error(
+        "output padding {output_padding} along {axis} must be below the stride, {stride}, or the dilation, {dilation}"
+    )]
+    OutputPadding {
+        /// `d`, `h` or `w`.
+        axis: &'static str,
+        /// The value given.
+        output_padding: usize,
+        /// The stride along the axis.
+        stride: usize,
+        /// The dilation along the axis.
+        dilation: usize,
+    },
+}
+
+/// All sizes of one convolution; a value of this type is possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv3dShape {
+    n: usize,
+    input: [usize; 3],
+    output: [usize; 3],
+    ci: usize,
+    co: usize,
+    spec: Conv3dSpec,
+}
+
+impl Conv3dShape {
+    /// `n` volumes of `input` d, h, w voxels, from `ci` to `co` channels.
+    ///
+    /// # Errors
+    ///
+    /// See [`Conv3dSpec::output`]; also if `ci` or `co` is 0.
+    pub fn new(
+        n: usize,
+        input: [usize; 3],
+        ci: usize,
+        co: usize,
+        spec: Conv3dSpec,
+    ) -> Result<Self, SpecError> {
+        check_channels(ci, co)?;
+        Ok(Self { n, input, output: spec.output(input)?, ci, co, spec })
+    }
+
+    /// Volumes in the batch.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// The input's d, h, w.
+    pub fn input(&self) -> [usize; 3] {
+        self.input
+    }
+
+    /// The output's d, h, w.
+    pub fn output(&self) -> [usize; 3] {
+        self.output
+    }
+
+    /// Input channels.
+    pub fn ci(&self) -> usize {
+        self.ci
+    }
+
+    /// Output channels.
+    pub fn co(&self) -> usize {
+        self.co
+    }
+
+    /// Kernel size, stride, padding, dilation.
+    pub fn spec(&self) -> &Conv3dSpec {
+        &self.spec
+    }
+
+    /// n·d·h·w·ci
+    pub fn x_len(&self) -> usize {
+        self.n * self.input.iter().product::<usize>() * self.ci
+    }
+
+    /// n·od·oh·ow·co
+    pub fn y_len(&self) -> usize {
+        self.n * self.output.iter().product::<usize>() * self.co
+    }
+
+    /// kd·kh·kw·ci·co
+    pub fn weight_len(&self) -> usize {
+        self.spec.kernel.iter().product::<usize>() * self.ci * self.co
+    }
+
+    /// Floating-point operations of one pass, a multiplication and an addition counted as two, borders included.
+    pub fn flops(&self) -> u64 {
+        2 * self.n as u64 * self.output.iter().product::<usize>() as u64 * self.weight_len() as u64
+    }
+}
+
+pub(crate) fn check_channels(ci: usize, co: usize) -> Result<(), SpecError> {
+    match [("input", ci), ("output", co)].into_iter().find(|(_, size)| *size == 0) {
+        Some((what, _)) => Err(SpecError::Zero { what, axis: "the channels" }),
+        None => Ok(()),
+    }
+}

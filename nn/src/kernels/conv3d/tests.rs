@@ -1,0 +1,169 @@
+//! Every pass against the naive loops, on every instruction set, in both number types.
+
+use autograd::Real;
+use autograd::simd::{Isa, available};
+use proptest::prelude::*;
+
+use super::{
+    Conv3dShape, Conv3dSpec, backward_bias, backward_input_on, backward_weight_on, forward_on, reference,
+};
+
+/// Uniform numbers in [−1, 1).
+pub(crate) fn random<T: Real>(len: usize, seed: u64) -> Vec<T> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        T::from_f64((state >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Asserts |got − want| <= ε·(terms + 2) everywhere: the bound on the rounding of a sum of `terms` products of numbers in
+/// [−1, 1], in any order (Higham, *Accuracy and Stability*, §3.1, and one rounding more for the bias).
+pub(crate) fn assert_close<T: Real>(what: &str, isa: Isa, got: &[T], want: &[f64], terms: usize) {
+    let bound = T::EPSILON.to_f64() * (terms + 2) as f64;
+    assert_eq!(got.len(), want.len());
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let error = (got.to_f64() - want).abs();
+        assert!(error <= bound, "{what}[{i}] = {got}, not {want}, on {isa} in {}", T::NAME);
+    }
+}
+
+fn all_passes_agree_with_the_reference<T: Real>(shape: &Conv3dShape) {
+    let x = random::<T>(shape.x_len(), 1);
+    let weight = random::<T>(shape.weight_len(), 2);
+    let bias = random::<T>(shape.co(), 3);
+    let dy = random::<T>(shape.y_len(), 4);
+    let y_want = reference::forward(shape, &x, &weight, Some(&bias));
+    let dx_want = reference::backward_input(shape, &weight, &dy);
+    let dw_want = reference::backward_weight(shape, &x, &dy);
+    let taps: usize = shape.spec().kernel.iter().product();
+    let pixels = shape.y_len() / shape.co();
+    for isa in available() {
+        // NaN, so that an element left alone is seen.
+        let mut y = vec![T::NAN; shape.y_len()];
+        forward_on(isa, shape, &x, &weight, Some(&bias), &mut y);
+        assert_close("y", isa, &y, &y_want, taps * shape.ci());
+        let mut dx = vec![T::NAN; shape.x_len()];
+        backward_input_on(isa, shape, &weight, &dy, &mut dx);
+        assert_close("dx", isa, &dx, &dx_want, taps * shape.co());
+        let mut dw = vec![T::NAN; shape.weight_len()];
+        backward_weight_on(isa, shape, &x, &dy, &mut dw);
+        assert_close("dw", isa, &dw, &dw_want, pixels);
+    }
+    let mut db = vec![T::NAN; shape.co()];
+    backward_bias(&dy, shape.co(), &mut db);
+    let db_want: Vec<f64> =
+        (0..shape.co()).map(|c| dy.iter().skip(c).step_by(shape.co()).map(|dy| dy.to_f64()).sum()).collect();
+    assert_close("db", autograd::simd::active(), &db, &db_want, pixels);
+}
+
+/// Any spec that gives an output.
+fn shapes(
+    max_size: usize,
+    channels: impl Strategy<Value = usize> + Clone,
+) -> impl Strategy<Value = Conv3dShape> {
+    let three = |range: std::ops::Range<usize>| [range.clone(), range.clone(), range];
+    let spec = (three(1..4), three(1..4), three(0..4), three(1..4))
+        .prop_map(|(kernel, stride, padding, dilation)| Conv3dSpec { kernel, stride, padding, dilation });
+    (1usize..3, three(1..max_size), channels.clone(), channels, spec)
+        .prop_filter_map("the window fits", |(n, input, ci, co, spec)| {
+            Conv3dShape::new(n, input, ci, co, spec).ok()
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_stride_padding_and_dilation_equals_the_naive_loops(shape in shapes(9, 1usize..6)) {
+        all_passes_agree_with_the_reference::<f32>(&shape);
+        all_passes_agree_with_the_reference::<f64>(&shape);
+    }
+
+    #[test]
+    fn the_adjoint_identities_hold(shape in shapes(8, 1usize..20)) {
+        let (x, weight) = (random::<f64>(shape.x_len(), 5), random::<f64>(shape.weight_len(), 6));
+        let dy = random::<f64>(shape.y_len(), 7);
+        let (mut y, mut dx, mut dw) = (vec![0.0; shape.y_len()], vec![0.0; shape.x_len()], vec![0.0; weight.len()]);
+        super::forward(&shape, &x, &weight, None, &mut y);
+        super::backward_input(&shape, &weight, &dy, &mut dx);
+        super::backward_weight(&shape, &x, &dy, &mut dw);
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let products = shape.flops() as f64 / 2.0;
+        prop_assert!((dot(&y, &dy) - dot(&x, &dx)).abs() <= products * f64::EPSILON);
+        prop_assert!((dot(&y, &dy) - dot(&weight, &dw)).abs() <= products * f64::EPSILON);
+    }
+}
+
+#[test]
+fn every_channel_tail_is_right() {
+    let spec = Conv3dSpec::new([3; 3]).same_padding();
+    for (ci, co) in
+        [(1, 33), (7, 8), (8, 7), (15, 16), (16, 15), (17, 1), (33, 17), (2, 32), (32, 64), (5, 49)]
+    {
+        let shape = Conv3dShape::new(1, [2, 3, 5], ci, co, spec).unwrap();
+        all_passes_agree_with_the_reference::<f32>(&shape);
+        all_passes_agree_with_the_reference::<f64>(&shape);
+    }
+}
+
+#[test]
+fn every_tile_height_and_both_ends_of_a_line_are_right() {
+    for kernel in [[3, 3, 3], [1, 3, 3], [1, 1, 1], [1, 1, 5], [3, 1, 7]] {
+        for w in (1..31).chain([64]) {
+            let spec = Conv3dSpec::new(kernel).same_padding();
+            let shape = Conv3dShape::new(1, [2, 2, w], 3, 18, spec).unwrap();
+            all_passes_agree_with_the_reference::<f32>(&shape);
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_none_is_an_empty_output() {
+    let shape = Conv3dShape::new(0, [2, 3, 5], 2, 3, Conv3dSpec::new([1; 3])).unwrap();
+    let mut dw = vec![f32::NAN; 6];
+    super::forward(&shape, &[], &[1.0f32; 6], None, &mut []);
+    super::backward_weight(&shape, &[], &[], &mut dw);
+    assert_eq!(dw, [0.0; 6]);
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_number_of_threads() {
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let shape = Conv3dShape::new(2, [5, 24, 30], 9, 40, Conv3dSpec::new([3; 3]).same_padding()).unwrap();
+        let x = random::<f32>(shape.x_len(), 1);
+        let weight = random::<f32>(shape.weight_len(), 2);
+        let dy = random::<f32>(shape.y_len(), 3);
+        pool.install(|| {
+            let (mut y, mut dx) = (vec![0.0; shape.y_len()], vec![0.0; shape.x_len()]);
+            let (mut dw, mut db) = (vec![0.0; shape.weight_len()], vec![0.0; 40]);
+            super::forward(&shape, &x, &weight, None, &mut y);
+            super::backward_input(&shape, &weight, &dy, &mut dx);
+            super::backward_weight(&shape, &x, &dy, &mut dw);
+            backward_bias(&dy, 40, &mut db);
+            [y, dx, dw, db].map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<u32>>())
+        })
+    };
+    let one = run(1);
+    assert!(run(2) == one && run(3) == one);
+}
+
+#[test]
+fn an_impossible_shape_says_what_to_change() {
+    let spec = Conv3dSpec { dilation: [1, 4, 1], ..Conv3dSpec::new([3; 3]) };
+    let message = Conv3dShape::new(1, [8, 8, 8], 1, 1, spec).unwrap_err().to_string();
+    assert!(message.contains("spans 9 voxels along h") && message.contains("input's 8"), "{message}");
+    let message = Conv3dSpec { stride: [1, 1, 0], ..spec }.output([9; 3]).unwrap_err().to_string();
+    assert_eq!(message, "stride size along w is 0: it must be at least 1");
+}
+
+#[test]
+#[should_panic(expected = "length of the input")]
+fn a_wrong_length_is_refused() {
+    let shape = Conv3dShape::new(1, [2, 2, 2], 1, 1, Conv3dSpec::new([1; 3])).unwrap();
+    super::forward(&shape, &[0.0f32; 7], &[1.0], None, &mut [0.0; 8]);
+}
