@@ -171,9 +171,9 @@ pub(crate) unsafe fn grad_weight<S: Simd>(t: &GradWeight<'_, S>, height: usize, 
     // SAFETY: the caller's.
     unsafe {
         if width == 1 {
-            grad_weight_of_width::<S, 1>(t, height)
+            grad_weight_of_width::<S, 1>(t, height);
         } else {
-            grad_weight_of_width::<S, 2>(t, height)
+            grad_weight_of_width::<S, 2>(t, height);
         }
     }
 }
