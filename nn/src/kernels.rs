@@ -9,6 +9,7 @@ use std::any::TypeId;
 use autograd::Real;
 
 pub mod conv3d;
+pub mod conv_transpose3d;
 
 /// A table of functions that are generic over the number type.
 ///

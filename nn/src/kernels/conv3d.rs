@@ -45,9 +45,10 @@ pub(crate) mod grad_weight;
 pub mod reference;
 mod shape;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod tile;
 
+pub(crate) use shape::check_channels;
 pub use shape::{Conv3dShape, Conv3dSpec, SpecError};
 
 /// y = bias + x ∗ weight

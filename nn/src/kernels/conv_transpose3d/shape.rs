@@ -1,0 +1,134 @@
+//! The sizes of a transposed convolution, checked once.
+
+use crate::kernels::conv3d::{Conv3dSpec, SpecError, check_channels};
+
+/// Kernel size, stride, padding, output padding and dilation, each for d, h, w.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvTranspose3dSpec {
+    /// Taps.
+    pub kernel: [usize; 3],
+    /// Output voxels between the windows of neighbouring inputs.
+    pub stride: [usize; 3],
+    /// Output voxels cut away on each side.
+    pub padding: [usize; 3],
+    /// Output voxels added at the far end, which the rounding of the convolution's size had lost.
+    pub output_padding: [usize; 3],
+    /// Output voxels between neighbouring taps.
+    pub dilation: [usize; 3],
+}
+
+impl ConvTranspose3dSpec {
+    /// Stride 1, paddings 0, dilation 1.
+    pub const fn new(kernel: [usize; 3]) -> Self {
+        Self { kernel, stride: [1; 3], padding: [0; 3], output_padding: [0; 3], dilation: [1; 3] }
+    }
+
+    /// The output's d, h, w for an input's.
+    ///
+    /// # Errors
+    ///
+    /// If a size is 0, if no output is left, or if an output padding is neither below its stride nor below its dilation.
+    pub fn output(&self, input: [usize; 3]) -> Result<[usize; 3], SpecError> {
+        let mut output = [0; 3];
+        for (i, axis) in ["d", "h", "w"].into_iter().enumerate() {
+            self.convolution().check(i, axis, input[i])?;
+            let (stride, dilation, output_padding) =
+                (self.stride[i], self.dilation[i], self.output_padding[i]);
+            if output_padding >= stride.max(dilation) {
+                return Err(SpecError::OutputPadding { axis, output_padding, stride, dilation });
+            }
+            let full = (input[i] - 1) * stride + dilation * (self.kernel[i] - 1) + 1 + output_padding;
+            let size = full as isize - 2 * self.padding[i] as isize;
+            if size < 1 {
+                return Err(SpecError::NoOutput { axis, size });
+            }
+            output[i] = size.unsigned_abs();
+        }
+        Ok(output)
+    }
+
+    /// The convolution whose adjoint this is.
+    pub(crate) fn convolution(&self) -> Conv3dSpec {
+        let &Self { kernel, stride, padding, dilation, .. } = self;
+        Conv3dSpec { kernel, stride, padding, dilation }
+    }
+}
+
+/// All sizes of one transposed convolution; a value of this type is possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvTranspose3dShape {
+    n: usize,
+    input: [usize; 3],
+    output: [usize; 3],
+    ci: usize,
+    co: usize,
+    spec: ConvTranspose3dSpec,
+}
+
+impl ConvTranspose3dShape {
+    /// `n` volumes of `input` d, h, w voxels, from `ci` to `co` channels.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConvTranspose3dSpec::output`]; also if `ci` or `co` is 0.
+    pub fn new(
+        n: usize,
+        input: [usize; 3],
+        ci: usize,
+        co: usize,
+        spec: ConvTranspose3dSpec,
+    ) -> Result<Self, SpecError> {
+        check_channels(ci, co)?;
+        Ok(Self { n, input, output: spec.output(input)?, ci, co, spec })
+    }
+
+    /// Volumes in the batch.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// The input's d, h, w.
+    pub fn input(&self) -> [usize; 3] {
+        self.input
+    }
+
+    /// The output's d, h, w.
+    pub fn output(&self) -> [usize; 3] {
+        self.output
+    }
+
+    /// Input channels.
+    pub fn ci(&self) -> usize {
+        self.ci
+    }
+
+    /// Output channels.
+    pub fn co(&self) -> usize {
+        self.co
+    }
+
+    /// Kernel size, stride, paddings, dilation.
+    pub fn spec(&self) -> &ConvTranspose3dSpec {
+        &self.spec
+    }
+
+    /// n·d·h·w·ci
+    pub fn x_len(&self) -> usize {
+        self.n * self.input.iter().product::<usize>() * self.ci
+    }
+
+    /// n·od·oh·ow·co
+    pub fn y_len(&self) -> usize {
+        self.n * self.output.iter().product::<usize>() * self.co
+    }
+
+    /// kd·kh·kw·ci·co
+    pub fn weight_len(&self) -> usize {
+        self.spec.kernel.iter().product::<usize>() * self.ci * self.co
+    }
+
+    /// Floating-point operations of one pass, a multiplication and an addition counted as two, borders included.
+    pub fn flops(&self) -> u64 {
+        2 * self.n as u64 * self.input.iter().product::<usize>() as u64 * self.weight_len() as u64
+    }
+}
