@@ -239,3 +239,6 @@ pub fn normal<T: Real>(shape: impl Into<Shape>, std: f64, rng: &mut (impl Rng + 
         T::from_f64(std * z)
     })
 }
+
+#[cfg(test)]
+mod tests;

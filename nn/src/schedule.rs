@@ -198,3 +198,6 @@ impl Scheduler {
         self.state = state;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,7 +146,7 @@ impl<T: Real> State<T> {
         let held = |slot: &&str| state.contains_key(&format!("{parameter}.{slot}"));
         let wanted: Vec<_> = self.names.iter().copied().chain(steps_name).collect();
         match wanted.iter().find(|slot| !held(slot)) {
-            _ if !wanted.iter().any(|slot| held(slot)) => return Ok(None),
+            _ if !wanted.iter().any(held) => return Ok(None),
             Some(slot) => return Err(fail(slot, "not at all, but others of that parameter".to_owned())),
             None => {}
         }
