@@ -229,7 +229,8 @@ fn dot<T: Real>(a: &Tensor<T>, b: &Tensor<T>) -> (f64, f64) {
 
 /// True for NaN as well.
 fn differs(got: f64, expected: f64, allowed: f64) -> bool {
-    !((got - expected).abs() <= allowed)
+    let difference = (got - expected).abs();
+    difference.is_nan() || allowed.is_nan() || difference > allowed
 }
 
 fn random_like<T: Real>(x: &Tensor<T>, rng: &mut ChaCha8Rng) -> Tensor<T> {

@@ -25,6 +25,7 @@ mod checkpoint;
 mod function;
 pub mod gradcheck;
 mod gradients;
+mod ops;
 pub mod parallel;
 mod parameter;
 pub mod real;

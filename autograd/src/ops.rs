@@ -1,0 +1,52 @@
+//! The elementary operations: methods of [`Var`], and `+ - * /` between them.
+//!
+//! Each is a small struct that implements [`Function`](crate::Function), its formula and its derivative adjacent.
+//!
+//! | file | operations |
+//! |---|---|
+//! | `elementwise` | exp, ln, sqrt, square, powf, scale, add_scalar, neg, and the mechanism that all functions of one number share |
+//! | `activation` | relu, leaky_relu, elu, gelu, silu, sigmoid, tanh, softplus |
+//! | `arithmetic` | + − · / of two tensors, or of a tensor and a number |
+//! | `broadcast` | which shapes go together, and how the gradient of the smaller is summed |
+//! | `reduce` | sum, mean, sum_per_channel, mean_per_channel |
+//! | `softmax` | softmax, log_softmax over channels |
+//! | `shape` | reshape, slice, pad, concat_channels |
+//! | `matmul` | matrix products |
+//!
+//! Infinite and undefined numbers follow IEEE 754: NaN in, NaN out, and a derivative is multiplied by `dy` even
+//! where it is 0, so an infinite `dy` turns into NaN there.
+
+use crate::parallel::for_each_slab;
+use crate::{Real, Tape, Tensor, Var};
+
+mod arithmetic;
+mod broadcast;
+mod elementwise;
+mod reduce;
+
+/// The tape on which an operation of two values is recorded: a constant goes along with any tape.
+fn tape_of<'t, T: Real>(a: &Var<'t, T>, b: &Var<'t, T>) -> &'t Tape<T> {
+    if a.is_constant() { b.tape() } else { a.tape() }
+}
+
+/// `x` after `f(start, slab)` changed each slab, in parallel; in `x`'s memory where it is not shared.
+fn update_slabs<T: Real>(mut x: Tensor<T>, slab: usize, f: impl Fn(usize, &mut [T]) + Sync) -> Tensor<T> {
+    if x.is_unique() {
+        for_each_slab(x.data_mut(), slab, f);
+        return x;
+    }
+    let mut y = Tensor::scratch(x.shape());
+    for_each_slab(y.data_mut(), slab, |start, y| {
+        y.copy_from_slice(&x.data()[start..start + y.len()]);
+        f(start, y);
+    });
+    y
+}
+
+/// The name of an axis in messages: `n, d, h, w, c` for activations, `channels` for the last, else its number.
+fn axis_name(rank: usize, axis: usize) -> String {
+    if rank == 5 {
+        return format!("axis {}", ["n", "d", "h", "w", "c"][axis]);
+    }
+    if axis + 1 == rank { format!("axis {axis} (channels)") } else { format!("axis {axis}") }
+}

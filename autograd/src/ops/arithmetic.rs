@@ -1,0 +1,303 @@
+//! + − · / of two tensors whose shapes [go together](super::broadcast), or of a tensor and a number.
+//!
+//! | operation | ∂y/∂a | ∂y/∂b | saved |
+//! |---|---|---|---|
+//! | a + b | 1 | 1 | |
+//! | a − b | 1 | −1 | |
+//! | a · b | b | a | a and b |
+//! | a / b | 1/b | −a/b² | a and b |
+//!
+//! Of a and b only those are saved that a wanted gradient needs: for mask · x with a constant mask, the mask.
+//! Division by 0 gives ±∞ or NaN, as in IEEE 754.
+//!
+//! ```
+//! use autograd::{Tape, Tensor};
+//!
+//! let tape = Tape::<f64>::train(0);
+//! let x = tape.variable(Tensor::from_vec([2, 2], vec![1.0, 2.0, 3.0, 4.0]));
+//! let bias = tape.variable(Tensor::from_vec([2], vec![10.0, 20.0]));
+//! let y = 2.0 * (&x + &bias) - 1.0;
+//! assert_eq!(y.value().data(), [21.0, 43.0, 25.0, 47.0]);
+//! assert_eq!(y.sum().backward().wrt(&bias).unwrap().data(), [4.0, 4.0]);
+//! ```
+
+use std::ops;
+
+use super::broadcast::{combine, combine_into, result_shape, sum_to};
+use super::tape_of;
+use crate::{Function, Real, Shape, Tensor, Var};
+
+/// y = a + b, da = db = dy
+struct Add;
+
+impl<T: Real> Function<T, 2> for Add {
+    type Saved = [Shape; 2];
+
+    fn forward(&self, [a, b]: [&Tensor<T>; 2]) -> (Tensor<T>, [Shape; 2]) {
+        (combine(a, b, |a, b| a + b), [a.shape(), b.shape()])
+    }
+
+    fn backward(&self, [a, b]: [Shape; 2], dy: Tensor<T>, needs: [bool; 2]) -> [Option<Tensor<T>>; 2] {
+        let da = needs[0].then(|| sum_to(a, dy.clone()));
+        [da, needs[1].then(|| sum_to(b, dy))]
+    }
+}
+
+/// y = a − b, da = dy, db = −dy
+struct Sub;
+
+impl<T: Real> Function<T, 2> for Sub {
+    type Saved = [Shape; 2];
+
+    fn forward(&self, [a, b]: [&Tensor<T>; 2]) -> (Tensor<T>, [Shape; 2]) {
+        (combine(a, b, |a, b| a - b), [a.shape(), b.shape()])
+    }
+
+    fn backward(&self, [a, b]: [Shape; 2], dy: Tensor<T>, needs: [bool; 2]) -> [Option<Tensor<T>>; 2] {
+        let da = needs[0].then(|| sum_to(a, dy.clone()));
+        [da, needs[1].then(|| sum_to(b, dy).scaled(-T::ONE))]
+    }
+}
+
+/// y = a·b, da = dy·b, db = dy·a
+struct Mul {
+    wanted: [bool; 2],
+}
+
+impl<T: Real> Function<T, 2> for Mul {
+    type Saved = ([Tensor<T>; 2], [Shape; 2]);
+
+    fn forward(&self, [a, b]: [&Tensor<T>; 2]) -> (Tensor<T>, Self::Saved) {
+        let kept = [keep(a, self.wanted[1]), keep(b, self.wanted[0])];
+        (combine(a, b, |a, b| a * b), (kept, [a.shape(), b.shape()]))
+    }
+
+    fn backward(
+        &self,
+        ([a, b], shapes): Self::Saved,
+        dy: Tensor<T>,
+        needs: [bool; 2],
+    ) -> [Option<Tensor<T>>; 2] {
+        let da = needs[0].then(|| sum_to(shapes[0], combine_into(dy.clone(), &b, |dy, b| dy * b)));
+        let db = needs[1].then(|| sum_to(shapes[1], combine_into(dy, &a, |dy, a| dy * a)));
+        [da, db]
+    }
+}
+
+/// y = a/b, da = dy/b, db = −dy·a/b²
+struct Div {
+    wanted: [bool; 2],
+}
+
+impl<T: Real> Function<T, 2> for Div {
+    type Saved = ([Tensor<T>; 2], [Shape; 2]);
+
+    fn forward(&self, [a, b]: [&Tensor<T>; 2]) -> (Tensor<T>, Self::Saved) {
+        let kept = [keep(a, self.wanted[1]), b.clone()];
+        (combine(a, b, |a, b| a / b), (kept, [a.shape(), b.shape()]))
+    }
+
+    fn backward(
+        &self,
+        ([a, b], shapes): Self::Saved,
+        dy: Tensor<T>,
+        needs: [bool; 2],
+    ) -> [Option<Tensor<T>>; 2] {
+        // With q = dy/b: da = q and db = −q·a/b, which overflows later than b² does.
+        let q = combine_into(dy, &b, |dy, b| dy / b);
+        let da = needs[0].then(|| sum_to(shapes[0], q.clone()));
+        let db = needs[1].then(|| {
+            let product = combine_into(q, &a, |q, a| -q * a);
+            sum_to(shapes[1], combine_into(product, &b, |product, b| product / b))
+        });
+        [da, db]
+    }
+}
+
+/// The tensor if it is wanted, an empty one otherwise.
+fn keep<T: Real>(x: &Tensor<T>, wanted: bool) -> Tensor<T> {
+    if wanted { x.clone() } else { Tensor::empty() }
+}
+
+/// Records `function` of two values after a look at their shapes.
+#[track_caller]
+fn apply<'t, T: Real>(operation: &str, function: impl Function<T, 2>, [a, b]: [Var<'t, T>; 2]) -> Var<'t, T> {
+    result_shape(operation, &a.shape(), &b.shape());
+    tape_of(&a, &b).apply(function, [a, b])
+}
+
+fn wanted<T: Real>(a: &Var<'_, T>, b: &Var<'_, T>) -> [bool; 2] {
+    [!a.is_constant(), !b.is_constant()]
+}
+
+/// a + b; da = db = dy. Saves nothing.
+///
+/// The shapes are equal, or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis; the
+/// gradient of that one is the sum over its uses.
+///
+/// # Panics
+/// For other shapes, naming the axis that differs; if an operand is of another tape or from before a backward pass.
+impl<'t, T: Real> ops::Add for Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn add(self, b: Self) -> Self {
+        apply("add", Add, [self, b])
+    }
+}
+
+/// a − b; da = dy, db = −dy. Saves nothing.
+///
+/// The shapes are equal, or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis; the
+/// gradient of that one is the sum over its uses.
+///
+/// # Panics
+/// For other shapes, naming the axis that differs; if an operand is of another tape or from before a backward pass.
+impl<'t, T: Real> ops::Sub for Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn sub(self, b: Self) -> Self {
+        apply("sub", Sub, [self, b])
+    }
+}
+
+/// a · b; da = dy·b, db = dy·a. Saves a where b has a gradient, and b where a has one.
+///
+/// The shapes are equal, or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis; the
+/// gradient of that one is the sum over its uses.
+///
+/// # Panics
+/// For other shapes, naming the axis that differs; if an operand is of another tape or from before a backward pass.
+impl<'t, T: Real> ops::Mul for Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn mul(self, b: Self) -> Self {
+        apply("mul", Mul { wanted: wanted(&self, &b) }, [self, b])
+    }
+}
+
+/// a / b; da = dy/b, db = −dy·a/b². Saves b, and a where b has a gradient.
+///
+/// The shapes are equal, or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis; the
+/// gradient of that one is the sum over its uses.
+///
+/// # Panics
+/// For other shapes, naming the axis that differs; if an operand is of another tape or from before a backward pass.
+impl<'t, T: Real> ops::Div for Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn div(self, b: Self) -> Self {
+        apply("div", Div { wanted: wanted(&self, &b) }, [self, b])
+    }
+}
+
+impl<'t, T: Real> ops::Neg for Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn neg(self) -> Self {
+        self.scale(-T::ONE)
+    }
+}
+
+impl<'t, T: Real> ops::Neg for &Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn neg(self) -> Var<'t, T> {
+        -self.clone()
+    }
+}
+
+impl<'t, T: Real> ops::Add<T> for Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn add(self, b: T) -> Self {
+        self.add_scalar(b)
+    }
+}
+
+impl<'t, T: Real> ops::Sub<T> for Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn sub(self, b: T) -> Self {
+        self.add_scalar(-b)
+    }
+}
+
+impl<'t, T: Real> ops::Mul<T> for Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn mul(self, b: T) -> Self {
+        self.scale(b)
+    }
+}
+
+/// As the product with 1/b, rounded twice.
+impl<'t, T: Real> ops::Div<T> for Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn div(self, b: T) -> Self {
+        self.scale(T::ONE / b)
+    }
+}
+
+/// The same operation where one or both operands are borrowed, or where the number comes first.
+macro_rules! forward_operator {
+    ($operator:ident, $method:ident) => {
+        impl<'t, T: Real> ops::$operator<&Var<'t, T>> for Var<'t, T> {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $method(self, b: &Var<'t, T>) -> Var<'t, T> {
+                ops::$operator::$method(self, b.clone())
+            }
+        }
+
+        impl<'t, T: Real> ops::$operator<Var<'t, T>> for &Var<'t, T> {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $method(self, b: Var<'t, T>) -> Var<'t, T> {
+                ops::$operator::$method(self.clone(), b)
+            }
+        }
+
+        impl<'t, T: Real> ops::$operator<&Var<'t, T>> for &Var<'t, T> {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $method(self, b: &Var<'t, T>) -> Var<'t, T> {
+                ops::$operator::$method(self.clone(), b.clone())
+            }
+        }
+
+        impl<'t, T: Real> ops::$operator<T> for &Var<'t, T> {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $method(self, b: T) -> Var<'t, T> {
+                ops::$operator::$method(self.clone(), b)
+            }
+        }
+
+        forward_operator!(@number f32, $operator, $method);
+        forward_operator!(@number f64, $operator, $method);
+    };
+    (@number $t:ty, $operator:ident, $method:ident) => {
+        impl<'t> ops::$operator<Var<'t, $t>> for $t {
+            type Output = Var<'t, $t>;
+            #[track_caller]
+            fn $method(self, b: Var<'t, $t>) -> Var<'t, $t> {
+                let a = b.tape().constant(Tensor::scalar(self));
+                ops::$operator::$method(a, b)
+            }
+        }
+
+        impl<'t> ops::$operator<&Var<'t, $t>> for $t {
+            type Output = Var<'t, $t>;
+            #[track_caller]
+            fn $method(self, b: &Var<'t, $t>) -> Var<'t, $t> {
+                ops::$operator::$method(self, b.clone())
+            }
+        }
+    };
+}
+
+forward_operator!(Add, add);
+forward_operator!(Sub, sub);
+forward_operator!(Mul, mul);
+forward_operator!(Div, div);
