@@ -1,1 +1,50 @@
-//! losses
+//! Losses for imbalanced segmentation, with typed weights.
+//!
+//! ```
+//! use autograd::{Tape, Tensor};
+//! use losses::{BceWithLogits, Labels, Loss};
+//!
+//! let tape = Tape::train(0);
+//! let logits = tape.variable(Tensor::<f32>::zeros([1, 3, 8, 8, 1]));
+//! let target = Labels::from_fn([1, 3, 8, 8], |i| i32::from(i % 50 == 0));
+//! let loss = BceWithLogits::new().pos_weight(10).forward(&logits, &target)?;
+//! let dx = loss.backward().wrt(&logits).unwrap().clone();
+//! assert!(dx.data()[0] < 0.0 && dx.data()[1] > 0.0);
+//! # Ok::<(), losses::Error>(())
+//! ```
+//!
+//! Logits are `[n, ..., c]` of any rank; the last axis is the class axis. Targets are [`Labels`], or a `Tensor` of
+//! probabilities. Every loss is a [`Loss`]: it computes its gradient together with its value, skips what is ignored
+//! in every sum and count, and gives the same bits for any number of threads.
+//!
+//! | to segment | use |
+//! |---|---|
+//! | one rare class | [`BceWithLogits`] with `pos_weight`, or [`DiceBce`] |
+//! | several classes | [`CrossEntropy`] with `class_weights`, or [`DiceCe`] |
+//! | with a price on false positives and negatives | [`Tversky`] |
+//! | with many easy voxels | [`Focal`] |
+//!
+//! What is deliberately absent: layers, and losses of distances to a border.
+
+#![forbid(unsafe_code)]
+
+mod bce;
+mod cross_entropy;
+mod elementwise;
+mod error;
+mod focal;
+mod layout;
+mod loss;
+mod reduction;
+mod targets;
+mod truth;
+mod weight;
+
+pub use bce::{Bce, BceWithLogits, calibrated_logit};
+pub use cross_entropy::{CrossEntropy, NllLoss};
+pub use error::Error;
+pub use focal::Focal;
+pub use loss::Loss;
+pub use reduction::{EmptyPolicy, Reduction, Report};
+pub use targets::{Label, Labels, Target};
+pub use weight::{Number, Weight};

@@ -1,0 +1,122 @@
+//! Losses that are a sum over elements: binary cross-entropy, on logits or probabilities, and the focal loss.
+//!
+//! Work goes slab by slab (in parallel, sizes set by the shape alone) and chunk by chunk (in the L1 cache): the
+//! chunk's targets and weights are written out as numbers, whatever their kind, and one vectorised loop over five
+//! short arrays yields losses and gradients.
+
+use std::ops::Range;
+
+use autograd::{Real, Tensor};
+
+use crate::layout::{Layout, map_slabs_into};
+use crate::loss::{Kernel, scale_gradient};
+use crate::reduction::{Output, Tally};
+use crate::truth::{Scratch, Truth};
+use crate::{EmptyPolicy, Error, Reduction, Weight};
+
+mod formula;
+
+pub(crate) use formula::Formula;
+use formula::Lanes;
+
+/// An element-wise loss with its arguments checked.
+pub(crate) struct Elementwise<T: Real> {
+    formula: Formula,
+    layout: Layout,
+    truth: Truth<T>,
+    weight: Option<Weight<T>>,
+    pos_weight: Option<Weight<T>>,
+    output: Output,
+}
+
+/// The parts of an element-wise loss that are the user's.
+pub(crate) struct Settings<'a, T: Real> {
+    pub(crate) formula: Formula,
+    pub(crate) weight: Option<&'a Weight<T>>,
+    pub(crate) pos_weight: Option<&'a Weight<T>>,
+    pub(crate) reduction: Reduction,
+    pub(crate) empty: EmptyPolicy,
+}
+
+impl<T: Real> Elementwise<T> {
+    pub(crate) fn new(
+        settings: Settings<'_, T>,
+        layout: Layout,
+        truth: Truth<T>,
+    ) -> Result<(Self, Tally), Error> {
+        let Settings { formula, weight, pos_weight, reduction, empty } = settings;
+        if let Some(weight) = weight {
+            weight.check("weight", &layout)?;
+        }
+        if let Some(pos_weight) = pos_weight {
+            pos_weight.check("pos_weight", &layout)?;
+        }
+        let tally =
+            Tally { counted: truth.counted, ignored: truth.ignored, normaliser: truth.counted as f64 };
+        let output = reduction.settle(&tally, empty, formula.name())?;
+        let (weight, pos_weight) = (weight.cloned(), pos_weight.cloned());
+        Ok((Self { formula, layout, truth, weight, pos_weight, output }, tally))
+    }
+
+    /// The sum over a slab of rows; losses and gradients of elements go where they are wanted.
+    fn slab(&self, logits: &Tensor<T>, rows: Range<usize>, [losses, gradients]: [&mut [T]; 2]) -> f64 {
+        let c = self.layout.channels;
+        let factor = T::from_f64(self.output.factor());
+        let mut lanes = Lanes::new(self.layout.chunk_rows() * c);
+        let mut scratch = Scratch::default();
+        let mut sum = 0.0;
+        for chunk in self.layout.chunks(rows.clone()) {
+            let elements = chunk.start * c..chunk.end * c;
+            let len = elements.len();
+            let at = elements.start - rows.start * c;
+
+            lanes.load(&logits.data()[elements]);
+            self.truth.read(chunk.clone(), &mut scratch, &mut lanes.y[..len], &mut lanes.w[..len]);
+            if let Some(weight) = &self.weight {
+                weight.multiply(&self.layout, chunk.clone(), &mut lanes.w[..len]);
+            }
+            if let Some(pos_weight) = &self.pos_weight {
+                lanes.p[..len].fill(T::ONE);
+                pos_weight.multiply(&self.layout, chunk, &mut lanes.p[..len]);
+            }
+            sum += self.formula.run(&mut lanes, len).to_f64();
+
+            if !losses.is_empty() {
+                losses[at..at + len].copy_from_slice(&lanes.l[..len]);
+            }
+            if !gradients.is_empty() {
+                let out = gradients[at..at + len].iter_mut();
+                out.zip(&lanes.g).for_each(|(out, &g)| *out = g * factor);
+            }
+        }
+        sum
+    }
+}
+
+impl<T: Real> Kernel<T> for Elementwise<T> {
+    type Saved = Tensor<T>;
+
+    fn name(&self) -> &'static str {
+        self.formula.name()
+    }
+
+    fn evaluate(&self, logits: &Tensor<T>, wanted: bool) -> (Tensor<T>, Option<Tensor<T>>) {
+        let shape = logits.shape();
+        if self.output == (Output::Total { factor: 0.0 }) {
+            return (Tensor::scalar(T::ZERO), wanted.then(|| Tensor::zeros(shape)));
+        }
+        let mut losses = (self.output == Output::Each).then(|| Tensor::scratch(shape));
+        let mut gradients = wanted.then(|| Tensor::scratch(shape));
+        let c = self.layout.channels;
+        let sinks =
+            [&mut losses, &mut gradients].map(|t| (t.as_mut().map_or(&mut [][..], Tensor::data_mut), c));
+        let sums =
+            map_slabs_into(self.layout.flat_slabs(), sinks, |rows, parts| self.slab(logits, rows, parts));
+        let total = sums.into_iter().sum::<f64>() * self.output.factor();
+        (losses.unwrap_or_else(|| Tensor::scalar(T::from_f64(total))), gradients)
+    }
+
+    fn differentiate(&self, gradient: Tensor<T>, dy: Tensor<T>) -> Tensor<T> {
+        scale_gradient(gradient, dy)
+    }
+}
