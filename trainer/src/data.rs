@@ -14,8 +14,9 @@ mod axes;
 mod case;
 mod description;
 mod folder;
-mod normalise;
+pub(crate) mod normalise;
 mod read;
+pub mod synthetic;
 
 pub use axes::{AxisOrder, Geometry};
 pub use case::Case;

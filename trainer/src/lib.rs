@@ -4,6 +4,7 @@
 pub mod data;
 pub mod error;
 pub mod evaluate;
+pub mod inspect;
 pub mod metrics;
 pub mod nifti;
 pub mod report;
