@@ -8,8 +8,12 @@ use std::any::TypeId;
 
 use autograd::Real;
 
+pub mod activation;
 pub mod conv3d;
 pub mod conv_transpose3d;
+pub mod norm;
+pub mod pool;
+pub mod resample;
 
 /// A table of functions that are generic over the number type.
 ///

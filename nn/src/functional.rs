@@ -1,0 +1,44 @@
+//! Operations on [`Var`](autograd::Var)s, channels last: `[n, d, h, w, c]`. A 2-D image is a volume with d = 1.
+//!
+//! Each is a [`Function`](autograd::Function), its formula and derivative side by side, and a free function that
+//! applies it. Optional inputs (a bias, an affine) are absent where [`Tape::absent`](autograd::Tape::absent) stands
+//! in their place. Shape mistakes panic and name the axis.
+
+mod activation;
+mod conv3d;
+mod conv_transpose3d;
+mod dropout;
+mod linear;
+mod norm;
+mod norm_act;
+mod norm_act_conv3d;
+mod pool;
+mod upsample;
+
+pub use activation::Activation;
+pub use conv_transpose3d::{ConvTranspose3d, ConvTranspose3dSpec, conv_transpose3d};
+pub use conv3d::{Conv3d, Conv3dSpec, conv3d, conv3d_with_stats};
+pub use dropout::{Dropout, dropout};
+pub use linear::{Linear, linear};
+pub use norm::{ChannelStats, Moments, NormKind};
+pub use norm_act::{NormAct, batch_norm, group_norm, instance_norm, norm_act, norm_act_with};
+pub use norm_act_conv3d::{norm_act_conv3d, norm_act_conv3d_with};
+pub use pool::{AvgPool3d, MaxPool3d, Pool3dSpec, avg_pool3d, max_pool3d};
+pub use upsample::{Upsample, UpsampleMode, upsample};
+
+use autograd::{Real, Tensor};
+
+/// The data of an optional input.
+fn optional<T: Real>(x: &Tensor<T>) -> Option<&[T]> {
+    (!x.is_empty()).then(|| x.data())
+}
+
+/// Checks a vector with one number per channel, or its absence.
+#[track_caller]
+fn check_per_channel<T: Real>(operation: &str, name: &str, vector: &Tensor<T>, channels: usize) {
+    assert!(
+        vector.is_empty() || vector.dims() == [channels],
+        "{operation}: {name} has shape {}, expected [c = {channels}]",
+        vector.shape()
+    );
+}

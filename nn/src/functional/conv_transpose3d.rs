@@ -1,0 +1,100 @@
+//! Transposed convolution of volumes.
+
+use autograd::{Function, Real, Tensor, Var};
+
+use super::conv3d::backward_bias;
+use super::{check_per_channel, optional};
+pub use crate::kernels::conv_transpose3d::ConvTranspose3dSpec;
+use crate::kernels::conv_transpose3d::{self as kernel, ConvTranspose3dShape};
+
+/// y[n, od, oh, ow, co] = b[co] + Σ x[n, d, h, w, ci]·w[kd, kh, kw, ci, co] over od = d·sd + kd·dd − pd and so on.
+///
+/// | tensor | shape |
+/// |---|---|
+/// | x | `[n, d, h, w, ci]` |
+/// | weight | `[kd, kh, kw, ci, co]` |
+/// | bias | `[co]`, or absent |
+/// | y | `[n, od, oh, ow, co]`, see [`ConvTranspose3dSpec::output`] |
+///
+/// It is the gradient of a convolution's input as an operation of its own. Saved: x and the weight. dx is the
+/// convolution of dy with the weight, dw the correlation of dy with x, db the sum of dy over samples and voxels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConvTranspose3d(
+    /// Kernel, stride, paddings, dilation.
+    pub ConvTranspose3dSpec,
+);
+
+/// The transposed convolution of `x` with `weight`, plus `bias` unless absent: see [`ConvTranspose3d`].
+///
+/// # Panics
+/// If a shape does not fit.
+#[track_caller]
+pub fn conv_transpose3d<'t, T: Real>(
+    x: Var<'t, T>,
+    weight: Var<'t, T>,
+    bias: Var<'t, T>,
+    spec: ConvTranspose3dSpec,
+) -> Var<'t, T> {
+    shape_of(spec, x.value(), weight.value(), bias.value());
+    x.tape().apply(ConvTranspose3d(spec), [x, weight, bias])
+}
+
+/// The sizes, after making sure that the inputs fit each other.
+#[track_caller]
+fn shape_of<T: Real>(
+    spec: ConvTranspose3dSpec,
+    x: &Tensor<T>,
+    weight: &Tensor<T>,
+    bias: &Tensor<T>,
+) -> ConvTranspose3dShape {
+    let [n, d, h, w, ci] = x.dims5();
+    let [kd, kh, kw, weight_ci, co] = weight.dims5();
+    assert_eq!(
+        [kd, kh, kw],
+        spec.kernel,
+        "conv_transpose3d: the weight {} has another kernel than the settings",
+        weight.shape()
+    );
+    assert_eq!(
+        ci,
+        weight_ci,
+        "conv_transpose3d: x {} has ci = {ci} channels, the weight {} expects {weight_ci}",
+        x.shape(),
+        weight.shape()
+    );
+    check_per_channel("conv_transpose3d", "bias", bias, co);
+    ConvTranspose3dShape::new(n, [d, h, w], ci, co, spec)
+        .unwrap_or_else(|error| panic!("conv_transpose3d: {error}"))
+}
+
+impl<T: Real> Function<T, 3> for ConvTranspose3d {
+    type Saved = (ConvTranspose3dShape, Tensor<T>, Tensor<T>);
+
+    fn forward(&self, [x, weight, bias]: [&Tensor<T>; 3]) -> (Tensor<T>, Self::Saved) {
+        let shape = shape_of(self.0, x, weight, bias);
+        let [od, oh, ow] = shape.output();
+        let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
+        kernel::forward(&shape, x.data(), weight.data(), optional(bias), y.data_mut());
+        (y, (shape, x.clone(), weight.clone()))
+    }
+
+    fn backward(
+        &self,
+        (shape, x, weight): Self::Saved,
+        dy: Tensor<T>,
+        [wants_x, wants_weight, wants_bias]: [bool; 3],
+    ) -> [Option<Tensor<T>>; 3] {
+        let dw = wants_weight.then(|| {
+            let mut dw = Tensor::scratch(weight.shape());
+            kernel::backward_weight(&shape, x.data(), dy.data(), dw.data_mut());
+            dw
+        });
+        let db = wants_bias.then(|| backward_bias(&dy));
+        let dx = wants_x.then(|| {
+            let mut dx = Tensor::scratch(x.shape());
+            kernel::backward_input(&shape, weight.data(), dy.data(), dx.data_mut());
+            dx
+        });
+        [dx, dw, db]
+    }
+}

@@ -1,0 +1,67 @@
+//! Dropout.
+
+use autograd::parallel::{SLAB, for_each_slab};
+use autograd::{Function, Mode, Real, Tensor, Var};
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng, SeedableRng};
+
+/// y = x·m/(1 − p), each m being 0 with probability p and else 1.
+///
+/// The random numbers are those of ChaCha8 keyed by `key`, with one stream for each slab of [`SLAB`] elements, so they
+/// depend neither on threads nor on what was computed before. Nothing is saved: the backward pass draws them again.
+///
+/// # Source
+/// Srivastava et al. 2014; scaled in training ("inverted"), so that use needs no scale.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Dropout {
+    /// The probability of a zero.
+    pub p: f64,
+    /// The key of the random numbers.
+    pub key: u64,
+}
+
+/// In training, `x` with each number dropped with probability `p`; else `x`.
+///
+/// The key is the next of the tape: see [`Tape::draw_key`](autograd::Tape::draw_key).
+///
+/// # Panics
+/// Unless 0 ≤ p ≤ 1.
+#[track_caller]
+pub fn dropout<T: Real>(x: Var<'_, T>, p: f64) -> Var<'_, T> {
+    assert!((0.0..=1.0).contains(&p), "dropout: p = {p} is no probability");
+    if x.tape().mode() == Mode::Eval || p == 0.0 {
+        return x;
+    }
+    let key = x.tape().draw_key();
+    x.tape().apply(Dropout { p, key }, [x])
+}
+
+impl Dropout {
+    /// The operation is its own adjoint.
+    fn of<T: Real>(&self, mut x: Tensor<T>) -> Tensor<T> {
+        // A draw is below 2^32·p with probability p.
+        let threshold = (self.p * 4_294_967_296.0).round() as u64;
+        let scale = if self.p < 1.0 { T::from_f64(1.0 / (1.0 - self.p)) } else { T::ZERO };
+        for_each_slab(x.data_mut(), SLAB, |start, x| {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.key);
+            rng.set_stream((start / SLAB) as u64);
+            for x in x {
+                let dropped = u64::from(rng.next_u32()) < threshold;
+                *x = if dropped { T::ZERO } else { *x * scale };
+            }
+        });
+        x
+    }
+}
+
+impl<T: Real> Function<T, 1> for Dropout {
+    type Saved = ();
+
+    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, ()) {
+        (self.of(x.clone()), ())
+    }
+
+    fn backward(&self, (): (), dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
+        [Some(self.of(dy))]
+    }
+}

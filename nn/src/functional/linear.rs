@@ -1,0 +1,73 @@
+//! A matrix applied to the last axis.
+
+use autograd::{Function, Real, Shape, Tensor, Var};
+
+use super::conv3d::{backward_bias, backward_input, backward_weight, forward};
+use super::{Conv3dSpec, check_per_channel};
+use crate::kernels::conv3d::Conv3dShape;
+
+/// y[…, o] = b[o] + Σ x[…, i]·w[i, o]
+///
+/// x `[..., in]`, weight `[in, out]`, bias `[out]` or absent, y `[..., out]`. It is a convolution whose kernel is one
+/// voxel, and runs as one. Saved: x and the weight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Linear;
+
+/// x·weight + bias, unless the bias is absent: see [`Linear`].
+///
+/// # Panics
+/// If a shape does not fit.
+#[track_caller]
+pub fn linear<'t, T: Real>(x: Var<'t, T>, weight: Var<'t, T>, bias: Var<'t, T>) -> Var<'t, T> {
+    shape_of(x.value(), weight.value(), bias.value());
+    x.tape().apply(Linear, [x, weight, bias])
+}
+
+#[track_caller]
+fn shape_of<T: Real>(x: &Tensor<T>, weight: &Tensor<T>, bias: &Tensor<T>) -> Conv3dShape {
+    let [inputs, outputs] = weight.dims() else {
+        panic!("linear: the weight is [in, out], got {}", weight.shape());
+    };
+    assert_eq!(
+        x.channels(),
+        *inputs,
+        "linear: x {} has in = {} channels, the weight {} expects {inputs}",
+        x.shape(),
+        x.channels(),
+        weight.shape()
+    );
+    check_per_channel("linear", "bias", bias, *outputs);
+    Conv3dShape::new(1, [1, 1, x.shape().rows()], *inputs, *outputs, Conv3dSpec::new([1; 3]))
+        .unwrap_or_else(|error| panic!("linear: {error}"))
+}
+
+/// `[..., c]` as one volume of one row.
+fn as_volume<T: Real>(x: &Tensor<T>) -> Tensor<T> {
+    let shape = x.shape();
+    x.clone().reshape([1, 1, 1, shape.rows(), shape.channels()])
+}
+
+impl<T: Real> Function<T, 3> for Linear {
+    type Saved = (Conv3dShape, Shape, Tensor<T>, Tensor<T>);
+
+    fn forward(&self, [x, weight, bias]: [&Tensor<T>; 3]) -> (Tensor<T>, Self::Saved) {
+        let shape = shape_of(x, weight, bias);
+        let y = forward(&shape, &as_volume(x), weight, bias);
+        (y.reshape(x.shape().with_channels(shape.co())), (shape, x.shape(), x.clone(), weight.clone()))
+    }
+
+    fn backward(
+        &self,
+        (shape, x_shape, x, weight): Self::Saved,
+        dy: Tensor<T>,
+        [wants_x, wants_weight, wants_bias]: [bool; 3],
+    ) -> [Option<Tensor<T>>; 3] {
+        let dy = as_volume(&dy);
+        let dw = || backward_weight(&shape, &as_volume(&x), &dy).reshape(weight.shape());
+        [
+            wants_x.then(|| backward_input(&shape, &weight, &dy).reshape(x_shape)),
+            wants_weight.then(dw),
+            wants_bias.then(|| backward_bias(&dy)),
+        ]
+    }
+}

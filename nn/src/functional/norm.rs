@@ -1,0 +1,239 @@
+//! Means and variances: measured per sample and channel, then shared as the kind of normalisation says.
+
+use autograd::parallel::{SLAB, map_slabs};
+use autograd::{Real, Shape, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::kernels;
+
+/// Over which numbers mean and variance are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormKind {
+    /// The voxels of one channel of one sample. Source: Ulyanov et al. 2016.
+    Instance,
+    /// The voxels of a group of channels of one sample; the number of groups. Source: Wu and He 2018.
+    Group(usize),
+    /// The voxels of one channel of all samples. Source: Ioffe and Szegedy 2015.
+    Batch,
+}
+
+/// An activation as `samples` × `voxels` × `channels`, and how it is cut into slabs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Extents {
+    pub(super) samples: usize,
+    pub(super) voxels: usize,
+    pub(super) channels: usize,
+}
+
+impl Extents {
+    #[track_caller]
+    pub(super) fn of(shape: Shape) -> Self {
+        assert!(shape.rank() >= 2, "a normalisation wants [n, ..., c], got {shape}");
+        assert!(shape.numel() > 0, "a normalisation of no numbers: {shape}");
+        let samples = shape[0];
+        Self { samples, voxels: shape.rows() / samples, channels: shape.channels() }
+    }
+
+    /// Numbers in a slab: whole voxels, by the shape alone.
+    pub(super) fn slab(&self) -> usize {
+        (SLAB / self.channels).max(1) * self.channels
+    }
+
+    /// Numbers in a sample.
+    pub(super) fn sample(&self) -> usize {
+        self.voxels * self.channels
+    }
+
+    /// For each channel of sample `n`, the merged results of `f(range of numbers)` of its slabs, in slab order.
+    pub(super) fn reduce<R: Copy + Send>(
+        &self,
+        n: usize,
+        f: impl Fn(std::ops::Range<usize>) -> Vec<R> + Sync,
+        merge: impl Fn(R, usize, R, usize) -> R,
+    ) -> Vec<R> {
+        let offset = n * self.sample();
+        let parts = map_slabs(self.sample(), self.slab(), |r| {
+            let voxels = r.len() / self.channels;
+            (voxels, f(offset + r.start..offset + r.end))
+        });
+        let mut parts = parts.into_iter();
+        let (mut before, mut all) = parts.next().expect("a sample has at least one slab");
+        for (voxels, part) in parts {
+            for (all, part) in all.iter_mut().zip(part) {
+                *all = merge(*all, before, part, voxels);
+            }
+            before += voxels;
+        }
+        all
+    }
+}
+
+/// Mean and M2 = Σ(x − mean)² of two sets of `na` and `nb` numbers together.
+///
+/// # Source
+/// Chan, Golub and LeVeque 1983, equation 2.1.
+fn merge((mean_a, m2_a): (f64, f64), na: usize, (mean_b, m2_b): (f64, f64), nb: usize) -> (f64, f64) {
+    let (a, b) = (na as f64, nb as f64);
+    let delta = mean_b - mean_a;
+    (mean_a + delta * (b / (a + b)), m2_a + m2_b + delta * delta * (a * b / (a + b)))
+}
+
+/// Mean and M2 = Σ(x − mean)² of each channel of each sample.
+///
+/// They are taken per slab of voxels and merged in slab order: no difference of large squares, and the same bits
+/// for any number of threads. A convolution yields those of its output for the normalisation that follows
+/// ([`conv3d_with_stats`](super::conv3d_with_stats)). They carry no gradient: the operation that uses them counts
+/// its input's influence on them in the gradient of that input.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ChannelStats<T: Real> {
+    extents: Extents,
+    mean: Vec<T>,
+    m2: Vec<T>,
+}
+
+impl<T: Real> ChannelStats<T> {
+    /// Measures `[n, ..., c]`.
+    ///
+    /// # Panics
+    /// If there are fewer than two axes, or no numbers.
+    #[track_caller]
+    pub fn of(x: &Tensor<T>) -> Self {
+        let extents = Extents::of(x.shape());
+        let (mut mean, mut m2) = (Vec::new(), Vec::new());
+        for n in 0..extents.samples {
+            let moments =
+                extents.reduce(n, |r| kernels::norm::moments(&x.data()[r], extents.channels), merge);
+            mean.extend(moments.iter().map(|m| T::from_f64(m.0)));
+            m2.extend(moments.iter().map(|m| T::from_f64(m.1)));
+        }
+        Self { extents, mean, m2 }
+    }
+
+    /// The number of samples.
+    pub fn samples(&self) -> usize {
+        self.extents.samples
+    }
+
+    /// The number of voxels in a sample.
+    pub fn voxels(&self) -> usize {
+        self.extents.voxels
+    }
+
+    /// The number of channels.
+    pub fn channels(&self) -> usize {
+        self.extents.channels
+    }
+
+    /// The means, `[n, c]`.
+    pub fn mean(&self) -> &[T] {
+        &self.mean
+    }
+
+    /// Σ(x − mean)², `[n, c]`.
+    pub fn m2(&self) -> &[T] {
+        &self.m2
+    }
+
+    /// Mean and 1/√(var + ε) as a normalisation of this kind uses them; the variance is M2 / count.
+    ///
+    /// # Panics
+    /// If the channels do not divide into the groups.
+    #[track_caller]
+    pub fn moments(&self, kind: NormKind, eps: f64) -> Moments<T> {
+        let Extents { samples, channels, .. } = self.extents;
+        let mut moments = Moments {
+            extents: self.extents,
+            over: Some(kind),
+            mean: self.mean.clone(),
+            rstd: vec![T::ZERO; samples * channels],
+        };
+        for set in sets(self.extents, kind) {
+            let (mean, m2) = self.merged(&set);
+            let variance = m2 / (set.len() * self.extents.voxels) as f64;
+            for &i in &set {
+                moments.mean[i] = T::from_f64(mean);
+                moments.rstd[i] = T::from_f64(1.0 / (variance + eps).sqrt());
+            }
+        }
+        moments
+    }
+
+    /// Per channel, mean and unbiased variance M2 / (count − 1) over all samples: what running statistics follow.
+    /// Of a single number the variance is 0.
+    pub fn batch_mean_and_variance(&self) -> (Vec<T>, Vec<T>) {
+        let one = |set: Vec<usize>| {
+            let (mean, m2) = self.merged(&set);
+            let freedom = (set.len() * self.extents.voxels - 1).max(1) as f64;
+            (T::from_f64(mean), T::from_f64(m2 / freedom))
+        };
+        sets(self.extents, NormKind::Batch).into_iter().map(one).unzip()
+    }
+
+    fn merged(&self, set: &[usize]) -> (f64, f64) {
+        let of = |i: usize| (self.mean[i].to_f64(), self.m2[i].to_f64());
+        let voxels = self.extents.voxels;
+        let (first, rest) = set.split_first().expect("a set has at least one channel");
+        let start = (of(*first), voxels);
+        rest.iter().fold(start, |(all, count), &i| (merge(all, count, of(i), voxels), count + voxels)).0
+    }
+}
+
+/// Which (sample, channel) pairs share mean and variance, as indices into `[n, c]`.
+#[track_caller]
+pub(super) fn sets(extents: Extents, kind: NormKind) -> Vec<Vec<usize>> {
+    let Extents { samples, channels, .. } = extents;
+    match kind {
+        NormKind::Instance => (0..samples * channels).map(|i| vec![i]).collect(),
+        NormKind::Group(groups) => {
+            assert!(
+                groups > 0 && channels.is_multiple_of(groups),
+                "{channels} channels do not divide into {groups} groups"
+            );
+            let size = channels / groups;
+            (0..samples * groups).map(|i| (i * size..(i + 1) * size).collect()).collect()
+        }
+        NormKind::Batch => (0..channels).map(|c| (0..samples).map(|n| n * channels + c).collect()).collect(),
+    }
+}
+
+/// Mean and 1/√(var + ε) for each channel of each sample, and what they are a function of.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Moments<T: Real> {
+    pub(super) extents: Extents,
+    /// `None` for constants (running statistics).
+    pub(super) over: Option<NormKind>,
+    pub(super) mean: Vec<T>,
+    pub(super) rstd: Vec<T>,
+}
+
+impl<T: Real> Moments<T> {
+    /// Constant moments, the same for all samples of a tensor of this shape: running statistics.
+    ///
+    /// # Panics
+    /// Unless `mean` and `variance` hold one number per channel.
+    #[track_caller]
+    pub fn constant(shape: Shape, mean: &Tensor<T>, variance: &Tensor<T>, eps: f64) -> Self {
+        let extents = Extents::of(shape);
+        let channels = extents.channels;
+        assert!(
+            mean.dims() == [channels] && variance.dims() == [channels],
+            "running mean {} and variance {}, expected [c = {channels}]",
+            mean.shape(),
+            variance.shape()
+        );
+        let rstd: Vec<T> =
+            variance.data().iter().map(|v| T::from_f64(1.0 / (v.to_f64() + eps).sqrt())).collect();
+        Self {
+            extents,
+            over: None,
+            mean: mean.data().repeat(extents.samples),
+            rstd: rstd.repeat(extents.samples),
+        }
+    }
+
+    /// Whether these can be the moments of a tensor of this shape.
+    pub(super) fn fits(&self, shape: Shape) -> bool {
+        self.extents == Extents::of(shape)
+    }
+}

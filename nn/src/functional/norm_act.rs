@@ -1,0 +1,310 @@
+//! Normalisation and activation in one pass over memory.
+//!
+//! z = γ·(x − mean)·rstd + β, y = act(z), with γ and β per channel.
+//!
+//! Derivative, with g = dy·act′(z), x̂ = (x − mean)·rstd and averages ⟨·⟩ over the numbers that share mean and
+//! variance: dβ = Σ g, dγ = Σ g·x̂, dx = rstd·(γ·g − ⟨γ·g⟩ − x̂·⟨γ·g·x̂⟩); the averages are absent where mean and
+//! variance are constants. Saved are x, γ, β, and the mean and rstd of each sample and channel: z, x̂ and y never.
+
+use autograd::parallel::for_each_slab;
+use autograd::{Function, Real, Tensor, Var};
+
+use super::activation::UseAct;
+use super::norm::sets;
+use super::{Activation, ChannelStats, Moments, NormKind, check_per_channel, optional};
+use crate::kernels::activation::Act;
+use crate::kernels::norm::{self, Coefficients};
+
+/// A normalisation by the input's own mean and variance, followed by an activation.
+///
+/// Inputs x `[n, ..., c]`, γ `[c]`, β `[c]`; either or both of γ and β may be absent (1 and 0 then).
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct NormAct {
+    /// Over what mean and variance are taken.
+    pub kind: NormKind,
+    /// Added to the variance.
+    pub eps: f64,
+    /// Applied to the result.
+    pub activation: Activation,
+}
+
+impl NormAct {
+    /// Without an activation, ε = 1e-5.
+    pub fn new(kind: NormKind) -> Self {
+        Self { kind, eps: 1e-5, activation: Activation::Identity }
+    }
+
+    /// With this activation.
+    pub fn with_activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// With this ε.
+    pub fn with_eps(self, eps: f64) -> Self {
+        Self { eps, ..self }
+    }
+}
+
+/// act(γ·(x − mean)/√(var + ε) + β), mean and (biased) variance being those of x.
+///
+/// x is `[n, ..., c]`; γ and β are `[c]` or absent. One voxel alone has variance 0, so it yields act(β).
+///
+/// # Panics
+/// If a shape does not fit, or the channels do not divide into the groups.
+#[track_caller]
+pub fn norm_act<'t, T: Real>(
+    x: Var<'t, T>,
+    gamma: Var<'t, T>,
+    beta: Var<'t, T>,
+    settings: NormAct,
+) -> Var<'t, T> {
+    check_affine(x.value(), gamma.value(), beta.value());
+    x.tape().apply(settings, [x, gamma, beta])
+}
+
+/// As [`norm_act`], with moments that the caller has: from [`ChannelStats::moments`] of x, or constant ones.
+///
+/// # Panics
+/// If a shape does not fit.
+#[track_caller]
+pub fn norm_act_with<'t, T: Real>(
+    x: Var<'t, T>,
+    moments: Moments<T>,
+    gamma: Var<'t, T>,
+    beta: Var<'t, T>,
+    activation: Activation,
+) -> Var<'t, T> {
+    check_affine(x.value(), gamma.value(), beta.value());
+    x.tape().apply(WithMoments { moments, activation }, [x, gamma, beta])
+}
+
+/// Instance normalisation: [`norm_act`] over each channel of each sample, without activation.
+#[track_caller]
+pub fn instance_norm<'t, T: Real>(
+    x: Var<'t, T>,
+    gamma: Var<'t, T>,
+    beta: Var<'t, T>,
+    eps: f64,
+) -> Var<'t, T> {
+    norm_act(x, gamma, beta, NormAct::new(NormKind::Instance).with_eps(eps))
+}
+
+/// Group normalisation: [`norm_act`] over each group of channels of each sample, without activation.
+#[track_caller]
+pub fn group_norm<'t, T: Real>(
+    x: Var<'t, T>,
+    groups: usize,
+    gamma: Var<'t, T>,
+    beta: Var<'t, T>,
+    eps: f64,
+) -> Var<'t, T> {
+    norm_act(x, gamma, beta, NormAct::new(NormKind::Group(groups)).with_eps(eps))
+}
+
+/// Batch normalisation by the batch's own statistics: [`norm_act`] over each channel, without activation.
+///
+/// The running statistics are the business of [`layers::NormAct`](crate::layers::NormAct).
+#[track_caller]
+pub fn batch_norm<'t, T: Real>(x: Var<'t, T>, gamma: Var<'t, T>, beta: Var<'t, T>, eps: f64) -> Var<'t, T> {
+    norm_act(x, gamma, beta, NormAct::new(NormKind::Batch).with_eps(eps))
+}
+
+#[track_caller]
+fn check_affine<T: Real>(x: &Tensor<T>, gamma: &Tensor<T>, beta: &Tensor<T>) {
+    check_per_channel("normalisation", "gamma", gamma, x.channels());
+    check_per_channel("normalisation", "beta", beta, x.channels());
+}
+
+impl<T: Real> Function<T, 3> for NormAct {
+    type Saved = Normalised<T>;
+
+    fn forward(&self, [x, gamma, beta]: [&Tensor<T>; 3]) -> (Tensor<T>, Normalised<T>) {
+        let moments = ChannelStats::of(x).moments(self.kind, self.eps);
+        let unit = Normalised::new(x, moments, gamma, beta, self.activation);
+        (unit.activated(), unit)
+    }
+
+    fn backward(&self, unit: Normalised<T>, dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
+        unit.backward(dy, needs)
+    }
+}
+
+/// [`NormAct`] whose moments the caller has; see [`norm_act_with`].
+struct WithMoments<T: Real> {
+    moments: Moments<T>,
+    activation: Activation,
+}
+
+impl<T: Real> Function<T, 3> for WithMoments<T> {
+    type Saved = Normalised<T>;
+
+    fn forward(&self, [x, gamma, beta]: [&Tensor<T>; 3]) -> (Tensor<T>, Normalised<T>) {
+        let unit = Normalised::new(x, self.moments.clone(), gamma, beta, self.activation);
+        (unit.activated(), unit)
+    }
+
+    fn backward(&self, unit: Normalised<T>, dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
+        unit.backward(dy, needs)
+    }
+}
+
+/// What a normalisation with activation saves; enough to compute its value again.
+#[derive(Clone, Debug)]
+pub struct Normalised<T: Real> {
+    x: Tensor<T>,
+    gamma: Tensor<T>,
+    beta: Tensor<T>,
+    moments: Moments<T>,
+    activation: Activation,
+}
+
+impl<T: Real> Normalised<T> {
+    #[track_caller]
+    pub(super) fn new(
+        x: &Tensor<T>,
+        moments: Moments<T>,
+        gamma: &Tensor<T>,
+        beta: &Tensor<T>,
+        activation: Activation,
+    ) -> Self {
+        check_affine(x, gamma, beta);
+        assert!(moments.fits(x.shape()), "the moments are of another shape than x, {}", x.shape());
+        Self { x: x.clone(), gamma: gamma.clone(), beta: beta.clone(), moments, activation }
+    }
+
+    /// y
+    pub(super) fn activated(&self) -> Tensor<T> {
+        let mut y = Tensor::scratch(self.x.shape());
+        self.activation.with(Apply(self, y.data_mut()));
+        y
+    }
+
+    /// dx, dγ, dβ
+    pub(super) fn backward(self, mut dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
+        let [wants_x, wants_gamma, wants_beta] = needs;
+        let extents = self.moments.extents;
+        // Σ g and Σ g·(x − mean) per sample and channel.
+        let sums = if wants_gamma || wants_beta || self.moments.over.is_some() {
+            self.activation.with(Sums(&self, &dy))
+        } else {
+            vec![(0.0, 0.0); extents.samples * extents.channels]
+        };
+        let over_samples = |f: &dyn Fn(usize) -> f64| {
+            Tensor::from_fn([extents.channels], |c| {
+                T::from_f64((0..extents.samples).map(|n| f(n * extents.channels + c)).sum())
+            })
+        };
+        let dgamma = wants_gamma.then(|| over_samples(&|i| sums[i].1 * self.moments.rstd[i].to_f64()));
+        let dbeta = wants_beta.then(|| over_samples(&|i| sums[i].0));
+        let dx = wants_x.then(|| {
+            let (pull, push) = self.averages(&sums);
+            self.activation.with(ApplyBackward { unit: &self, pull, push, dy: dy.data_mut() });
+            dy
+        });
+        [dx, dgamma, dbeta]
+    }
+
+    fn gamma(&self, c: usize) -> T {
+        optional(&self.gamma).map_or(T::ONE, |gamma| gamma[c])
+    }
+
+    /// Per sample and channel, −rstd²·⟨γ·g·x̂⟩ and −rstd·⟨γ·g⟩: what dx has beside g·γ·rstd.
+    fn averages(&self, sums: &[(f64, f64)]) -> (Vec<T>, Vec<T>) {
+        let mut pull = vec![T::ZERO; sums.len()];
+        let mut push = pull.clone();
+        let Some(kind) = self.moments.over else { return (pull, push) };
+        let extents = self.moments.extents;
+        for set in sets(extents, kind) {
+            let count = (set.len() * extents.voxels) as f64;
+            let rstd = self.moments.rstd[set[0]].to_f64();
+            let average = |of: &dyn Fn(usize) -> f64| {
+                set.iter().map(|&i| self.gamma(i % extents.channels).to_f64() * of(i)).sum::<f64>() / count
+            };
+            let pull_of_set = T::from_f64(-rstd * rstd * rstd * average(&|i| sums[i].1));
+            let push_of_set = T::from_f64(-rstd * average(&|i| sums[i].0));
+            for &i in &set {
+                pull[i] = pull_of_set;
+                push[i] = push_of_set;
+            }
+        }
+        (pull, push)
+    }
+
+    /// mean, γ·rstd and β of sample `n`.
+    fn coefficients(&self, n: usize) -> Coefficients<T> {
+        let channels = self.moments.extents.channels;
+        let of_sample = n * channels..(n + 1) * channels;
+        let scale: Vec<T> = self.moments.rstd[of_sample.clone()]
+            .iter()
+            .enumerate()
+            .map(|(c, &rstd)| self.gamma(c) * rstd)
+            .collect();
+        let shift = optional(&self.beta).map_or_else(|| vec![T::ZERO; channels], <[T]>::to_vec);
+        Coefficients::new(&self.moments.mean[of_sample], &scale, &shift)
+    }
+}
+
+/// The forward pass.
+struct Apply<'a, T: Real>(&'a Normalised<T>, &'a mut [T]);
+
+impl<T: Real> UseAct<T> for Apply<'_, T> {
+    type Output = ();
+    fn call<A: Act<T>>(self, act: A) {
+        let Self(unit, y) = self;
+        let extents = unit.moments.extents;
+        let samples = unit.x.data().chunks_exact(extents.sample());
+        for (n, (x, y)) in samples.zip(y.chunks_exact_mut(extents.sample())).enumerate() {
+            let coefficients = unit.coefficients(n);
+            for_each_slab(y, extents.slab(), |start, y| {
+                norm::apply(act, &coefficients, &x[start..][..y.len()], y);
+            });
+        }
+    }
+}
+
+/// The first backward pass.
+struct Sums<'a, T: Real>(&'a Normalised<T>, &'a Tensor<T>);
+
+impl<T: Real> UseAct<T> for Sums<'_, T> {
+    type Output = Vec<(f64, f64)>;
+    fn call<A: Act<T>>(self, act: A) -> Vec<(f64, f64)> {
+        let Self(unit, dy) = self;
+        let extents = unit.moments.extents;
+        let of_sample = |n: usize| {
+            let coefficients = unit.coefficients(n);
+            let of_slab = |r: std::ops::Range<usize>| {
+                let (x, dy) = (&unit.x.data()[r.clone()], &dy.data()[r]);
+                norm::backward_sums(act, &coefficients, extents.channels, x, dy)
+            };
+            extents.reduce(n, of_slab, |a, _, b, _| (a.0 + b.0, a.1 + b.1))
+        };
+        (0..extents.samples).flat_map(of_sample).collect()
+    }
+}
+
+/// The second backward pass; writes over dy.
+struct ApplyBackward<'a, T: Real> {
+    unit: &'a Normalised<T>,
+    pull: Vec<T>,
+    push: Vec<T>,
+    dy: &'a mut [T],
+}
+
+impl<T: Real> UseAct<T> for ApplyBackward<'_, T> {
+    type Output = ();
+    fn call<A: Act<T>>(self, act: A) {
+        let Self { unit, pull, push, dy } = self;
+        let extents = unit.moments.extents;
+        let channels = extents.channels;
+        let samples = unit.x.data().chunks_exact(extents.sample());
+        for (n, (x, dy)) in samples.zip(dy.chunks_exact_mut(extents.sample())).enumerate() {
+            let of_sample = n * channels..(n + 1) * channels;
+            let coefficients = unit.coefficients(n);
+            let mean = &unit.moments.mean[of_sample.clone()];
+            let back = Coefficients::new(mean, &pull[of_sample.clone()], &push[of_sample]);
+            for_each_slab(dy, extents.slab(), |start, dy| {
+                norm::backward_apply(act, &coefficients, &back, &x[start..][..dy.len()], dy);
+            });
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Max and average pooling.
+
+use autograd::parallel::SLAB;
+use autograd::{Function, Real, Shape, Tensor, Var};
+use rayon::prelude::*;
+
+use super::upsample::Resampling;
+pub use crate::kernels::pool::Pool3dSpec;
+use crate::kernels::pool::{max_row, max_row_backward};
+use crate::kernels::resample::Taps;
+
+/// The largest number in each window and channel; padding never wins.
+///
+/// x `[n, d, h, w, c]` → y `[n, od, oh, ow, c]`, od = ⌊(d + 2·padding − kernel) / stride⌋ + 1. A NaN wins over every
+/// number, and of equal numbers the first gets the gradient, as in PyTorch. Saved: one byte per output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MaxPool3d(
+    /// The window.
+    pub Pool3dSpec,
+);
+
+/// The mean of each window and channel.
+///
+/// Shapes as for [`MaxPool3d`]. Nothing is saved: the operation is linear.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AvgPool3d {
+    /// The window.
+    pub spec: Pool3dSpec,
+    /// Whether padding counts as zeros (PyTorch's default) or not at all.
+    pub count_include_pad: bool,
+}
+
+/// The maxima of windows: see [`MaxPool3d`].
+///
+/// # Panics
+/// If the window does not fit the input, is padded by over half its extent, or has more than 256 voxels.
+#[track_caller]
+pub fn max_pool3d<T: Real>(x: Var<'_, T>, spec: Pool3dSpec) -> Var<'_, T> {
+    let [_, d, h, w, _] = x.value().dims5();
+    spec.output([d, h, w]);
+    check_window(spec);
+    x.tape().apply(MaxPool3d(spec), [x])
+}
+
+/// The means of windows: see [`AvgPool3d`].
+///
+/// # Panics
+/// If the window does not fit the input, or is padded by over half its extent.
+#[track_caller]
+pub fn avg_pool3d<T: Real>(x: Var<'_, T>, spec: Pool3dSpec, count_include_pad: bool) -> Var<'_, T> {
+    let [_, d, h, w, _] = x.value().dims5();
+    spec.output([d, h, w]);
+    x.tape().apply(AvgPool3d { spec, count_include_pad }, [x])
+}
+
+#[track_caller]
+fn check_window(spec: Pool3dSpec) {
+    let voxels: usize = spec.kernel.iter().product();
+    assert!(
+        voxels <= 256,
+        "max_pool3d: a window of {:?} has {voxels} voxels; the winner is noted in one byte, so at most 256: pool twice",
+        spec.kernel
+    );
+}
+
+/// Rows that one task takes at least, so that a task is worth its overhead.
+pub(super) fn rows_per_task(row: usize) -> usize {
+    (SLAB / row.max(1)).max(1)
+}
+
+impl<T: Real> Function<T, 1> for MaxPool3d {
+    /// The input's shape, the output's, and which tap of its window each output came from.
+    type Saved = (Shape, Shape, Vec<u8>);
+
+    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Self::Saved) {
+        check_window(self.0);
+        let [n, d, h, w, c] = x.dims5();
+        let [od, oh, ow] = self.0.output([d, h, w]);
+        let mut y = Tensor::scratch([n, od, oh, ow, c]);
+        let mut arg = vec![0; y.numel()];
+        let row = ow * c;
+        let rows = y.data_mut().par_chunks_mut(row.max(1)).zip(arg.par_chunks_mut(row.max(1)));
+        rows.with_min_len(rows_per_task(row)).enumerate().for_each(|(i, (y, arg))| {
+            let x = &x.data()[i / (od * oh) * (d * h * w * c)..][..d * h * w * c];
+            max_row(&self.0, x, [d, h, w, c], [i / oh % od, i % oh], y, arg);
+        });
+        let shapes = (x.shape(), y.shape());
+        (y, (shapes.0, shapes.1, arg))
+    }
+
+    fn backward(
+        &self,
+        (input, output, arg): Self::Saved,
+        dy: Tensor<T>,
+        _: [bool; 1],
+    ) -> [Option<Tensor<T>>; 1] {
+        let [_, d, h, w, c] = input.dims5();
+        let [_, od, oh, ow, _] = output.dims5();
+        let sample = od * oh * ow * c;
+        let mut dx = Tensor::scratch(input);
+        let rows = dx.data_mut().par_chunks_mut((w * c).max(1));
+        rows.with_min_len(rows_per_task(w * c)).enumerate().for_each(|(i, dx)| {
+            let at = i / (d * h) * sample;
+            let (dy, arg) = (&dy.data()[at..][..sample], &arg[at..][..sample]);
+            max_row_backward(&self.0, dy, arg, [od, oh, ow, c], [i / h % d, i % h], dx);
+        });
+        [Some(dx)]
+    }
+}
+
+impl<T: Real> Function<T, 1> for AvgPool3d {
+    type Saved = Resampling<T>;
+
+    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Resampling<T>) {
+        let [_, d, h, w, _] = x.dims5();
+        let input = [d, h, w];
+        let output = self.spec.output(input);
+        let resampling = Resampling::new(|a| {
+            let Pool3dSpec { kernel, stride, padding } = self.spec;
+            Taps::average(input[a], output[a], kernel[a], stride[a], padding[a], self.count_include_pad)
+        });
+        (resampling.of(x), resampling)
+    }
+
+    fn backward(&self, resampling: Resampling<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
+        [Some(resampling.transposed().of(&dy))]
+    }
+}

@@ -1,0 +1,86 @@
+//! Upsampling by whole factors.
+
+use autograd::{Function, Real, Tensor, Var};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::pool::rows_per_task;
+use crate::kernels::resample::{Taps, row};
+
+/// How voxels between the old ones are filled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpsampleMode {
+    /// Each voxel is repeated.
+    Nearest,
+    /// Linear along each axis, `align_corners=false`: output o lies at (o + ½)/factor − ½, clamped to the grid.
+    Trilinear,
+}
+
+/// x `[n, d, h, w, c]` → y `[n, d·fd, h·fh, w·fw, c]`. Nothing is saved: the operation is linear.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Upsample {
+    /// The factors along d, h, w.
+    pub factors: [usize; 3],
+    /// Nearest or trilinear.
+    pub mode: UpsampleMode,
+}
+
+/// `x` on a finer grid: see [`Upsample`].
+///
+/// # Panics
+/// If a factor is 0, or `x` has not five axes.
+#[track_caller]
+pub fn upsample<T: Real>(x: Var<'_, T>, factors: [usize; 3], mode: UpsampleMode) -> Var<'_, T> {
+    x.value().dims5();
+    assert!(!factors.contains(&0), "upsample: a factor is 0 in {factors:?} (d, h, w): use at least 1");
+    x.tape().apply(Upsample { factors, mode }, [x])
+}
+
+impl<T: Real> Function<T, 1> for Upsample {
+    type Saved = Resampling<T>;
+
+    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Resampling<T>) {
+        let [_, d, h, w, _] = x.dims5();
+        let taps = match self.mode {
+            UpsampleMode::Nearest => Taps::nearest,
+            UpsampleMode::Trilinear => Taps::linear,
+        };
+        let resampling = Resampling::new(|a| taps([d, h, w][a], self.factors[a]));
+        (resampling.of(x), resampling)
+    }
+
+    fn backward(&self, resampling: Resampling<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
+        [Some(resampling.transposed().of(&dy))]
+    }
+}
+
+/// A separable linear map between grids.
+#[derive(Clone, Debug)]
+pub struct Resampling<T> {
+    taps: [Taps<T>; 3],
+}
+
+impl<T: Real> Resampling<T> {
+    pub(super) fn new(taps_of_axis: impl FnMut(usize) -> Taps<T>) -> Self {
+        Self { taps: [0, 1, 2].map(taps_of_axis) }
+    }
+
+    pub(super) fn transposed(&self) -> Self {
+        Self { taps: self.taps.each_ref().map(Taps::transposed) }
+    }
+
+    /// The map of `[n, d, h, w, c]`.
+    pub(super) fn of(&self, x: &Tensor<T>) -> Tensor<T> {
+        let [n, d, h, w, c] = x.dims5();
+        let [od, oh, ow] = self.taps.each_ref().map(Taps::outputs);
+        let sample = d * h * w * c;
+        let mut y = Tensor::scratch([n, od, oh, ow, c]);
+        let rows = y.data_mut().par_chunks_mut((ow * c).max(1));
+        rows.with_min_len(rows_per_task(ow * c)).enumerate().for_each(|(i, y)| {
+            let x = &x.data()[i / (od * oh) * sample..][..sample];
+            row(&self.taps, c, x, [i / oh % od, i % oh], y);
+        });
+        y
+    }
+}

@@ -1,0 +1,191 @@
+//! Convolutions with their weights.
+
+use autograd::{Parameter, Real, Var};
+use rand::Rng;
+
+use super::{at_least_one, each_at_least_one, enter, weight_and_bias};
+use crate::functional::{self, ChannelStats, Conv3dSpec, ConvTranspose3dSpec};
+use crate::{Error, Layout, Module, join};
+
+/// A convolution with weight `[kd, kh, kw, ci, co]` and, unless taken away, bias `[co]`.
+///
+/// ```
+/// use autograd::{Tape, Tensor};
+/// use nn::{functional::Conv3dSpec, layers::Conv3d};
+/// use rand::{SeedableRng, rngs::ChaCha8Rng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(0);
+/// let conv = Conv3d::<f32>::new(1, 4, Conv3dSpec::new([3; 3]).same_padding(), &mut rng)?;
+/// let tape = Tape::no_grad();
+/// let y = conv.forward(tape.constant(Tensor::zeros([1, 5, 6, 7, 1])));
+/// assert_eq!(y.shape().dims(), [1, 5, 6, 7, 4]);
+/// # Ok::<(), nn::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Conv3d<T: Real = f32> {
+    /// `[kd, kh, kw, ci, co]`
+    pub weight: Parameter<T>,
+    /// `[co]`
+    pub bias: Option<Parameter<T>>,
+    /// Kernel, stride, padding, dilation.
+    pub spec: Conv3dSpec,
+}
+
+impl<T: Real> Conv3d<T> {
+    /// Weight and bias uniform in ±1/√(ci·kd·kh·kw), as PyTorch's.
+    ///
+    /// # Errors
+    /// If a channel count, or a kernel, stride or dilation along an axis, is 0.
+    pub fn new(
+        in_channels: usize,
+        out_channels: usize,
+        spec: Conv3dSpec,
+        rng: &mut (impl Rng + ?Sized),
+    ) -> Result<Self, Error> {
+        at_least_one("in_channels", in_channels)?;
+        at_least_one("out_channels", out_channels)?;
+        each_at_least_one("kernel_size", spec.kernel)?;
+        each_at_least_one("stride", spec.stride)?;
+        each_at_least_one("dilation", spec.dilation)?;
+        let [kd, kh, kw] = spec.kernel;
+        let (weight, bias) = weight_and_bias(Layout::Conv, [kd, kh, kw, in_channels, out_channels], rng);
+        Ok(Self { weight, bias, spec })
+    }
+
+    /// Without a bias: what a normalisation follows needs none.
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
+    }
+
+    /// Input channels.
+    pub fn in_channels(&self) -> usize {
+        self.weight.shape()[3]
+    }
+
+    /// Output channels.
+    pub fn out_channels(&self) -> usize {
+        self.weight.shape()[4]
+    }
+
+    /// See [`functional::conv3d`].
+    #[track_caller]
+    pub fn forward<'t>(&self, x: Var<'t, T>) -> Var<'t, T> {
+        let [weight, bias] = self.enter(&x);
+        functional::conv3d(x, weight, bias, self.spec)
+    }
+
+    /// See [`functional::conv3d_with_stats`].
+    #[track_caller]
+    pub fn forward_with_stats<'t>(&self, x: Var<'t, T>) -> (Var<'t, T>, ChannelStats<T>) {
+        let [weight, bias] = self.enter(&x);
+        functional::conv3d_with_stats(x, weight, bias, self.spec)
+    }
+
+    /// Weight and bias on the tape of `x`.
+    pub(super) fn enter<'t>(&self, x: &Var<'t, T>) -> [Var<'t, T>; 2] {
+        [x.tape().parameter(&self.weight), enter(x.tape(), self.bias.as_ref())]
+    }
+}
+
+impl<T: Real> Module<T> for Conv3d<T> {
+    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
+        f(join(prefix, "weight"), Layout::Conv, &self.weight);
+        if let Some(bias) = &self.bias {
+            f(join(prefix, "bias"), Layout::Plain, bias);
+        }
+    }
+
+    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
+        f(join(prefix, "weight"), Layout::Conv, &mut self.weight);
+        if let Some(bias) = &mut self.bias {
+            f(join(prefix, "bias"), Layout::Plain, bias);
+        }
+    }
+}
+
+/// A transposed convolution with weight `[kd, kh, kw, ci, co]` and, unless taken away, bias `[co]`.
+#[derive(Clone, Debug)]
+pub struct ConvTranspose3d<T: Real = f32> {
+    /// `[kd, kh, kw, ci, co]`
+    pub weight: Parameter<T>,
+    /// `[co]`
+    pub bias: Option<Parameter<T>>,
+    /// Kernel, stride, paddings, dilation.
+    pub spec: ConvTranspose3dSpec,
+}
+
+impl<T: Real> ConvTranspose3d<T> {
+    /// Weight and bias uniform in ±1/√(co·kd·kh·kw), as PyTorch's, whose fan-in of this layer counts outputs.
+    ///
+    /// # Errors
+    /// If a channel count, or a kernel, stride or dilation along an axis, is 0; if the output padding is not below
+    /// stride or dilation.
+    pub fn new(
+        in_channels: usize,
+        out_channels: usize,
+        spec: ConvTranspose3dSpec,
+        rng: &mut (impl Rng + ?Sized),
+    ) -> Result<Self, Error> {
+        at_least_one("in_channels", in_channels)?;
+        at_least_one("out_channels", out_channels)?;
+        each_at_least_one("kernel_size", spec.kernel)?;
+        each_at_least_one("stride", spec.stride)?;
+        each_at_least_one("dilation", spec.dilation)?;
+        if let Some(a) = (0..3).find(|&a| spec.output_padding[a] >= spec.stride[a].max(spec.dilation[a])) {
+            let message = format!(
+                "{} along {} must be below stride or dilation ({})",
+                spec.output_padding[a],
+                ["d", "h", "w"][a],
+                spec.stride[a].max(spec.dilation[a])
+            );
+            return Err(Error::Setting { name: "output_padding", message });
+        }
+        let [kd, kh, kw] = spec.kernel;
+        let shape = [kd, kh, kw, in_channels, out_channels];
+        let (weight, bias) = weight_and_bias(Layout::ConvTranspose, shape, rng);
+        Ok(Self { weight, bias, spec })
+    }
+
+    /// Without a bias.
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
+    }
+
+    /// Input channels.
+    pub fn in_channels(&self) -> usize {
+        self.weight.shape()[3]
+    }
+
+    /// Output channels.
+    pub fn out_channels(&self) -> usize {
+        self.weight.shape()[4]
+    }
+
+    /// See [`functional::conv_transpose3d`].
+    #[track_caller]
+    pub fn forward<'t>(&self, x: Var<'t, T>) -> Var<'t, T> {
+        let tape = x.tape();
+        functional::conv_transpose3d(
+            x,
+            tape.parameter(&self.weight),
+            enter(tape, self.bias.as_ref()),
+            self.spec,
+        )
+    }
+}
+
+impl<T: Real> Module<T> for ConvTranspose3d<T> {
+    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
+        f(join(prefix, "weight"), Layout::ConvTranspose, &self.weight);
+        if let Some(bias) = &self.bias {
+            f(join(prefix, "bias"), Layout::Plain, bias);
+        }
+    }
+
+    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
+        f(join(prefix, "weight"), Layout::ConvTranspose, &mut self.weight);
+        if let Some(bias) = &mut self.bias {
+            f(join(prefix, "bias"), Layout::Plain, bias);
+        }
+    }
+}

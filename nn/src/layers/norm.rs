@@ -1,0 +1,234 @@
+//! Normalisation with its affine, its running statistics, and the activation that follows.
+
+use autograd::{Mode, Parameter, Real, Shape, Tape, Tensor, Var};
+
+use super::{Conv3d, at_least_one, enter};
+use crate::functional::{self, Activation, ChannelStats, Moments, NormKind};
+use crate::{Error, Layout, Module, join};
+
+/// act(γ·(x − mean)/√(var + ε) + β): instance, group or batch normalisation, and an activation in the same pass.
+///
+/// γ is called `weight` and β `bias`, as in PyTorch.
+///
+/// Batch normalisation uses the batch's statistics on a training tape, and announces new running statistics to it;
+/// else it uses the running ones. The other kinds do the same in training and use.
+///
+/// ```
+/// use autograd::{Tape, Tensor};
+/// use nn::{functional::Activation, layers::NormAct};
+///
+/// let norm = NormAct::<f32>::instance(8)?.with_activation(Activation::leaky_relu(0.01))?;
+/// let tape = Tape::no_grad();
+/// let y = norm.forward(tape.constant(Tensor::zeros([1, 4, 4, 4, 8])));
+/// assert_eq!(y.shape().dims(), [1, 4, 4, 4, 8]);
+/// # Ok::<(), nn::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct NormAct<T: Real = f32> {
+    /// The kind, ε, and the activation.
+    pub settings: functional::NormAct,
+    /// γ, `[c]`
+    pub weight: Option<Parameter<T>>,
+    /// β, `[c]`
+    pub bias: Option<Parameter<T>>,
+    /// Of batch normalisation.
+    pub running: Option<RunningStats<T>>,
+}
+
+/// What batch normalisation uses where it does not train.
+///
+/// The mean starts at 0 and the variance at 1; each training pass moves them by `momentum` of the way to the
+/// batch's mean and unbiased variance.
+#[derive(Clone, Debug)]
+pub struct RunningStats<T: Real = f32> {
+    /// `[c]`, a buffer.
+    pub mean: Parameter<T>,
+    /// `[c]`, a buffer.
+    pub variance: Parameter<T>,
+    /// The weight of the newest batch, 0.1 as in PyTorch.
+    pub momentum: f64,
+}
+
+impl<T: Real> RunningStats<T> {
+    fn new(channels: usize) -> Self {
+        Self {
+            mean: Parameter::buffer(Tensor::zeros([channels])),
+            variance: Parameter::buffer(Tensor::full([channels], T::ONE)),
+            momentum: 0.1,
+        }
+    }
+
+    /// Announces the statistics that follow from a batch's.
+    fn follow(&self, tape: &Tape<T>, stats: &ChannelStats<T>) {
+        let (mean, variance) = stats.batch_mean_and_variance();
+        for (buffer, of_batch) in [(&self.mean, mean), (&self.variance, variance)] {
+            let old = tape.updated(buffer).unwrap_or_else(|| buffer.value().clone());
+            let (kept, taken) = (T::from_f64(1.0 - self.momentum), T::from_f64(self.momentum));
+            let of_batch = Tensor::from_vec(old.shape(), of_batch);
+            tape.update(buffer, old.zip_map(&of_batch, |old, new| kept * old + taken * new));
+        }
+    }
+}
+
+impl<T: Real> NormAct<T> {
+    /// With γ = 1 and β = 0, ε = 1e-5, and no activation.
+    ///
+    /// # Errors
+    /// If there are no channels, or they do not divide into the groups.
+    pub fn new(kind: NormKind, channels: usize) -> Result<Self, Error> {
+        at_least_one("channels", channels)?;
+        if let NormKind::Group(groups) = kind {
+            at_least_one("num_groups", groups)?;
+            if !channels.is_multiple_of(groups) {
+                let message =
+                    format!("{channels} channels do not divide into {groups} groups: use a divisor");
+                return Err(Error::Setting { name: "num_groups", message });
+            }
+        }
+        Ok(Self {
+            settings: functional::NormAct::new(kind),
+            weight: Some(Parameter::new(Tensor::full([channels], T::ONE))),
+            bias: Some(Parameter::new(Tensor::zeros([channels]))),
+            running: (kind == NormKind::Batch).then(|| RunningStats::new(channels)),
+        })
+    }
+
+    /// Instance normalisation. See [`new`](Self::new).
+    ///
+    /// # Errors
+    /// If there are no channels.
+    pub fn instance(channels: usize) -> Result<Self, Error> {
+        Self::new(NormKind::Instance, channels)
+    }
+
+    /// Group normalisation. See [`new`](Self::new).
+    ///
+    /// # Errors
+    /// If there are no channels, or they do not divide into the groups.
+    pub fn group(groups: usize, channels: usize) -> Result<Self, Error> {
+        Self::new(NormKind::Group(groups), channels)
+    }
+
+    /// Batch normalisation. See [`new`](Self::new).
+    ///
+    /// # Errors
+    /// If there are no channels.
+    pub fn batch(channels: usize) -> Result<Self, Error> {
+        Self::new(NormKind::Batch, channels)
+    }
+
+    /// Followed by this activation.
+    ///
+    /// # Errors
+    /// If its slope is not finite.
+    pub fn with_activation(mut self, activation: Activation) -> Result<Self, Error> {
+        activation.check()?;
+        self.settings.activation = activation;
+        Ok(self)
+    }
+
+    /// With this ε.
+    ///
+    /// # Errors
+    /// Unless it is positive and finite.
+    pub fn with_eps(mut self, eps: f64) -> Result<Self, Error> {
+        if !(eps > 0.0 && eps.is_finite()) {
+            let message = format!("{eps} is not positive: use 1e-5");
+            return Err(Error::Setting { name: "eps", message });
+        }
+        self.settings.eps = eps;
+        Ok(self)
+    }
+
+    /// Without γ and β.
+    pub fn without_affine(self) -> Self {
+        Self { weight: None, bias: None, ..self }
+    }
+
+    /// See [`functional::norm_act`].
+    #[track_caller]
+    pub fn forward<'t>(&self, x: Var<'t, T>) -> Var<'t, T> {
+        if self.running.is_none() {
+            let [gamma, beta] = self.enter(x.tape());
+            return functional::norm_act(x, gamma, beta, self.settings);
+        }
+        let stats = (x.tape().mode() == Mode::Train).then(|| ChannelStats::of(x.value()));
+        self.forward_by(x, stats.as_ref())
+    }
+
+    /// As [`forward`](Self::forward), for an `x` whose statistics are known:
+    /// from [`Conv3d::forward_with_stats`] or [`forward_conv`](Self::forward_conv).
+    #[track_caller]
+    pub fn forward_with_stats<'t>(&self, x: Var<'t, T>, stats: &ChannelStats<T>) -> Var<'t, T> {
+        self.forward_by(x, Some(stats))
+    }
+
+    #[track_caller]
+    fn forward_by<'t>(&self, x: Var<'t, T>, stats: Option<&ChannelStats<T>>) -> Var<'t, T> {
+        let [gamma, beta] = self.enter(x.tape());
+        let moments = self.moments(x.tape(), x.shape(), stats);
+        functional::norm_act_with(x, moments, gamma, beta, self.settings.activation)
+    }
+
+    /// `conv(self(raw))` in one unit, and the statistics of the result: see [`functional::norm_act_conv3d`].
+    #[track_caller]
+    pub fn forward_conv<'t>(
+        &self,
+        raw: Var<'t, T>,
+        stats: &ChannelStats<T>,
+        conv: &Conv3d<T>,
+    ) -> (Var<'t, T>, ChannelStats<T>) {
+        let [gamma, beta] = self.enter(raw.tape());
+        let [weight, bias] = conv.enter(&raw);
+        let moments = self.moments(raw.tape(), raw.shape(), Some(stats));
+        let activation = self.settings.activation;
+        functional::norm_act_conv3d_with(raw, moments, gamma, beta, activation, weight, bias, conv.spec)
+    }
+
+    fn enter<'t>(&self, tape: &'t Tape<T>) -> [Var<'t, T>; 2] {
+        [enter(tape, self.weight.as_ref()), enter(tape, self.bias.as_ref())]
+    }
+
+    /// The moments to normalise by; running statistics are brought up to date where they follow.
+    #[track_caller]
+    fn moments(&self, tape: &Tape<T>, shape: Shape, stats: Option<&ChannelStats<T>>) -> Moments<T> {
+        let functional::NormAct { kind, eps, .. } = self.settings;
+        match (&self.running, stats) {
+            (Some(running), Some(stats)) if tape.mode() == Mode::Train => {
+                running.follow(tape, stats);
+                stats.moments(kind, eps)
+            }
+            (Some(running), _) => {
+                Moments::constant(shape, running.mean.value(), running.variance.value(), eps)
+            }
+            (None, Some(stats)) => stats.moments(kind, eps),
+            (None, None) => unreachable!("only running statistics go without the input's"),
+        }
+    }
+}
+
+impl<T: Real> Module<T> for NormAct<T> {
+    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
+        let affine = [("weight", self.weight.as_ref()), ("bias", self.bias.as_ref())];
+        let running =
+            self.running.as_ref().map(|r| [("running_mean", &r.mean), ("running_var", &r.variance)]);
+        for (name, parameter) in affine.into_iter().filter_map(|(name, p)| Some((name, p?))) {
+            f(join(prefix, name), Layout::Plain, parameter);
+        }
+        for (name, buffer) in running.into_iter().flatten() {
+            f(join(prefix, name), Layout::Plain, buffer);
+        }
+    }
+
+    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
+        let affine = [("weight", self.weight.as_mut()), ("bias", self.bias.as_mut())];
+        let running =
+            self.running.as_mut().map(|r| [("running_mean", &mut r.mean), ("running_var", &mut r.variance)]);
+        for (name, parameter) in affine.into_iter().filter_map(|(name, p)| Some((name, p?))) {
+            f(join(prefix, name), Layout::Plain, parameter);
+        }
+        for (name, buffer) in running.into_iter().flatten() {
+            f(join(prefix, name), Layout::Plain, buffer);
+        }
+    }
+}
