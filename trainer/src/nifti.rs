@@ -23,7 +23,7 @@ pub use read::{Image, read, read_header};
 pub use voxel::{Voxel, VoxelType};
 pub use write::write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a file's name says of its layout.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,18 +45,17 @@ impl Naming {
     }
 }
 
-/// The two files of a pair, header first, given the name of either.
-fn pair_paths(path: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
-    let name = path.to_string_lossy();
-    let (stem, gz) = match name.len().checked_sub(3) {
-        Some(at) if name.is_char_boundary(at) && name[at..].eq_ignore_ascii_case(".gz") => name.split_at(at),
-        _ => (name.as_ref(), ""),
-    };
-    // `.hdr` and `.img` are ASCII, so the last four bytes are four characters; upper case stays upper case.
-    let (base, extension) = stem.split_at(stem.len() - 4);
+/// The two files of a pair, header first, given the name of either (one that [`Naming::of`] accepts as a pair).
+fn pair_paths(path: &Path) -> (PathBuf, PathBuf) {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let gz_at = if name.to_ascii_lowercase().ends_with(".gz") { name.len() - 3 } else { name.len() };
+    let (stem, gz) = name.split_at(gz_at);
+    let (base, extension) = stem.split_at(stem.len() - ".hdr".len());
+    // Upper case stays upper case.
     let upper = extension == ".HDR" || extension == ".IMG";
     let other = |lower: &str| {
-        format!("{base}{}{gz}", if upper { lower.to_uppercase() } else { lower.to_owned() }).into()
+        let extension = if upper { lower.to_ascii_uppercase() } else { lower.to_owned() };
+        path.with_file_name(format!("{base}{extension}{gz}"))
     };
     (other(".hdr"), other(".img"))
 }

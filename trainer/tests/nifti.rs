@@ -170,3 +170,19 @@ fn each_refusal_says_what_to_do() {
     assert!(message(&zipped).contains("not named .gz"));
     assert!(message(folder.path()).contains("not named as a NIfTI file"));
 }
+
+#[test]
+fn a_gzip_stream_is_not_followed_far_beyond_what_its_header_says() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, zipped) = (folder.path().join("a.nii"), folder.path().join("a.nii.gz"));
+    nifti::write(&plain, &Header::new([4, 3, 2], [1.0; 3]), &[7u8; 24]).unwrap();
+    let mut bytes = std::fs::read(&plain).unwrap();
+    // 8 MiB follow, and then the stream breaks off: whoever read on would see the damage.
+    bytes.resize(bytes.len() + (8 << 20), 0);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&bytes).unwrap();
+    let stream = encoder.finish().unwrap();
+    std::fs::write(&zipped, &stream[..stream.len() - 16]).unwrap();
+    assert_eq!(nifti::read(&zipped).unwrap().to_f64(), vec![7.0; 24]);
+}

@@ -8,7 +8,7 @@
 //! | membrane | disc, about 1.6 mm thick, radius 6 to 10 mm | 45 to 90 | 0 |
 //! | shadow | ellipsoid, radii 3 to 6 mm | 15 to 28 | 0 |
 //!
-//! over a smooth background (mean 400, deviation about 10) with noise of deviation 8. Brightness alone cannot tell
+//! over a smooth background (mean 400, deviation about 6) with noise of deviation 8. Brightness alone cannot tell
 //! lesions from vessels and membranes; shape can. The same seed gives the same files on every machine: only +, ×, /
 //! and square roots are used.
 

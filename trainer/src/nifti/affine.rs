@@ -17,7 +17,8 @@ impl Header {
         (0..self.shape.len()).map(|axis| self.zoom(axis)).collect()
     }
 
-    /// Voxel sizes in mm along x, y, z: |pixdim| where it is usable, else the length of the affine's column, else 1.
+    /// Voxel sizes along x, y, z: |pixdim| where it is usable, else the length of the sform's column, else 1.
+    /// In mm, unless `xyzt_units` names another unit: numbers are not converted.
     pub fn spacing(&self) -> [f64; 3] {
         let affine = self.affine().ok().filter(|_| self.sform_code > 0);
         std::array::from_fn(|axis| {
