@@ -23,6 +23,7 @@
 pub mod buffer;
 mod checkpoint;
 mod function;
+pub mod gemm;
 pub mod gradcheck;
 mod gradients;
 mod ops;

@@ -19,10 +19,14 @@
 use crate::parallel::for_each_slab;
 use crate::{Real, Tape, Tensor, Var};
 
+mod activation;
 mod arithmetic;
 mod broadcast;
 mod elementwise;
+mod matmul;
 mod reduce;
+mod shape;
+mod softmax;
 
 /// The tape on which an operation of two values is recorded: a constant goes along with any tape.
 fn tape_of<'t, T: Real>(a: &Var<'t, T>, b: &Var<'t, T>) -> &'t Tape<T> {

@@ -1,0 +1,240 @@
+//! Operations that move numbers without changing them.
+//!
+//! Slicing and padding are each other's derivative: [`Slice`]'s backward pass is [`pad`], [`Pad`]'s is [`slice`].
+
+use std::ops::Range;
+
+use super::{axis_name, tape_of};
+use crate::parallel::{SLAB, for_each_slab};
+use crate::{Function, Real, Shape, Tensor, Var};
+
+/// The same numbers under another shape.
+struct Reshape {
+    to: Shape,
+}
+
+impl<T: Real> Function<T, 1> for Reshape {
+    type Saved = Shape;
+    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Shape) {
+        (x.clone().reshape(self.to), x.shape())
+    }
+    fn backward(&self, from: Shape, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
+        [Some(dy.reshape(from))]
+    }
+}
+
+/// y\[.., i, ..\] = x\[.., start + i, ..\]; dx = dy there, 0 elsewhere
+struct Slice {
+    axis: usize,
+    range: Range<usize>,
+}
+
+impl<T: Real> Function<T, 1> for Slice {
+    /// The axis' extent.
+    type Saved = usize;
+    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, usize) {
+        (slice(x, self.axis, self.range.clone()), x.dims()[self.axis])
+    }
+    fn backward(&self, extent: usize, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
+        [Some(pad(&dy, self.axis, self.range.start, extent - self.range.end))]
+    }
+}
+
+/// y\[.., before + i, ..\] = x\[.., i, ..\], 0 elsewhere; dx = dy there
+struct Pad {
+    axis: usize,
+    before: usize,
+    after: usize,
+}
+
+impl<T: Real> Function<T, 1> for Pad {
+    type Saved = ();
+    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, ()) {
+        (pad(x, self.axis, self.before, self.after), ())
+    }
+    fn backward(&self, (): (), dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
+        let end = dy.dims()[self.axis] - self.after;
+        [Some(slice(&dy, self.axis, self.before..end))]
+    }
+}
+
+/// y\[.., c\] = a\[.., c\], then b\[.., c − c_a\]; the gradient is cut likewise
+struct ConcatChannels;
+
+impl<T: Real> Function<T, 2> for ConcatChannels {
+    /// The channels of a.
+    type Saved = usize;
+
+    fn forward(&self, [a, b]: [&Tensor<T>; 2]) -> (Tensor<T>, usize) {
+        let (ca, cb) = (a.channels(), b.channels());
+        let mut y = Tensor::scratch(a.shape().with_channels(ca + cb));
+        let width = (ca + cb).max(1);
+        for_each_slab(y.data_mut(), width * (SLAB / width).max(1), |start, slab| {
+            for (i, row) in slab.chunks_exact_mut(width).enumerate() {
+                let i = start / width + i;
+                row[..ca].copy_from_slice(&a.data()[i * ca..(i + 1) * ca]);
+                row[ca..].copy_from_slice(&b.data()[i * cb..(i + 1) * cb]);
+            }
+        });
+        (y, ca)
+    }
+
+    fn backward(&self, ca: usize, dy: Tensor<T>, needs: [bool; 2]) -> [Option<Tensor<T>>; 2] {
+        let channel_axis = dy.shape().rank() - 1;
+        let c = dy.channels();
+        let da = needs[0].then(|| slice(&dy, channel_axis, 0..ca));
+        [da, needs[1].then(|| slice(&dy, channel_axis, ca..c))]
+    }
+}
+
+/// The part of `x` in `range` of an axis.
+fn slice<T: Real>(x: &Tensor<T>, axis: usize, range: Range<usize>) -> Tensor<T> {
+    let inner = x.dims()[axis + 1..].iter().product::<usize>();
+    let (from, to) = (x.dims()[axis] * inner, range.len() * inner);
+    let mut y = Tensor::scratch(with_extent(x.shape(), axis, range.len()));
+    let block = to.max(1);
+    for_each_slab(y.data_mut(), block * (SLAB / block).max(1), |start, slab| {
+        for (i, part) in slab.chunks_exact_mut(block).enumerate() {
+            let at = (start / block + i) * from + range.start * inner;
+            part.copy_from_slice(&x.data()[at..at + to]);
+        }
+    });
+    y
+}
+
+/// `x` with zeros before and after it along an axis.
+fn pad<T: Real>(x: &Tensor<T>, axis: usize, before: usize, after: usize) -> Tensor<T> {
+    let inner = x.dims()[axis + 1..].iter().product::<usize>();
+    let extent = x.dims()[axis];
+    let from = extent * inner;
+    let mut y = Tensor::scratch(with_extent(x.shape(), axis, before + extent + after));
+    let block = ((before + extent + after) * inner).max(1);
+    for_each_slab(y.data_mut(), block * (SLAB / block).max(1), |start, slab| {
+        for (i, part) in slab.chunks_exact_mut(block).enumerate() {
+            let at = (start / block + i) * from;
+            let (zeros, rest) = part.split_at_mut(before * inner);
+            let (middle, more_zeros) = rest.split_at_mut(from);
+            zeros.fill(T::ZERO);
+            middle.copy_from_slice(&x.data()[at..at + from]);
+            more_zeros.fill(T::ZERO);
+        }
+    });
+    y
+}
+
+fn with_extent(shape: Shape, axis: usize, extent: usize) -> Shape {
+    let mut dims = shape.dims().to_vec();
+    dims[axis] = extent;
+    Shape::new(&dims)
+}
+
+#[track_caller]
+fn check_axis(operation: &str, shape: Shape, axis: usize) {
+    assert!(axis < shape.rank(), "{operation}: there is no axis {axis} in {shape}");
+}
+
+impl<'t, T: Real> Var<'t, T> {
+    /// The same numbers under another shape; the memory is shared. Saves the old shape.
+    ///
+    /// ```
+    /// # use autograd::{Tape, Tensor};
+    /// let tape = Tape::<f32>::no_grad();
+    /// let x = tape.constant(Tensor::zeros([2, 3, 4]));
+    /// assert_eq!(x.reshape([6, 4]).shape().dims(), [6, 4]);
+    /// ```
+    ///
+    /// # Panics
+    /// If the number of elements differs.
+    #[track_caller]
+    pub fn reshape(self, shape: impl Into<Shape>) -> Self {
+        let (from, to) = (self.shape(), shape.into());
+        assert_eq!(from.numel(), to.numel(), "reshape: {from} does not reshape to {to}");
+        self.tape().apply(Reshape { to }, [self])
+    }
+
+    /// The part in `range` of axis `axis`. Saves the axis' extent.
+    ///
+    /// ```
+    /// # use autograd::{Tape, Tensor};
+    /// let tape = Tape::<f32>::train(0);
+    /// let x = tape.variable(Tensor::from_vec([3], vec![1.0, 2.0, 3.0]));
+    /// let y = x.clone().slice(0, 1..3);
+    /// assert_eq!(y.value().data(), [2.0, 3.0]);
+    /// assert_eq!(y.sum().backward().wrt(&x).unwrap().data(), [0.0, 1.0, 1.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no such axis, or the range leaves it.
+    #[track_caller]
+    pub fn slice(self, axis: usize, range: Range<usize>) -> Self {
+        let shape = self.shape();
+        check_axis("slice", shape, axis);
+        assert!(
+            range.start <= range.end && range.end <= shape[axis],
+            "slice: {range:?} is not within {} of {shape}, which is {}",
+            axis_name(shape.rank(), axis),
+            shape[axis]
+        );
+        self.tape().apply(Slice { axis, range }, [self])
+    }
+
+    /// The channels in `range`: [`slice`](Self::slice) on the last axis.
+    ///
+    /// ```
+    /// # use autograd::{Tape, Tensor};
+    /// let tape = Tape::<f32>::no_grad();
+    /// let x = tape.constant(Tensor::from_vec([2, 2], vec![1.0, 2.0, 3.0, 4.0]));
+    /// assert_eq!(x.slice_channels(1..2).value().data(), [2.0, 4.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// For a tensor without axes, or if the range leaves the channels.
+    #[track_caller]
+    pub fn slice_channels(self, range: Range<usize>) -> Self {
+        let rank = self.shape().rank();
+        assert!(rank > 0, "slice_channels: a single number has no channel axis");
+        self.slice(rank - 1, range)
+    }
+
+    /// Zeros before and after, along axis `axis`. Saves nothing.
+    ///
+    /// ```
+    /// # use autograd::{Tape, Tensor};
+    /// let tape = Tape::<f32>::no_grad();
+    /// let x = tape.constant(Tensor::from_vec([2], vec![1.0, 2.0]));
+    /// assert_eq!(x.pad(0, 1, 2).value().data(), [0.0, 1.0, 2.0, 0.0, 0.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
+    pub fn pad(self, axis: usize, before: usize, after: usize) -> Self {
+        check_axis("pad", self.shape(), axis);
+        self.tape().apply(Pad { axis, before, after }, [self])
+    }
+
+    /// The channels of `self`, then those of `other`: `[.., a]` and `[.., b]` → `[.., a + b]`. Saves nothing.
+    ///
+    /// ```
+    /// # use autograd::{Tape, Tensor};
+    /// let tape = Tape::<f32>::no_grad();
+    /// let a = tape.constant(Tensor::from_vec([2, 1], vec![1.0, 2.0]));
+    /// let b = tape.constant(Tensor::from_vec([2, 2], vec![3.0, 4.0, 5.0, 6.0]));
+    /// assert_eq!(a.concat_channels(b).value().data(), [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// If the axes before the last differ.
+    #[track_caller]
+    pub fn concat_channels(self, other: Var<'t, T>) -> Self {
+        let (a, b) = (self.shape(), other.shape());
+        assert!(
+            a.rank() == b.rank() && a.rank() > 0,
+            "concat_channels: {a} and {b} must have the same number of axes, at least one"
+        );
+        if let Some(axis) = (0..a.rank() - 1).find(|&i| a[i] != b[i]) {
+            panic!("concat_channels: {a} and {b} differ in {}", axis_name(a.rank(), axis));
+        }
+        tape_of(&self, &other).apply(ConcatChannels, [self, other])
+    }
+}
