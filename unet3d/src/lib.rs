@@ -1,1 +1,17 @@
-//! unet3d
+//! The 3-D U-Net and its validated configuration.
+//!
+//! [`UNet3dConfig`] says what a network is made of, [`UNet3d`] is one. It returns logits, never probabilities, and refuses
+//! volumes whose size its strides do not divide, naming the sizes around that fit.
+#![forbid(unsafe_code)]
+
+mod block;
+mod config;
+mod error;
+mod model;
+mod up;
+
+pub use block::Block;
+pub use config::{AXES, Norm, UNet3dConfig, Upsampling};
+pub use error::Error;
+pub use model::UNet3d;
+pub use up::Up;

@@ -1,0 +1,109 @@
+//! Twice [convolution → norm → activation], the unit of encoder and decoder.
+//!
+//! The first norm and activation run inside the second convolution's fused unit: the activated tensor between the two
+//! is never kept for the backward pass.
+
+use autograd::{Parameter, Real, Var};
+use nn::functional::Conv3dSpec;
+use nn::layers::{Activation, Conv3d, Dropout, NormAct};
+use nn::{Layout, Module, join};
+use rand::Rng;
+
+use crate::{Error, UNet3dConfig};
+
+/// Names under which PyTorch's `Sequential(conv, norm, act, conv, norm, act)` keeps its parameters.
+const NAMES: [&str; 4] = ["0", "1", "3", "4"];
+
+/// Two convolutions, each followed by a norm and an activation; with a shortcut if residual.
+#[derive(Clone, Debug)]
+pub struct Block<T: Real = f32> {
+    conv0: Conv3d<T>,
+    norm0: NormAct<T>,
+    dropout: Option<Dropout>,
+    conv1: Conv3d<T>,
+    norm1: NormAct<T>,
+    shortcut: Option<Shortcut<T>>,
+}
+
+/// What a residual block adds to its second norm before the last activation.
+#[derive(Clone, Debug)]
+struct Shortcut<T: Real> {
+    /// A 1x1x1 convolution where the channel counts differ.
+    projection: Option<Conv3d<T>>,
+    activation: Activation,
+}
+
+impl<T: Real> Block<T> {
+    pub(crate) fn new(
+        config: &UNet3dConfig,
+        level: usize,
+        in_channels: usize,
+        rng: &mut impl Rng,
+    ) -> Result<Self, Error> {
+        let kernel = config.kernel(level);
+        let channels = config.channels(level);
+        let spec = Conv3dSpec::new(kernel).same_padding();
+        let kind = config.norm.kind();
+        let last = if config.residual { Activation::Identity } else { config.activation };
+        let shortcut = if config.residual {
+            let projection = (in_channels != channels)
+                .then(|| {
+                    Conv3d::new(in_channels, channels, Conv3dSpec::new([1; 3]), rng).map(Conv3d::without_bias)
+                })
+                .transpose()?;
+            Some(Shortcut { projection, activation: config.activation })
+        } else {
+            None
+        };
+        Ok(Self {
+            conv0: Conv3d::new(in_channels, channels, spec, rng)?.without_bias(),
+            norm0: NormAct::new(kind, channels)?.with_activation(config.activation)?,
+            dropout: (config.dropout > 0.0).then(|| Dropout::new(config.dropout)).transpose()?,
+            conv1: Conv3d::new(channels, channels, spec, rng)?.without_bias(),
+            norm1: NormAct::new(kind, channels)?.with_activation(last)?,
+            shortcut,
+        })
+    }
+
+    /// `[n, d, h, w, in_channels]` to `[n, d, h, w, channels]`.
+    pub fn forward<'t>(&self, x: Var<'t, T>) -> Var<'t, T> {
+        let shortcut = self.shortcut.as_ref().map(|shortcut| match &shortcut.projection {
+            Some(projection) => projection.forward(x.clone()),
+            None => x.clone(),
+        });
+        let (y, stats) = self.conv0.forward_with_stats(x);
+        let (y, stats) = match &self.dropout {
+            Some(dropout) => {
+                self.conv1.forward_with_stats(dropout.forward(self.norm0.forward_with_stats(y, &stats)))
+            }
+            None => self.norm0.forward_conv(y, &stats, &self.conv1),
+        };
+        let y = self.norm1.forward_with_stats(y, &stats);
+        match (&self.shortcut, shortcut) {
+            (Some(Shortcut { activation, .. }), Some(x)) => activation.forward(y + x),
+            _ => y,
+        }
+    }
+}
+
+impl<T: Real> Module<T> for Block<T> {
+    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
+        self.conv0.visit(&join(prefix, NAMES[0]), f);
+        self.norm0.visit(&join(prefix, NAMES[1]), f);
+        self.conv1.visit(&join(prefix, NAMES[2]), f);
+        self.norm1.visit(&join(prefix, NAMES[3]), f);
+        if let Some(projection) = self.shortcut.as_ref().and_then(|s| s.projection.as_ref()) {
+            projection.visit(&join(prefix, "shortcut"), f);
+        }
+    }
+
+    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
+        self.conv0.visit_mut(&join(prefix, NAMES[0]), f);
+        self.norm0.visit_mut(&join(prefix, NAMES[1]), f);
+        self.conv1.visit_mut(&join(prefix, NAMES[2]), f);
+        self.norm1.visit_mut(&join(prefix, NAMES[3]), f);
+        if let Some(projection) = self.shortcut.as_mut().and_then(|s| s.projection.as_mut()) {
+            projection.visit_mut(&join(prefix, "shortcut"), f);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! How the decoder regains resolution and halves the channels.
+
+use autograd::{Parameter, Real, Var};
+use nn::functional::{Conv3dSpec, ConvTranspose3dSpec, UpsampleMode};
+use nn::layers::{Conv3d, ConvTranspose3d, Upsample};
+use nn::{Layout, Module};
+use rand::Rng;
+
+use crate::{Error, UNet3dConfig, Upsampling};
+
+/// One step up, by the stride of the level that it leads to.
+#[derive(Clone, Debug)]
+pub enum Up<T: Real = f32> {
+    /// A transposed convolution with kernel = stride.
+    Transposed(ConvTranspose3d<T>),
+    /// Interpolation, after a 1x1x1 convolution. The two commute; this order has less to compute.
+    Trilinear(Conv3d<T>, Upsample),
+}
+
+impl<T: Real> Up<T> {
+    /// From level `level + 1` to `level`.
+    pub(crate) fn new(config: &UNet3dConfig, level: usize, rng: &mut impl Rng) -> Result<Self, Error> {
+        let stride = config.stride(level);
+        let (from, to) = (config.channels(level + 1), config.channels(level));
+        Ok(match config.upsampling {
+            Upsampling::Transposed => {
+                let spec = ConvTranspose3dSpec { stride, ..ConvTranspose3dSpec::new(stride) };
+                Self::Transposed(ConvTranspose3d::new(from, to, spec, rng)?)
+            }
+            Upsampling::Trilinear => {
+                let conv = Conv3d::new(from, to, Conv3dSpec::new([1; 3]), rng)?;
+                Self::Trilinear(conv, Upsample::new(stride, UpsampleMode::Trilinear)?)
+            }
+        })
+    }
+
+    /// `[n, d, h, w, from]` to `[n, d·sd, h·sh, w·sw, to]`.
+    pub fn forward<'t>(&self, x: Var<'t, T>) -> Var<'t, T> {
+        match self {
+            Self::Transposed(conv) => conv.forward(x),
+            Self::Trilinear(conv, upsample) => upsample.forward(conv.forward(x)),
+        }
+    }
+}
+
+impl<T: Real> Module<T> for Up<T> {
+    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
+        match self {
+            Self::Transposed(conv) => conv.visit(prefix, f),
+            Self::Trilinear(conv, _) => conv.visit(prefix, f),
+        }
+    }
+
+    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
+        match self {
+            Self::Transposed(conv) => conv.visit_mut(prefix, f),
+            Self::Trilinear(conv, _) => conv.visit_mut(prefix, f),
+        }
+    }
+}

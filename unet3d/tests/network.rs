@@ -1,0 +1,153 @@
+//! Laws of the whole network: its derivative, its shapes, and that it learns.
+
+use autograd::gradcheck::Gradcheck;
+use autograd::{Tape, Tensor};
+use losses::{BceWithLogits, Loss};
+use nn::Module;
+use nn::layers::Activation;
+use nn::optim::{AdamConfig, OptimizerConfig};
+use proptest::prelude::*;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use unet3d::{Error, Norm, UNet3d, UNet3dConfig, Upsampling};
+
+fn random(shape: &[usize], seed: u64) -> Tensor<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    Tensor::from_fn(shape, |_| rng.random_range(-1.0..1.0))
+}
+
+/// Every choice that a configuration offers, in small.
+fn configurations() -> impl Strategy<Value = UNet3dConfig> {
+    let norm = prop_oneof![Just(Norm::Instance), Just(Norm::Group(2)), Just(Norm::Batch)];
+    let upsampling = prop_oneof![Just(Upsampling::Transposed), Just(Upsampling::Trilinear)];
+    let strides = prop_oneof![Just(vec![[2, 2, 2]]), Just(vec![[1, 2, 2]]), Just(vec![[1, 2, 1]])];
+    let kernels = prop_oneof![Just(vec![]), Just(vec![[1, 3, 3], [3, 3, 3]])];
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (1usize..3, 1usize..3, norm, upsampling, strides, kernels, flags).prop_map(
+        |(
+            in_channels,
+            out_channels,
+            norm,
+            upsampling,
+            strides,
+            kernels,
+            (residual, drops, deep_supervision),
+        )| {
+            UNet3dConfig {
+                in_channels,
+                out_channels,
+                base_channels: 2,
+                levels: 2,
+                norm,
+                upsampling,
+                strides,
+                kernels,
+                residual,
+                // Smooth, so that no voxel sits on a kink.
+                activation: Activation::Silu,
+                dropout: if drops { 0.3 } else { 0.0 },
+                deep_supervision,
+                ..Default::default()
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
+
+    #[test]
+    fn gradient_of_the_network_matches_finite_difference_for_any_configuration(
+        config in configurations(),
+        seed in any::<u64>(),
+    ) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let in_channels = config.in_channels;
+        let model = UNet3d::<f64>::new(config, &mut rng).unwrap();
+        // Max-pooling has a kink wherever two voxels of a window tie. Now and then a random point lies on one, three
+        // independent points do not: a derivative that is wrong at all of them is wrong.
+        let failures: Vec<_> = (0..3)
+            .map_while(|i| {
+                let x = random(&[2, 2, 4, 4, in_channels], seed.wrapping_add(i));
+                let check = Gradcheck::new();
+                check.projections("unet3d", &[x], |_, x| model.forward_scales(x[0].clone()).unwrap().swap_remove(0)).err()
+            })
+            .collect();
+        prop_assert!(failures.len() < 3, "{}", failures[0]);
+    }
+
+    #[test]
+    fn weights_survive_their_state_dict(config in configurations(), seed in any::<u64>()) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let model = UNet3d::<f64>::new(config.clone(), &mut rng).unwrap();
+        let mut other = UNet3d::<f64>::new(config, &mut rng).unwrap();
+        other.load_state_dict(model.state_dict().into_iter().collect()).unwrap();
+        prop_assert_eq!(model.state_dict(), other.state_dict());
+    }
+}
+
+#[test]
+fn names_are_those_of_the_reference() {
+    let config = UNet3dConfig { levels: 2, base_channels: 4, ..Default::default() };
+    let model = UNet3d::<f32>::new(config, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    let names: Vec<_> =
+        model.state_dict().into_iter().map(|(name, t)| format!("{name} {}", t.shape())).collect();
+    let want = "enc.0.0.weight [4, 1, 3, 3, 3]|enc.0.1.weight [4]|enc.0.1.bias [4]|enc.0.3.weight [4, 4, 3, 3, 3]\
+                |enc.0.4.weight [4]|enc.0.4.bias [4]|enc.1.0.weight [8, 4, 3, 3, 3]|enc.1.1.weight [8]\
+                |enc.1.1.bias [8]|enc.1.3.weight [8, 8, 3, 3, 3]|enc.1.4.weight [8]|enc.1.4.bias [8]\
+                |up.0.weight [8, 4, 2, 2, 2]|up.0.bias [4]|dec.0.0.weight [4, 8, 3, 3, 3]|dec.0.1.weight [4]\
+                |dec.0.1.bias [4]|dec.0.3.weight [4, 4, 3, 3, 3]|dec.0.4.weight [4]|dec.0.4.bias [4]\
+                |head.weight [1, 4, 1, 1, 1]|head.bias [1]";
+    assert_eq!(names, want.split('|').collect::<Vec<_>>());
+}
+
+#[test]
+fn an_input_that_does_not_fit_is_refused_and_not_computed() {
+    let model = UNet3d::<f32>::new(UNet3dConfig::default(), &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    let tape = Tape::no_grad();
+    let run = |shape: &[usize]| model.forward(tape.constant(Tensor::zeros(shape))).unwrap_err();
+    assert!(matches!(run(&[1, 30, 32, 32, 1]), Error::Size { axis: 'd', below: 24, above: 32, .. }));
+    assert!(matches!(run(&[1, 16, 16, 16, 2]), Error::Channels { expected: 1, got: 2 }));
+    assert!(matches!(run(&[16, 16, 16, 1]), Error::Shape(_)));
+    assert!(matches!(run(&[0, 16, 16, 16, 1]), Error::Shape(_)));
+}
+
+#[test]
+fn deep_supervision_yields_a_scale_for_each_decoder_level_in_training_only() {
+    let config = UNet3dConfig { levels: 3, base_channels: 2, deep_supervision: true, ..Default::default() };
+    let model = UNet3d::<f32>::new(config, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    let x = Tensor::zeros([1, 8, 8, 8, 1]);
+    let train = Tape::train(0);
+    let scales = model.forward_scales(train.constant(x.clone())).unwrap();
+    let shapes: Vec<_> = scales.iter().map(|s| s.shape().dims().to_vec()).collect();
+    assert_eq!(shapes, [[1, 8, 8, 8, 1], [1, 4, 4, 4, 1]]);
+    let eval = Tape::eval();
+    assert_eq!(model.forward_scales(eval.constant(x)).unwrap().len(), 1);
+}
+
+#[test]
+fn the_network_overfits_one_volume() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let config = UNet3dConfig { base_channels: 4, levels: 3, ..Default::default() };
+    let mut model = UNet3d::<f32>::new(config, &mut rng).unwrap();
+    let image = Tensor::from_fn([1, 8, 16, 16, 1], |_| rng.random_range(-1.0..1.0));
+    // A target that is no function of single voxels: a ball.
+    let target = Tensor::from_fn([1, 8, 16, 16, 1], |i| {
+        let [d, h, w] = [i / 256, i / 16 % 16, i % 16].map(|v| v as f32);
+        let distance = (d - 3.5).powi(2) + (h - 7.0).powi(2) + (w - 9.0).powi(2);
+        f32::from(u8::from(distance < 9.0))
+    });
+    let mut adam = OptimizerConfig::Adam(AdamConfig { lr: 1e-2, ..Default::default() }).build().unwrap();
+    let criterion = BceWithLogits::new();
+    let mut loss_of = |step: u64| {
+        let tape = Tape::train(step);
+        let logits = model.forward(tape.constant(image.clone())).unwrap();
+        let loss = criterion.forward(&logits, &target).unwrap();
+        let value = loss.item();
+        adam.step(&mut model, &loss.backward());
+        value
+    };
+    let first = loss_of(0);
+    let last = (1..150).map(&mut loss_of).last().unwrap();
+    assert!(last < 0.02 && last < first / 10.0, "loss {first} -> {last}");
+}
