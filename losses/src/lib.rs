@@ -29,22 +29,35 @@
 #![forbid(unsafe_code)]
 
 mod bce;
+mod combined;
+mod config;
 mod cross_entropy;
+mod deep_supervision;
+mod dice;
 mod elementwise;
 mod error;
 mod focal;
 mod layout;
 mod loss;
 mod reduction;
+pub mod region;
+mod softmax;
 mod targets;
 mod truth;
+mod tversky;
 mod weight;
 
 pub use bce::{Bce, BceWithLogits, calibrated_logit};
+pub use combined::{Combined, DiceBce, DiceCe};
+pub use config::{LossConfig, RegionConfig, WeightConfig};
 pub use cross_entropy::{CrossEntropy, NllLoss};
+pub use deep_supervision::DeepSupervision;
+pub use dice::{Dice, DiceScore, GeneralisedDice, GeneralisedDiceScore};
 pub use error::Error;
 pub use focal::Focal;
 pub use loss::Loss;
 pub use reduction::{EmptyPolicy, Reduction, Report};
+pub use region::Region;
 pub use targets::{Label, Labels, Target};
+pub use tversky::{Tversky, TverskyScore};
 pub use weight::{Number, Weight};

@@ -205,8 +205,9 @@ fn a_state_of_another_model_or_optimiser_is_refused_and_changes_nothing() {
     let config = OptimizerConfig::default();
     let mut optimizer = config.build().unwrap();
     net.train(&mut *optimizer, 0..2);
-    let good: BTreeMap<_, _> = optimizer.state(&net).into_iter().collect();
-    let change = |f: &dyn Fn(&mut BTreeMap<String, Tensor<f64>>)| {
+    let good: State = optimizer.state(&net).into_iter().collect();
+    type State = BTreeMap<String, Tensor<f64>>;
+    let change = |f: &dyn Fn(&mut State)| {
         let mut state = good.clone();
         f(&mut state);
         state

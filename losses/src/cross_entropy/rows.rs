@@ -6,12 +6,12 @@
 
 use std::ops::Range;
 
-use autograd::simd::{Simd, math, slice};
 use autograd::{Real, Tensor};
 
 use crate::layout::{Layout, map_slabs_into};
 use crate::loss::{Kernel, scale_gradient};
 use crate::reduction::Output;
+use crate::softmax::exp_shifted;
 use crate::truth::{Scratch, Truth};
 
 /// Cross-entropy with its arguments checked.
@@ -22,15 +22,6 @@ pub(crate) struct Rows<T: Real> {
     output: Output,
     /// Label smoothing; `None` if the scores are log-probabilities already.
     softmax: Option<f64>,
-}
-
-struct Exp;
-
-impl<T: Real> slice::Map<T> for Exp {
-    #[inline(always)]
-    fn apply<S: Simd<Elem = T>>(&self, s: S, x: S::V) -> S::V {
-        math::exp(s, x)
-    }
 }
 
 impl<T: Real> Rows<T> {
@@ -70,8 +61,7 @@ impl<T: Real> Rows<T> {
             self.distributions(chunk.clone(), &mut scratch, q, &mut keep[..len]);
             z.copy_from_slice(&logits.data()[chunk.start * c..chunk.end * c]);
             if self.softmax.is_some() {
-                z.chunks_exact_mut(c).for_each(shift);
-                slice::map(&Exp, z, e);
+                exp_shifted(c, z, e);
             }
             let mut of_chunk = T::ZERO;
             for (i, row) in chunk.enumerate() {
@@ -94,12 +84,6 @@ impl<T: Real> Rows<T> {
         }
         sum
     }
-}
-
-/// x − max x; infinite scores give the limit, NaN stays.
-fn shift<T: Real>(x: &mut [T]) {
-    let largest = x.iter().fold(T::NEG_INFINITY, |m, &v| m.max(v));
-    x.iter_mut().for_each(|v| *v = if *v == largest { T::ZERO } else { *v - largest });
 }
 
 /// The loss of one row of shifted scores z, with e = e^z, and its gradient where it is wanted.

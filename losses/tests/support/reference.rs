@@ -11,18 +11,18 @@ use serde_json::Value;
 
 /// The numbers of one tensor.
 #[derive(Clone)]
-pub struct Array {
-    pub shape: Vec<usize>,
-    pub data: Vec<f64>,
+pub(crate) struct Array {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) data: Vec<f64>,
 }
 
 impl Array {
-    pub fn tensor<T: Real>(&self) -> Tensor<T> {
+    pub(crate) fn tensor<T: Real>(&self) -> Tensor<T> {
         Tensor::from_vec(self.shape.as_slice(), self.data.iter().map(|&v| T::from_f64(v)).collect())
     }
 
     /// `[n, c, ...]` as `[n, ..., c]`; rank 1 as it is. Any rank, so not by `Tensor::from_channels_first`.
-    pub fn channels_last(&self) -> Self {
+    pub(crate) fn channels_last(&self) -> Self {
         if self.shape.len() < 2 {
             return self.clone();
         }
@@ -39,36 +39,36 @@ impl Array {
         Self { shape, data: data.collect() }
     }
 
-    pub fn labels(&self) -> Vec<i32> {
+    pub(crate) fn labels(&self) -> Vec<i32> {
         self.data.iter().map(|&v| v as i32).collect()
     }
 }
 
 /// One case.
-pub struct Case {
-    pub arguments: Value,
-    pub tensors: BTreeMap<String, Array>,
+pub(crate) struct Case {
+    pub(crate) arguments: Value,
+    pub(crate) tensors: BTreeMap<String, Array>,
 }
 
 impl Case {
-    pub fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.arguments[key].as_str()
     }
 
-    pub fn array(&self, role: &str) -> &Array {
+    pub(crate) fn array(&self, role: &str) -> &Array {
         self.tensors.get(role).unwrap_or_else(|| panic!("no tensor {role}"))
     }
 }
 
 /// |got − want| ≤ tolerance · max|want|, for each number.
-pub fn close<T: Real>(what: &str, got: &[T], want: &[f64], tolerance: f64) -> Result<(), Failed> {
+pub(crate) fn close<T: Real>(what: &str, got: &[T], want: &[f64], tolerance: f64) -> Result<(), Failed> {
     if got.len() != want.len() {
         return Err(format!("{what}: {} numbers, expected {}", got.len(), want.len()).into());
     }
     let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
         let difference = (got.to_f64() - want).abs();
-        if !(difference <= tolerance * largest) {
+        if difference.is_nan() || difference > tolerance * largest {
             return Err(format!("{what}[{i}]: got {got:?}, expected {want:?}, of at most {largest:e}").into());
         }
     }
@@ -76,7 +76,7 @@ pub fn close<T: Real>(what: &str, got: &[T], want: &[f64], tolerance: f64) -> Re
 }
 
 /// A test per case of each file: the whole reference where it is there, and the fixture in this crate always.
-pub fn run(reference: &[&str], fixture: &str, test: fn(&Case) -> Result<(), Failed>) {
+pub(crate) fn run(reference: &[&str], fixture: &str, test: fn(&Case) -> Result<(), Failed>) {
     let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut trials = trials("fixture", &crate_root.join("tests/fixtures").join(fixture), test);
     for file in reference {

@@ -1,50 +1,11 @@
 //! The choice of an activation.
 
+use autograd::parallel::{SLAB, for_each_slab};
 use autograd::{Function, Real, Tensor, Var};
-use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::kernels::activation::{Act, Elu, Gelu, Identity, Leaky, Silu};
-
-/// A function applied to each number.
-///
-/// | variant | formula |
-/// |---|---|
-/// | `Identity` | z |
-/// | `Relu` | max(z, 0) |
-/// | `LeakyRelu { slope }` | z for z > 0, else slope·z |
-/// | `Elu { alpha }` | z for z > 0, else α·(e^z − 1) |
-/// | `Gelu` | z·Φ(z), by erf |
-/// | `Silu` | z·σ(z) |
-#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Activation {
-    /// No activation.
-    #[default]
-    Identity,
-    /// Rectified linear unit.
-    Relu,
-    /// Rectified linear unit that leaks.
-    LeakyRelu {
-        /// The slope left of 0.
-        slope: f64,
-    },
-    /// Exponential linear unit.
-    Elu {
-        /// Minus the limit at −∞.
-        alpha: f64,
-    },
-    /// Gaussian error linear unit.
-    Gelu,
-    /// Sigmoid linear unit.
-    Silu,
-}
-
-/// What is done with an activation once it is known which; see [`Activation::with`].
-pub(crate) trait UseAct<T: Real> {
-    type Output;
-    fn call<A: Act<T>>(self, act: A) -> Self::Output;
-}
+use crate::kernels::activation;
+pub use crate::kernels::activation::Activation;
 
 impl Activation {
     /// [`LeakyRelu`](Self::LeakyRelu) with this slope.
@@ -75,18 +36,6 @@ impl Activation {
         }
         Err(Error::Setting { name, message: format!("{value} is no number to multiply with: use 0.01 or 1") })
     }
-
-    /// Compiles `f` for each activation and calls the right one.
-    pub(crate) fn with<T: Real, F: UseAct<T>>(&self, f: F) -> F::Output {
-        match *self {
-            Self::Identity => f.call(Identity),
-            Self::Relu => f.call(Leaky(T::ZERO)),
-            Self::LeakyRelu { slope } => f.call(Leaky(T::from_f64(slope))),
-            Self::Elu { alpha } => f.call(Elu(T::from_f64(alpha))),
-            Self::Gelu => f.call(Gelu),
-            Self::Silu => f.call(Silu),
-        }
-    }
 }
 
 /// Saves the input.
@@ -94,28 +43,17 @@ impl<T: Real> Function<T, 1> for Activation {
     type Saved = Tensor<T>;
 
     fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Tensor<T>) {
-        (self.with(Value(x)), x.clone())
+        let mut y = Tensor::scratch(x.shape());
+        for_each_slab(y.data_mut(), SLAB, |start, y| {
+            activation::apply(*self, &x.data()[start..][..y.len()], y);
+        });
+        (y, x.clone())
     }
 
-    fn backward(&self, x: Tensor<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
-        [Some(self.with(Slope(&x, dy)))]
-    }
-}
-
-struct Value<'a, T: Real>(&'a Tensor<T>);
-
-impl<T: Real> UseAct<T> for Value<'_, T> {
-    type Output = Tensor<T>;
-    fn call<A: Act<T>>(self, act: A) -> Tensor<T> {
-        self.0.map(|x| act.value(x))
-    }
-}
-
-struct Slope<'a, T: Real>(&'a Tensor<T>, Tensor<T>);
-
-impl<T: Real> UseAct<T> for Slope<'_, T> {
-    type Output = Tensor<T>;
-    fn call<A: Act<T>>(self, act: A) -> Tensor<T> {
-        self.1.zip_map(self.0, |dy, x| dy * act.slope(x))
+    fn backward(&self, x: Tensor<T>, mut dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
+        for_each_slab(dy.data_mut(), SLAB, |start, dy| {
+            activation::backward(*self, &x.data()[start..][..dy.len()], dy);
+        });
+        [Some(dy)]
     }
 }

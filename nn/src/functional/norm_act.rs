@@ -6,13 +6,13 @@
 //! variance: dβ = Σ g, dγ = Σ g·x̂, dx = rstd·(γ·g − ⟨γ·g⟩ − x̂·⟨γ·g·x̂⟩); the averages are absent where mean and
 //! variance are constants. Saved are x, γ, β, and the mean and rstd of each sample and channel: z, x̂ and y never.
 
+use std::ops::Range;
+
 use autograd::parallel::for_each_slab;
 use autograd::{Function, Real, Tensor, Var};
 
-use super::activation::UseAct;
 use super::norm::sets;
 use super::{Activation, ChannelStats, Moments, NormKind, check_per_channel, optional};
-use crate::kernels::activation::Act;
 use crate::kernels::norm::{self, Coefficients};
 
 /// A normalisation by the input's own mean and variance, followed by an activation.
@@ -174,18 +174,24 @@ impl<T: Real> Normalised<T> {
 
     /// y
     pub(super) fn activated(&self) -> Tensor<T> {
+        let extents = self.moments.extents;
         let mut y = Tensor::scratch(self.x.shape());
-        self.activation.with(Apply(self, y.data_mut()));
+        let samples = self.x.data().chunks_exact(extents.sample());
+        for (n, (x, y)) in samples.zip(y.data_mut().chunks_exact_mut(extents.sample())).enumerate() {
+            let coefficients = self.coefficients(n);
+            for_each_slab(y, extents.slab(), |start, y| {
+                norm::apply(self.activation, &coefficients, &x[start..][..y.len()], y);
+            });
+        }
         y
     }
 
     /// dx, dγ, dβ
-    pub(super) fn backward(self, mut dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
+    pub(super) fn backward(self, dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
         let [wants_x, wants_gamma, wants_beta] = needs;
         let extents = self.moments.extents;
-        // Σ g and Σ g·(x − mean) per sample and channel.
         let sums = if wants_gamma || wants_beta || self.moments.over.is_some() {
-            self.activation.with(Sums(&self, &dy))
+            self.sums(&dy)
         } else {
             vec![(0.0, 0.0); extents.samples * extents.channels]
         };
@@ -196,12 +202,38 @@ impl<T: Real> Normalised<T> {
         };
         let dgamma = wants_gamma.then(|| over_samples(&|i| sums[i].1 * self.moments.rstd[i].to_f64()));
         let dbeta = wants_beta.then(|| over_samples(&|i| sums[i].0));
-        let dx = wants_x.then(|| {
-            let (pull, push) = self.averages(&sums);
-            self.activation.with(ApplyBackward { unit: &self, pull, push, dy: dy.data_mut() });
-            dy
-        });
-        [dx, dgamma, dbeta]
+        [wants_x.then(|| self.input_gradient(dy, &sums)), dgamma, dbeta]
+    }
+
+    /// Σ g and Σ g·(x − mean) per sample and channel.
+    fn sums(&self, dy: &Tensor<T>) -> Vec<(f64, f64)> {
+        let extents = self.moments.extents;
+        let of_sample = |n: usize| {
+            let coefficients = self.coefficients(n);
+            let of_slab = |r: Range<usize>| {
+                let (x, dy) = (&self.x.data()[r.clone()], &dy.data()[r]);
+                norm::backward_sums(self.activation, &coefficients, extents.channels, x, dy)
+            };
+            extents.reduce(n, of_slab, |a, _, b, _| (a.0 + b.0, a.1 + b.1))
+        };
+        (0..extents.samples).flat_map(of_sample).collect()
+    }
+
+    /// dx, in the memory of dy where that is not shared.
+    fn input_gradient(&self, mut dy: Tensor<T>, sums: &[(f64, f64)]) -> Tensor<T> {
+        let extents = self.moments.extents;
+        let (pull, push) = self.averages(sums);
+        let samples = self.x.data().chunks_exact(extents.sample());
+        for (n, (x, dy)) in samples.zip(dy.data_mut().chunks_exact_mut(extents.sample())).enumerate() {
+            let of_sample = n * extents.channels..(n + 1) * extents.channels;
+            let coefficients = self.coefficients(n);
+            let mean = &self.moments.mean[of_sample.clone()];
+            let back = Coefficients::new(mean, &pull[of_sample.clone()], &push[of_sample]);
+            for_each_slab(dy, extents.slab(), |start, dy| {
+                norm::backward_apply(self.activation, &coefficients, &back, &x[start..][..dy.len()], dy);
+            });
+        }
+        dy
     }
 
     fn gamma(&self, c: usize) -> T {
@@ -241,70 +273,5 @@ impl<T: Real> Normalised<T> {
             .collect();
         let shift = optional(&self.beta).map_or_else(|| vec![T::ZERO; channels], <[T]>::to_vec);
         Coefficients::new(&self.moments.mean[of_sample], &scale, &shift)
-    }
-}
-
-/// The forward pass.
-struct Apply<'a, T: Real>(&'a Normalised<T>, &'a mut [T]);
-
-impl<T: Real> UseAct<T> for Apply<'_, T> {
-    type Output = ();
-    fn call<A: Act<T>>(self, act: A) {
-        let Self(unit, y) = self;
-        let extents = unit.moments.extents;
-        let samples = unit.x.data().chunks_exact(extents.sample());
-        for (n, (x, y)) in samples.zip(y.chunks_exact_mut(extents.sample())).enumerate() {
-            let coefficients = unit.coefficients(n);
-            for_each_slab(y, extents.slab(), |start, y| {
-                norm::apply(act, &coefficients, &x[start..][..y.len()], y);
-            });
-        }
-    }
-}
-
-/// The first backward pass.
-struct Sums<'a, T: Real>(&'a Normalised<T>, &'a Tensor<T>);
-
-impl<T: Real> UseAct<T> for Sums<'_, T> {
-    type Output = Vec<(f64, f64)>;
-    fn call<A: Act<T>>(self, act: A) -> Vec<(f64, f64)> {
-        let Self(unit, dy) = self;
-        let extents = unit.moments.extents;
-        let of_sample = |n: usize| {
-            let coefficients = unit.coefficients(n);
-            let of_slab = |r: std::ops::Range<usize>| {
-                let (x, dy) = (&unit.x.data()[r.clone()], &dy.data()[r]);
-                norm::backward_sums(act, &coefficients, extents.channels, x, dy)
-            };
-            extents.reduce(n, of_slab, |a, _, b, _| (a.0 + b.0, a.1 + b.1))
-        };
-        (0..extents.samples).flat_map(of_sample).collect()
-    }
-}
-
-/// The second backward pass; writes over dy.
-struct ApplyBackward<'a, T: Real> {
-    unit: &'a Normalised<T>,
-    pull: Vec<T>,
-    push: Vec<T>,
-    dy: &'a mut [T],
-}
-
-impl<T: Real> UseAct<T> for ApplyBackward<'_, T> {
-    type Output = ();
-    fn call<A: Act<T>>(self, act: A) {
-        let Self { unit, pull, push, dy } = self;
-        let extents = unit.moments.extents;
-        let channels = extents.channels;
-        let samples = unit.x.data().chunks_exact(extents.sample());
-        for (n, (x, dy)) in samples.zip(dy.chunks_exact_mut(extents.sample())).enumerate() {
-            let of_sample = n * channels..(n + 1) * channels;
-            let coefficients = unit.coefficients(n);
-            let mean = &unit.moments.mean[of_sample.clone()];
-            let back = Coefficients::new(mean, &pull[of_sample.clone()], &push[of_sample]);
-            for_each_slab(dy, extents.slab(), |start, dy| {
-                norm::backward_apply(act, &coefficients, &back, &x[start..][..dy.len()], dy);
-            });
-        }
     }
 }

@@ -1,9 +1,173 @@
 //! Activations as scalar functions with their derivatives, for passes that apply one on the way.
 
 use autograd::Real;
+use autograd::simd::{Job, Simd, dispatch};
+use serde::{Deserialize, Serialize};
+
+use super::{Table, table};
+
+/// A function applied to each number.
+///
+/// | variant | formula |
+/// |---|---|
+/// | `Identity` | z |
+/// | `Relu` | max(z, 0) |
+/// | `LeakyRelu { slope }` | z for z > 0, else slope·z |
+/// | `Elu { alpha }` | z for z > 0, else α·(e^z − 1) |
+/// | `Gelu` | z·Φ(z), by erf |
+/// | `Silu` | z·σ(z) |
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Activation {
+    /// No activation.
+    #[default]
+    Identity,
+    /// Rectified linear unit.
+    Relu,
+    /// Rectified linear unit that leaks.
+    LeakyRelu {
+        /// The slope left of 0.
+        slope: f64,
+    },
+    /// Exponential linear unit.
+    Elu {
+        /// Minus the limit at −∞.
+        alpha: f64,
+    },
+    /// Gaussian error linear unit.
+    Gelu,
+    /// Sigmoid linear unit.
+    Silu,
+}
+
+impl Activation {
+    /// Compiles `f` for each activation and calls the right one.
+    pub(crate) fn with<T: Real, F: UseAct<T>>(self, f: F) -> F::Output {
+        match self {
+            Self::Identity => f.call(Identity),
+            Self::Relu => f.call(Leaky(T::ZERO)),
+            Self::LeakyRelu { slope } => f.call(Leaky(T::from_f64(slope))),
+            Self::Elu { alpha } => f.call(Elu(T::from_f64(alpha))),
+            Self::Gelu => f.call(Gelu),
+            Self::Silu => f.call(Silu),
+        }
+    }
+}
+
+/// y = act(x)
+///
+/// # Panics
+/// If `x` and `y` differ in length.
+pub fn apply<T: Real>(activation: Activation, x: &[T], y: &mut [T]) {
+    assert_eq!(x.len(), y.len(), "x and y of one slab");
+    (table::<PassesTable, T>().apply)(activation, x, y);
+}
+
+/// dx = dy·act′(x), written over `dy`.
+///
+/// # Panics
+/// If `x` and `dy` differ in length.
+pub fn backward<T: Real>(activation: Activation, x: &[T], dy: &mut [T]) {
+    assert_eq!(x.len(), dy.len(), "x and dy of one slab");
+    (table::<PassesTable, T>().backward)(activation, x, dy);
+}
+
+struct Passes<T> {
+    apply: fn(Activation, &[T], &mut [T]),
+    backward: fn(Activation, &[T], &mut [T]),
+}
+
+struct PassesTable;
+
+impl Table for PassesTable {
+    type Of<T: Real> = Passes<T>;
+
+    fn single() -> &'static Passes<f32> {
+        &const { passes() }
+    }
+
+    fn double() -> &'static Passes<f64> {
+        &const { passes() }
+    }
+}
+
+const fn passes<T: Real>() -> Passes<T> {
+    Passes {
+        apply: |activation, x, y| activation.with(Apply { x, y }),
+        backward: |activation, x, dy| activation.with(Backward { x, dy }),
+    }
+}
+
+struct Apply<'a, T> {
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Real> UseAct<T> for Apply<'_, T> {
+    type Output = ();
+    fn call<A: Act<T>>(self, act: A) {
+        dispatch(WithAct { act, pass: self });
+    }
+}
+
+struct Backward<'a, T> {
+    x: &'a [T],
+    dy: &'a mut [T],
+}
+
+impl<T: Real> UseAct<T> for Backward<'_, T> {
+    type Output = ();
+    fn call<A: Act<T>>(self, act: A) {
+        dispatch(WithAct { act, pass: self });
+    }
+}
+
+/// A pass over a slab, with the activation that it applies.
+pub(crate) struct WithAct<A, P> {
+    pub(crate) act: A,
+    pub(crate) pass: P,
+}
+
+impl<T: Real, A: Act<T>> Job<T> for WithAct<A, Apply<'_, T>> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, _: S) {
+        apply_all(self.act, self.pass.x, self.pass.y);
+    }
+}
+
+#[inline(always)]
+fn apply_all<T: Real, A: Act<T>>(act: A, x: &[T], y: &mut [T]) {
+    let y = &mut y[..x.len()];
+    for i in 0..x.len() {
+        y[i] = act.value(x[i]);
+    }
+}
+
+impl<T: Real, A: Act<T>> Job<T> for WithAct<A, Backward<'_, T>> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, _: S) {
+        backward_all(self.act, self.pass.x, self.pass.dy);
+    }
+}
+
+#[inline(always)]
+fn backward_all<T: Real, A: Act<T>>(act: A, x: &[T], dy: &mut [T]) {
+    let dy = &mut dy[..x.len()];
+    for i in 0..x.len() {
+        dy[i] *= act.slope(x[i]);
+    }
+}
+
+/// What is done with an activation once it is known which; see [`Activation::with`].
+pub(crate) trait UseAct<T: Real> {
+    type Output;
+    fn call<A: Act<T>>(self, act: A) -> Self::Output;
+}
 
 /// A function of one number. The methods must be `#[inline(always)]`: they end up inside vector loops.
-pub trait Act<T: Real>: Copy + Send + Sync {
+pub(crate) trait Act<T: Real>: Copy + Send + Sync {
     /// act(z)
     fn value(self, z: T) -> T;
     /// act′(z)
@@ -11,8 +175,8 @@ pub trait Act<T: Real>: Copy + Send + Sync {
 }
 
 /// z
-#[derive(Clone, Copy, Debug)]
-pub struct Identity;
+#[derive(Clone, Copy)]
+pub(crate) struct Identity;
 
 impl<T: Real> Act<T> for Identity {
     #[inline(always)]
@@ -26,8 +190,8 @@ impl<T: Real> Act<T> for Identity {
 }
 
 /// z for z > 0, else slope·z; the derivative at 0 is the slope, as in PyTorch.
-#[derive(Clone, Copy, Debug)]
-pub struct Leaky<T>(pub T);
+#[derive(Clone, Copy)]
+pub(crate) struct Leaky<T>(T);
 
 impl<T: Real> Act<T> for Leaky<T> {
     #[inline(always)]
@@ -41,8 +205,8 @@ impl<T: Real> Act<T> for Leaky<T> {
 }
 
 /// z for z > 0, else α·(e^z − 1). Source: Clevert et al. 2015.
-#[derive(Clone, Copy, Debug)]
-pub struct Elu<T>(pub T);
+#[derive(Clone, Copy)]
+pub(crate) struct Elu<T>(T);
 
 impl<T: Real> Act<T> for Elu<T> {
     #[inline(always)]
@@ -56,9 +220,10 @@ impl<T: Real> Act<T> for Elu<T> {
 }
 
 /// z·Φ(z), Φ being the normal distribution function (by erf, not by tanh). Source: Hendrycks and Gimpel 2016.
-#[derive(Clone, Copy, Debug)]
-pub struct Gelu;
+#[derive(Clone, Copy)]
+pub(crate) struct Gelu;
 
+#[inline(always)]
 fn phi<T: Real>(z: T) -> T {
     T::from_f64(0.5) * (T::ONE + (z * T::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf())
 }
@@ -77,8 +242,8 @@ impl<T: Real> Act<T> for Gelu {
 }
 
 /// z·σ(z), also called swish. Source: Elfwing et al. 2017.
-#[derive(Clone, Copy, Debug)]
-pub struct Silu;
+#[derive(Clone, Copy)]
+pub(crate) struct Silu;
 
 impl<T: Real> Act<T> for Silu {
     #[inline(always)]

@@ -15,7 +15,11 @@
 use autograd::Real;
 use autograd::simd::{Job, Simd, dispatch};
 
-use super::activation::Act;
+use super::activation::{Act, Activation, UseAct, WithAct};
+use super::{Table, table};
+
+/// Two sums, or a mean and M2, for each channel.
+pub type PairPerChannel = Vec<(f64, f64)>;
 
 /// A tile has at least this many places, unless it is one voxel of more channels.
 const TILE: usize = 32;
@@ -58,53 +62,66 @@ impl<T: Real> Coefficients<T> {
 ///
 /// # Source
 /// Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", equation 1.7.
-pub fn moments<T: Real>(x: &[T], channels: usize) -> Vec<(f64, f64)> {
+///
+/// # Panics
+/// Unless `x` holds whole voxels.
+pub fn moments<T: Real>(x: &[T], channels: usize) -> PairPerChannel {
     assert!(channels > 0 && x.len().is_multiple_of(channels), "whole voxels of {channels} channels");
+    (table::<PassesTable, T>().moments)(x, channels)
+}
+
+fn corrected_moments<T: Real>(x: &[T], channels: usize) -> PairPerChannel {
     let voxels = (x.len() / channels) as f64;
     let width = channels * repeats(channels);
-    let fold = |tile: &[T], c: usize| tile.iter().skip(c).step_by(channels).map(|v| v.to_f64()).sum::<f64>();
-
     let mut sums = vec![T::ZERO; width];
     dispatch(Sum { x, sums: &mut sums });
-    let rough: Vec<T> = (0..channels).map(|c| T::from_f64(fold(&sums, c) / voxels)).collect();
+    let rough: Vec<T> = (0..channels).map(|c| T::from_f64(fold(&sums, channels, c) / voxels)).collect();
     let tile = rough.repeat(repeats(channels));
     sums.fill(T::ZERO);
     let mut squares = vec![T::ZERO; width];
     dispatch(Deviations { x, mean: &tile, sums: &mut sums, squares: &mut squares });
     (0..channels)
         .map(|c| {
-            let error = fold(&sums, c);
-            (rough[c].to_f64() + error / voxels, (fold(&squares, c) - error * error / voxels).max(0.0))
+            let error = fold(&sums, channels, c);
+            (
+                rough[c].to_f64() + error / voxels,
+                (fold(&squares, channels, c) - error * error / voxels).max(0.0),
+            )
         })
         .collect()
+}
+
+/// The sum of channel `c` over the voxels of a tile.
+fn fold<T: Real>(tile: &[T], channels: usize, c: usize) -> f64 {
+    tile.iter().skip(c).step_by(channels).map(|v| v.to_f64()).sum()
 }
 
 /// y = act((x − mean)·scale + shift).
 ///
 /// # Panics
 /// If `x` and `y` differ in length.
-pub fn apply<T: Real, A: Act<T>>(act: A, coefficients: &Coefficients<T>, x: &[T], y: &mut [T]) {
+pub fn apply<T: Real>(activation: Activation, coefficients: &Coefficients<T>, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "x and y of one slab");
-    dispatch(Apply { act, coefficients, x, y });
+    (table::<PassesTable, T>().apply)(activation, Apply { coefficients, x, y });
 }
 
 /// Σ g and Σ g·(x − mean) of each channel, where g = dy·act′((x − mean)·scale + shift).
 ///
 /// # Panics
 /// If `x` and `dy` differ in length.
-pub fn backward_sums<T: Real, A: Act<T>>(
-    act: A,
+pub fn backward_sums<T: Real>(
+    activation: Activation,
     coefficients: &Coefficients<T>,
     channels: usize,
     x: &[T],
     dy: &[T],
-) -> Vec<(f64, f64)> {
+) -> PairPerChannel {
     assert_eq!(x.len(), dy.len(), "x and dy of one slab");
     let width = coefficients.width();
     let (mut sums, mut products) = (vec![T::ZERO; width], vec![T::ZERO; width]);
-    dispatch(BackwardSums { act, coefficients, x, dy, sums: &mut sums, products: &mut products });
-    let fold = |tile: &[T], c: usize| tile.iter().skip(c).step_by(channels).map(|v| v.to_f64()).sum::<f64>();
-    (0..channels).map(|c| (fold(&sums, c), fold(&products, c))).collect()
+    let pass = BackwardSums { coefficients, x, dy, sums: &mut sums, products: &mut products };
+    (table::<PassesTable, T>().backward_sums)(activation, pass);
+    (0..channels).map(|c| (fold(&sums, channels, c), fold(&products, channels, c))).collect()
 }
 
 /// dx = g·scale + (x − mean)·pull + push, written over `dy`, with g as in [`backward_sums`].
@@ -113,8 +130,8 @@ pub fn backward_sums<T: Real, A: Act<T>>(
 ///
 /// # Panics
 /// If `x` and `dy` differ in length, or the coefficients in channels.
-pub fn backward_apply<T: Real, A: Act<T>>(
-    act: A,
+pub fn backward_apply<T: Real>(
+    activation: Activation,
     coefficients: &Coefficients<T>,
     back: &Coefficients<T>,
     x: &[T],
@@ -122,7 +139,37 @@ pub fn backward_apply<T: Real, A: Act<T>>(
 ) {
     assert_eq!(x.len(), dy.len(), "x and dy of one slab");
     assert_eq!(coefficients.width(), back.width(), "coefficients of the same channels");
-    dispatch(BackwardApply { act, coefficients, back, x, dy });
+    (table::<PassesTable, T>().backward_apply)(activation, BackwardApply { coefficients, back, x, dy });
+}
+
+struct Passes<T: 'static> {
+    moments: fn(&[T], usize) -> PairPerChannel,
+    apply: fn(Activation, Apply<'_, T>),
+    backward_sums: fn(Activation, BackwardSums<'_, T>),
+    backward_apply: fn(Activation, BackwardApply<'_, T>),
+}
+
+struct PassesTable;
+
+impl Table for PassesTable {
+    type Of<T: Real> = Passes<T>;
+
+    fn single() -> &'static Passes<f32> {
+        &const { passes() }
+    }
+
+    fn double() -> &'static Passes<f64> {
+        &const { passes() }
+    }
+}
+
+const fn passes<T: Real>() -> Passes<T> {
+    Passes {
+        moments: corrected_moments,
+        apply: |activation, pass| activation.with(pass),
+        backward_sums: |activation, pass| activation.with(pass),
+        backward_apply: |activation, pass| activation.with(pass),
+    }
 }
 
 struct Sum<'a, T> {
@@ -176,20 +223,27 @@ fn add_deviations<T: Real>(x: &[T], mean: &[T], sums: &mut [T], squares: &mut [T
     }
 }
 
-struct Apply<'a, T, A> {
-    act: A,
+struct Apply<'a, T> {
     coefficients: &'a Coefficients<T>,
     x: &'a [T],
     y: &'a mut [T],
 }
 
-impl<T: Real, A: Act<T>> Job<T> for Apply<'_, T, A> {
+impl<T: Real> UseAct<T> for Apply<'_, T> {
+    type Output = ();
+    fn call<A: Act<T>>(self, act: A) {
+        dispatch(WithAct { act, pass: self });
+    }
+}
+
+impl<T: Real, A: Act<T>> Job<T> for WithAct<A, Apply<'_, T>> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, _: S) {
-        let width = self.coefficients.width();
-        for (x, y) in self.x.chunks(width).zip(self.y.chunks_mut(width)) {
-            apply_tile(self.act, self.coefficients, x, y);
+        let Self { act, pass: Apply { coefficients, x, y } } = self;
+        let width = coefficients.width();
+        for (x, y) in x.chunks(width).zip(y.chunks_mut(width)) {
+            apply_tile(act, coefficients, x, y);
         }
     }
 }
@@ -203,8 +257,7 @@ fn apply_tile<T: Real, A: Act<T>>(act: A, k: &Coefficients<T>, x: &[T], y: &mut 
     }
 }
 
-struct BackwardSums<'a, T, A> {
-    act: A,
+struct BackwardSums<'a, T> {
     coefficients: &'a Coefficients<T>,
     x: &'a [T],
     dy: &'a [T],
@@ -212,13 +265,21 @@ struct BackwardSums<'a, T, A> {
     products: &'a mut [T],
 }
 
-impl<T: Real, A: Act<T>> Job<T> for BackwardSums<'_, T, A> {
+impl<T: Real> UseAct<T> for BackwardSums<'_, T> {
+    type Output = ();
+    fn call<A: Act<T>>(self, act: A) {
+        dispatch(WithAct { act, pass: self });
+    }
+}
+
+impl<T: Real, A: Act<T>> Job<T> for WithAct<A, BackwardSums<'_, T>> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, _: S) {
-        let width = self.coefficients.width();
-        for (x, dy) in self.x.chunks(width).zip(self.dy.chunks(width)) {
-            sum_tile(self.act, self.coefficients, x, dy, self.sums, self.products);
+        let Self { act, pass: BackwardSums { coefficients, x, dy, sums, products } } = self;
+        let width = coefficients.width();
+        for (x, dy) in x.chunks(width).zip(dy.chunks(width)) {
+            sum_tile(act, coefficients, x, dy, sums, products);
         }
     }
 }
@@ -243,21 +304,28 @@ fn sum_tile<T: Real, A: Act<T>>(
     }
 }
 
-struct BackwardApply<'a, T, A> {
-    act: A,
+struct BackwardApply<'a, T> {
     coefficients: &'a Coefficients<T>,
     back: &'a Coefficients<T>,
     x: &'a [T],
     dy: &'a mut [T],
 }
 
-impl<T: Real, A: Act<T>> Job<T> for BackwardApply<'_, T, A> {
+impl<T: Real> UseAct<T> for BackwardApply<'_, T> {
+    type Output = ();
+    fn call<A: Act<T>>(self, act: A) {
+        dispatch(WithAct { act, pass: self });
+    }
+}
+
+impl<T: Real, A: Act<T>> Job<T> for WithAct<A, BackwardApply<'_, T>> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, _: S) {
-        let width = self.coefficients.width();
-        for (x, dy) in self.x.chunks(width).zip(self.dy.chunks_mut(width)) {
-            backward_tile(self.act, self.coefficients, self.back, x, dy);
+        let Self { act, pass: BackwardApply { coefficients, back, x, dy } } = self;
+        let width = coefficients.width();
+        for (x, dy) in x.chunks(width).zip(dy.chunks_mut(width)) {
+            backward_tile(act, coefficients, back, x, dy);
         }
     }
 }

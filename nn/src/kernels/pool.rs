@@ -6,6 +6,9 @@
 use std::ops::Range;
 
 use autograd::Real;
+use autograd::simd::{Job, Simd, dispatch};
+
+use super::{Table, table};
 
 /// A pooling window, each number for the axes d, h, w.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,40 +104,8 @@ pub fn max_row<T: Real>(
     y: &mut [T],
     arg: &mut [u8],
 ) {
-    let [d, h, w, c] = input;
-    let [_, kh, kw] = spec.kernel;
     assert!(spec.kernel.iter().product::<usize>() <= 256, "the winner's number fits one byte");
-    let (taps_d, base_d) = spec.taps(0, od, d);
-    let (taps_h, base_h) = spec.taps(1, oh, h);
-    for (ow, (y, arg)) in y.chunks_exact_mut(c).zip(arg.chunks_exact_mut(c)).enumerate() {
-        let (taps_w, base_w) = spec.taps(2, ow, w);
-        let mut first = true;
-        for td in taps_d.clone() {
-            for th in taps_h.clone() {
-                let row = (base_d + td - spec.padding[0]) * h + base_h + th - spec.padding[1];
-                for tw in taps_w.clone() {
-                    let x = &x[(row * w + base_w + tw - spec.padding[2]) * c..][..c];
-                    let tap = ((td * kh + th) * kw + tw) as u8;
-                    if first {
-                        y.copy_from_slice(x);
-                        arg.fill(tap);
-                        first = false;
-                    } else {
-                        take_larger(x, tap, y, arg);
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[inline]
-fn take_larger<T: Real>(x: &[T], tap: u8, y: &mut [T], arg: &mut [u8]) {
-    for ((y, arg), &x) in y.iter_mut().zip(arg).zip(x) {
-        let wins = x > *y || x.is_nan();
-        *y = if wins { x } else { *y };
-        *arg = if wins { tap } else { *arg };
-    }
+    (table::<RowsTable, T>().max)(MaxRow { spec, x, input, at: [od, oh], y, arg });
 }
 
 /// One row `(d, h)` of the input's gradient of one sample: each voxel gathers from the windows that it won.
@@ -154,26 +125,117 @@ pub fn max_row_backward<T: Real>(
     [d, h]: [usize; 2],
     dx: &mut [T],
 ) {
-    let [od, oh, ow, c] = output;
-    let [_, kh, kw] = spec.kernel;
-    for (w, dx) in dx.chunks_exact_mut(c).enumerate() {
-        dx.fill(T::ZERO);
-        for o_d in spec.windows(0, d, od) {
-            let td = d + spec.padding[0] - o_d * spec.stride[0];
-            for o_h in spec.windows(1, h, oh) {
-                let th = h + spec.padding[1] - o_h * spec.stride[1];
-                for o_w in spec.windows(2, w, ow) {
-                    let tw = w + spec.padding[2] - o_w * spec.stride[2];
-                    let at = ((o_d * oh + o_h) * ow + o_w) * c;
-                    let tap = ((td * kh + th) * kw + tw) as u8;
-                    add_won(&dy[at..][..c], &arg[at..][..c], tap, dx);
+    (table::<RowsTable, T>().max_backward)(MaxRowBackward { spec, dy, arg, output, at: [d, h], dx });
+}
+
+struct Rows<T: 'static> {
+    max: fn(MaxRow<'_, T>),
+    max_backward: fn(MaxRowBackward<'_, T>),
+}
+
+struct RowsTable;
+
+impl Table for RowsTable {
+    type Of<T: Real> = Rows<T>;
+
+    fn single() -> &'static Rows<f32> {
+        &const { rows() }
+    }
+
+    fn double() -> &'static Rows<f64> {
+        &const { rows() }
+    }
+}
+
+const fn rows<T: Real>() -> Rows<T> {
+    Rows { max: |row| dispatch(row), max_backward: |row| dispatch(row) }
+}
+
+struct MaxRow<'a, T> {
+    spec: &'a Pool3dSpec,
+    x: &'a [T],
+    input: [usize; 4],
+    at: [usize; 2],
+    y: &'a mut [T],
+    arg: &'a mut [u8],
+}
+
+impl<T: Real> Job<T> for MaxRow<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, _: S) {
+        let Self { spec, x, input, at: [od, oh], y, arg } = self;
+        let [d, h, w, c] = input;
+        let [_, kh, kw] = spec.kernel;
+        let (taps_d, base_d) = spec.taps(0, od, d);
+        let (taps_h, base_h) = spec.taps(1, oh, h);
+        for (ow, (y, arg)) in y.chunks_exact_mut(c).zip(arg.chunks_exact_mut(c)).enumerate() {
+            let (taps_w, base_w) = spec.taps(2, ow, w);
+            let mut first = true;
+            for td in taps_d.clone() {
+                for th in taps_h.clone() {
+                    let row = (base_d + td - spec.padding[0]) * h + base_h + th - spec.padding[1];
+                    for tw in taps_w.clone() {
+                        let x = &x[(row * w + base_w + tw - spec.padding[2]) * c..][..c];
+                        let tap = ((td * kh + th) * kw + tw) as u8;
+                        if first {
+                            y.copy_from_slice(x);
+                            arg.fill(tap);
+                            first = false;
+                        } else {
+                            take_larger(x, tap, y, arg);
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-#[inline]
+#[inline(always)]
+fn take_larger<T: Real>(x: &[T], tap: u8, y: &mut [T], arg: &mut [u8]) {
+    for ((y, arg), &x) in y.iter_mut().zip(arg).zip(x) {
+        let wins = x > *y || x.is_nan();
+        *y = if wins { x } else { *y };
+        *arg = if wins { tap } else { *arg };
+    }
+}
+
+struct MaxRowBackward<'a, T> {
+    spec: &'a Pool3dSpec,
+    dy: &'a [T],
+    arg: &'a [u8],
+    output: [usize; 4],
+    at: [usize; 2],
+    dx: &'a mut [T],
+}
+
+impl<T: Real> Job<T> for MaxRowBackward<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, _: S) {
+        let Self { spec, dy, arg, output, at: [d, h], dx } = self;
+        let [od, oh, ow, c] = output;
+        let [_, kh, kw] = spec.kernel;
+        for (w, dx) in dx.chunks_exact_mut(c).enumerate() {
+            dx.fill(T::ZERO);
+            for o_d in spec.windows(0, d, od) {
+                let td = d + spec.padding[0] - o_d * spec.stride[0];
+                for o_h in spec.windows(1, h, oh) {
+                    let th = h + spec.padding[1] - o_h * spec.stride[1];
+                    for o_w in spec.windows(2, w, ow) {
+                        let tw = w + spec.padding[2] - o_w * spec.stride[2];
+                        let at = ((o_d * oh + o_h) * ow + o_w) * c;
+                        let tap = ((td * kh + th) * kw + tw) as u8;
+                        add_won(&dy[at..][..c], &arg[at..][..c], tap, dx);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
 fn add_won<T: Real>(dy: &[T], arg: &[u8], tap: u8, dx: &mut [T]) {
     for ((dx, &dy), &arg) in dx.iter_mut().zip(dy).zip(arg) {
         *dx += if arg == tap { dy } else { T::ZERO };

@@ -7,6 +7,9 @@
 //! y[od, oh, ow, c] = Σ wd·wh·ww · x[d, h, w, c] over the taps (d, wd) of od, (h, wh) of oh, (w, ww) of ow.
 
 use autograd::Real;
+use autograd::simd::{Job, Simd, dispatch};
+
+use super::{Table, table};
 
 /// For each output position along one axis, the input positions that it reads, with their weights.
 #[derive(Clone, PartialEq, Debug)]
@@ -89,22 +92,57 @@ impl<T: Real> Taps<T> {
 /// # Panics
 /// If a slice is too short for the shapes.
 pub fn row<T: Real>(taps: &[Taps<T>; 3], channels: usize, x: &[T], [od, oh]: [usize; 2], y: &mut [T]) {
-    let [taps_d, taps_h, taps_w] = taps;
-    let (h, w) = (taps_h.inputs, taps_w.inputs);
-    for (y, taps_w) in y.chunks_exact_mut(channels).zip(&taps_w.of) {
-        y.fill(T::ZERO);
-        for &(i_d, weight_d) in &taps_d.of[od] {
-            for &(i_h, weight_h) in &taps_h.of[oh] {
-                for &(i_w, weight_w) in taps_w {
-                    let x = &x[((i_d * h + i_h) * w + i_w) * channels..][..channels];
-                    add_scaled(x, weight_d * weight_h * weight_w, y);
+    (table::<RowTable, T>())(Row { taps, channels, x, at: [od, oh], y });
+}
+
+struct RowTable;
+
+impl Table for RowTable {
+    type Of<T: Real> = fn(Row<'_, T>);
+
+    fn single() -> &'static fn(Row<'_, f32>) {
+        &const { entry() }
+    }
+
+    fn double() -> &'static fn(Row<'_, f64>) {
+        &const { entry() }
+    }
+}
+
+const fn entry<T: Real>() -> fn(Row<'_, T>) {
+    |row| dispatch(row)
+}
+
+struct Row<'a, T> {
+    taps: &'a [Taps<T>; 3],
+    channels: usize,
+    x: &'a [T],
+    at: [usize; 2],
+    y: &'a mut [T],
+}
+
+impl<T: Real> Job<T> for Row<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, _: S) {
+        let Self { taps, channels, x, at: [od, oh], y } = self;
+        let [taps_d, taps_h, taps_w] = taps;
+        let (h, w) = (taps_h.inputs, taps_w.inputs);
+        for (y, taps_w) in y.chunks_exact_mut(channels).zip(&taps_w.of) {
+            y.fill(T::ZERO);
+            for &(i_d, weight_d) in &taps_d.of[od] {
+                for &(i_h, weight_h) in &taps_h.of[oh] {
+                    for &(i_w, weight_w) in taps_w {
+                        let x = &x[((i_d * h + i_h) * w + i_w) * channels..][..channels];
+                        add_scaled(x, weight_d * weight_h * weight_w, y);
+                    }
                 }
             }
         }
     }
 }
 
-#[inline]
+#[inline(always)]
 fn add_scaled<T: Real>(x: &[T], weight: T, y: &mut [T]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y += weight * x;

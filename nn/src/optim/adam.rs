@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use autograd::simd::{Job, Simd, dispatch};
 use autograd::{Gradients, Real, Tensor};
 
 use super::state::{Slab, State};
@@ -70,8 +71,59 @@ struct Setting<T> {
     l2: T,
     /// lr / (1 − β₁ᵗ)
     step_size: T,
-    /// √(1 − β₂ᵗ)
+    /// 1 / √(1 − β₂ᵗ)
     correction2: T,
+}
+
+/// What is the same for all parameters.
+#[derive(Clone, Copy)]
+struct Means<T> {
+    keep1: T,
+    new1: T,
+    keep2: T,
+    new2: T,
+    eps: T,
+}
+
+/// The step of one slab. Four or five streams are read and three or four written, once: the arithmetic (a root and a
+/// quotient) has to keep pace with memory, so it runs on vectors.
+struct Step<'a, T, const AMSGRAD: bool> {
+    setting: Setting<T>,
+    means: Means<T>,
+    slab: Slab<'a, T>,
+}
+
+impl<T: Real, const AMSGRAD: bool> Job<T> for Step<'_, T, AMSGRAD> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Slab { w, g, slots: [m, v, largest] } = self.slab;
+        let Setting { shrink, l2, step_size, correction2 } = self.setting;
+        let Means { keep1, new1, keep2, new2, eps } = self.means;
+        let (shrink, l2, step_size) = (s.splat(shrink), s.splat(l2), s.splat(-step_size));
+        let (correction2, eps) = (s.splat(correction2), s.splat(eps));
+        let (keep1, new1, keep2, new2) = (s.splat(keep1), s.splat(new1), s.splat(keep2), s.splat(new2));
+        let mut start = 0;
+        while start < w.len() {
+            let i = start..(start + S::LANES).min(w.len());
+            start = i.end;
+            let w_old = s.load_partial(&w[i.clone()]);
+            let g_all = s.mul_add(l2, w_old, s.load_partial(&g[i.clone()]));
+            let m_new = s.mul_add(keep1, s.load_partial(&m[i.clone()]), new1 * g_all);
+            let v_new = s.mul_add(keep2, s.load_partial(&v[i.clone()]), new2 * (g_all * g_all));
+            s.store_partial(m_new, &mut m[i.clone()]);
+            s.store_partial(v_new, &mut v[i.clone()]);
+            let mut second = v_new;
+            if AMSGRAD {
+                second = s.max(s.load_partial(&largest[i.clone()]), v_new);
+                s.store_partial(second, &mut largest[i.clone()]);
+            }
+            let denominator = s.mul_add(s.sqrt(second), correction2, eps);
+            let w_new = s.mul_add(step_size, m_new / denominator, shrink * w_old);
+            s.store_partial(w_new, &mut w[i]);
+        }
+    }
 }
 
 impl<T: Real> Optimizer<T> for Adam<T> {
@@ -85,31 +137,19 @@ impl<T: Real> Optimizer<T> for Adam<T> {
                 Decay::Gradient => (1.0, decay),
                 Decay::Weight => (1.0 - lr * decay, 0.0),
             };
-            let numbers = [shrink, l2, lr / (1.0 - beta1.powi(t)), (1.0 - beta2.powi(t)).sqrt()];
+            let numbers = [shrink, l2, lr / (1.0 - beta1.powi(t)), 1.0 / (1.0 - beta2.powi(t)).sqrt()];
             let [shrink, l2, step_size, correction2] = numbers.map(T::from_f64);
             Setting { shrink, l2, step_size, correction2 }
         };
         let [keep1, new1, keep2, new2, eps] = [beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps].map(T::from_f64);
-        self.state.step(
-            module,
-            gradients,
-            prepare,
-            |s: Setting<T>, Slab { w, g, slots: [m, v, largest] }| {
-                // Without AMSGrad the third slot is empty and `v` itself is the largest.
-                let mut largest = largest.iter_mut();
-                for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-                    let g = g + s.l2 * *w;
-                    *m = keep1 * *m + new1 * g;
-                    *v = keep2 * *v + new2 * (g * g);
-                    let mut second = *v;
-                    if amsgrad && let Some(largest) = largest.next() {
-                        second = largest.max(second);
-                        *largest = second;
-                    }
-                    *w = s.shrink * *w - s.step_size * (*m / (second.sqrt() / s.correction2 + eps));
-                }
-            },
-        );
+        let means = Means { keep1, new1, keep2, new2, eps };
+        self.state.step(module, gradients, prepare, |setting, slab| {
+            if amsgrad {
+                dispatch(Step::<T, true> { setting, means, slab });
+            } else {
+                dispatch(Step::<T, false> { setting, means, slab });
+            }
+        });
     }
 
     fn lr(&self) -> f64 {

@@ -1,0 +1,146 @@
+//! The two passes of a region loss: logits to probabilities and sums; probabilities and slopes to the gradient.
+
+use std::ops::Range;
+
+use autograd::simd::{Simd, math, slice};
+use autograd::{Real, Tensor};
+
+use super::{Kernel, Overlap, Slope, Sums};
+use crate::layout::map_slabs_into;
+use crate::softmax::exp_shifted;
+use crate::truth::Scratch;
+
+struct Sigmoid;
+
+impl<T: Real> slice::Map<T> for Sigmoid {
+    #[inline(always)]
+    fn apply<S: Simd<Elem = T>>(&self, s: S, x: S::V) -> S::V {
+        math::sigmoid(s, x)
+    }
+}
+
+impl<T: Real, F: Overlap> Kernel<T, F> {
+    /// The sums of each region, class by class, group by group; and the probabilities, if they are wanted.
+    pub(super) fn sums(&self, logits: &Tensor<T>, wanted: bool) -> (Vec<Sums>, Option<Tensor<T>>) {
+        let c = self.layout.channels;
+        let mut probabilities = wanted.then(|| Tensor::scratch(logits.shape()));
+        let sink = (probabilities.as_mut().map_or(&mut [][..], Tensor::data_mut), c);
+        let slabs = self.layout.slabs();
+        let partial =
+            map_slabs_into(slabs.clone(), [sink], |rows, [out]| self.sums_of_slab(logits, rows, out));
+
+        let mut sums = vec![Sums::default(); self.groups() * c];
+        for (rows, partial) in slabs.iter().zip(partial) {
+            let group = self.group_of(rows) * c;
+            for (sum, part) in sums[group..group + c].iter_mut().zip(partial) {
+                sum.voxels += part.voxels;
+                sum.overlap += part.overlap;
+                sum.predicted += part.predicted;
+                sum.truth += part.truth;
+            }
+        }
+        (sums, probabilities)
+    }
+
+    fn sums_of_slab(&self, logits: &Tensor<T>, rows: Range<usize>, out: &mut [T]) -> Vec<Sums> {
+        let c = self.layout.channels;
+        let len = self.layout.chunk_rows() * c;
+        let buffer = || vec![T::ZERO; len];
+        let (mut z, mut p, mut y, mut keep) = (buffer(), buffer(), buffer(), buffer());
+        let mut scratch = Scratch::default();
+        let mut sums = vec![Sums::default(); c];
+        // Of one chunk, in T: kept, overlap, predicted, truth of each class.
+        let mut of_chunk = vec![[T::ZERO; 4]; c];
+        for chunk in self.layout.chunks(rows.clone()) {
+            let elements = chunk.start * c..chunk.end * c;
+            let at = elements.start - rows.start * c;
+            let len = elements.len();
+            let (z, p, y, keep) = (&mut z[..len], &mut p[..len], &mut y[..len], &mut keep[..len]);
+            self.truth.read(chunk, &mut scratch, y, keep);
+            self.probabilities(&logits.data()[elements], z, p);
+
+            of_chunk.fill([T::ZERO; 4]);
+            for ((p, y), keep) in p.chunks_exact(c).zip(y.chunks_exact(c)).zip(keep.chunks_exact(c)) {
+                for k in (0..c).filter(|&k| keep[k] != T::ZERO) {
+                    let (predicted, truth) =
+                        if self.loss.squared { (p[k] * p[k], y[k] * y[k]) } else { (p[k], y[k]) };
+                    let sum = &mut of_chunk[k];
+                    sum[0] += T::ONE;
+                    sum[1] += p[k] * y[k];
+                    sum[2] += predicted;
+                    sum[3] += truth;
+                }
+            }
+            for (sum, part) in sums.iter_mut().zip(&of_chunk) {
+                sum.voxels += part[0].to_f64();
+                sum.overlap += part[1].to_f64();
+                sum.predicted += part[2].to_f64();
+                sum.truth += part[3].to_f64();
+            }
+            if !out.is_empty() {
+                out[at..at + len].copy_from_slice(p);
+            }
+        }
+        sums
+    }
+
+    /// The probabilities of whole rows of logits; z is scratch.
+    fn probabilities(&self, logits: &[T], z: &mut [T], p: &mut [T]) {
+        if !self.loss.softmax {
+            slice::map(&Sigmoid, logits, p);
+            return;
+        }
+        z.copy_from_slice(logits);
+        exp_shifted(self.layout.channels, z, p);
+        for row in p.chunks_exact_mut(self.layout.channels) {
+            let sum = row.iter().fold(T::ZERO, |sum, &e| sum + e);
+            row.iter_mut().for_each(|e| *e /= sum);
+        }
+    }
+
+    /// Overwrites the probabilities by the gradient with respect to the logits.
+    pub(super) fn differentiate(&self, mut probabilities: Tensor<T>, slopes: &[Slope]) -> Tensor<T> {
+        let c = self.layout.channels;
+        let slopes: Vec<[T; 2]> =
+            slopes.iter().map(|s| [T::from_f64(s.overlap), T::from_f64(s.predicted)]).collect();
+        map_slabs_into(self.layout.slabs(), [(probabilities.data_mut(), c)], |rows, [p]| {
+            let group = self.group_of(&rows) * c;
+            self.gradient_of_slab(rows, &slopes[group..group + c], p);
+        });
+        probabilities
+    }
+
+    fn gradient_of_slab(&self, rows: Range<usize>, slopes: &[[T; 2]], p: &mut [T]) {
+        let c = self.layout.channels;
+        let two = T::ONE + T::ONE;
+        let len = self.layout.chunk_rows() * c;
+        let (mut y, mut keep) = (vec![T::ZERO; len], vec![T::ZERO; len]);
+        let mut g = vec![T::ZERO; c];
+        let mut scratch = Scratch::default();
+        for (p, chunk) in p.chunks_mut(len).zip(self.layout.chunks(rows)) {
+            let (y, keep) = (&mut y[..p.len()], &mut keep[..p.len()]);
+            self.truth.read(chunk, &mut scratch, y, keep);
+            let rows = p.chunks_exact_mut(c).zip(y.chunks_exact(c)).zip(keep.chunks_exact(c));
+            for ((p, y), keep) in rows {
+                if keep.iter().all(|&k| k == T::ZERO) {
+                    p.fill(T::ZERO);
+                    continue;
+                }
+                for k in 0..c {
+                    let [overlap, predicted] = slopes[k];
+                    let each = if self.loss.squared { two * p[k] } else { T::ONE };
+                    g[k] = if keep[k] == T::ZERO { T::ZERO } else { overlap * y[k] + predicted * each };
+                }
+                // Of the softmax p_k·(g_k − Σ g·p), of the sigmoid g·p·(1 − p).
+                let mean = (0..c).fold(T::ZERO, |sum, k| sum + g[k] * p[k]);
+                for k in 0..c {
+                    p[k] = match (self.loss.softmax, keep[k] == T::ZERO) {
+                        (true, _) => p[k] * (g[k] - mean),
+                        (false, true) => T::ZERO,
+                        (false, false) => g[k] * p[k] * (T::ONE - p[k]),
+                    };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Normalisations.
+
+use autograd::{Tape, Tensor, Var};
+use nn::functional::{
+    Activation, ChannelStats, Moments, batch_norm, group_norm, instance_norm, norm_act_with,
+};
+
+use crate::case::Case;
+
+fn eps(case: &Case) -> f64 {
+    case.number("epsilon", 1e-5)
+}
+
+/// x, γ and β.
+fn arguments<'t>(case: &Case, tape: &'t Tape<f32>) -> [Var<'t, f32>; 3] {
+    [case.volume(0), case.input(1), case.input(2)].map(|tensor| tape.constant(tensor))
+}
+
+pub(crate) fn instance(case: &Case) -> Vec<Tensor<f32>> {
+    let tape = Tape::no_grad();
+    let [x, gamma, beta] = arguments(case, &tape);
+    vec![case.onnx_shaped(instance_norm(x, gamma, beta, eps(case)).value())]
+}
+
+pub(crate) fn group(case: &Case) -> Vec<Tensor<f32>> {
+    let tape = Tape::no_grad();
+    let [x, gamma, beta] = arguments(case, &tape);
+    let groups = usize::try_from(case.integer("num_groups", 1)).expect("a number of groups");
+    vec![case.onnx_shaped(group_norm(x, groups, gamma, beta, eps(case)).value())]
+}
+
+pub(crate) fn batch(case: &Case) -> Vec<Tensor<f32>> {
+    let tape = Tape::no_grad();
+    let [x, gamma, beta] = arguments(case, &tape);
+    let (mean, variance) = (case.input(3), case.input(4));
+    if case.integer("training_mode", 0) == 0 {
+        let moments = Moments::constant(x.shape(), &mean, &variance, eps(case));
+        let y = norm_act_with(x, moments, gamma, beta, Activation::Identity);
+        return vec![case.onnx_shaped(y.value())];
+    }
+    let stats = ChannelStats::of(x.value());
+    let (batch_mean, batch_variance) = stats.batch_mean_and_variance();
+    // ONNX's running variance follows the biased one, PyTorch's and ours the unbiased.
+    let count = (stats.samples() * stats.voxels()) as f32;
+    let biased: Vec<f32> = batch_variance.iter().map(|v| v * ((count - 1.0) / count)).collect();
+    let keep = case.number("momentum", 0.9) as f32;
+    let running = |old: &Tensor<f32>, new: &[f32]| {
+        Tensor::from_fn(old.shape(), |c| keep * old.data()[c] + (1.0 - keep) * new[c])
+    };
+    let y = batch_norm(x, gamma, beta, eps(case));
+    vec![case.onnx_shaped(y.value()), running(&mean, &batch_mean), running(&variance, &biased)]
+}
