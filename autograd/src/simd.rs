@@ -96,14 +96,6 @@ impl Isa {
         };
         bytes / size_of::<T>()
     }
-
-    /// The vector registers of this set.
-    pub fn registers(self) -> usize {
-        match self {
-            Self::Portable | Self::Avx2 => 16,
-            Self::Avx512 => 32,
-        }
-    }
 }
 
 impl fmt::Display for Isa {
@@ -254,6 +246,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// The largest lane; unspecified if a lane is NaN.
     fn max_lane(self, v: Self::V) -> Self::Elem;
+
+    /// Asks for the cache line at `p`, which need not be valid; nothing on sets that cannot.
+    #[inline(always)]
+    fn prefetch(self, _p: *const Self::Elem) {}
 
     /// 0 in each lane.
     #[inline(always)]

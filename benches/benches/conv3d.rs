@@ -12,7 +12,7 @@ use criterion::{Criterion, Throughput};
 use nn::kernels::conv3d::{self, Conv3dShape, Conv3dSpec};
 use rayon::prelude::*;
 
-/// Multiply-adds on 20 independent vectors: enough to hide a latency of 4 cycles at two a cycle.
+/// Multiply-adds on 12 independent vectors: enough to hide a latency of 4 cycles at two a cycle.
 struct MultiplyAdds(usize);
 
 impl Job<f32> for MultiplyAdds {
@@ -37,7 +37,7 @@ impl Job<f32> for MultiplyAdds {
 fn limit() -> f64 {
     let start = Instant::now();
     let threads = rayon::current_num_threads();
-    let run = |_| simd::dispatch(MultiplyAdds(black_box(1_000_000))).1;
+    let run = |_| simd::dispatch(MultiplyAdds(black_box(8_000_000))).1;
     let operations: u64 = (0..threads).into_par_iter().with_max_len(1).map(run).sum();
     operations as f64 / start.elapsed().as_secs_f64()
 }

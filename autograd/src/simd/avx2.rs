@@ -86,6 +86,11 @@ macro_rules! impl_simd {
                 }
             }
             #[inline(always)]
+            fn prefetch(self, p: *const $t) {
+                // SAFETY: a hint; it never faults.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
+            #[inline(always)]
             fn mul_add(self, a: $v, b: $v, c: $v) -> $v {
                 // SAFETY: see the header.
                 $v(unsafe { $fmadd(a.0, b.0, c.0) })

@@ -73,6 +73,11 @@ macro_rules! impl_simd {
                 unsafe { $mask_storeu(p, ((1u32 << n) - 1) as $mask, v.0) }
             }
             #[inline(always)]
+            fn prefetch(self, p: *const $t) {
+                // SAFETY: a hint; it never faults.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
+            #[inline(always)]
             fn mul_add(self, a: $v, b: $v, c: $v) -> $v {
                 // SAFETY: see the header.
                 $v(unsafe { $fmadd(a.0, b.0, c.0) })

@@ -30,6 +30,9 @@ const TASK_PIXELS: usize = 1024;
 /// There should be at least so many tasks, for balance.
 const TASKS: usize = 32;
 
+/// Up to so many stretches of input a tile's arithmetic does not hide the loads from memory.
+const FEW_STRETCHES: usize = 4;
+
 /// A weight tensor, read as `[tap][k][column]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Weight<'a, T> {
@@ -198,6 +201,15 @@ impl<T: Real> Job<T> for Strip<'_, T> {
                         self.copy_windows(&rows, &pixels, &mut patch, &mut patch_rows);
                         (patch.as_ptr(), &patch_rows)
                     };
+                    // With few stretches the tile waits for memory: its pixels lie apart, and no hardware follows them.
+                    if rows.len() <= FEW_STRETCHES && i + 1 < tiles {
+                        let next = part(w.count, tiles, i + 1);
+                        let len = ((next.len() - 1) * w.step + self.run) * self.plan.k_channels;
+                        let start = self.x.as_ptr().wrapping_add(next.start * w.step * self.plan.k_channels);
+                        for row in &rows {
+                            tile::prefetch(s, start.wrapping_offset(row.x), len);
+                        }
+                    }
                     let place = place_h * w.out_len + pixels.start * w.out_step + w.out_start;
                     let operands = tile::Forward {
                         s,

@@ -24,12 +24,10 @@ use crate::kernels::{part, parts};
 
 /// Pixels of a visit, about.
 const VISIT_PIXELS: usize = 256;
-/// Pixels of a slab, at least.
-const SLAB_PIXELS: usize = 8192;
-/// Slabs, at most.
-const SLABS: usize = 16;
-/// There should be at least so many tasks, for balance.
+/// There should be about so many tasks, for balance; as many slabs where their sums are few beside their pixels.
 const TASKS: usize = 32;
+/// The numbers that a slab reads for each of its sums, at least: clearing and merging a sum costs about two reads.
+const READS_PER_SUM: usize = 8;
 
 /// dw\[tap\]\[k\]\[column\], written at tap·(their number) + k·`strides[0]` + column·`strides[1]`.
 ///
@@ -91,7 +89,9 @@ impl Cut {
         let block = WIDTH * lanes;
         let pairs = plan.columns.div_ceil(block) * stretches;
         let rows = plan.n * d.count * h.count;
-        let slabs = (rows * w.count / SLAB_PIXELS).clamp(1, SLABS).min(rows.max(1));
+        let reads = rows * w.count * (plan.k_channels + plan.columns);
+        let sums = plan.depth() * plan.columns;
+        let slabs = (reads / (READS_PER_SUM * sums)).clamp(1, TASKS).min(rows.max(1));
         let groups = TASKS.div_ceil(slabs).min(pairs);
         let pairs_per_group = pairs.div_ceil(groups);
         Self { run, k: run * plan.k_channels, stretches, block, pairs, pairs_per_group, slabs }

@@ -18,6 +18,14 @@ pub(crate) const fn max_height(registers: usize) -> usize {
     if registers >= 32 { 14 } else { 6 }
 }
 
+/// Asks for the cache lines of `len` numbers, which need not be valid.
+#[inline(always)]
+pub(crate) fn prefetch<S: Simd>(s: S, start: *const S::Elem, len: usize) {
+    for i in (0..len).step_by(64 / size_of::<S::Elem>()) {
+        s.prefetch(start.wrapping_add(i));
+    }
+}
+
 /// One stretch of contiguous input, and the weights that go with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
