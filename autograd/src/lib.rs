@@ -13,6 +13,7 @@
 //!
 //! - [`Tensor`]: numbers in contiguous memory; the last axis is the channel axis.
 //! - [`Tape`], [`Var`]: what was computed, and a value on it. [`Var::backward`] yields [`Gradients`].
+//! - [`Var`]'s methods and `+ - * /`: the elementary operations, with their formulas.
 //! - [`Function`]: the one interface of every operation; implement it for your own.
 //! - [`Parameter`]: what outlives tapes and is trained.
 //! - [`gradcheck`]: derivatives held against finite differences.

@@ -167,6 +167,10 @@ impl<T: Real> Tape<T> {
         self.updates.take()
     }
 
+    pub(crate) fn updates_so_far(&self) -> BTreeMap<ParamId, Tensor<T>> {
+        self.updates.borrow().clone()
+    }
+
     pub(crate) fn adopt_updates(&self, updates: BTreeMap<ParamId, Tensor<T>>) {
         self.updates.borrow_mut().extend(updates);
     }

@@ -8,6 +8,9 @@ use crate::{Gradients, Real, Shape, Tape, Tensor};
 /// A tensor and, unless it is a constant, its place on the tape.
 ///
 /// Operations take a `Var` by value: `let x = f(x);` keeps no activation alive. A clone costs a reference count.
+///
+/// `+ - * /` take values, references and numbers. The other elementary operations are the methods below; any other
+/// operation is a [`Function`](crate::Function), applied with [`Tape::apply`].
 #[derive(Clone)]
 pub struct Var<'t, T: Real = f32> {
     tape: &'t Tape<T>,
