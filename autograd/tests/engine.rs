@@ -1,0 +1,346 @@
+//! The engine, apart from its operations: what is recorded, in what order it is differentiated, what is refused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use autograd::{Function, Gradients, Mode, Parameter, Tape, Tensor, Var};
+
+fn vector(values: &[f64]) -> Tensor<f64> {
+    Tensor::from_slice([values.len()], values)
+}
+
+#[test]
+fn the_gradient_of_a_diamond_is_the_sum_over_its_sides() {
+    let tape = Tape::train(0);
+    let x = tape.variable(vector(&[0.5, -1.5]));
+    let y = x.clone().square();
+    let loss = (&y * 3.0 + &y * &x).sum();
+    let gradients = loss.backward();
+    // 3x² + x³
+    let expected = [0.5f64, -1.5].map(|x| 6.0 * x + 3.0 * x * x);
+    assert_eq!(gradients.wrt(&x).unwrap().data(), expected);
+}
+
+#[test]
+fn a_parameter_collects_the_gradients_of_all_its_uses_and_entries() {
+    let w = Parameter::new(vector(&[2.0, 3.0]));
+    let expected = [3.0 * 4.0, 3.0 * 9.0]; // of w³
+
+    let tape = Tape::train(0);
+    let once = tape.parameter(&w);
+    let gradients = (&once * &once * &once).sum().backward();
+    assert_eq!(gradients.get(&w).unwrap().data(), expected);
+
+    let tape = Tape::train(0);
+    let gradients = (tape.parameter(&w) * tape.parameter(&w) * tape.parameter(&w)).sum().backward();
+    assert_eq!(gradients.get(&w).unwrap().data(), expected);
+    assert_eq!(gradients.len(), 1);
+}
+
+#[test]
+fn what_the_loss_does_not_depend_on_has_no_gradient() {
+    let (used, unused) = (Parameter::new(vector(&[1.0])), Parameter::new(vector(&[1.0])));
+    let tape = Tape::train(0);
+    let x = tape.parameter(&used);
+    let _before = tape.parameter(&unused).exp();
+    let loss = x.clone().sum();
+    let _after = x.exp();
+    let gradients = loss.backward();
+    assert_eq!(gradients.get(&used).unwrap().data(), [1.0]);
+    assert!(gradients.get(&unused).is_none());
+}
+
+#[test]
+fn a_constant_and_a_detached_value_stop_the_gradient() {
+    let tape = Tape::train(0);
+    let x = tape.variable(vector(&[3.0]));
+    let gradients = (x.clone().detach() * &x).sum().backward();
+    assert_eq!(gradients.wrt(&x).unwrap().data(), [3.0]);
+
+    let tape = Tape::train(0);
+    let y = tape.constant(vector(&[3.0])).exp().square().sum();
+    assert!(y.is_constant() && tape.is_empty());
+}
+
+/// Counts how many of its kind wait on the tape.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The identity, number `position` in a chain; its backward pass asserts that all later ones are gone.
+struct Link {
+    position: usize,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Function<f64, 1> for Link {
+    type Saved = Counted;
+    fn forward(&self, [x]: [&Tensor<f64>; 1]) -> (Tensor<f64>, Counted) {
+        (x.clone(), Counted::new(&self.waiting))
+    }
+    fn backward(&self, saved: Counted, dy: Tensor<f64>, _: [bool; 1]) -> [Option<Tensor<f64>>; 1] {
+        assert_eq!(self.waiting.load(Ordering::Relaxed), self.position + 1);
+        drop(saved);
+        [Some(dy)]
+    }
+}
+
+#[test]
+fn what_an_operation_saved_is_freed_as_soon_as_its_backward_pass_is_over() {
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let tape = Tape::train(0);
+    let x = tape.variable(vector(&[1.0]));
+    let link = |x, position| tape.apply(Link { position, waiting: waiting.clone() }, [x]);
+    let loss = (0..10).fold(x, link).sum();
+    assert_eq!(waiting.load(Ordering::Relaxed), 10);
+    loss.backward();
+    assert_eq!(waiting.load(Ordering::Relaxed), 0);
+    assert!(tape.is_empty());
+}
+
+#[test]
+fn without_gradients_nothing_is_recorded_and_nothing_is_kept() {
+    let w = Parameter::new(vector(&[1.0, 2.0]));
+    let tape = Tape::no_grad();
+    let mut y = (tape.parameter(&w) * tape.variable(vector(&[3.0, 4.0]))).exp().into_value();
+    assert_eq!(tape.len(), 0);
+    assert!(y.is_unique(), "exp keeps its result only where it is recorded");
+    assert_eq!(tape.mode(), Mode::Eval);
+    assert_eq!((Tape::<f32>::eval().mode(), Tape::<f32>::eval().is_recording()), (Mode::Eval, true));
+}
+
+#[test]
+fn a_tape_records_anew_after_its_backward_pass() {
+    let tape = Tape::train(0);
+    for i in 1..4 {
+        let x = tape.variable(vector(&[f64::from(i)]));
+        let gradients = x.clone().square().sum().backward();
+        assert_eq!(gradients.wrt(&x).unwrap().data(), [2.0 * f64::from(i)]);
+    }
+}
+
+#[test]
+fn gradients_are_ordered_by_the_creation_of_parameters() {
+    let parameters: Vec<_> = (0..5).map(|i| Parameter::new(vector(&[f64::from(i)]))).collect();
+    let tape = Tape::train(0);
+    let sum = [3, 0, 4, 2, 1].into_iter().map(|i| tape.parameter(&parameters[i])).reduce(|a, b| a * b);
+    let ids: Vec<_> = sum.unwrap().sum().backward().iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, parameters.iter().map(Parameter::id).collect::<Vec<_>>());
+}
+
+fn gradients_of(values: &[(&Parameter<f64>, f64)]) -> Gradients<f64> {
+    let tape = Tape::train(0);
+    let terms = values.iter().map(|&(p, factor)| tape.parameter(p).scale(factor).sum());
+    terms.reduce(|a, b| a + b).unwrap().backward()
+}
+
+#[test]
+fn clipping_scales_to_the_norm_and_leaves_small_and_infinite_gradients_alone() {
+    let (a, b) = (Parameter::new(vector(&[0.0])), Parameter::new(vector(&[0.0])));
+    let mut gradients = gradients_of(&[(&a, 3.0), (&b, 4.0)]);
+    assert_eq!(gradients.clip_global_norm(6.0), 5.0);
+    assert_eq!(gradients.get(&b).unwrap().data(), [4.0]);
+
+    assert_eq!(gradients.clip_global_norm(2.5), 5.0);
+    // The factor is 2.5 / (5 + 1e-6), so the norm falls short of 2.5 by the fraction 2e-7.
+    let norm = gradients.global_norm();
+    assert!((norm - 2.5 * 5.0 / (5.0 + 1e-6)).abs() <= 8.0 * f64::EPSILON * norm, "{norm}");
+
+    let mut gradients = gradients_of(&[(&a, f64::INFINITY), (&b, 4.0)]);
+    assert_eq!(gradients.clip_global_norm(1.0), f64::INFINITY);
+    assert_eq!(gradients.get(&b).unwrap().data(), [4.0]);
+    assert!(!gradients.is_finite());
+}
+
+#[test]
+fn gradients_of_the_parts_of_a_batch_add_up_to_those_of_the_whole() {
+    let weight = Parameter::new(Tensor::from_vec([2, 1], vec![0.5, -0.25]));
+    let bias = Parameter::new(vector(&[1.0]));
+    let rows: Vec<[f64; 2]> = (0..8).map(|i| [f64::from(i), f64::from(3 - i)]).collect();
+    let of = |rows: &[[f64; 2]]| {
+        let tape = Tape::train(0);
+        let x = tape.constant(Tensor::from_slice([rows.len(), 2], rows.as_flattened()));
+        let y = x.matmul(tape.parameter(&weight)) + tape.parameter(&bias);
+        y.square().sum().backward()
+    };
+    let whole = of(&rows);
+    let mut parts = of(&rows[..3]);
+    parts.add(of(&rows[3..7]));
+    parts.add(of(&rows[7..]));
+    // All numbers are small multiples of 1/4, so the sums are exact in any order.
+    for p in [&weight, &bias] {
+        assert_eq!(parts.get(p), whole.get(p));
+    }
+}
+
+/// Keeps about half of the numbers, by a key.
+struct Drop1 {
+    key: u64,
+}
+
+impl Function<f64, 1> for Drop1 {
+    type Saved = Tensor<f64>;
+    fn forward(&self, [x]: [&Tensor<f64>; 1]) -> (Tensor<f64>, Tensor<f64>) {
+        let mask = Tensor::from_fn(x.shape(), |i| f64::from(u32::from(self.key >> (i % 64) & 1 == 1)));
+        (mask.clone().zip_map(x, |m, x| m * x), mask)
+    }
+    fn backward(&self, mask: Tensor<f64>, dy: Tensor<f64>, _: [bool; 1]) -> [Option<Tensor<f64>>; 1] {
+        [Some(dy.zip_map(&mask, |dy, m| m * dy))]
+    }
+}
+
+/// A block with a parameter; `counter` counts its uses.
+fn block<'a>(x: Var<'a, f64>, w: &Parameter<f64>, counter: &Parameter<f64>) -> Var<'a, f64> {
+    let tape = x.tape();
+    let before = tape.updated(counter).unwrap_or(counter.value().clone());
+    tape.update(counter, before.map(|v| v + 1.0));
+    (x * tape.parameter(w)).tanh().square()
+}
+
+#[test]
+fn a_checkpoint_has_the_values_gradients_and_updates_of_the_plain_pass_on_a_shorter_tape() {
+    let w = Parameter::new(vector(&[0.5, -1.0]));
+    let counter = Parameter::buffer(vector(&[0.0]));
+    let run = |recompute: bool| {
+        let tape = Tape::train(7);
+        let mut x = tape.variable(vector(&[0.3, 0.9]));
+        let input = x.clone();
+        x = block(x, &w, &counter);
+        for _ in 0..2 {
+            let (w, counter) = (w.clone(), counter.clone());
+            x = if recompute {
+                tape.checkpoint([x], move |_, [x]| block(x, &w, &counter))
+            } else {
+                block(x, &w, &counter)
+            };
+        }
+        let length = tape.len();
+        let value = x.value().clone();
+        let gradients = x.sum().backward();
+        let found = (value, gradients.wrt(&input).cloned(), gradients.get(&w).cloned());
+        (found, gradients.update_of(&counter).unwrap().item(), length)
+    };
+    let (plain, recomputed) = (run(false), run(true));
+    assert_eq!(plain.0, recomputed.0);
+    assert_eq!((plain.1, recomputed.1), (3.0, 3.0), "a use is counted once");
+    assert!(recomputed.2 < plain.2);
+}
+
+#[test]
+fn a_checkpoint_draws_the_same_random_numbers_both_times() {
+    let tape = Tape::train(3);
+    let x = tape.variable(Tensor::full([64], 1.0));
+    let y = tape.checkpoint([x.clone()], |tape, [x]| tape.apply(Drop1 { key: tape.draw_key() }, [x]));
+    let z = tape.checkpoint([x.clone()], |tape, [x]| tape.apply(Drop1 { key: tape.draw_key() }, [x]));
+    let (mask, other) = (y.value().clone(), z.value().clone());
+    assert_ne!(mask, other, "two checkpoints draw differently");
+    let gradients = (y + z).sum().backward();
+    assert_eq!(*gradients.wrt(&x).unwrap(), mask.zip_map(&other, |a, b| a + b));
+}
+
+#[test]
+fn keys_follow_the_tapes_key_and_the_order_of_the_draws() {
+    let draws = |key| {
+        let tape = Tape::<f32>::train(key);
+        [tape.draw_key(), tape.draw_key(), tape.draw_key()]
+    };
+    assert_eq!(draws(1), draws(1));
+    let mut all = [draws(1), draws(2), draws(3)].concat();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 9);
+}
+
+#[test]
+#[should_panic(expected = "a Var from before its tape's backward() was used again")]
+fn a_value_from_before_the_backward_pass_is_refused() {
+    let tape = Tape::train(0);
+    let x = tape.variable(vector(&[1.0]));
+    x.clone().sum().backward();
+    let _ = x.exp();
+}
+
+#[test]
+#[should_panic(expected = "a tape's backward() can run once")]
+fn a_second_backward_pass_is_refused() {
+    let tape = Tape::train(0);
+    let loss = tape.variable(vector(&[1.0])).sum();
+    let again = loss.clone();
+    loss.backward();
+    again.backward();
+}
+
+#[test]
+#[should_panic(expected = "a Var of one tape was used on another")]
+fn a_value_of_another_tape_is_refused() {
+    let (one, other) = (Tape::train(0), Tape::train(0));
+    let _ = one.variable(vector(&[1.0])) + other.variable(vector(&[1.0]));
+}
+
+#[test]
+#[should_panic(expected = "backward() of a constant")]
+fn the_gradient_of_a_constant_is_refused() {
+    Tape::no_grad().variable(vector(&[1.0])).sum().backward();
+}
+
+#[test]
+#[should_panic(expected = "backward() starts from one number, not [2]")]
+fn the_gradient_of_several_numbers_is_refused() {
+    Tape::train(0).variable(vector(&[1.0, 2.0])).exp().backward();
+}
+
+/// A function whose backward pass returns this.
+struct Careless(Option<Tensor<f64>>);
+
+impl Function<f64, 1> for Careless {
+    type Saved = ();
+    fn forward(&self, [x]: [&Tensor<f64>; 1]) -> (Tensor<f64>, ()) {
+        (x.clone(), ())
+    }
+    fn backward(&self, (): (), _: Tensor<f64>, _: [bool; 1]) -> [Option<Tensor<f64>>; 1] {
+        [self.0.clone()]
+    }
+}
+
+#[test]
+#[should_panic(expected = "Careless: the gradient of input 0 has its shape")]
+fn a_gradient_of_another_shape_is_refused_by_name() {
+    let tape = Tape::train(0);
+    let x = tape.variable(vector(&[1.0, 2.0]));
+    tape.apply(Careless(Some(vector(&[1.0]))), [x]).sum().backward();
+}
+
+#[test]
+#[should_panic(expected = "Careless: no gradient for input 0, which needs one")]
+fn a_missing_gradient_is_refused_by_name() {
+    let tape = Tape::train(0);
+    let x = tape.variable(vector(&[1.0, 2.0]));
+    tape.apply(Careless(None), [x]).sum().backward();
+}
+
+#[test]
+#[should_panic(
+    expected = "add: [2, 4, 4, 4, 3] and [2, 4, 5, 4, 3] do not go together: axis h is 4 against 5"
+)]
+fn shapes_that_differ_are_refused_by_axis() {
+    let tape = Tape::<f32>::no_grad();
+    let _ = tape.constant(Tensor::zeros([2, 4, 4, 4, 3])) + tape.constant(Tensor::zeros([2, 4, 5, 4, 3]));
+}
+
+#[test]
+#[should_panic(expected = "mul: [2, 3] and [4] do not go together: the channel axis is 3 against 4")]
+fn a_vector_of_another_channel_count_is_refused() {
+    let tape = Tape::<f32>::no_grad();
+    let _ = tape.constant(Tensor::zeros([2, 3])) * tape.constant(Tensor::zeros([4]));
+}

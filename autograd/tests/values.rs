@@ -1,0 +1,184 @@
+//! What operations compute, against loops by index and against published values, and their conventions at 0, ∞, NaN.
+
+use autograd::gemm::{Matrix, gemm};
+use autograd::{Tape, Tensor, Var};
+use proptest::prelude::*;
+
+fn numbers(n: usize, seed: usize) -> Vec<f64> {
+    (0..n).map(|i| ((i * 37 + seed * 101) % 211) as f64 / 64.0 - 1.5).collect()
+}
+
+fn evaluate(x: &Tensor<f64>, f: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>) -> Tensor<f64> {
+    f(Tape::no_grad().constant(x.clone())).into_value()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_matrix_product_is_the_sum_of_products(m in 1usize..400, k in 0usize..40, n in 0usize..20, seed in 0usize..99) {
+        let (a, b) = (numbers(m * k, seed), numbers(k * n, seed + 1));
+        let at = |i: usize, j: usize| (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum::<f64>();
+        let transposed_a: Vec<f64> = (0..k * m).map(|i| a[i % m * k + i / m]).collect();
+        let transposed_b: Vec<f64> = (0..k * n).map(|i| b[i % k * n + i / k]).collect();
+        let of_a = [Matrix::new(&a, m, k), Matrix::new(&transposed_a, k, m).t()];
+        let of_b = [Matrix::new(&b, k, n), Matrix::new(&transposed_b, n, k).t()];
+        for (a, b) in [(of_a[0], of_b[0]), (of_a[0], of_b[1]), (of_a[1], of_b[0]), (of_a[1], of_b[1])] {
+            let mut c = vec![f64::NAN; m * n];
+            gemm(a, b, &mut c);
+            // The inputs are multiples of 1/64 below 2, so all sums are exact.
+            for i in 0..m * n {
+                prop_assert_eq!(c[i], at(i / n, i % n));
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_those_of_the_numbers(rows in 0usize..60, c in 1usize..40, seed in 0usize..99) {
+        let x = Tensor::from_vec([rows, c], numbers(rows * c, seed));
+        let column = |j: usize| (0..rows).map(|i| x.data()[i * c + j]).sum::<f64>();
+        let sums = evaluate(&x, |x| x.sum_per_channel());
+        for j in 0..c {
+            prop_assert_eq!(sums.data()[j], column(j));
+        }
+        prop_assert_eq!(evaluate(&x, |x| x.sum()).item(), (0..c).map(column).sum::<f64>());
+    }
+
+    #[test]
+    fn slices_and_pads_move_each_number_to_its_place(
+        dims in prop::array::uniform3(1usize..6), axis in 0usize..3, cut in 0usize..6, before in 0usize..3, after in 0usize..3,
+    ) {
+        let x = Tensor::from_vec(dims, numbers(dims.iter().product(), 1));
+        let at = |x: &Tensor<f64>, i: [usize; 3]| {
+            let inside = (0..3).all(|axis| i[axis] < x.dims()[axis]);
+            inside.then(|| x.data()[(i[0] * x.dims()[1] + i[1]) * x.dims()[2] + i[2]])
+        };
+        let start = cut % dims[axis];
+        let sliced = evaluate(&x, |x| x.slice(axis, start..dims[axis]));
+        let padded = evaluate(&x, |x| x.pad(axis, before, after));
+        for flat in 0..padded.numel() {
+            let p = padded.dims();
+            let i = [flat / p[2] / p[1], flat / p[2] % p[1], flat % p[2]];
+            let mut from = i;
+            from[axis] = i[axis].wrapping_sub(before);
+            prop_assert_eq!(at(&padded, i).unwrap(), at(&x, from).unwrap_or(0.0));
+            from[axis] = i[axis] + start;
+            prop_assert_eq!(at(&sliced, i), at(&x, from));
+        }
+        prop_assert_eq!(sliced.dims()[axis], dims[axis] - start);
+        prop_assert_eq!(padded.dims()[axis], dims[axis] + before + after);
+    }
+}
+
+#[test]
+fn a_vector_is_spread_over_the_last_axis_in_either_order() {
+    let tape = Tape::<f64>::no_grad();
+    let x = tape.constant(Tensor::from_vec([2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    let v = tape.constant(Tensor::from_vec([3], vec![1.0, 2.0, 4.0]));
+    assert_eq!((&x - &v).value().data(), [0.0, 0.0, -1.0, 3.0, 3.0, 2.0]);
+    assert_eq!((&v - &x).value().data(), [0.0, 0.0, 1.0, -3.0, -3.0, -2.0]);
+    assert_eq!((&v / &x).value().data(), [1.0, 1.0, 4.0 / 3.0, 0.25, 0.4, 4.0 / 6.0]);
+    assert_eq!((12.0 / &x).value().data(), [12.0, 6.0, 4.0, 3.0, 2.4, 2.0]);
+    assert_eq!((1.0 - x).value().data(), [0.0, -1.0, -2.0, -3.0, -4.0, -5.0]);
+    assert_eq!(
+        (tape.constant(Tensor::scalar(1.0)) + tape.constant(Tensor::full([1], 2.0))).shape().dims(),
+        [1]
+    );
+}
+
+type Unary = for<'t> fn(Var<'t, f64>) -> Var<'t, f64>;
+
+/// y and dy/dx at x.
+fn at(f: Unary, x: f64) -> (f64, f64) {
+    let tape = Tape::train(0);
+    let x = tape.variable(Tensor::scalar(x));
+    let y = f(x.clone());
+    let value = y.item();
+    (value, y.backward().wrt(&x).unwrap().item())
+}
+
+#[test]
+fn kinks_have_pytorchs_derivatives() {
+    assert_eq!(at(|x| x.relu(), 0.0), (0.0, 0.0));
+    assert_eq!(at(|x| x.leaky_relu(0.01), 0.0), (0.0, 0.01));
+    assert_eq!(at(|x| x.elu(1.5), 0.0), (0.0, 1.5));
+    assert_eq!(at(|x| x.leaky_relu(0.0), -3.0), (0.0, 0.0));
+    assert_eq!(at(|x| x.powf(0.0), 0.0), (1.0, 0.0));
+    assert_eq!(at(|x| x.sqrt(), 0.0), (0.0, f64::INFINITY));
+    assert_eq!(at(|x| x.ln(), 0.0), (f64::NEG_INFINITY, f64::INFINITY));
+}
+
+#[test]
+fn saturated_activations_have_flat_finite_tails() {
+    for x in [-1e4, -800.0, 800.0, 1e4] {
+        let sign = f64::from(u8::from(x > 0.0));
+        assert_eq!(at(|x| x.sigmoid(), x), (sign, 0.0));
+        assert_eq!(at(|x| x.tanh(), x), (x.signum(), 0.0));
+        let tails: [Unary; 4] = [|x| x.softplus(), |x| x.silu(), |x| x.gelu(), |x| x.relu()];
+        for f in tails {
+            let (y, slope) = at(f, x);
+            assert!(y == x * sign && slope == sign, "{y} {slope} at {x}");
+        }
+        assert_eq!(at(|x| x.elu(1.0), x), (x.max(-1.0), sign));
+    }
+}
+
+#[test]
+fn nan_stays_nan() {
+    let functions: [Unary; 16] = [
+        |x| x.exp(),
+        |x| x.ln(),
+        |x| x.sqrt(),
+        |x| x.square(),
+        |x| x.powf(2.5),
+        |x| x.relu(),
+        |x| x.leaky_relu(0.1),
+        |x| x.elu(1.0),
+        |x| x.gelu(),
+        |x| x.silu(),
+        |x| x.sigmoid(),
+        |x| x.tanh(),
+        |x| x.softplus(),
+        |x| x.reshape([1, 1]).softmax(),
+        |x| x.reshape([1, 1]).log_softmax(),
+        |x| x.mean(),
+    ];
+    for (i, f) in functions.into_iter().enumerate() {
+        assert!(evaluate(&Tensor::scalar(f64::NAN), f).item().is_nan(), "function {i}");
+    }
+}
+
+/// Φ(1) = 0.8413447460685429 (tables of the normal distribution), σ(1) = 0.7310585786300049, tanh 1 =
+/// 0.7615941559557649, e^−1 = 0.36787944117144233; the other values follow from them.
+#[test]
+fn activations_have_their_published_values_at_one_and_minus_one() {
+    let close = |f: Unary, x: f64, want: f64| {
+        let got = at(f, x).0;
+        assert!((got - want).abs() <= 4.0 * f64::EPSILON, "{got} is not {want} at {x}");
+    };
+    close(|x| x.gelu(), 1.0, 0.841_344_746_068_542_9);
+    close(|x| x.gelu(), -1.0, 0.841_344_746_068_542_9 - 1.0);
+    close(|x| x.silu(), 1.0, 0.731_058_578_630_004_9);
+    close(|x| x.silu(), -1.0, 0.731_058_578_630_004_9 - 1.0);
+    close(|x| x.sigmoid(), 1.0, 0.731_058_578_630_004_9);
+    close(|x| x.tanh(), -1.0, -0.761_594_155_955_764_9);
+    close(|x| x.elu(2.0), -1.0, 2.0 * (0.367_879_441_171_442_33 - 1.0));
+    close(|x| x.softplus(), -1.0, -(0.731_058_578_630_004_9f64).ln());
+}
+
+#[test]
+fn softmax_is_a_distribution_and_the_exponential_of_its_logarithm() {
+    let x = Tensor::from_vec([4, 3], numbers(12, 3)).scaled(400.0);
+    let y = evaluate(&x, |x| x.softmax());
+    let of_log = evaluate(&x, |x| x.log_softmax());
+    for row in 0..4 {
+        let sum: f64 = y.data()[row * 3..row * 3 + 3].iter().sum();
+        assert!((sum - 1.0).abs() <= 4.0 * f64::EPSILON);
+    }
+    for (y, log) in y.data().iter().zip(of_log.data()) {
+        assert!(log.is_finite() && (y - log.exp()).abs() <= 1e3 * f64::EPSILON);
+    }
+    let sure = Tensor::from_vec([2], vec![0.0, f64::NEG_INFINITY]);
+    assert_eq!(evaluate(&sure, |x| x.softmax()).data(), [1.0, 0.0]);
+    assert_eq!(evaluate(&sure, |x| x.log_softmax()).data(), [0.0, f64::NEG_INFINITY]);
+}
