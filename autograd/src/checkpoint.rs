@@ -9,8 +9,8 @@ impl<T: Real> Tape<T> {
     /// `f(inputs)`, of which only the inputs are kept: the backward pass computes `f` again, on a tape of its own.
     ///
     /// `f` must be a function of its inputs and of what it captured: random operations inside draw the same numbers
-    /// both times, and updates of buffers are announced once, following those made before. Parameters are captured as clones, which share their
-    /// identity, so their gradients arrive as usual.
+    /// both times, and updates of buffers are announced once, following those made before. Parameters are captured as
+    /// clones, which share their identity, so their gradients arrive as usual.
     ///
     /// # Source
     /// Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".

@@ -147,8 +147,8 @@ impl<T: Real> Tape<T> {
         Var::new(self, node, parameter.value().clone())
     }
 
-    /// Announces the new value of a buffer. It leaves the tape with [`Gradients`] (or [`take_updates`](Self::take_updates))
-    /// and is set by whoever owns the model: a model is `&self` in its forward pass.
+    /// Announces the new value of a buffer. It leaves the tape with [`Gradients`] and is set by whoever owns the model:
+    /// a model is `&self` in its forward pass.
     ///
     /// # Panics
     /// If the shape is not the buffer's.
