@@ -7,13 +7,13 @@
 //! | [`Isa::Avx2`] | AVX2 and FMA | 8 | 4 | 16 |
 //! | [`Isa::Avx512`] | AVX-512 F, BW, DQ, VL | 16 | 8 | 32 |
 //!
-//! A loop is a struct that implements [`Job`]: [`dispatch`] runs its body inside a function compiled for the best
-//! set of this CPU. The body receives a [`Simd`] value, which is the proof that the CPU has the set; so all
-//! its operations are safe except those on raw pointers.
+//! A loop is a struct that implements [`Job`]: [`dispatch`] runs its body inside a function compiled for the
+//! best set of this CPU. The body receives a [`Simd`] value, which is the proof that the CPU has the set; so
+//! all its operations are safe except those on raw pointers.
 //!
-//! **Inline everything.** `run` and each generic function it calls must be `#[inline(always)]`: a body
-//! that the compiler outlines loses the target feature, and each operation turns into a call. A closure is
-//! never inlined by force, so a job holds none in its inner loops. Threads go outside: a task calls `dispatch`,
+//! **Inline everything.** `run` and each generic function it calls must be `#[inline(always)]`: a body that
+//! the compiler outlines loses the target feature, and each operation turns into a call. A closure is never
+//! inlined by force, so a job holds none in its inner loops. Threads go outside: a task calls `dispatch`,
 //! never the reverse.
 //!
 //! ```

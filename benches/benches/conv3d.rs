@@ -1,8 +1,8 @@
 //! Convolution against the machine's limit, measured in the same run.
 //!
-//! `cargo bench -p benches --bench conv3d` prints Criterion's throughput (elements are floating-point operations) and, for
-//! each pass, the share of the limit: a loop of multiply-adds in registers, on all threads, timed in turns with the pass, so
-//! that other load on the machine hits both.
+//! `cargo bench -p benches --bench conv3d` prints Criterion's throughput (elements are floating-point
+//! operations) and, for each pass, the share of the limit: a loop of multiply-adds in registers, on all
+//! threads, timed in turns with the pass, so that other load on the machine hits both.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! The fast loops: slices and a spec in, slices out. They know neither tape nor tensor.
 //!
 //! Each folder holds `reference.rs`, the naive loops that define the operation and that every fast version is
-//! tested against. Loops are written once in the vocabulary of [`autograd::simd`], for all instruction sets and
-//! both number types. Work is cut by shape alone, so results do not depend on the number of threads.
+//! tested against. Loops are written once in the vocabulary of [`autograd::simd`], for all instruction sets
+//! and both number types. Work is cut by shape alone, so results do not depend on the number of threads.
 
 use std::any::TypeId;
 
@@ -50,13 +50,13 @@ unsafe impl<T: Real> Send for Output<T> {}
 // SAFETY: as above.
 unsafe impl<T: Real> Sync for Output<T> {}
 
-/// `len` cut into the fewest parts of at most `most`, as equal as can be: part `i` of [`parts`].
+/// Part `i` of `len` things cut into `parts` as equal as can be.
 #[inline(always)]
 pub(crate) fn part(len: usize, parts: usize, i: usize) -> std::ops::Range<usize> {
     len * i / parts..len * (i + 1) / parts
 }
 
-/// The number of parts of at most `most` that `len` is cut into.
+/// The fewest parts of at most `most` things that `len` things are cut into.
 #[inline(always)]
 pub(crate) fn parts(len: usize, most: usize) -> usize {
     len.div_ceil(most)

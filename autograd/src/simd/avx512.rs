@@ -1,7 +1,7 @@
 //! AVX-512 F, BW, DQ, VL: 32 registers of 64 bytes.
 //!
-//! A value of [`F32`] or [`F64`] exists only on a CPU with these features (see [`Simd::assume`]), and a vector
-//! is made from such a value only; that is the reason why each intrinsic below may be called.
+//! A value of [`F32`] or [`F64`] exists only on a CPU with these features (see [`Simd::assume`]), and a
+//! vector is made from such a value only; that is the reason why each intrinsic below may be called.
 
 use std::arch::x86_64::*;
 use std::ops::{Add, Div, Mul, Neg, Sub};

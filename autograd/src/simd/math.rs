@@ -1,7 +1,7 @@
 //! Elementary functions on vectors.
 //!
-//! Bounds on the relative error, in units of the type's epsilon, against `std` in `f64`; the tests hold them on
-//! every set:
+//! Bounds on the relative error, in units of the type's epsilon, against `std` in `f64`; the tests hold them
+//! on every set:
 //!
 //! | function | domain | bound, ε |
 //! |---|---|---|
@@ -15,9 +15,9 @@
 //!
 //! # Source
 //!
-//! The argument reductions are the classical ones (J.-M. Muller, *Elementary Functions*, 3rd ed., ch. 11); the
-//! polynomials are Taylor's, long enough for the remainder to vanish: the few terms that a minimax fit would
-//! save cost nothing beside the memory these loops read.
+//! The argument reductions are the classical ones (J.-M. Muller, *Elementary Functions*, 3rd ed., ch. 11);
+//! the polynomials are Taylor's, long enough for the remainder to vanish: the few terms that a minimax fit
+//! would save cost nothing beside the memory these loops read.
 
 use super::Simd;
 use crate::real::Real;

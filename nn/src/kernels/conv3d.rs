@@ -13,9 +13,9 @@
 //! | `bias`, `db` | `[co]` |
 //! | `y`, `dy` | `[n, od, oh, ow, co]`, o = (i + 2·padding − dilation·(kernel − 1) − 1) / stride + 1, rounded down |
 //!
-//! Each entry writes its whole output, whatever was there. Every kernel, stride, padding and dilation takes the same
-//! path, which is fastest for ci and co that are multiples of the lanes. The gradient of the input is again a
-//! correlation ([`direct`]); the gradient of the weight has a tile of its own ([`grad_weight`]).
+//! Each entry writes its whole output, whatever was there. Every kernel, stride, padding and dilation takes
+//! the same path, which is fastest for ci and co that are multiples of the lanes. The gradient of the input
+//! is again a correlation (`direct.rs`); the gradient of the weight has a tile of its own (`grad_weight.rs`).
 //!
 //! The same input gives the same bits for any number of threads.
 //!

@@ -13,9 +13,10 @@
 //! | `bias`, `db` | `[co]` |
 //! | `y`, `dy` | `[n, od, oh, ow, co]`, o = (i − 1)·stride − 2·padding + dilation·(kernel − 1) + 1 + output_padding |
 //!
-//! The output voxels with the same position modulo the stride see the same taps, so each remainder is one dense
-//! correlation ([`super::conv3d`] has the loops) and no zeros are inserted. With kernel = stride and padding 0, a decoder's
-//! upsampling, each remainder sees one tap: a matrix product of pixels × ci with ci × co.
+//! The output voxels with the same position modulo the stride see the same taps, so each remainder is one
+//! dense correlation ([`super::conv3d`] has the loops) and no zeros are inserted. With kernel = stride and
+//! padding 0, a decoder's upsampling, each remainder sees one tap: a matrix product of pixels × ci with ci ×
+//! co.
 //!
 //! Each entry writes its whole output. The same input gives the same bits for any number of threads.
 //!

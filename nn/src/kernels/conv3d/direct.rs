@@ -1,18 +1,18 @@
 //! Direct correlation on channels-last volumes: the forward pass, the gradient of the input, and both of the
 //! transposed convolution (see [`super::geometry`] for how they are one).
 //!
-//! Layout: x is `[n, d, h, w, k_channels]`, y is `[n, d, h, w, columns]`; the weight is packed per block of columns as
-//! `[td, th, tw, k_channels, block]`, blocks two vectors wide, the last one padded with zeros.
+//! Layout: x is `[n, d, h, w, k_channels]`, y is `[n, d, h, w, columns]`; the weight is packed per block of
+//! columns as `[td, th, tw, k_channels, block]`, blocks two vectors wide, the last one padded with zeros.
 //!
-//! Loop order, from the outside: tasks of a few output rows (rayon) → blocks of columns → rows → tiles along w → the rows
-//! (td, th) of the kernel inside the volume → tw·k_channels contiguous numbers of x (one stretch, because the taps
-//! along w are neighbours in memory; with dilation one stretch for each tap).
+//! Loop order, from the outside: tasks of a few output rows (rayon) → blocks of columns → rows → tiles along
+//! w → the rows (td, th) of the kernel inside the volume → tw·k_channels contiguous numbers of x (one
+//! stretch, because the taps along w are neighbours in memory; with dilation one stretch for each tap).
 //!
-//! A tile that would read beyond the ends of w reads a copy of its window, with zeros there, instead; tiles inside
-//! read x in place. The copy is also where a prologue (scale, shift and slope per channel) can act.
+//! A tile that would read beyond the ends of w reads a copy of its window, with zeros there, instead; tiles
+//! inside read x in place. The copy is also where a prologue (scale, shift and slope per channel) can act.
 //!
-//! Intensity: a tile of 14 pixels × 32 columns does 28 multiply-adds of 16 lanes for 2 loads of weights and 14
-//! broadcasts from the first-level cache.
+//! Intensity: a tile of 14 pixels × 32 columns does 28 multiply-adds of 16 lanes for 2 loads of weights and
+//! 14 broadcasts from the first-level cache.
 
 use std::ops::Range;
 
@@ -67,7 +67,8 @@ impl Plan {
     }
 }
 
-/// y = bias + correlation of x with the weight, at the places that the plan's axes name; the others are left alone.
+/// y = bias + correlation of x with the weight, at the places that the plan's axes name; the others are left
+/// alone.
 ///
 /// # Panics
 ///
@@ -92,6 +93,7 @@ pub(crate) fn correlate<T: Real>(
     let padded = plan.columns.next_multiple_of(WIDTH * lanes);
     let mut start = vec![T::ZERO; padded];
     if let Some(bias) = bias {
+        assert_eq!(bias.len(), plan.columns, "length of the bias");
         start[..plan.columns].copy_from_slice(bias);
     }
     let rows = plan.n * d.count * h.count;
@@ -201,7 +203,8 @@ impl<T: Real> Job<T> for Strip<'_, T> {
                         self.copy_windows(&rows, &pixels, &mut patch, &mut patch_rows);
                         (patch.as_ptr(), &patch_rows)
                     };
-                    // With few stretches the tile waits for memory: its pixels lie apart, and no hardware follows them.
+                    // With few stretches the tile waits for memory: its pixels lie apart, and no hardware
+                    // follows them.
                     if rows.len() <= FEW_STRETCHES && i + 1 < tiles {
                         let next = part(w.count, tiles, i + 1);
                         let len = ((next.len() - 1) * w.step + self.run) * self.plan.k_channels;
@@ -223,9 +226,10 @@ impl<T: Real> Job<T> for Strip<'_, T> {
                         y_step: w.out_step * self.plan.columns,
                         columns,
                     };
-                    // SAFETY: `correlate` has asserted the lengths. Rows are inside x (`gather` takes the taps along d and h
-                    // that are inside, and `in_place` those along w) or inside the patch; weights and bias are
-                    // packed to whole vectors; the places are inside y, and no other task has these rows.
+                    // SAFETY: `correlate` has asserted the lengths. Rows are inside x (`gather` takes the
+                    // taps along d and h that are inside, and `in_place` those along w) or inside the patch;
+                    // weights and bias are packed to whole vectors; the places are inside y, and no other
+                    // task has these rows.
                     unsafe { tile::forward(&operands, pixels.len(), width) }
                 }
             }
@@ -271,7 +275,8 @@ impl<T: Real> Strip<'_, T> {
     }
 }
 
-/// `target` = the elements from `start` on of the line `line .. line + len` of x, 0 where they are outside it.
+/// `target` = the elements from `start` on of the line `line .. line + len` of x, 0 where they are outside
+/// it.
 #[inline(always)]
 pub(crate) fn copy_padded<T: Real>(x: &[T], line: usize, len: usize, start: isize, target: &mut [T]) {
     let skipped = (line as isize - start).clamp(0, target.len() as isize) as usize;

@@ -8,8 +8,9 @@
 //!
 //! - convolution, forward: step = stride, offset = tap·dilation − padding;
 //! - its adjoint (the gradient of the input, and the transposed convolution): the outputs p with the same
-//!   remainder r = p mod stride see the same taps, those with (r + padding − tap·dilation) divisible by the stride;
-//!   each remainder is one correlation of step 1, written at every stride-th place. No zeros are inserted.
+//!   remainder r = p mod stride see the same taps, those with (r + padding − tap·dilation) divisible by the
+//!   stride; each remainder is one correlation of step 1, written at every stride-th place. No zeros are
+//!   inserted.
 
 /// One tap of a kernel along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +116,8 @@ mod tests {
 
         #[test]
         fn the_adjoint_reads_each_pair_that_the_convolution_reads_once(
-            kernel in 1usize..5, stride in 1usize..5, padding in 0usize..5, dilation in 1usize..4, input in 1usize..12,
+            kernel in 1usize..5, stride in 1usize..5, padding in 0usize..5, dilation in 1usize..4,
+            input in 1usize..12,
         ) {
             let spec = AxisSpec { kernel, stride, padding, dilation };
             let span = dilation * (kernel - 1) + 1;
@@ -148,7 +150,8 @@ mod tests {
 
         #[test]
         fn the_interior_is_where_no_window_leaves_the_input(
-            kernel in 1usize..5, step in 1usize..4, offset in -6isize..6, input in 1usize..12, count in 0usize..14,
+            kernel in 1usize..5, step in 1usize..4, offset in -6isize..6, input in 1usize..12,
+            count in 0usize..14,
         ) {
             let taps = vec![];
             let axis = Axis { taps, step, input, count, out_start: 0, out_step: 1, out_len: count };

@@ -1,15 +1,17 @@
-//! The gradient of the weight: for each tap, dw\[k\]\[column\] = Σ_pixels x\[pixel·step + offset\]\[k\] · dy\[pixel\]\[column\].
+//! The gradient of the weight: for each tap, dw\[k\]\[column\] = Σ_pixels x\[pixel·step + offset\]\[k\] ·
+//! dy\[pixel\]\[column\].
 //!
-//! The tile (see [`super::tile`]) holds `MR` neighbouring k × two vectors of columns and runs over pixels. The taps along w
-//! that are neighbours in memory form one stretch of tw·k_channels numbers, so narrow inputs fill the tile too.
+//! The tile (see [`super::tile`]) holds `MR` neighbouring k × two vectors of columns and runs over pixels.
+//! The taps along w that are neighbours in memory form one stretch of tw·k_channels numbers, so narrow inputs
+//! fill the tile too.
 //!
-//! Loop order, from the outside: tasks → visits of a few rows of dy → (block of columns, stretch) → tiles along the
-//! stretch → pixels of the visit. A visit's rows of x and dy stay in the second-level cache; a tile's sums go to memory
-//! between visits.
+//! Loop order, from the outside: tasks → visits of a few rows of dy → (block of columns, stretch) → tiles
+//! along the stretch → pixels of the visit. A visit's rows of x and dy stay in the second-level cache; a
+//! tile's sums go to memory between visits.
 //!
-//! A task is a slab of rows × a group of (block, stretch) pairs, both fixed by the shape. Each slab has its own partial
-//! sums, and they are added in slab order in `f64`, so the bits do not depend on threads. Deep layers have few voxels and
-//! large weights: few slabs, many groups.
+//! A task is a slab of rows × a group of (block, stretch) pairs, both fixed by the shape. Each slab has its
+//! own partial sums, and they are added in slab order in `f64`, so the bits do not depend on threads. Deep
+//! layers have few voxels and large weights: few slabs, many groups.
 
 use std::ops::Range;
 
@@ -24,9 +26,11 @@ use crate::kernels::{part, parts};
 
 /// Pixels of a visit, about.
 const VISIT_PIXELS: usize = 256;
-/// There should be about so many tasks, for balance; as many slabs where their sums are few beside their pixels.
+/// There should be about so many tasks, for balance; as many slabs where their sums are few beside their
+/// pixels.
 const TASKS: usize = 32;
-/// The numbers that a slab reads for each of its sums, at least: clearing and merging a sum costs about two reads.
+/// The numbers that a slab reads for each of its sums, at least: clearing and merging a sum costs about two
+/// reads.
 const READS_PER_SUM: usize = 8;
 
 /// dw\[tap\]\[k\]\[column\], written at tap·(their number) + k·`strides[0]` + column·`strides[1]`.
@@ -178,8 +182,9 @@ impl<T: Real> Job<T> for Task<'_, T> {
                         sums: sums[k.start * cut.block..].as_mut_ptr(),
                         sums_step: cut.block,
                     };
-                    // SAFETY: `collect` takes segments whose every window is inside x or inside the patch, and whose pixels
-                    // are inside dy or the panel, whole vectors of them; a pair has k × block sums.
+                    // SAFETY: `collect` takes segments whose every window is inside x or inside the patch,
+                    // and whose pixels are inside dy or the panel, whole vectors of them; a pair has k ×
+                    // block sums.
                     unsafe { tile::grad_weight(&operands, k.len(), width) }
                 }
             }
@@ -208,8 +213,8 @@ impl<T: Real> Task<'_, T> {
         }
     }
 
-    /// The segments of the visit's rows for one stretch: in each row, the pixels whose windows are inside, and before and
-    /// after them those that are not, with copies of their windows.
+    /// The segments of the visit's rows for one stretch: in each row, the pixels whose windows are inside,
+    /// and before and after them those that are not, with copies of their windows.
     #[inline(always)]
     fn collect(
         &self,

@@ -1,7 +1,7 @@
 //! The definition: naive loops over every index, in `f64`.
 //!
-//! Read this first. The three passes are one loop over all (output voxel, tap, ci, co), which pairs x, weight and y; each
-//! pass sums over what its result does not index.
+//! Read this first. The three passes are one loop over all (output voxel, tap, ci, co), which pairs x, weight
+//! and y; each pass sums over what its result does not index.
 
 use autograd::Real;
 

@@ -182,7 +182,8 @@ impl Conv3dShape {
         self.spec.kernel.iter().product::<usize>() * self.ci * self.co
     }
 
-    /// Floating-point operations of one pass, a multiplication and an addition counted as two, borders included.
+    /// Floating-point operations of one pass, a multiplication and an addition counted as two, borders
+    /// included.
     pub fn flops(&self) -> u64 {
         2 * self.n as u64 * self.output.iter().product::<usize>() as u64 * self.weight_len() as u64
     }

@@ -20,8 +20,9 @@ pub(crate) fn random<T: Real>(len: usize, seed: u64) -> Vec<T> {
     (0..len).map(|_| next()).collect()
 }
 
-/// Asserts |got − want| <= ε·(terms + 2) everywhere: the bound on the rounding of a sum of `terms` products of numbers in
-/// [−1, 1], in any order (Higham, *Accuracy and Stability*, §3.1, and one rounding more for the bias).
+/// Asserts |got − want| <= ε·(terms + 2) everywhere: the bound on the rounding of a sum of `terms` products
+/// of numbers in [−1, 1], in any order (Higham, *Accuracy and Stability*, §3.1, and one rounding more for the
+/// bias).
 pub(crate) fn assert_close<T: Real>(what: &str, isa: Isa, got: &[T], want: &[f64], terms: usize) {
     let bound = T::EPSILON.to_f64() * (terms + 2) as f64;
     assert_eq!(got.len(), want.len());
@@ -87,7 +88,8 @@ proptest! {
     fn the_adjoint_identities_hold(shape in shapes(8, 1usize..20)) {
         let (x, weight) = (random::<f64>(shape.x_len(), 5), random::<f64>(shape.weight_len(), 6));
         let dy = random::<f64>(shape.y_len(), 7);
-        let (mut y, mut dx, mut dw) = (vec![0.0; shape.y_len()], vec![0.0; shape.x_len()], vec![0.0; weight.len()]);
+        let (mut y, mut dx) = (vec![0.0; shape.y_len()], vec![0.0; shape.x_len()]);
+        let mut dw = vec![0.0; weight.len()];
         super::forward(&shape, &x, &weight, None, &mut y);
         super::backward_input(&shape, &weight, &dy, &mut dx);
         super::backward_weight(&shape, &x, &dy, &mut dw);

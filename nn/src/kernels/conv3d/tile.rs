@@ -1,8 +1,8 @@
 //! The two register tiles that all convolution passes share.
 //!
-//! A tile keeps `MR` × `NV` vectors of sums in registers: 14×2 of AVX-512's 32, 6×2 of the 16 of the other sets.
-//! Each step loads `NV` vectors, broadcasts `MR` numbers, and does `MR`·`NV` multiply-adds: at 14×2 the loads
-//! that a step needs, 16, hide behind its 28 multiply-adds.
+//! A tile keeps `MR` × `NV` vectors of sums in registers: 14×2 of AVX-512's 32, 6×2 of the 16 of the other
+//! sets. Each step loads `NV` vectors, broadcasts `MR` numbers, and does `MR`·`NV` multiply-adds: at 14×2 the
+//! loads that a step needs, 16, hide behind its 28 multiply-adds.
 //!
 //! `MR` is a constant of the function, because the sums stay in registers only if every loop over them is
 //! unrolled; so there is one copy for each height up to the highest.
@@ -56,7 +56,8 @@ pub(crate) struct Forward<'a, S: Simd> {
     pub(crate) columns: usize,
 }
 
-/// y\[m\] = bias + Σ_rows Σ_k x\[m·x_step + row + k\] · weight\[row\]\[k\], for `height` pixels m and `width` vectors.
+/// y\[m\] = bias + Σ_rows Σ_k x\[m·x_step + row + k\] · weight\[row\]\[k\], for `height` pixels m and `width`
+/// vectors.
 ///
 /// # Safety
 ///
@@ -169,7 +170,8 @@ pub(crate) struct GradWeight<'a, S: Simd> {
     pub(crate) sums_step: usize,
 }
 
-/// sums\[m\] += Σ_segments Σ_pixels x\[pixel·x_step + x_first + m\] · dy\[pixel\], for `height` numbers m and `width` vectors.
+/// sums\[m\] += Σ_segments Σ_pixels x\[pixel·x_step + x_first + m\] · dy\[pixel\], for `height` numbers m and
+/// `width` vectors.
 ///
 /// # Safety
 ///

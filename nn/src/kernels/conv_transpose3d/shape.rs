@@ -27,7 +27,8 @@ impl ConvTranspose3dSpec {
     ///
     /// # Errors
     ///
-    /// If a size is 0, if no output is left, or if an output padding is neither below its stride nor below its dilation.
+    /// If a size is 0, if no output is left, or if an output padding is neither below its stride nor below
+    /// its dilation.
     pub fn output(&self, input: [usize; 3]) -> Result<[usize; 3], SpecError> {
         let mut output = [0; 3];
         for (i, axis) in ["d", "h", "w"].into_iter().enumerate() {
@@ -127,7 +128,8 @@ impl ConvTranspose3dShape {
         self.spec.kernel.iter().product::<usize>() * self.ci * self.co
     }
 
-    /// Floating-point operations of one pass, a multiplication and an addition counted as two, borders included.
+    /// Floating-point operations of one pass, a multiplication and an addition counted as two, borders
+    /// included.
     pub fn flops(&self) -> u64 {
         2 * self.n as u64 * self.input.iter().product::<usize>() as u64 * self.weight_len() as u64
     }

@@ -63,7 +63,8 @@ proptest! {
     fn the_adjoint_identities_hold(shape in shapes(5, 1usize..20)) {
         let (x, weight) = (random::<f64>(shape.x_len(), 5), random::<f64>(shape.weight_len(), 6));
         let dy = random::<f64>(shape.y_len(), 7);
-        let (mut y, mut dx, mut dw) = (vec![0.0; shape.y_len()], vec![0.0; shape.x_len()], vec![0.0; weight.len()]);
+        let (mut y, mut dx) = (vec![0.0; shape.y_len()], vec![0.0; shape.x_len()]);
+        let mut dw = vec![0.0; weight.len()];
         super::forward(&shape, &x, &weight, None, &mut y);
         super::backward_input(&shape, &weight, &dy, &mut dx);
         super::backward_weight(&shape, &x, &dy, &mut dw);
