@@ -1,10 +1,8 @@
 //! The choice of an activation.
 
-use autograd::parallel::{SLAB, for_each_slab};
-use autograd::{Function, Real, Tensor, Var};
+use autograd::{Real, Var};
 
 use crate::Error;
-use crate::kernels::activation;
 pub use crate::kernels::activation::Activation;
 
 impl Activation {
@@ -15,10 +13,14 @@ impl Activation {
 
     /// The activation of each number of `x`.
     pub fn forward<'t, T: Real>(&self, x: Var<'t, T>) -> Var<'t, T> {
-        if *self == Self::Identity {
-            return x;
+        match *self {
+            Self::Identity => x,
+            Self::Relu => x.relu(),
+            Self::LeakyRelu { slope } => x.leaky_relu(T::from_f64(slope)),
+            Self::Elu { alpha } => x.elu(T::from_f64(alpha)),
+            Self::Gelu => x.gelu(),
+            Self::Silu => x.silu(),
         }
-        x.tape().apply(*self, [x])
     }
 
     /// Refuses slopes that are not finite.
@@ -35,25 +37,5 @@ impl Activation {
             return Ok(());
         }
         Err(Error::Setting { name, message: format!("{value} is no number to multiply with: use 0.01 or 1") })
-    }
-}
-
-/// Saves the input.
-impl<T: Real> Function<T, 1> for Activation {
-    type Saved = Tensor<T>;
-
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Tensor<T>) {
-        let mut y = Tensor::scratch(x.shape());
-        for_each_slab(y.data_mut(), SLAB, |start, y| {
-            activation::apply(*self, &x.data()[start..][..y.len()], y);
-        });
-        (y, x.clone())
-    }
-
-    fn backward(&self, x: Tensor<T>, mut dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
-        for_each_slab(dy.data_mut(), SLAB, |start, dy| {
-            activation::backward(*self, &x.data()[start..][..dy.len()], dy);
-        });
-        [Some(dy)]
     }
 }

@@ -1,10 +1,9 @@
 //! Activations as scalar functions with their derivatives, for passes that apply one on the way.
+//!
+//! As operations of their own they are methods of [`Var`](autograd::Var).
 
 use autograd::Real;
-use autograd::simd::{Job, Simd, dispatch};
 use serde::{Deserialize, Serialize};
-
-use super::{Table, table};
 
 /// A function applied to each number.
 ///
@@ -54,110 +53,10 @@ impl Activation {
     }
 }
 
-/// y = act(x)
-///
-/// # Panics
-/// If `x` and `y` differ in length.
-pub fn apply<T: Real>(activation: Activation, x: &[T], y: &mut [T]) {
-    assert_eq!(x.len(), y.len(), "x and y of one slab");
-    (table::<PassesTable, T>().apply)(activation, x, y);
-}
-
-/// dx = dy·act′(x), written over `dy`.
-///
-/// # Panics
-/// If `x` and `dy` differ in length.
-pub fn backward<T: Real>(activation: Activation, x: &[T], dy: &mut [T]) {
-    assert_eq!(x.len(), dy.len(), "x and dy of one slab");
-    (table::<PassesTable, T>().backward)(activation, x, dy);
-}
-
-struct Passes<T> {
-    apply: fn(Activation, &[T], &mut [T]),
-    backward: fn(Activation, &[T], &mut [T]),
-}
-
-struct PassesTable;
-
-impl Table for PassesTable {
-    type Of<T: Real> = Passes<T>;
-
-    fn single() -> &'static Passes<f32> {
-        &const { passes() }
-    }
-
-    fn double() -> &'static Passes<f64> {
-        &const { passes() }
-    }
-}
-
-const fn passes<T: Real>() -> Passes<T> {
-    Passes {
-        apply: |activation, x, y| activation.with(Apply { x, y }),
-        backward: |activation, x, dy| activation.with(Backward { x, dy }),
-    }
-}
-
-struct Apply<'a, T> {
-    x: &'a [T],
-    y: &'a mut [T],
-}
-
-impl<T: Real> UseAct<T> for Apply<'_, T> {
-    type Output = ();
-    fn call<A: Act<T>>(self, act: A) {
-        dispatch(WithAct { act, pass: self });
-    }
-}
-
-struct Backward<'a, T> {
-    x: &'a [T],
-    dy: &'a mut [T],
-}
-
-impl<T: Real> UseAct<T> for Backward<'_, T> {
-    type Output = ();
-    fn call<A: Act<T>>(self, act: A) {
-        dispatch(WithAct { act, pass: self });
-    }
-}
-
 /// A pass over a slab, with the activation that it applies.
 pub(crate) struct WithAct<A, P> {
     pub(crate) act: A,
     pub(crate) pass: P,
-}
-
-impl<T: Real, A: Act<T>> Job<T> for WithAct<A, Apply<'_, T>> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, _: S) {
-        apply_all(self.act, self.pass.x, self.pass.y);
-    }
-}
-
-#[inline(always)]
-fn apply_all<T: Real, A: Act<T>>(act: A, x: &[T], y: &mut [T]) {
-    let y = &mut y[..x.len()];
-    for i in 0..x.len() {
-        y[i] = act.value(x[i]);
-    }
-}
-
-impl<T: Real, A: Act<T>> Job<T> for WithAct<A, Backward<'_, T>> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, _: S) {
-        backward_all(self.act, self.pass.x, self.pass.dy);
-    }
-}
-
-#[inline(always)]
-fn backward_all<T: Real, A: Act<T>>(act: A, x: &[T], dy: &mut [T]) {
-    let dy = &mut dy[..x.len()];
-    for i in 0..x.len() {
-        dy[i] *= act.slope(x[i]);
-    }
 }
 
 /// What is done with an activation once it is known which; see [`Activation::with`].
