@@ -79,7 +79,7 @@ impl<T: Real> Elementwise<T> {
                 lanes.p[..len].fill(T::ONE);
                 pos_weight.multiply(&self.layout, chunk, &mut lanes.p[..len]);
             }
-            sum += self.formula.run(&mut lanes, len).to_f64();
+            sum += self.formula.run(&mut lanes, len);
 
             if !losses.is_empty() {
                 losses[at..at + len].copy_from_slice(&lanes.l[..len]);

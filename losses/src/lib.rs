@@ -30,6 +30,7 @@
 
 mod bce;
 mod combined;
+mod compiled;
 mod config;
 mod cross_entropy;
 mod deep_supervision;

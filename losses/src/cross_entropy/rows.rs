@@ -57,11 +57,11 @@ impl<T: Real> Rows<T> {
         let mut sum = 0.0;
         for chunk in self.layout.chunks(rows.clone()) {
             let len = chunk.len() * c;
-            let (z, e, q) = (&mut z[..len], &mut e[..len], &mut q[..len]);
+            let q = &mut q[..len];
             self.distributions(chunk.clone(), &mut scratch, q, &mut keep[..len]);
-            z.copy_from_slice(&logits.data()[chunk.start * c..chunk.end * c]);
+            z[..len].copy_from_slice(&logits.data()[chunk.start * c..chunk.end * c]);
             if self.softmax.is_some() {
-                exp_shifted(c, z, e);
+                exp_shifted(c, &mut z, &mut e, len);
             }
             let mut of_chunk = T::ZERO;
             for (i, row) in chunk.enumerate() {

@@ -12,6 +12,8 @@
 //! The first is (1−y)·x + (1+(p−1)·y)·s(−x), as PyTorch has it, in a form whose terms are all positive: nothing
 //! cancels, and infinite logits give the limit, because a term with the factor 0 is 0.
 
+use std::any::Any;
+
 use autograd::Real;
 use autograd::simd::{Job, Simd, dispatch, math};
 
@@ -66,8 +68,26 @@ impl Formula {
     }
 
     /// Losses and gradients of the first `len` lanes; returns the sum of the losses.
-    pub(crate) fn run<T: Real>(self, lanes: &mut Lanes<T>, len: usize) -> T {
+    pub(crate) fn run<T: Real>(self, lanes: &mut Lanes<T>, len: usize) -> f64 {
         let len = len.next_multiple_of(WIDEST);
+        // As in `compiled`: the loops are compiled in this crate, once for each type.
+        let lanes: &mut dyn Any = lanes;
+        if let Some(lanes) = lanes.downcast_mut::<Lanes<f32>>() {
+            return self.run_f32(lanes, len).into();
+        }
+        let lanes = lanes.downcast_mut::<Lanes<f64>>().expect("a Real is f32 or f64");
+        self.run_f64(lanes, len)
+    }
+
+    fn run_f32(self, lanes: &mut Lanes<f32>, len: usize) -> f32 {
+        self.run_on(lanes, len)
+    }
+
+    fn run_f64(self, lanes: &mut Lanes<f64>, len: usize) -> f64 {
+        self.run_on(lanes, len)
+    }
+
+    fn run_on<T: Real>(self, lanes: &mut Lanes<T>, len: usize) -> T {
         match self {
             Self::Logits => {
                 dispatch(OnLogits::<T, false> { lanes, len, gamma: 0.0, positive: 1.0, negative: 1.0 })

@@ -2,22 +2,13 @@
 
 use std::ops::Range;
 
-use autograd::simd::{Simd, math, slice};
 use autograd::{Real, Tensor};
 
 use super::{Kernel, Overlap, Slope, Sums};
+use crate::compiled::{Elementary, map};
 use crate::layout::map_slabs_into;
 use crate::softmax::exp_shifted;
 use crate::truth::Scratch;
-
-struct Sigmoid;
-
-impl<T: Real> slice::Map<T> for Sigmoid {
-    #[inline(always)]
-    fn apply<S: Simd<Elem = T>>(&self, s: S, x: S::V) -> S::V {
-        math::sigmoid(s, x)
-    }
-}
 
 impl<T: Real, F: Overlap> Kernel<T, F> {
     /// The sums of each region, class by class, group by group; and the probabilities, if they are wanted.
@@ -55,9 +46,11 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
             let elements = chunk.start * c..chunk.end * c;
             let at = elements.start - rows.start * c;
             let len = elements.len();
-            let (z, p, y, keep) = (&mut z[..len], &mut p[..len], &mut y[..len], &mut keep[..len]);
+            let (y, keep) = (&mut y[..len], &mut keep[..len]);
             self.truth.read(chunk, &mut scratch, y, keep);
-            self.probabilities(&logits.data()[elements], z, p);
+            z[..len].copy_from_slice(&logits.data()[elements]);
+            self.probabilities(&mut z, &mut p, len);
+            let p = &p[..len];
 
             of_chunk.fill([T::ZERO; 4]);
             for ((p, y), keep) in p.chunks_exact(c).zip(y.chunks_exact(c)).zip(keep.chunks_exact(c)) {
@@ -84,15 +77,14 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
         sums
     }
 
-    /// The probabilities of whole rows of logits; z is scratch.
-    fn probabilities(&self, logits: &[T], z: &mut [T], p: &mut [T]) {
+    /// The probabilities of the first `len` logits z, whole rows; z is changed.
+    fn probabilities(&self, z: &mut Vec<T>, p: &mut Vec<T>, len: usize) {
         if !self.loss.softmax {
-            slice::map(&Sigmoid, logits, p);
+            map(Elementary::Sigmoid, z, p, len);
             return;
         }
-        z.copy_from_slice(logits);
-        exp_shifted(self.layout.channels, z, p);
-        for row in p.chunks_exact_mut(self.layout.channels) {
+        exp_shifted(self.layout.channels, z, p, len);
+        for row in p[..len].chunks_exact_mut(self.layout.channels) {
             let sum = row.iter().fold(T::ZERO, |sum, &e| sum + e);
             row.iter_mut().for_each(|e| *e /= sum);
         }
