@@ -1,6 +1,6 @@
 //! Layers: parameters with an operation, named as in PyTorch.
 //!
-//! Each has `forward(&self, x) -> y` on [`Var`](autograd::Var)s, `[n, d, h, w, c]`, and implements
+//! Each has `forward(&self, x) -> y` on [`Var`]s, `[n, d, h, w, c]`, and implements
 //! [`Module`](crate::Module). Whether it trains is the tape's to say, and so are the random numbers.
 
 mod conv;

@@ -6,7 +6,9 @@ use super::{ChannelStats, check_per_channel, optional};
 pub use crate::kernels::conv3d::Conv3dSpec;
 use crate::kernels::conv3d::{self, Conv3dShape};
 
-/// y[n, od, oh, ow, co] = b[co] + Σ x[n, od·sd + kd·dd − pd, …, ci] · w[kd, kh, kw, ci, co], x being 0 outside.
+/// ```text
+/// y[n, od, oh, ow, co] = b[co] + Σ x[n, od·sd + kd·dd − pd, …, ci] · w[kd, kh, kw, ci, co], x being 0 outside
+/// ```
 ///
 /// | tensor | shape |
 /// |---|---|
@@ -38,7 +40,7 @@ pub fn conv3d<'t, T: Real>(
     x.tape().apply(Conv3d(spec), [x, weight, bias])
 }
 
-/// As [`conv3d`], together with what a normalisation of the result needs to know of it.
+/// As [`conv3d()`], together with what a normalisation of the result needs to know of it.
 ///
 /// # Panics
 /// If a shape does not fit.

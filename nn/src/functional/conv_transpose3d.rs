@@ -7,7 +7,9 @@ use super::{check_per_channel, optional};
 pub use crate::kernels::conv_transpose3d::ConvTranspose3dSpec;
 use crate::kernels::conv_transpose3d::{self as kernel, ConvTranspose3dShape};
 
-/// y[n, od, oh, ow, co] = b[co] + Σ x[n, d, h, w, ci]·w[kd, kh, kw, ci, co] over od = d·sd + kd·dd − pd and so on.
+/// ```text
+/// y[n, od, oh, ow, co] = b[co] + Σ x[n, d, h, w, ci]·w[kd, kh, kw, ci, co] over od = d·sd + kd·dd − pd and so on
+/// ```
 ///
 /// | tensor | shape |
 /// |---|---|

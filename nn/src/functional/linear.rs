@@ -6,7 +6,9 @@ use super::conv3d::{backward_bias, backward_input, backward_weight, forward};
 use super::{Conv3dSpec, check_per_channel};
 use crate::kernels::conv3d::Conv3dShape;
 
+/// ```text
 /// y[…, o] = b[o] + Σ x[…, i]·w[i, o]
+/// ```
 ///
 /// x `[..., in]`, weight `[in, out]`, bias `[out]` or absent, y `[..., out]`. It is a convolution whose kernel is one
 /// voxel, and runs as one. Saved: x and the weight.

@@ -171,6 +171,18 @@ impl<T: Real> NormAct<T> {
     }
 
     /// `conv(self(raw))` in one unit, and the statistics of the result: see [`functional::norm_act_conv3d`].
+    ///
+    /// ```
+    /// use autograd::{Tape, Tensor, Var};
+    /// use nn::layers::{Conv3d, NormAct};
+    ///
+    /// /// Twice convolution → normalisation → activation.
+    /// fn block<'t>(x: Var<'t>, convs: &[Conv3d; 2], norms: &[NormAct; 2]) -> Var<'t> {
+    ///     let (raw, stats) = convs[0].forward_with_stats(x);
+    ///     let (raw, stats) = norms[0].forward_conv(raw, &stats, &convs[1]);
+    ///     norms[1].forward_with_stats(raw, &stats)
+    /// }
+    /// ```
     #[track_caller]
     pub fn forward_conv<'t>(
         &self,
