@@ -41,6 +41,9 @@ pub enum Error {
     /// Values that a metric is not defined for.
     #[error("metric: {0}")]
     Metric(String),
+    /// The network refused its input or its settings.
+    #[error(transparent)]
+    Model(#[from] unet3d::Error),
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),

@@ -1,12 +1,32 @@
-//! Trains 3-D segmentation networks on volumes of your own: data, engine, metrics, checkpoints and reports.
+//! Trains 3-D segmentation networks on volumes of your own.
+//!
+//! - [`data`], [`nifti`]: folders of volumes, and the cases they hold in memory.
+//! - [`config`], [`plan`]: what the user says, and what follows from the data.
+//! - [`engine`]: sampling, the training loop, validation.
+//! - [`checkpoint`], [`inference`]: what a run leaves behind, and what is done with it.
+//! - [`metrics`], [`evaluate`], [`report`], [`inspect`]: figures, and how they are shown.
+//! - [`cli`], [`commands`]: the program `trainer`.
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod data;
+pub mod engine;
 pub mod error;
 pub mod evaluate;
+pub mod inference;
 pub mod inspect;
 pub mod metrics;
 pub mod nifti;
+pub mod plan;
+pub mod random;
 pub mod report;
 
 pub use error::{Error, Result};
+
+/// The README's example, compiled and run with the other documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,0 +1,223 @@
+//! Checkpoints: a folder that appears, or is replaced, as a whole.
+//!
+//! | file | what |
+//! |---|---|
+//! | `weights.safetensors` | the model's parameters and buffers under PyTorch's names and layouts, `f32` |
+//! | `state.bin` | everything else: a header, the state (bincode), the optimiser's tensors (safetensors) |
+//!
+//! The header of `state.bin`, little endian: 8 bytes of magic, version (u32), lengths of state and optimiser (u64 each),
+//! CRC-32C of state, optimiser and weights file (u32 each). So a truncated, mixed or foreign folder is refused
+//! before anything is made of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use autograd::Tensor;
+use bincode::Options;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::data::{CaseReader, Normalisation};
+use crate::plan::Plan;
+use crate::{Error, Result};
+
+const MAGIC: &[u8; 8] = b"UNET3D-C";
+const VERSION: u32 = 1;
+const HEADER: usize = 8 + 4 + 8 + 8 + 4 + 4 + 4;
+/// The state is a few kilobytes; more than this is not one.
+const LARGEST_STATE: u64 = 16 << 20;
+const WEIGHTS: &str = "weights.safetensors";
+const STATE: &str = "state.bin";
+
+/// What a run is at the end of a step, beside its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Steps taken.
+    pub step: u64,
+    /// Seconds spent on them.
+    pub seconds: f64,
+    /// The configuration, as TOML.
+    pub config: String,
+    /// The patch and the network.
+    pub plan: Plan,
+    /// How files become cases, and what the classes are called.
+    pub reader: CaseReader,
+    /// How cases become inputs.
+    pub normalisation: Normalisation,
+    /// What "best" means.
+    pub metric: String,
+    /// The metric's value at this step and its best so far; none without validation cases.
+    pub metric_now: Option<f64>,
+    /// See `metric_now`.
+    pub metric_best: Option<f64>,
+    /// What a plateau schedule has seen.
+    pub plateau: nn::schedule::PlateauState,
+}
+
+/// Named tensors, in PyTorch's layouts where they are weights.
+pub type Tensors = BTreeMap<String, Tensor<f32>>;
+
+/// A checkpoint in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// What is not a tensor.
+    pub state: State,
+    /// The model's parameters and buffers.
+    pub weights: Tensors,
+    /// The optimiser's.
+    pub optimizer: Tensors,
+}
+
+impl Checkpoint {
+    /// Writes the folder `path`; an older one of that name is there until the new one is complete.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let parent = path.parent().unwrap_or(Path::new("."));
+        let fresh =
+            tempfile::Builder::new().prefix(".checkpoint-").tempdir_in(parent).map_err(Error::io(parent))?;
+        let weights = to_safetensors(&self.weights);
+        let optimizer = to_safetensors(&self.optimizer);
+        let state = options().serialize(&self.state).expect("a state is plain data");
+
+        let mut file = Vec::with_capacity(HEADER + state.len() + optimizer.len());
+        file.extend_from_slice(MAGIC);
+        file.extend_from_slice(&VERSION.to_le_bytes());
+        file.extend_from_slice(&(state.len() as u64).to_le_bytes());
+        file.extend_from_slice(&(optimizer.len() as u64).to_le_bytes());
+        for part in [&state, &optimizer, &weights] {
+            file.extend_from_slice(&crc32c::crc32c(part).to_le_bytes());
+        }
+        file.extend_from_slice(&state);
+        file.extend_from_slice(&optimizer);
+        write_synced(&fresh.path().join(WEIGHTS), &weights)?;
+        write_synced(&fresh.path().join(STATE), &file)?;
+
+        // A folder cannot replace another in one step: the old one steps aside, and `load` knows where.
+        let aside = aside(path);
+        if path.exists() {
+            if aside.exists() {
+                fs::remove_dir_all(&aside).map_err(Error::io(&aside))?;
+            }
+            fs::rename(path, &aside).map_err(Error::io(path))?;
+        }
+        fs::rename(fresh.keep(), path).map_err(Error::io(path))?;
+        if aside.exists() {
+            fs::remove_dir_all(&aside).map_err(Error::io(&aside))?;
+        }
+        Ok(())
+    }
+
+    /// Reads a folder that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// If a file is missing, foreign, of another version, truncated or damaged.
+    pub fn load(path: &Path) -> Result<Self> {
+        let aside = aside(path);
+        let path = if !path.exists() && aside.exists() { &aside } else { path };
+        let file = path.join(STATE);
+        let bytes = read(&file)?;
+        let damaged = |what: &str| {
+            Error::file(&file, format!("is damaged ({what}): use another checkpoint of the run"))
+        };
+        if bytes.len() < HEADER || &bytes[..8] != MAGIC {
+            return Err(Error::file(
+                &file,
+                "is not a checkpoint of this program: name a run folder of `trainer train`",
+            ));
+        }
+        let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
+        let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+        if u32_at(8) != VERSION {
+            let message = format!(
+                "has version {}, this program reads {VERSION}: use the program that wrote it",
+                u32_at(8)
+            );
+            return Err(Error::file(&file, message));
+        }
+        let (state_len, optimizer_len) = (u64_at(12), u64_at(20));
+        let body = (bytes.len() - HEADER) as u64;
+        if state_len > LARGEST_STATE || state_len.checked_add(optimizer_len) != Some(body) {
+            return Err(damaged("its length"));
+        }
+        let (state, optimizer) = bytes[HEADER..].split_at(state_len as usize);
+        let weights_file = path.join(WEIGHTS);
+        let weights = read(&weights_file)?;
+        for (part, at, what) in [(state, 28, "the state"), (optimizer, 32, "the optimiser's part")] {
+            if crc32c::crc32c(part) != u32_at(at) {
+                return Err(damaged(what));
+            }
+        }
+        if crc32c::crc32c(&weights) != u32_at(36) {
+            let message = "does not belong to the state.bin beside it, or is damaged: use another checkpoint of the run";
+            return Err(Error::file(&weights_file, message));
+        }
+        let state = options().deserialize(state).map_err(|e| damaged(&e.to_string()))?;
+        let weights = from_safetensors(&weights_file, &weights)?;
+        let optimizer = from_safetensors(&file, optimizer)?;
+        Ok(Self { state, weights, optimizer })
+    }
+}
+
+/// Weights from a safetensors file of any origin, as `f32`.
+///
+/// # Errors
+/// If it is not one, or holds something other than `f32` or `f64`.
+pub fn load_weights(path: &Path) -> Result<Tensors> {
+    from_safetensors(path, &read(path)?)
+}
+
+/// Bincode with fixed-size integers, refusing trailing bytes and anything large.
+fn options() -> impl Options {
+    bincode::DefaultOptions::new().with_fixint_encoding().with_limit(LARGEST_STATE).reject_trailing_bytes()
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    path.with_file_name(format!(".{name}.old"))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(Error::io(path))
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let mut file = fs::File::create(path).map_err(Error::io(path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(path))
+}
+
+fn to_safetensors(tensors: &Tensors) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> =
+        tensors.values().map(|t| t.data().iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, tensor), bytes)| {
+        let view =
+            TensorView::new(Dtype::F32, tensor.dims().to_vec(), bytes).expect("the bytes are the tensor's");
+        (name.as_str(), view)
+    });
+    safetensors::serialize(views, None).expect("names and sizes are in order")
+}
+
+fn from_safetensors(path: &Path, bytes: &[u8]) -> Result<Tensors> {
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|e| Error::file(path, format!("is not a safetensors file: {e}")))?;
+    let tensor = |(name, view): (String, TensorView<'_>)| {
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F32 => view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+            Dtype::F64 => view.data().as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32).collect(),
+            other => {
+                return Err(Error::file(path, format!("holds {name} as {other:?}: convert it to F32")));
+            }
+        };
+        if view.shape().len() > autograd::MAX_RANK {
+            return Err(Error::file(
+                path,
+                format!("holds {name} with {} axes: no layer has that", view.shape().len()),
+            ));
+        }
+        Ok((name, Tensor::from_vec(view.shape(), values)))
+    };
+    file.tensors().into_iter().map(tensor).collect()
+}

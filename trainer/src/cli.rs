@@ -1,0 +1,160 @@
+//! The command line: what can be typed, and nothing of what it does.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Trains 3-D segmentation networks on volumes of your own, on the CPU.
+#[derive(Debug, Parser)]
+#[command(name = "trainer", version = version(), about, max_term_width = 110)]
+pub struct Cli {
+    /// What to do; without it, `demo`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a small data set of volumes with tiny lesions, train on it for about a minute, and show the result.
+    Demo(Demo),
+    /// Say what a data set holds: shapes, spacings, intensities, and how rare each class is.
+    Inspect(Inspect),
+    /// Train a network on an nnU-Net folder.
+    Train(Box<Train>),
+    /// Write masks for images with a trained network.
+    Predict(Predict),
+    /// Compare masks with labels: precision, recall, f1, Dice and IoU for each case and class.
+    Evaluate(Evaluate),
+    /// Print the whole default configuration with a comment on every key.
+    Config,
+}
+
+/// `trainer demo`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Demo {
+    /// The run folder; a new one under ./runs by default.
+    #[arg(long, value_name = "RUN")]
+    pub out: Option<PathBuf>,
+    /// Everything random follows from it.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// 0: all cores.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// `trainer inspect`
+#[derive(Clone, Debug, Args)]
+pub struct Inspect {
+    /// An nnU-Net folder: dataset.json, imagesTr, labelsTr.
+    pub dataset: PathBuf,
+    /// Also write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `trainer train`
+#[derive(Clone, Debug, Args)]
+pub struct Train {
+    /// An nnU-Net folder: dataset.json, imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz.
+    pub dataset: PathBuf,
+    /// The run folder to make.
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// A TOML file with the keys that differ from `trainer config`.
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// Sets one key after the file is read, such as loss.pos_weight=auto.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// training.epochs
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// training.steps_per_epoch
+    #[arg(long)]
+    pub steps_per_epoch: Option<usize>,
+    /// training.seed
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// training.threads; 0: all cores
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Start from these weights.
+    #[arg(long, value_name = "WEIGHTS.safetensors")]
+    pub init: Option<PathBuf>,
+    /// Validate on the labelled cases of this nnU-Net folder instead of a part of the training cases.
+    #[arg(long, value_name = "DIR")]
+    pub validation: Option<PathBuf>,
+    /// Go on with the run in --out, with its own configuration.
+    #[arg(long, conflicts_with_all = ["config", "set", "seed", "init", "steps_per_epoch"])]
+    pub resume: bool,
+}
+
+/// `trainer predict`
+#[derive(Clone, Debug, Args)]
+pub struct Predict {
+    /// The run folder of `trainer train`.
+    pub run: PathBuf,
+    /// Images (.nii, .nii.gz) or folders of them; several channels by suffix _0000, _0001, …
+    #[arg(required = true)]
+    pub inputs: Vec<PathBuf>,
+    /// The folder for the masks.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The mask holds what is more probable than this; one foreground class only.
+    #[arg(long, value_name = "T")]
+    pub threshold: Option<f64>,
+    /// Also write each foreground class's probability.
+    #[arg(long)]
+    pub save_probabilities: bool,
+    /// Also write the logits.
+    #[arg(long)]
+    pub save_logits: bool,
+    /// Which weights; by default the best if there was validation, else the last.
+    #[arg(long, value_enum)]
+    pub checkpoint: Option<Which>,
+    /// 0: all cores.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// A checkpoint of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Which {
+    /// The best by the run's metric on validation cases.
+    Best,
+    /// The last.
+    Last,
+}
+
+/// `trainer evaluate`
+#[derive(Clone, Debug, Args)]
+pub struct Evaluate {
+    /// The folder of masks.
+    #[arg(long, value_name = "DIR")]
+    pub predictions: PathBuf,
+    /// The folder of labels with the same names.
+    #[arg(long, value_name = "DIR")]
+    pub labels: PathBuf,
+    /// Also write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Version, instruction set and threads: what a result depends on, or how fast it comes.
+pub fn version() -> String {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    format!("{}, instruction set {}, {threads} threads", env!("CARGO_PKG_VERSION"), autograd::simd::active())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

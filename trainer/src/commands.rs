@@ -1,0 +1,54 @@
+//! What each subcommand does.
+
+mod demo;
+mod predict;
+mod run_folder;
+mod train;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+
+use crate::cli::{Cli, Command, Evaluate, Inspect};
+use crate::config;
+use crate::data::Dataset;
+use crate::{Error, Result};
+
+/// Does what the command line says. `stop` becoming true ends long work early, keeping what was done.
+///
+/// # Errors
+/// What went wrong, in words for whoever typed the command.
+pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
+    match cli.command.unwrap_or_else(|| Command::Demo(crate::cli::Demo::default())) {
+        Command::Demo(demo) => demo::run(&demo, stop),
+        Command::Inspect(inspect) => self::inspect(&inspect),
+        Command::Train(train) => train::run(&train, stop).map(|_| ()),
+        Command::Predict(predict) => predict::run(&predict, stop),
+        Command::Evaluate(evaluate) => self::evaluate(&evaluate),
+        Command::Config => {
+            print!("{}", config::DEFAULT);
+            Ok(())
+        }
+    }
+}
+
+fn inspect(args: &Inspect) -> Result<()> {
+    let inspection = crate::inspect::inspect(&Dataset::open(&args.dataset)?)?;
+    println!("{inspection}");
+    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &inspection))
+}
+
+fn evaluate(args: &Evaluate) -> Result<()> {
+    let evaluation = crate::evaluate::evaluate(&args.predictions, &args.labels)?;
+    println!("{evaluation}");
+    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &evaluation))
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|e| Error::file(path, format!("no JSON: {e}")))?;
+    text.push('\n');
+    fs::write(path, text).map_err(Error::io(path))
+}

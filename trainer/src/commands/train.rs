@@ -1,0 +1,181 @@
+//! `trainer train`: from a data set's folder to a run's.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::run_folder;
+use crate::checkpoint::{Checkpoint, load_weights};
+use crate::cli::Train;
+use crate::config::{Config, Word};
+use crate::data::{Case, Dataset, Normalisation};
+use crate::engine::{Outcome, Setup, split, train};
+use crate::inference::SlidingWindow;
+use crate::plan::{Facts, Plan};
+use crate::report::{SliceFigure, hms};
+use crate::{Error, Result};
+
+/// Trains, and says at the end what to type next.
+pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
+    let resumed = if args.resume {
+        Some(run_folder::checkpoint(&args.out, Some(crate::cli::Which::Last))?.1)
+    } else {
+        None
+    };
+    let config = configuration(args, resumed.as_ref())?;
+    let dataset = Dataset::open(&args.dataset)?;
+    let classes = dataset.description.num_classes();
+    if classes < 2 {
+        let message = "names no foreground class: labels are such as {\"background\": 0, \"lesion\": 1}";
+        return Err(Error::file(dataset.path.join("dataset.json"), message));
+    }
+    if !args.resume {
+        run_folder::create(&args.out)?;
+    }
+
+    println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
+    let reader = dataset.reader();
+    let mut cases = reader.read_all(&dataset.training)?;
+    let (normalisation, plan) = match &resumed {
+        Some(checkpoint) => (checkpoint.state.normalisation.clone(), checkpoint.state.plan.clone()),
+        None => {
+            let scheme = config.data.normalization;
+            (
+                Normalisation::fit(scheme, &dataset.description, &cases)?,
+                Plan::new(facts(&cases, classes), &config)?,
+            )
+        }
+    };
+    cases.iter_mut().try_for_each(|case| normalisation.apply(case))?;
+    let (training, validation) = divide(args, &config, &dataset, &normalisation, cases)?;
+    let (names_tr, names_va) = (names(&training), names(&validation));
+    if resumed.is_none() {
+        run_folder::record(&args.out, &config, &dataset, &plan, &names_tr, &names_va)?;
+    }
+    describe(&plan, &config, &names_tr, &names_va);
+
+    // One case is shown at the end: one that was not trained on, if there is one.
+    let shown = validation.first().or(training.first()).cloned();
+    let setup = Setup {
+        folder: args.out.clone(),
+        config: config.clone(),
+        plan: plan.clone(),
+        reader,
+        normalisation,
+        training: training.into(),
+        validation,
+        init: args.init.as_deref().map(load_weights).transpose()?,
+        resume: resumed,
+    };
+    let outcome = train(setup, stop)?;
+    if let Some(case) = shown.filter(|_| !outcome.stopped) {
+        let path = args.out.join("slices.png");
+        draw(&outcome, &plan, &config, &case, &path)?;
+        println!("slices of {} with truth and prediction: {}", case.name, path.display());
+    }
+    let state = if outcome.stopped { "stopped" } else { "done" };
+    println!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
+    Ok(outcome)
+}
+
+/// The default, the file, the pairs, and the flags; or the configuration of the run that goes on.
+fn configuration(args: &Train, resumed: Option<&Checkpoint>) -> Result<Config> {
+    let mut set = args.set.clone();
+    let flags = [
+        ("training.epochs", args.epochs.map(|v| v.to_string())),
+        ("training.steps_per_epoch", args.steps_per_epoch.map(|v| v.to_string())),
+        ("training.seed", args.seed.map(|v| v.to_string())),
+        ("training.threads", args.threads.map(|v| v.to_string())),
+    ];
+    set.extend(flags.into_iter().filter_map(|(key, value)| value.map(|v| format!("{key}={v}"))));
+    if let Some(checkpoint) = resumed {
+        return Config::load(Some(("the checkpoint's configuration", &checkpoint.state.config)), &set);
+    }
+    let Some(path) = &args.config else { return Config::load(None, &set) };
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    Config::load(Some((&path.display().to_string(), &text)), &set)
+}
+
+/// Medians over the cases, axis by axis.
+fn facts(cases: &[Case], classes: usize) -> Facts {
+    fn median<V: Copy + PartialOrd>(mut values: Vec<V>) -> V {
+        values.sort_by(|a, b| a.partial_cmp(b).expect("shapes and spacings are numbers"));
+        values[values.len() / 2]
+    }
+    Facts {
+        shape: std::array::from_fn(|a| median(cases.iter().map(|c| c.shape[a]).collect())),
+        spacing: std::array::from_fn(|a| f64::from(median(cases.iter().map(|c| c.spacing[a]).collect()))),
+        in_channels: cases[0].channels,
+        classes,
+    }
+}
+
+/// Training and validation cases.
+fn divide(
+    args: &Train,
+    config: &Config,
+    dataset: &Dataset,
+    normalisation: &Normalisation,
+    cases: Vec<Case>,
+) -> Result<(Vec<Case>, Vec<Case>)> {
+    if let Some(path) = &args.validation {
+        let other = Dataset::open(path)?;
+        if other.description.classes != dataset.description.classes {
+            let message = format!(
+                "has the classes {:?}, the training set {:?}: they must be the same",
+                other.description.classes, dataset.description.classes
+            );
+            return Err(Error::file(path.join("dataset.json"), message));
+        }
+        let mut validation = dataset.reader().read_all(&other.training)?;
+        validation.iter_mut().try_for_each(|case| normalisation.apply(case))?;
+        return Ok((cases, validation));
+    }
+    if config.validation.split == Word::None {
+        return Ok((cases, Vec::new()));
+    }
+    let (_, held_out) = split(cases.len(), config.training.seed);
+    let (mut training, mut validation) = (Vec::new(), Vec::new());
+    for (i, case) in cases.into_iter().enumerate() {
+        if held_out.contains(&i) { validation.push(case) } else { training.push(case) }
+    }
+    Ok((training, validation))
+}
+
+fn names(cases: &[Case]) -> Vec<&str> {
+    cases.iter().map(|c| c.name.as_str()).collect()
+}
+
+fn describe(plan: &Plan, config: &Config, training: &[&str], validation: &[&str]) {
+    let model = &plan.model;
+    println!("training on {}", training.join(", "));
+    match validation {
+        [] => println!("no case is left for validation: metrics will be of the training cases"),
+        some => println!("validating on {}", some.join(", ")),
+    }
+    println!(
+        "patches {:?} (d, h, w), {} a batch; {} levels from {} channels, strides {:?}",
+        plan.patch_size, config.data.batch_size, model.levels, model.base_channels, model.strides
+    );
+    println!(
+        "{} epochs of {} steps; {}, lr {}",
+        config.training.epochs,
+        config.training.steps_per_epoch,
+        crate::cli::version(),
+        config.optimizer.lr
+    );
+}
+
+fn draw(outcome: &Outcome, plan: &Plan, config: &Config, case: &Case, path: &Path) -> Result<()> {
+    let window = SlidingWindow { patch: plan.patch_size, overlap: config.inference.overlap, mirror: false };
+    let logits = window.run(&outcome.model, &case.image, case.shape, |_, _| true)?;
+    let image: Vec<f32> = case.image.iter().copied().step_by(case.channels).collect();
+    let figure = SliceFigure {
+        image: &image,
+        truth: case.labels.as_deref(),
+        prediction: &logits.classes(config.inference.threshold),
+        shape: case.shape,
+        spacing: case.spacing.map(f64::from),
+    };
+    figure.save(path)
+}

@@ -1,0 +1,431 @@
+//! The configuration of a run: `config/default.toml` with the user's changes.
+//!
+//! The default file is the single source of keys, values and explanations. Changes are merged into it before it
+//! is read, so an unknown key is noticed where it is written, with the nearest known one as a hint.
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::data::Scheme;
+use crate::{Error, Result};
+
+/// The default configuration with a comment on every key, as `trainer config` prints it.
+pub const DEFAULT: &str = include_str!("config/default.toml");
+
+/// Either a value, or `"auto"`: chosen from the data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Auto<V> {
+    /// The user's choice.
+    Value(V),
+    /// `"auto"` (or `"none"`, where the key allows it).
+    Word(Word),
+}
+
+/// The words that stand for a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    /// Chosen from the data.
+    Auto,
+    /// Not used.
+    None,
+}
+
+impl<V> Auto<V> {
+    /// The value, if the user gave one.
+    pub fn value(&self) -> Option<&V> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Word(_) => None,
+        }
+    }
+}
+
+/// All of a run's settings. Every field is explained in [`DEFAULT`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub struct Config {
+    pub data: Data,
+    pub model: Model,
+    pub loss: Loss,
+    pub optimizer: Optimizer,
+    pub schedule: Schedule,
+    pub training: Training,
+    pub augmentation: Augmentation,
+    pub validation: Validation,
+    pub inference: Inference,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub struct Data {
+    pub normalization: Scheme,
+    pub patch_size: Auto<[usize; 3]>,
+    pub patch_voxels: usize,
+    pub batch_size: usize,
+    pub foreground_share: f64,
+}
+
+/// `[model]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub struct Model {
+    pub base_channels: usize,
+    pub max_channels: usize,
+    pub levels: Auto<usize>,
+    pub strides: Auto<Vec<[usize; 3]>>,
+    pub kernels: Auto<Vec<[usize; 3]>>,
+    pub norm: unet3d::Norm,
+    pub activation: nn::layers::Activation,
+    pub upsampling: unet3d::Upsampling,
+    pub dropout: f64,
+    pub residual: bool,
+    pub deep_supervision: bool,
+    pub prior_bias: bool,
+}
+
+/// `[loss]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub struct Loss {
+    pub name: LossName,
+    pub pos_weight: Auto<f64>,
+    pub class_weights: Auto<Vec<f64>>,
+    pub label_smoothing: f64,
+    pub gamma: f64,
+    pub alpha: f64,
+    pub beta: f64,
+    pub batch_dice: bool,
+    pub smooth: f64,
+}
+
+/// Which loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub enum LossName {
+    Auto,
+    Bce,
+    Ce,
+    Dice,
+    DiceBce,
+    DiceCe,
+    GeneralizedDice,
+    Focal,
+    Tversky,
+    FocalTversky,
+}
+
+/// `[optimizer]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub struct Optimizer {
+    pub name: OptimizerName,
+    pub lr: f64,
+    pub weight_decay: f64,
+    pub betas: [f64; 2],
+    pub eps: f64,
+    pub momentum: f64,
+    pub nesterov: bool,
+    pub clip_norm: f64,
+}
+
+/// Which optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub enum OptimizerName {
+    Adamw,
+    Adam,
+    Amsgrad,
+    Sgd,
+}
+
+/// `[schedule]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub struct Schedule {
+    pub name: ScheduleName,
+    pub power: f64,
+    pub warmup_steps: usize,
+    pub every: usize,
+    pub patience: usize,
+    pub factor: f64,
+}
+
+/// Which schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub enum ScheduleName {
+    Poly,
+    Cosine,
+    Linear,
+    Step,
+    Plateau,
+    Constant,
+}
+
+/// `[training]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub struct Training {
+    pub epochs: usize,
+    pub steps_per_epoch: usize,
+    pub seed: u64,
+    pub threads: usize,
+    pub log_every: usize,
+}
+
+/// `[augmentation]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub struct Augmentation {
+    pub flip: [f64; 3],
+    pub affine: f64,
+    pub rotation: f64,
+    pub scale: [f64; 2],
+    pub intensity: f64,
+    pub intensity_range: f64,
+    pub noise: f64,
+    pub noise_range: f64,
+}
+
+/// `[validation]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub struct Validation {
+    pub every: usize,
+    pub split: Word,
+}
+
+/// `[inference]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub struct Inference {
+    pub overlap: f64,
+    pub threshold: f64,
+    pub mirror: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        toml::from_str(DEFAULT).expect("the default configuration is read by a test")
+    }
+}
+
+impl Config {
+    /// The default with the changes of a file's text (its name is for messages) and then of `key=value` pairs.
+    ///
+    /// # Errors
+    /// Names the key that is unknown, or whose value cannot be used, and the remedy.
+    pub fn load(file: Option<(&str, &str)>, set: &[String]) -> Result<Self> {
+        let mut table: Table = DEFAULT.parse().expect("the default configuration is read by a test");
+        if let Some((name, text)) = file {
+            let changes: Table =
+                text.parse().map_err(|e: toml::de::Error| Error::file(name, format!("is not TOML: {e}")))?;
+            merge(&mut table, changes, "")?;
+        }
+        for pair in set {
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| Error::config(pair, "is not key=value, such as training.epochs=5"))?;
+            let changes = nested(key.trim(), parse_value(value.trim()));
+            merge(&mut table, changes, "")?;
+        }
+        let config: Self = Value::Table(table).try_into().map_err(|e: toml::de::Error| {
+            Error::config("value", format!("{}; `trainer config` explains every key", e.to_string().trim()))
+        })?;
+        config.validated()
+    }
+
+    /// The configuration as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration has only values that TOML has")
+    }
+
+    /// The configuration itself, if a run can start from it.
+    ///
+    /// # Errors
+    /// Names the first key whose value cannot be used, and the remedy.
+    pub fn validated(self) -> Result<Self> {
+        let positive = [
+            ("data.batch_size", self.data.batch_size),
+            ("data.patch_voxels", self.data.patch_voxels),
+            ("training.epochs", self.training.epochs),
+            ("training.steps_per_epoch", self.training.steps_per_epoch),
+            ("training.log_every", self.training.log_every),
+            ("validation.every", self.validation.every),
+            ("schedule.every", self.schedule.every),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return Err(Error::config(key, "is 0: at least 1 is needed"));
+            }
+        }
+        let flip = self.augmentation.flip;
+        let shares = [
+            ("data.foreground_share", self.data.foreground_share),
+            ("augmentation.flip", flip[0].max(flip[1]).max(flip[2])),
+            ("augmentation.affine", self.augmentation.affine),
+            ("augmentation.intensity", self.augmentation.intensity),
+            ("augmentation.intensity_range", self.augmentation.intensity_range),
+            ("augmentation.noise", self.augmentation.noise),
+            ("inference.threshold", self.inference.threshold),
+        ];
+        for (key, value) in shares {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(Error::config(key, format!("is {value}: a number from 0 to 1")));
+            }
+        }
+        if !(0.0..0.95).contains(&self.inference.overlap) {
+            let message = format!("is {}: a share from 0 to below 0.95", self.inference.overlap);
+            return Err(Error::config("inference.overlap", message));
+        }
+        let [low, high] = self.augmentation.scale;
+        if !(low > 0.1 && low <= high && high < 10.0) {
+            return Err(Error::config(
+                "augmentation.scale",
+                format!("is [{low}, {high}]: two ascending factors around 1"),
+            ));
+        }
+        let finite = [
+            ("optimizer.lr", self.optimizer.lr),
+            ("optimizer.weight_decay", self.optimizer.weight_decay),
+            ("optimizer.clip_norm", self.optimizer.clip_norm),
+            ("augmentation.noise_range", self.augmentation.noise_range),
+            ("augmentation.rotation", self.augmentation.rotation),
+        ];
+        for (key, value) in finite {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(Error::config(key, format!("is {value}: a finite number from 0 on")));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Puts `changes` into `table`, every key of which must be there already.
+fn merge(table: &mut Table, changes: Table, prefix: &str) -> Result<()> {
+    for (key, change) in changes {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        // Tables below a section are values: { leaky_relu = … } replaces "relu" whole.
+        let is_section = prefix.is_empty();
+        match (table.get_mut(&key), change) {
+            (Some(Value::Table(section)), Value::Table(change)) if is_section => {
+                merge(section, change, &path)?
+            }
+            (Some(Value::Table(_)), _) if is_section => {
+                return Err(Error::config(
+                    path,
+                    "is a section: name one of its keys, such as training.epochs",
+                ));
+            }
+            (Some(slot), Value::Integer(whole)) if slot.is_float() => *slot = Value::Float(whole as f64),
+            (Some(slot), change) => *slot = change,
+            (None, _) => {
+                let nearest =
+                    table.keys().min_by_key(|known| edit_distance(known, &key)).cloned().unwrap_or_default();
+                let hint = format!(
+                    "there is no such key; the nearest is {nearest}; `trainer config` lists them all"
+                );
+                return Err(Error::config(path, hint));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `a.b.c` and a value as nested tables.
+fn nested(key: &str, value: Value) -> Table {
+    let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
+    let inner = rest.map_or(value.clone(), |rest| Value::Table(nested(rest, value)));
+    Table::from_iter([(first.to_owned(), inner)])
+}
+
+/// A TOML value; a bare word is a string.
+fn parse_value(text: &str) -> Value {
+    let parsed: Option<Table> = format!("value = {text}").parse().ok();
+    parsed.and_then(|mut t| t.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// Levenshtein's distance, row by row.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &cb) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(ca != cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_survives_being_written() {
+        let default = Config::default().validated().unwrap();
+        assert_eq!(Config::load(Some(("written", &default.to_toml())), &[]).unwrap(), default);
+    }
+
+    #[test]
+    fn every_key_of_the_default_has_a_comment_above_or_with_its_neighbours() {
+        let mut commented = false;
+        for line in DEFAULT.lines() {
+            match line.trim() {
+                l if l.starts_with('#') => commented = true,
+                l if l.is_empty() || l.starts_with('[') => commented = false,
+                l => assert!(commented, "no comment above {l}"),
+            }
+        }
+    }
+
+    #[test]
+    fn single_keys_are_replaced_in_files_and_on_the_command_line() {
+        let file = "[loss]\npos_weight = 10\n[model]\nactivation = \"relu\"\nnorm = { group = 4 }\n";
+        let set =
+            ["training.epochs=3".to_owned(), "data.patch_size=[8, 16, 16]".into(), "loss.name=bce".into()];
+        let config = Config::load(Some(("my.toml", file)), &set).unwrap();
+        assert_eq!(config.loss.pos_weight, Auto::Value(10.0));
+        assert_eq!(config.loss.name, LossName::Bce);
+        assert_eq!(config.training.epochs, 3);
+        assert_eq!(config.data.patch_size, Auto::Value([8, 16, 16]));
+        assert_eq!(config.model.norm, unet3d::Norm::Group(4));
+        assert_eq!(config.optimizer, Config::default().optimizer);
+        assert_eq!(Config::load(None, &["optimizer.lr=1".into()]).unwrap().optimizer.lr, 1.0);
+    }
+
+    #[test]
+    fn a_wrong_key_or_value_is_named_with_its_remedy() {
+        let error = |set: &str| Config::load(None, &[set.to_owned()]).unwrap_err().to_string();
+        assert!(
+            error("training.epoch=3").contains("training.epoch: there is no such key; the nearest is epochs")
+        );
+        assert!(error("training.epochs=0").contains("training.epochs: is 0"));
+        assert!(error("data.foreground_share=1.5").contains("from 0 to 1"));
+        assert!(error("loss.name=bec").contains("bec"));
+        assert!(error("training=3").contains("is a section"));
+        assert!(error("training.epochs").contains("is not key=value"));
+        let error = Config::load(Some(("my.toml", "loss = [")), &[]).unwrap_err().to_string();
+        assert!(error.starts_with("my.toml: is not TOML"), "{error}");
+    }
+}

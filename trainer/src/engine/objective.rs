@@ -1,0 +1,173 @@
+//! What a run minimises: the configured loss, over one scale or several.
+
+use autograd::Var;
+use losses::{DeepSupervision, Labels, Loss, LossConfig, RegionConfig, WeightConfig};
+use unet3d::UNet3d;
+
+use crate::config::{Auto, Config, LossName, Word};
+use crate::data::{Case, IGNORE};
+use crate::plan::Plan;
+use crate::{Error, Result};
+
+/// The configured loss with its weights settled.
+#[derive(Debug)]
+pub struct Objective {
+    loss: LossConfig,
+    /// Voxels of each class in the training cases.
+    voxels: Vec<u64>,
+    empty_batches: u64,
+}
+
+impl Objective {
+    /// The loss for these training cases.
+    ///
+    /// # Errors
+    /// If the loss does not go with the number of classes, or a weight was to be found from classes that no case holds.
+    pub fn new(config: &Config, plan: &Plan, training: &[Case]) -> Result<Self> {
+        let channels = plan.model.out_channels;
+        let classes = channels.max(2);
+        let mut voxels = vec![0; classes];
+        for case in training {
+            let (counts, _) = case.class_counts(classes);
+            voxels.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        let loss = loss(&config.loss, channels, &voxels)?;
+        loss.validate(channels).map_err(|e| Error::config("loss", e.to_string()))?;
+        Ok(Self { loss, voxels, empty_batches: 0 })
+    }
+
+    /// The loss as it will be used.
+    pub fn config(&self) -> &LossConfig {
+        &self.loss
+    }
+
+    /// The loss of logits at one scale or several, finest first.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub fn forward<'t>(&mut self, scales: &[Var<'t, f32>], labels: &Labels) -> Result<Var<'t, f32>> {
+        let failed = |e: losses::Error| Error::config("loss", e.to_string());
+        let loss = self.loss.build::<f32>(Some(i32::from(IGNORE)));
+        if let [logits] = scales {
+            let report = loss.report(logits, labels.into()).map_err(failed)?;
+            self.empty_batches += u64::from(report.is_empty());
+            return Ok(report.loss);
+        }
+        DeepSupervision::new(loss).forward(scales, labels).map_err(failed)
+    }
+
+    /// How many batches since the last call held no voxel that counts.
+    pub fn take_empty_batches(&mut self) -> u64 {
+        std::mem::take(&mut self.empty_batches)
+    }
+
+    /// Sets the last bias to the log odds of the foreground's share, or to the logs of the classes' shares.
+    ///
+    /// # Errors
+    /// If a class does not occur.
+    pub fn set_prior_bias(&self, model: &mut UNet3d<f32>) -> Result<()> {
+        let total: u64 = self.voxels.iter().sum();
+        if let Some(class) = self.voxels.iter().position(|&v| v == 0) {
+            let message = format!("is true, but no training case holds class {class}, so there is no prior");
+            return Err(Error::config("model.prior_bias", message));
+        }
+        let log_share = |class: usize| (self.voxels[class] as f64 / total as f64).ln() as f32;
+        let bias: Vec<f32> = match model.config().out_channels {
+            1 => vec![log_share(1) - log_share(0)],
+            classes => (0..classes).map(log_share).collect(),
+        };
+        model.set_head_bias(&bias).map_err(|e| Error::config("model.prior_bias", e.to_string()))
+    }
+}
+
+/// The configuration's words as a loss for so many channels of logits.
+fn loss(config: &crate::config::Loss, channels: usize, voxels: &[u64]) -> Result<LossConfig> {
+    let binary = channels == 1;
+    let batch = config.batch_dice;
+    // Several classes share the volume; a Dice of the background would be easy and say little.
+    let regions = RegionConfig { softmax: !binary, batch, include_background: binary };
+    let crate::config::Loss { label_smoothing, gamma, alpha, beta, smooth, .. } = *config;
+    let name = match config.name {
+        LossName::Auto if binary => LossName::DiceBce,
+        LossName::Auto => LossName::DiceCe,
+        name => name,
+    };
+    let only = |several: bool| {
+        let message = if several {
+            format!("{name:?} is for several classes: choose bce, dice_bce or another for one")
+        } else {
+            format!("{name:?} is for one foreground class: choose ce, dice_ce or another for several")
+        };
+        if several == binary { Err(Error::config("loss.name", message)) } else { Ok(()) }
+    };
+    Ok(match name {
+        LossName::Bce => {
+            only(false)?;
+            LossConfig::Bce { pos_weight: pos_weight(config, voxels)? }
+        }
+        LossName::Focal => {
+            only(false)?;
+            LossConfig::Focal { gamma, alpha: None, pos_weight: pos_weight(config, voxels)? }
+        }
+        LossName::DiceBce | LossName::Auto => {
+            only(false)?;
+            let pos_weight = pos_weight(config, voxels)?;
+            LossConfig::DiceBce { pos_weight, dice_factor: 1.0, bce_factor: 1.0, batch }
+        }
+        LossName::Ce => {
+            only(true)?;
+            LossConfig::CrossEntropy { class_weights: class_weights(config, voxels)?, label_smoothing }
+        }
+        LossName::DiceCe => {
+            only(true)?;
+            let class_weights = class_weights(config, voxels)?;
+            LossConfig::DiceCe {
+                class_weights,
+                dice_factor: 1.0,
+                ce_factor: 1.0,
+                batch,
+                include_background: false,
+            }
+        }
+        LossName::Dice => LossConfig::Dice { regions, smooth, squared: false },
+        LossName::GeneralizedDice => LossConfig::GeneralisedDice { regions },
+        LossName::Tversky => LossConfig::Tversky { alpha, beta, gamma: 1.0, smooth, regions },
+        LossName::FocalTversky => LossConfig::Tversky { alpha, beta, gamma, smooth, regions },
+    })
+}
+
+/// The number that weighs positive voxels.
+fn pos_weight(config: &crate::config::Loss, voxels: &[u64]) -> Result<WeightConfig> {
+    let weight = match config.pos_weight {
+        Auto::Value(weight) => weight,
+        Auto::Word(Word::None) => 1.0,
+        Auto::Word(Word::Auto) if voxels[1] == 0 => {
+            let message = "is \"auto\", but no training case holds a positive voxel: give a number";
+            return Err(Error::config("loss.pos_weight", message));
+        }
+        Auto::Word(Word::Auto) => voxels[0] as f64 / voxels[1] as f64,
+    };
+    Ok(WeightConfig::Scalar(weight))
+}
+
+/// One weight per class, or none.
+fn class_weights(config: &crate::config::Loss, voxels: &[u64]) -> Result<Option<Vec<f64>>> {
+    let total: u64 = voxels.iter().sum();
+    match &config.class_weights {
+        Auto::Value(weights) if weights.len() != voxels.len() => {
+            let message =
+                format!("holds {} numbers for {} classes, background first", weights.len(), voxels.len());
+            Err(Error::config("loss.class_weights", message))
+        }
+        Auto::Value(weights) => Ok(Some(weights.clone())),
+        Auto::Word(Word::None) => Ok(None),
+        Auto::Word(Word::Auto) => {
+            if let Some(class) = voxels.iter().position(|&v| v == 0) {
+                let message = format!("is \"auto\", but no training case holds class {class}: give a list");
+                return Err(Error::config("loss.class_weights", message));
+            }
+            let even = |&v: &u64| total as f64 / (voxels.len() as f64 * v as f64);
+            Ok(Some(voxels.iter().map(even).collect()))
+        }
+    }
+}

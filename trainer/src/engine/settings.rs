@@ -1,0 +1,41 @@
+//! From the configuration's words to optimisers and schedules.
+
+use nn::optim::{AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig};
+use nn::schedule::{MetricMode, Plateau, Schedule};
+
+use crate::config::{self, OptimizerName, ScheduleName};
+
+/// The optimiser that the configuration asks for.
+pub(super) fn optimizer(config: &config::Optimizer) -> OptimizerConfig {
+    let config::Optimizer { name, lr, weight_decay, betas, eps, momentum, nesterov, .. } = *config;
+    let amsgrad = name == OptimizerName::Amsgrad;
+    match name {
+        OptimizerName::Adamw => {
+            OptimizerConfig::AdamW(AdamWConfig { lr, betas, eps, weight_decay, ..Default::default() })
+        }
+        OptimizerName::Adam | OptimizerName::Amsgrad => {
+            OptimizerConfig::Adam(AdamConfig { lr, betas, eps, weight_decay, amsgrad, ..Default::default() })
+        }
+        OptimizerName::Sgd => {
+            OptimizerConfig::Sgd(SgdConfig { lr, momentum, nesterov, weight_decay, ..Default::default() })
+        }
+    }
+}
+
+/// The schedule that the configuration asks for.
+pub(super) fn schedule(config: &config::Schedule) -> Schedule {
+    let warmup_steps = config.warmup_steps as u64;
+    match config.name {
+        ScheduleName::Constant => Schedule::Constant,
+        ScheduleName::Linear => Schedule::Linear { end_factor: 0.0, warmup_steps },
+        ScheduleName::Poly => Schedule::Poly { power: config.power, warmup_steps },
+        ScheduleName::Cosine => Schedule::Cosine { end_factor: 0.0, warmup_steps },
+        ScheduleName::Step => Schedule::Step { step_size: config.every as u64, gamma: config.factor },
+        ScheduleName::Plateau => Schedule::Plateau(Plateau {
+            mode: MetricMode::Max,
+            factor: config.factor,
+            patience: u32::try_from(config.patience).unwrap_or(u32::MAX),
+            ..Default::default()
+        }),
+    }
+}

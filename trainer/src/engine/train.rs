@@ -1,0 +1,334 @@
+//! One run, from its first or next step to its last.
+//!
+//! A thread of its own prepares the next batches while the kernels compute. Every random choice follows from
+//! (seed, purpose, step), so a run that was stopped goes on from its last checkpoint as if nothing had happened.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use autograd::Tape;
+use nn::Module;
+use nn::optim::Optimizer;
+use nn::schedule::Scheduler;
+use serde::Serialize;
+use unet3d::UNet3d;
+
+use super::{Batch, Objective, Sampler, Validation, settings};
+use crate::checkpoint::{Checkpoint, State, Tensors};
+use crate::config::Config;
+use crate::data::{Case, CaseReader, Normalisation};
+use crate::inference::SlidingWindow;
+use crate::plan::Plan;
+use crate::random::{Purpose, key};
+use crate::report::{JsonLines, Progress};
+use crate::{Error, Result};
+
+/// Batches that lie ready at most.
+const READY: usize = 2;
+/// After so many steps in a row without a finite loss and gradient a run is given up.
+const MOST_BAD_STEPS: usize = 20;
+/// The last checkpoint is at most this much older than the run, epochs ended or not.
+const SAVE_EVERY: Duration = Duration::from_secs(300);
+/// What "best" means.
+const METRIC: &str = "mean Dice of the foreground classes on the validation cases";
+
+/// Everything a run needs.
+#[derive(Debug)]
+pub struct Setup {
+    /// The run folder, which exists.
+    pub folder: PathBuf,
+    /// All settings.
+    pub config: Config,
+    /// The patch and the network.
+    pub plan: Plan,
+    /// How the cases below were read, and what the classes are called.
+    pub reader: CaseReader,
+    /// How they were normalised.
+    pub normalisation: Normalisation,
+    /// Normalised cases with labels.
+    pub training: Arc<[Case]>,
+    /// Normalised cases that are not trained on; empty: metrics are of the training cases.
+    pub validation: Vec<Case>,
+    /// Weights to start from.
+    pub init: Option<Tensors>,
+    /// A checkpoint to go on from.
+    pub resume: Option<Checkpoint>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The model after the last step.
+    pub model: UNet3d<f32>,
+    /// The last validation.
+    pub validation: Option<Validation>,
+    /// The best metric, with validation cases.
+    pub best: Option<f64>,
+    /// Whether it was stopped before its last step.
+    pub stopped: bool,
+    /// Steps taken in all.
+    pub steps: u64,
+    /// Time spent in all.
+    pub elapsed: Duration,
+}
+
+/// Trains. `stop` becoming true ends the run after the current step; what was learnt is kept.
+///
+/// # Errors
+/// If settings do not fit together, the disk refuses, or the loss stays NaN or infinite.
+pub fn train(setup: Setup, stop: &AtomicBool) -> Result<Outcome> {
+    let threads = setup.config.training.threads;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|e| Error::config("training.threads", format!("is {threads}: {e}")))?;
+    let run = Run::new(setup)?;
+    let first = run.step;
+    let last = run.last_step();
+    let training = Arc::clone(&run.setup.training);
+    let sampler = Sampler::new(&training, run.setup.plan.patch_size, &run.setup.config);
+    std::thread::scope(|scope| {
+        let (sender, batches) = sync_channel(READY);
+        scope.spawn(move || {
+            for step in first..last {
+                // The receiver is gone when the run was stopped.
+                if sender.send(sampler.batch(step)).is_err() {
+                    return;
+                }
+            }
+        });
+        pool.install(move || run.steps(batches, stop))
+    })
+}
+
+/// A run under way.
+struct Run {
+    setup: Setup,
+    model: UNet3d<f32>,
+    optimizer: Box<dyn Optimizer<f32>>,
+    objective: Objective,
+    scheduler: Scheduler,
+    log: JsonLines,
+    progress: Progress,
+    step: u64,
+    bad_steps: usize,
+    best: Option<f64>,
+    validation: Option<Validation>,
+    saved: Instant,
+}
+
+impl Run {
+    fn new(setup: Setup) -> Result<Self> {
+        let config = &setup.config;
+        let mut rng = crate::random::generator(config.training.seed, Purpose::Weights, 0);
+        let mut model = UNet3d::new(setup.plan.model.clone(), &mut rng)
+            .map_err(|e| Error::config("model", e.to_string()))?;
+        let mut optimizer = settings::optimizer(&config.optimizer)
+            .build()
+            .map_err(|e| Error::config("optimizer", e.to_string()))?;
+        let objective = Objective::new(config, &setup.plan, &setup.training)?;
+        if config.model.prior_bias {
+            objective.set_prior_bias(&mut model)?;
+        }
+        let mut scheduler = Scheduler::new(settings::schedule(&config.schedule))
+            .map_err(|e| Error::config("schedule", e.to_string()))?;
+        let (mut step, mut before, mut best) = (0, Duration::ZERO, None);
+        if let Some(weights) = &setup.init {
+            model.load_state_dict(weights.clone()).map_err(|e| Error::Usage(format!("--init: {e}")))?;
+        }
+        if let Some(checkpoint) = &setup.resume {
+            let fits =
+                |e: nn::Error| Error::Usage(format!("the checkpoint does not fit its configuration: {e}"));
+            model.load_state_dict(checkpoint.weights.clone()).map_err(fits)?;
+            optimizer.load_state(&model, checkpoint.optimizer.clone().into_iter().collect()).map_err(fits)?;
+            scheduler.restore(checkpoint.state.plateau);
+            step = checkpoint.state.step;
+            best = checkpoint.state.metric_best;
+            before = Duration::try_from_secs_f64(checkpoint.state.seconds).unwrap_or_default();
+        }
+        let per_epoch = config.training.steps_per_epoch as u64;
+        let progress = Progress::new(per_epoch * config.training.epochs as u64, per_epoch)
+            .every(config.training.log_every as u64)
+            .elapsed_before(before);
+        let log = JsonLines::append(setup.folder.join("log.jsonl"))?;
+        let saved = Instant::now();
+        Ok(Self {
+            setup,
+            model,
+            optimizer,
+            objective,
+            scheduler,
+            log,
+            progress,
+            step,
+            bad_steps: 0,
+            best,
+            validation: None,
+            saved,
+        })
+    }
+
+    fn last_step(&self) -> u64 {
+        let training = &self.setup.config.training;
+        (training.epochs * training.steps_per_epoch) as u64
+    }
+
+    fn steps(mut self, batches: Receiver<Batch>, stop: &AtomicBool) -> Result<Outcome> {
+        let per_epoch = self.setup.config.training.steps_per_epoch as u64;
+        let last = self.last_step();
+        let mut stopped = false;
+        while self.step < last {
+            if stop.load(Ordering::Relaxed) {
+                stopped = true;
+                break;
+            }
+            let batch = batches
+                .recv()
+                .map_err(|_| Error::Usage("the thread that prepares batches has died".into()))?;
+            let lr = self.scheduler.lr(self.step, last, self.setup.config.optimizer.lr);
+            let loss = self.one_step(batch, lr)?;
+            self.step += 1;
+            let (epoch, batch) = ((self.step - 1) / per_epoch + 1, (self.step - 1) % per_epoch + 1);
+            if let Some(line) = self.progress.batch(epoch, batch, lr, loss) {
+                self.log.write("batch", &line)?;
+            }
+            if batch == per_epoch {
+                self.end_of_epoch(epoch, stop)?;
+            } else if self.saved.elapsed() > SAVE_EVERY {
+                self.save("last", None)?;
+            }
+        }
+        if stopped {
+            self.save("last", None)?;
+            self.progress
+                .println(format!("stopped after step {} of {last}; --resume goes on from here", self.step));
+        }
+        let elapsed = self.progress.elapsed();
+        self.progress.finish();
+        let Self { model, validation, best, step, .. } = self;
+        Ok(Outcome { model, validation, best, stopped, steps: step, elapsed })
+    }
+
+    /// One forward and backward pass and a step of the optimiser; returns the loss.
+    fn one_step(&mut self, batch: Batch, lr: f64) -> Result<f64> {
+        let seed = self.setup.config.training.seed;
+        let tape = Tape::train(key(seed, Purpose::Dropout, self.step));
+        let scales = self
+            .model
+            .forward_scales(tape.constant(batch.image))
+            .map_err(|e| Error::config("model", e.to_string()))?;
+        let loss = self.objective.forward(&scales, &batch.labels)?;
+        drop(scales);
+        let value = f64::from(loss.item());
+        if loss.is_constant() {
+            return Ok(value);
+        }
+        let mut gradients = loss.backward();
+        let clip = self.setup.config.optimizer.clip_norm;
+        let norm = if clip > 0.0 { gradients.clip_global_norm(clip) } else { gradients.global_norm() };
+        if !value.is_finite() || !norm.is_finite() {
+            self.bad_steps += 1;
+            self.progress.println(format!(
+                "step {}: loss {value}, gradient norm {norm}: the step is left out",
+                self.step + 1
+            ));
+            if self.bad_steps >= MOST_BAD_STEPS {
+                let message =
+                    format!("{lr:e} or less: {MOST_BAD_STEPS} steps in a row had no finite loss; lower it");
+                return Err(Error::config("optimizer.lr", message));
+            }
+            return Ok(value);
+        }
+        self.bad_steps = 0;
+        self.optimizer.set_lr(lr);
+        self.optimizer.step(&mut self.model, &gradients);
+        Ok(value)
+    }
+
+    fn end_of_epoch(&mut self, epoch: u64, stop: &AtomicBool) -> Result<()> {
+        let config = &self.setup.config;
+        let due = epoch.is_multiple_of(config.validation.every as u64) || self.step == self.last_step();
+        if due && !stop.load(Ordering::Relaxed) {
+            let on_training = self.setup.validation.is_empty();
+            let cases: Vec<&Case> = if on_training {
+                self.setup.training.iter().collect()
+            } else {
+                self.setup.validation.iter().collect()
+            };
+            let window = SlidingWindow {
+                patch: self.setup.plan.patch_size,
+                overlap: config.inference.overlap,
+                mirror: false,
+            };
+            let go_on = || !stop.load(Ordering::Relaxed);
+            let names = &self.setup.reader.description.classes;
+            let threshold = config.inference.threshold;
+            let validation =
+                Validation::run(&self.model, &cases, on_training, names, &window, threshold, go_on);
+            match validation {
+                Ok(validation) => self.take_validation(epoch, validation)?,
+                // Stopped half-way: there are no figures, but the weights are kept.
+                Err(_) if stop.load(Ordering::Relaxed) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.objective.take_empty_batches() > 0 {
+            self.progress.println("some batches held no voxel that counts; their loss was 0");
+        }
+        let metric =
+            self.validation.as_ref().filter(|v| !v.on_training_cases).and_then(Validation::mean_dice);
+        self.save("last", metric)
+    }
+
+    fn take_validation(&mut self, epoch: u64, validation: Validation) -> Result<()> {
+        self.progress.println(format!("\nepoch {epoch}, {validation}"));
+        #[derive(Serialize)]
+        struct Event<'a> {
+            epoch: u64,
+            step: u64,
+            #[serde(flatten)]
+            validation: &'a Validation,
+        }
+        self.log.write("validation", &Event { epoch, step: self.step, validation: &validation })?;
+        let metric = validation.mean_dice();
+        if !validation.on_training_cases {
+            metric.into_iter().for_each(|m| self.scheduler.observe(m));
+            if metric.is_some() && metric > self.best {
+                self.best = metric;
+                self.save("best", metric)?;
+            }
+        }
+        self.validation = Some(validation);
+        Ok(())
+    }
+
+    fn save(&mut self, name: &str, metric: Option<f64>) -> Result<()> {
+        let state = State {
+            step: self.step,
+            seconds: self.progress.elapsed().as_secs_f64(),
+            config: self.setup.config.to_toml(),
+            plan: self.setup.plan.clone(),
+            reader: self.setup.reader.clone(),
+            normalisation: self.setup.normalisation.clone(),
+            metric: METRIC.to_owned(),
+            metric_now: metric,
+            metric_best: self.best,
+            plateau: *self.scheduler.state(),
+        };
+        let weights = self.model.state_dict().into_iter().collect();
+        let optimizer = self.optimizer.state(&self.model).into_iter().collect();
+        self.saved = Instant::now();
+        Checkpoint { state, weights, optimizer }.save(&checkpoint_path(&self.setup.folder, name)?)
+    }
+}
+
+/// Where a run keeps a checkpoint.
+fn checkpoint_path(folder: &Path, name: &str) -> Result<PathBuf> {
+    let all = folder.join("checkpoints");
+    fs::create_dir_all(&all).map_err(Error::io(&all))?;
+    Ok(all.join(name))
+}

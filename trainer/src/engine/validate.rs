@@ -1,0 +1,118 @@
+//! How good a model is, over whole volumes.
+
+use std::fmt;
+
+use serde::Serialize;
+use unet3d::UNet3d;
+
+use crate::Result;
+use crate::data::{Case, IGNORE};
+use crate::inference::SlidingWindow;
+use crate::metrics::{AveragePrecision, ClassificationReport, ConfusionMatrix, PositiveClass};
+
+/// The figures of one validation, over the voxels of all its cases together.
+#[derive(Clone, Debug, Serialize)]
+pub struct Validation {
+    /// Whether the model was trained on these very cases, so that the figures flatter it.
+    pub on_training_cases: bool,
+    /// The cases.
+    pub cases: Vec<String>,
+    /// Precision, recall, f1 and support of each class.
+    pub report: ClassificationReport,
+    /// What the report does not hold, for each foreground class.
+    pub classes: Vec<ClassFigures>,
+}
+
+/// Dice and average precision of a class.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassFigures {
+    /// The class.
+    pub name: String,
+    /// 2·tp / (2·tp + fp + fn), from 0 to 1, higher is better; undefined if the class occurs nowhere.
+    pub dice: Option<f64>,
+    /// The area under the precision-recall curve, from the share of the class to 1, higher is better.
+    pub average_precision: Option<f64>,
+    /// The mean predicted probability, which a calibrated model has equal to the share.
+    pub mean_probability: f64,
+    /// The class's share of the voxels.
+    pub share: f64,
+}
+
+impl Validation {
+    /// Predicts every case and compares with its labels. `on_case` is called before each case.
+    ///
+    /// # Errors
+    /// If a case and the model do not fit, or the work was stopped.
+    pub fn run(
+        model: &UNet3d<f32>,
+        cases: &[&Case],
+        on_training_cases: bool,
+        class_names: &[String],
+        window: &SlidingWindow,
+        threshold: f64,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Result<Self> {
+        let classes = class_names.len();
+        let mut matrix = ConfusionMatrix::new(classes).ignore_label(IGNORE);
+        let positive = |class: usize| PositiveClass::new(class as i64).ignore_label(IGNORE);
+        let mut precision: Vec<_> = (1..classes).map(|c| AveragePrecision::new(positive(c))).collect();
+        let mut probability = vec![0.0f64; classes];
+        let mut voxels = 0u64;
+        for case in cases {
+            let Some(truth) = &case.labels else { continue };
+            let logits = window.run(model, &case.image, case.shape, |_, _| go_on())?;
+            matrix.update(truth, &logits.classes(threshold))?;
+            let probabilities = logits.probabilities();
+            for class in 1..classes {
+                precision[class - 1].update(&logits.scores(class), truth)?;
+                let channel = if logits.channels == 1 { 0 } else { class };
+                let of_class = probabilities.iter().skip(channel).step_by(logits.channels);
+                let counted = of_class.zip(truth).filter(|&(_, &t)| t != IGNORE);
+                probability[class] += counted.map(|(&p, _)| f64::from(p)).sum::<f64>();
+            }
+            voxels += truth.iter().filter(|&&t| t != IGNORE).count() as u64;
+        }
+        let figures = |class: usize| ClassFigures {
+            name: class_names[class].clone(),
+            dice: matrix.binary(class).dice(),
+            average_precision: precision[class - 1].finish().value,
+            mean_probability: probability[class] / voxels.max(1) as f64,
+            share: matrix.binary(class).support() as f64 / voxels.max(1) as f64,
+        };
+        Ok(Self {
+            on_training_cases,
+            cases: cases.iter().map(|c| c.name.clone()).collect(),
+            report: ClassificationReport::new(&matrix).with_names(class_names),
+            classes: (1..classes).map(figures).collect(),
+        })
+    }
+
+    /// The mean Dice over the foreground classes that occur or are predicted: the metric by which "best" is judged.
+    pub fn mean_dice(&self) -> Option<f64> {
+        crate::metrics::Mean::of(self.classes.iter().map(|c| c.dice)).value
+    }
+}
+
+impl fmt::Display for Validation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.cases.len() == 1 { "" } else { "s" };
+        if self.on_training_cases {
+            writeln!(f, "on the TRAINING case{plural} {} (there are no others):", self.cases.join(", "))?;
+        } else {
+            writeln!(f, "on the validation case{plural} {}:", self.cases.join(", "))?;
+        }
+        writeln!(f, "{}", self.report)?;
+        let digits = |v: Option<f64>| v.map_or_else(|| "undefined".to_owned(), |v| format!("{v:.4}"));
+        let width = self.classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
+        for class in &self.classes {
+            let ClassFigures { name, dice, average_precision, mean_probability, share } = class;
+            writeln!(
+                f,
+                "{name:>width$}  Dice {}  average precision {}  mean probability {mean_probability:.4} (share {share:.4})",
+                digits(*dice),
+                digits(*average_precision),
+            )?;
+        }
+        Ok(())
+    }
+}
