@@ -61,21 +61,31 @@ impl Objective {
         std::mem::take(&mut self.empty_batches)
     }
 
-    /// Sets the last bias to the log odds of the foreground's share, or to the logs of the classes' shares.
+    /// Sets the last bias to the best constant prediction: log(p·π/(1 − π)) for a foreground share π and a `pos_weight` p,
+    /// or log(w·π) of each class for class weights w. A class that does not occur is taken as half a voxel.
     ///
     /// # Errors
-    /// If a class does not occur.
+    /// If the model has other output channels than the loss.
     pub fn set_prior_bias(&self, model: &mut UNet3d<f32>) -> Result<()> {
-        let total: u64 = self.voxels.iter().sum();
-        if let Some(class) = self.voxels.iter().position(|&v| v == 0) {
-            let message = format!("is true, but no training case holds class {class}, so there is no prior");
-            return Err(Error::config("model.prior_bias", message));
-        }
-        let log_share = |class: usize| (self.voxels[class] as f64 / total as f64).ln() as f32;
-        let bias: Vec<f32> = match model.config().out_channels {
-            1 => vec![log_share(1) - log_share(0)],
-            classes => (0..classes).map(log_share).collect(),
+        let voxels = |class: usize| (self.voxels[class] as f64).max(0.5);
+        let bias: Vec<f64> = match &self.loss {
+            LossConfig::Bce { pos_weight: WeightConfig::Scalar(p) }
+            | LossConfig::Focal { pos_weight: WeightConfig::Scalar(p), .. }
+            | LossConfig::DiceBce { pos_weight: WeightConfig::Scalar(p), .. } => {
+                vec![(p.max(f64::MIN_POSITIVE) * voxels(1) / voxels(0)).ln()]
+            }
+            LossConfig::CrossEntropy { class_weights: Some(w), .. }
+            | LossConfig::DiceCe { class_weights: Some(w), .. } => w
+                .iter()
+                .enumerate()
+                .map(|(class, w)| (w.max(f64::MIN_POSITIVE) * voxels(class)).ln())
+                .collect(),
+            _ if model.config().out_channels == 1 => vec![(voxels(1) / voxels(0)).ln()],
+            _ => (0..self.voxels.len()).map(|class| voxels(class).ln()).collect(),
         };
+        // Softmax does not change with a constant added to all; the background starts at 0.
+        let shift = if bias.len() > 1 { bias[0] } else { 0.0 };
+        let bias: Vec<f32> = bias.into_iter().map(|b| (b - shift) as f32).collect();
         model.set_head_bias(&bias).map_err(|e| Error::config("model.prior_bias", e.to_string()))
     }
 }
