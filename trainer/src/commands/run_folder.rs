@@ -11,7 +11,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::write_json;
 use crate::checkpoint::Checkpoint;
@@ -71,6 +71,33 @@ pub(super) fn record(
         files: dataset.checksums()?,
     };
     write_json(&folder.join("run.json"), &record)
+}
+
+/// Checks that a run goes on with the cases that it began with.
+pub(super) fn check_cases(folder: &Path, training: &[&str], validation: &[&str]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Cases {
+        training_cases: Vec<String>,
+        validation_cases: Vec<String>,
+    }
+    let path = folder.join("run.json");
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let began: Cases = serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))?;
+    if began.training_cases == training && began.validation_cases == validation {
+        return Ok(());
+    }
+    let message = format!(
+        "the run began with training cases {} and validation cases {}, not {} and {}: name the same data set, and the same --validation if there was one",
+        listed(&began.training_cases),
+        listed(&began.validation_cases),
+        listed(training),
+        listed(validation)
+    );
+    Err(Error::file(path, message))
+}
+
+fn listed(names: &[impl AsRef<str>]) -> String {
+    format!("[{}]", names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "))
 }
 
 /// Reads a checkpoint: the one asked for, else the best if there is one, else the last.

@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpoint, load_weights};
 use crate::cli::Train;
 use crate::config::{Config, Word};
 use crate::data::{Case, Dataset, Normalisation};
-use crate::engine::{Outcome, Setup, split, train};
+use crate::engine::{Objective, Outcome, Setup, split, train};
 use crate::inference::SlidingWindow;
 use crate::plan::{Facts, Plan};
 use crate::report::{SliceFigure, hms};
@@ -49,7 +49,12 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     cases.iter_mut().try_for_each(|case| normalisation.apply(case))?;
     let (training, validation) = divide(args, &config, &dataset, &normalisation, cases)?;
     let (names_tr, names_va) = (names(&training), names(&validation));
-    if resumed.is_none() {
+    // What cannot start is refused before the folder holds anything.
+    Objective::new(&config, &plan, &training)?;
+    let init = args.init.as_deref().map(load_weights).transpose()?;
+    if resumed.is_some() {
+        run_folder::check_cases(&args.out, &names_tr, &names_va)?;
+    } else {
         run_folder::record(&args.out, &config, &dataset, &plan, &names_tr, &names_va)?;
     }
     describe(&plan, &config, &names_tr, &names_va);
@@ -64,7 +69,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         normalisation,
         training: training.into(),
         validation,
-        init: args.init.as_deref().map(load_weights).transpose()?,
+        init,
         resume: resumed,
     };
     let outcome = train(setup, stop)?;

@@ -1,7 +1,7 @@
 //! What a run minimises: the configured loss, over one scale or several.
 
 use autograd::Var;
-use losses::{DeepSupervision, Labels, Loss, LossConfig, RegionConfig, WeightConfig};
+use losses::{DeepSupervision, Labels, Loss, LossConfig, RegionConfig, Target, WeightConfig};
 use unet3d::UNet3d;
 
 use crate::config::{Auto, Config, LossName, Word};
@@ -48,12 +48,17 @@ impl Objective {
     pub fn forward<'t>(&mut self, scales: &[Var<'t, f32>], labels: &Labels) -> Result<Var<'t, f32>> {
         let failed = |e: losses::Error| Error::config("loss", e.to_string());
         let loss = self.loss.build::<f32>(Some(i32::from(IGNORE)));
-        if let [logits] = scales {
-            let report = loss.report(logits, labels.into()).map_err(failed)?;
-            self.empty_batches += u64::from(report.is_empty());
-            return Ok(report.loss);
-        }
-        DeepSupervision::new(loss).forward(scales, labels).map_err(failed)
+        let report = if let [logits] = scales {
+            loss.report(logits, labels.into())
+        } else {
+            let at_scale = |logits: &Var<'t, f32>| labels.resample_nearest(&logits.shape().dims()[..4]);
+            let targets: Vec<Labels> = scales.iter().map(at_scale).collect();
+            let targets: Vec<Target<'_, f32>> = targets.iter().map(Target::from).collect();
+            DeepSupervision::new(loss).report(scales, &targets)
+        };
+        let report = report.map_err(failed)?;
+        self.empty_batches += u64::from(report.is_empty());
+        Ok(report.loss)
     }
 
     /// How many batches since the last call held no voxel that counts.
@@ -103,10 +108,11 @@ fn loss(config: &crate::config::Loss, channels: usize, voxels: &[u64]) -> Result
         name => name,
     };
     let only = |several: bool| {
+        let word = toml::Value::try_from(name).expect("a name is a word of the configuration");
         let message = if several {
-            format!("{name:?} is for several classes: choose bce, dice_bce or another for one")
+            format!("{word} is for several classes: choose bce, dice_bce or another for one")
         } else {
-            format!("{name:?} is for one foreground class: choose ce, dice_ce or another for several")
+            format!("{word} is for one foreground class: choose ce, dice_ce or another for several")
         };
         if several == binary { Err(Error::config("loss.name", message)) } else { Ok(()) }
     };

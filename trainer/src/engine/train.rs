@@ -273,6 +273,8 @@ impl Run {
                 Ok(validation) => self.take_validation(epoch, validation)?,
                 // Stopped half-way: there are no figures, but the weights are kept.
                 Err(_) if stop.load(Ordering::Relaxed) => {}
+                // The images are finite, so the scores that cannot be ranked are the network's doing.
+                Err(Error::Metric(_)) => return Err(self.diverged("the network's output is NaN")),
                 Err(error) => return Err(error),
             }
         }
@@ -306,6 +308,12 @@ impl Run {
         Ok(())
     }
 
+    /// What is kept is finite: the checkpoints before stay as they are.
+    fn diverged(&self, what: &str) -> Error {
+        let lr = self.setup.config.optimizer.lr;
+        Error::config("optimizer.lr", format!("is {lr:e}: after step {} {what}; lower it", self.step))
+    }
+
     fn save(&mut self, name: &str, metric: Option<f64>) -> Result<()> {
         let state = State {
             step: self.step,
@@ -319,7 +327,10 @@ impl Run {
             metric_best: self.best,
             plateau: *self.scheduler.state(),
         };
-        let weights = self.model.state_dict().into_iter().collect();
+        let weights: Tensors = self.model.state_dict().into_iter().collect();
+        if let Some((name, _)) = weights.iter().find(|(_, weight)| !weight.is_finite()) {
+            return Err(self.diverged(&format!("{name} is no longer finite")));
+        }
         let optimizer = self.optimizer.state(&self.model).into_iter().collect();
         self.saved = Instant::now();
         Checkpoint { state, weights, optimizer }.save(&checkpoint_path(&self.setup.folder, name)?)

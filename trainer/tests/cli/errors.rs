@@ -1,0 +1,180 @@
+//! Every mistake that a user is likely to make ends with one line that names it and the remedy, and costs nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use trainer::nifti::{self, Header};
+
+use super::{Place, borrowed, refuses, small, succeeds};
+
+/// Every file below a folder with its content.
+fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(snapshot(&path))
+        } else {
+            drop(files.insert(path.clone(), fs::read(path).unwrap()))
+        }
+    }
+    files
+}
+
+#[test]
+fn a_data_set_that_is_not_there_is_named() {
+    let place = Place::new();
+    let (nowhere, out) = (place.text("nowhere"), place.text("run"));
+    for command in [&["train", &nowhere, "--out", &out][..], &["inspect", &nowhere]] {
+        let error = refuses(command);
+        assert_eq!(
+            error,
+            format!(
+                "{nowhere}: does not exist; name the folder that holds dataset.json, imagesTr and labelsTr"
+            )
+        );
+    }
+    fs::create_dir(place.path("empty")).unwrap();
+    let error = refuses(&["train", &place.text("empty"), "--out", &out]);
+    assert!(error.contains("dataset.json: is missing; it names the channels and labels"), "{error}");
+    fs::copy(place.path("data/dataset.json"), place.path("empty/dataset.json")).unwrap();
+    let error = refuses(&["train", &place.text("empty"), "--out", &out]);
+    assert!(error.contains("imagesTr: is missing; put the images there"), "{error}");
+    assert!(!place.path("run").exists(), "nothing is made for a run that cannot start");
+}
+
+#[test]
+fn a_mask_of_0_and_255_is_recognised_and_the_run_can_be_started_again() {
+    let place = Place::new();
+    let path = place.path("data/labelsTr/case_1.nii.gz");
+    let good = fs::read(&path).unwrap();
+    let label = nifti::read(&path).unwrap();
+    let mask: Vec<u8> = label.to_f32().iter().map(|&v| if v > 0.0 { 255 } else { 0 }).collect();
+    nifti::write(&path, &label.header, &mask).unwrap();
+    let error = refuses(&borrowed(&place.training("run", &[])));
+    assert!(error.starts_with("case case_1: the label map"), "{error}");
+    assert!(error.contains("holds 255 (27 voxels), not in dataset.json"), "{error}");
+    assert!(error.contains("this looks like a 0/255 mask: save it with 1 in place of 255"), "{error}");
+    fs::write(&path, good).unwrap();
+    place.train("run", &[]);
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_named_and_leave_no_folder_that_is_in_the_way() {
+    let place = Place::new();
+    for (set, want) in [
+        ("training.epoch=3", "configuration: training.epoch: there is no such key; the nearest is epochs"),
+        ("training.epochs=0", "configuration: training.epochs: is 0: at least 1 is needed"),
+        ("training.epochs", "is not key=value, such as training.epochs=5"),
+        ("loss.name=bec", "bec"),
+        ("loss.name=ce", "\"ce\" is for several classes: choose bce, dice_bce or another for one"),
+        ("loss.pos_weight=-3", "-3"),
+        ("data.patch_size=[8,16,15]", "configuration: data.patch_size:"),
+        ("data.patch_size=[0,16,16]", "every axis needs a voxel"),
+        ("model.norm={ group = 3 }", "3 groups, which do not divide 2 channels"),
+        ("model.kernels=[[2,3,3],[3,3,3]]", "kernels are odd along each axis"),
+        ("model.prior_bias=1", "`trainer config` explains every key"),
+    ] {
+        let error = refuses(&borrowed(&place.training("run", &["--set", set])));
+        assert!(error.contains(want), "{set}: {error}");
+    }
+    let error = refuses(&borrowed(&place.training("run", &["--config", &place.text("none.toml")])));
+    assert!(error.contains("none.toml: "), "{error}");
+    let error = refuses(&borrowed(&place.training("run", &["--init", &place.text("none.safetensors")])));
+    assert!(error.contains("none.safetensors: "), "{error}");
+    // After all of that, the same --out can be used.
+    place.train("run", &[]);
+}
+
+#[test]
+fn a_folder_that_holds_something_is_left_as_it_is() {
+    let place = Place::new();
+    fs::create_dir(place.path("full")).unwrap();
+    fs::write(place.path("full/thesis.txt"), "years of work").unwrap();
+    place.train("run", &[]);
+    for folder in ["full", "run"] {
+        let before = snapshot(&place.path(folder));
+        let error = refuses(&borrowed(&place.training(folder, &[])));
+        let path = place.text(folder);
+        let want = format!("{path}: is not empty: name another --out, or go on with its run with --resume");
+        assert_eq!(error, want);
+        assert_eq!(snapshot(&place.path(folder)), before);
+    }
+    let before = snapshot(&place.path("full"));
+    let error = refuses(&["train", &place.text("data"), "--out", &place.text("full"), "--resume"]);
+    assert!(error.contains("is no run folder (it holds no checkpoints)"), "{error}");
+    assert_eq!(snapshot(&place.path("full")), before);
+    // clap: a resumed run keeps its own settings.
+    let args =
+        ["train", &place.text("data"), "--out", &place.text("run"), "--resume", "--set", "loss.name=bce"];
+    assert_eq!(super::say(&args).code, Some(2));
+}
+
+#[test]
+fn predictions_from_or_for_the_wrong_folder_are_refused() {
+    let place = Place::new();
+    place.train("run", &[]);
+    let (run, images, masks) = (place.text("run"), place.text("data/imagesTs"), place.text("masks"));
+    let error = refuses(&["predict", &place.text("data"), &images, "--out", &masks]);
+    assert!(error.contains("is no run folder (it holds no checkpoints): name the --out of"), "{error}");
+    let error = refuses(&["predict", &run, &place.text("data"), "--out", &masks]);
+    assert!(error.contains("holds no NIfTI images; name its imagesTs"), "{error}");
+    let error = refuses(&["predict", &run, &place.text("nothing.nii.gz"), "--out", &masks]);
+    assert!(error.contains("nothing.nii.gz: does not exist"), "{error}");
+    let error = refuses(&["predict", &run, &place.text("data/dataset.json"), "--out", &masks]);
+    assert!(error.contains("is not named as a NIfTI image"), "{error}");
+    let twice = place.text("data/imagesTs/case_4_0000.nii.gz");
+    let error = refuses(&["predict", &run, &images, &twice, "--out", &masks]);
+    assert!(error.contains("case case_4: is given twice: its masks would overwrite each other"), "{error}");
+    for threshold in ["-0.1", "1.5", "NaN"] {
+        let threshold = format!("--threshold={threshold}");
+        let error = refuses(&["predict", &run, &images, "--out", &masks, &threshold]);
+        assert!(error.contains("a probability from 0 to 1"), "{error}");
+    }
+    assert!(!place.path("masks").exists());
+}
+
+#[test]
+fn images_with_other_channels_than_in_training_are_refused() {
+    let place = Place::with(small::SHAPE, 2, 2, [2, 1]);
+    place.train("run", &[]);
+    small::write_data_set(&place.path("one"), small::SHAPE, 1, 2, [1, 0]);
+    let (run, masks) = (place.text("run"), place.text("masks"));
+    let error = refuses(&["predict", &run, &place.text("one/imagesTr"), "--out", &masks]);
+    assert!(error.contains("case case_0: channel 1 is missing (of 2 in dataset.json)"), "{error}");
+    fs::rename(place.path("one/imagesTr/case_0_0000.nii.gz"), place.path("one/imagesTr/case.nii.gz"))
+        .unwrap();
+    let error = refuses(&["predict", &run, &place.text("one/imagesTr"), "--out", &masks]);
+    assert!(error.contains("has no channel number; with 2 channels name it case_0000"), "{error}");
+    // Four axes in one file.
+    let header = Header { shape: vec![4, 4, 4, 2], ..Header::new([4, 4, 4], [1.0; 3]) };
+    nifti::write(place.path("series_0000.nii.gz"), &header, &[0.0f32; 128]).unwrap();
+    nifti::write(place.path("series_0001.nii.gz"), &header, &[0.0f32; 128]).unwrap();
+    let error = refuses(&["predict", &run, &place.text("series_0000.nii.gz"), "--out", &masks]);
+    assert!(error.contains("has 4 axes") && error.contains("split it into one file per channel"), "{error}");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_and_the_other_one_serves() {
+    let place = Place::new();
+    place.train("run", &[]);
+    let file = place.path("run/checkpoints/best/state.bin");
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
+    let (run, images, masks) = (place.text("run"), place.text("data/imagesTs"), place.text("masks"));
+    let error = refuses(&["predict", &run, &images, "--out", &masks]);
+    assert!(error.contains("best/state.bin: is damaged"), "{error}");
+    assert!(error.contains("use another checkpoint of the run"), "{error}");
+    succeeds(&["predict", &run, &images, "--out", &masks, "--checkpoint", "last"]);
+}
+
+#[test]
+fn folders_that_cannot_be_compared_are_refused() {
+    let place = Place::new();
+    let labels = place.text("data/labelsTr");
+    let error = refuses(&["evaluate", "--predictions", &place.text("nowhere"), "--labels", &labels]);
+    assert!(error.contains("nowhere"), "{error}");
+    let error = refuses(&["evaluate", "--predictions", &place.text("data/labelsTs"), "--labels", &labels]);
+    assert!(error.contains("labels"), "{error}");
+}

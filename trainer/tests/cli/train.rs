@@ -1,0 +1,265 @@
+//! Laws of `trainer train`: the log, the run folder, and where a run starts from.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use trainer::checkpoint::Checkpoint;
+use trainer::config::Config;
+use trainer::report::LogLine;
+
+use super::{Place, borrowed, json, refuses, small, succeeds};
+
+fn log(run: &Path, event: &str) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["event"] == event).collect()
+}
+
+/// The bytes of a run's last weights.
+fn weights(run: &Path) -> Vec<u8> {
+    fs::read(run.join("checkpoints/last/weights.safetensors")).unwrap()
+}
+
+#[test]
+fn every_batch_line_is_printed_and_logged_alike() {
+    let place = Place::new();
+    let printed = place.train("run", &["--epochs", "2"]);
+    let lines: Vec<&str> = printed.lines().filter(|l| l.starts_with('|')).collect();
+    let logged = log(&place.path("run"), "batch");
+    assert_eq!((lines.len(), logged.len()), (6, 6));
+    for (i, (line, event)) in lines.iter().zip(&logged).enumerate() {
+        let whole = |key: &str| event[key].as_u64().unwrap();
+        let number = |key: &str| event[key].as_f64().unwrap();
+        let expected = LogLine {
+            epoch: whole("epoch"),
+            batch: whole("batch"),
+            batches_per_epoch: whole("batches_per_epoch"),
+            lr: number("lr"),
+            loss: number("loss"),
+            elapsed: Duration::from_secs_f64(number("elapsed_seconds")),
+        };
+        assert_eq!(*line, expected.to_string());
+        let start = format!("| epoch   {} |     {}/    3 batches | lr ", i / 3 + 1, i % 3 + 1);
+        assert!(line.starts_with(&start), "{line}");
+        assert!(line.contains(" | loss ") && line.contains(" | elapsed 0:00:"), "{line}");
+    }
+}
+
+#[test]
+fn after_each_epoch_the_report_and_the_mean_probability_are_printed() {
+    let place = Place::with(small::SHAPE, 1, 3, [2, 0]);
+    let printed = place.train("run", &["--epochs", "2"]);
+    let events = log(&place.path("run"), "validation");
+    assert_eq!(events.len(), 2);
+    let mut rest = printed.as_str();
+    for (epoch, event) in (1..).zip(&events) {
+        assert_eq!((event["epoch"].as_u64(), event["step"].as_u64()), (Some(epoch), Some(3 * epoch)));
+        let case = event["cases"][0].as_str().unwrap();
+        let title = format!("\nepoch {epoch}, on the validation case {case}:\n");
+        let start = rest.find(&title).unwrap_or_else(|| panic!("{title:?} is missing:\n{printed}"));
+        rest = &rest[start + title.len()..];
+        let mut lines = rest.lines();
+        assert_eq!(lines.next(), Some("              precision    recall  f1-score   support"));
+        assert_eq!(lines.next(), Some(""));
+        let mut support = 0;
+        for class in event["report"]["classes"].as_array().unwrap() {
+            let row: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
+            let digits = |key: &str| format!("{:.4}", class[key].as_f64().unwrap());
+            let voxels = class["support"].as_u64().unwrap();
+            let expected = [
+                class["name"].as_str().unwrap(),
+                &digits("precision"),
+                &digits("recall"),
+                &digits("f1-score"),
+                &voxels.to_string(),
+            ]
+            .map(str::to_owned);
+            assert_eq!(row, expected);
+            support += voxels;
+        }
+        assert_eq!(support, 2048);
+        assert_eq!(lines.next(), Some(""));
+        for name in ["accuracy", "macro avg", "weighted avg"] {
+            let row = lines.next().unwrap();
+            assert!(row.trim_start().starts_with(name) && row.ends_with(" 2048"), "{row}");
+        }
+        assert_eq!(lines.next(), Some(""));
+        for (name, class) in ["lesion", "vessel"].iter().zip(event["classes"].as_array().unwrap()) {
+            assert_eq!(class["name"], *name);
+            let digits =
+                |key: &str| class[key].as_f64().map_or_else(|| "undefined".to_owned(), |v| format!("{v:.4}"));
+            let expected = format!(
+                "{name}  Dice {}  average precision {}  mean probability {} (share {})",
+                digits("dice"),
+                digits("average_precision"),
+                digits("mean_probability"),
+                digits("share")
+            );
+            assert_eq!(lines.next(), Some(expected.as_str()));
+            assert_eq!(class["share"].as_f64(), Some(27.0 / 2048.0));
+            let mean = class["mean_probability"].as_f64().unwrap();
+            assert!(mean > 0.0 && mean < 1.0, "{mean}");
+        }
+    }
+}
+
+#[test]
+fn a_run_folder_holds_what_its_result_depends_on() {
+    let place = Place::new();
+    let printed = place.train("run", &["--seed", "5", "--threads", "1", "--set", "loss.pos_weight=3"]);
+    let run = place.path("run");
+    let text = fs::read_to_string(run.join("config.toml")).unwrap();
+    let config = Config::load(Some(("config.toml", &text)), &[]).unwrap();
+    let expected = small::config(&["training.seed=5", "training.threads=1", "loss.pos_weight=3"]);
+    assert_eq!(config, expected);
+
+    let record = json(&run.join("run.json"));
+    assert_eq!(record["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(record["instruction_set"], autograd::simd::active().to_string());
+    assert_eq!(record["threads"], 1);
+    assert_eq!(record["dataset"], place.text("data"));
+    assert_eq!(record["plan"]["patch_size"], serde_json::json!([8, 16, 16]));
+    let names = |key: &str| -> Vec<String> {
+        record[key].as_array().unwrap().iter().map(|n| n.as_str().unwrap().to_owned()).collect()
+    };
+    let (training, validation) = (names("training_cases"), names("validation_cases"));
+    assert_eq!((training.len(), validation.len()), (3, 1));
+    assert!(printed.contains(&format!("training on {}\n", training.join(", "))), "{printed}");
+    assert!(printed.contains(&format!("validating on {}\n", validation[0])), "{printed}");
+    // dataset.json, and image and label of six cases.
+    let files = record["files"].as_array().unwrap();
+    assert_eq!(files.len(), 13);
+    for file in files {
+        let bytes = fs::read(place.path("data").join(file["path"].as_str().unwrap())).unwrap();
+        assert_eq!(file["bytes"], bytes.len());
+        assert_eq!(file["crc32c"], crc32c::crc32c(&bytes));
+    }
+    for name in ["last", "best"] {
+        let checkpoint = Checkpoint::load(&run.join("checkpoints").join(name)).unwrap();
+        assert_eq!(checkpoint.state.step, 3);
+        assert_eq!(Config::load(Some(("state", &checkpoint.state.config)), &[]).unwrap(), expected);
+    }
+    assert!(fs::read(run.join("slices.png")).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
+    assert!(printed.contains(&format!("done after 3 steps in 0:00:0")), "{printed}");
+    let mut left: Vec<_> =
+        fs::read_dir(&run).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, ["checkpoints", "config.toml", "log.jsonl", "run.json", "slices.png"]);
+}
+
+#[test]
+fn one_case_is_trained_and_its_figures_are_marked_as_such() {
+    let place = Place::with(small::SHAPE, 1, 2, [1, 0]);
+    let printed = place.train("run", &[]);
+    assert!(printed.contains("no case is left for validation"), "{printed}");
+    assert!(printed.contains("epoch 1, on the TRAINING case case_0 (there are no others):"), "{printed}");
+    assert!(!place.path("run/checkpoints/best").exists());
+    let error = refuses(&[
+        "predict",
+        &place.text("run"),
+        &place.text("data/imagesTr"),
+        "--out",
+        &place.text("masks"),
+        "--checkpoint",
+        "best",
+    ]);
+    assert!(error.contains("without validation cases no checkpoint is best; use last"), "{error}");
+}
+
+#[test]
+fn validation_cases_of_another_folder_leave_all_training_cases_to_training() {
+    let place = Place::with(small::SHAPE, 1, 2, [2, 0]);
+    small::write_data_set(&place.path("other"), [9, 20, 17], 1, 2, [3, 0]);
+    let other = place.text("other");
+    let printed = place.train("run", &["--validation", &other]);
+    assert!(printed.contains("training on case_0, case_1\n"), "{printed}");
+    assert!(printed.contains("validating on case_0, case_1, case_2\n"), "{printed}");
+    assert!(place.path("run/checkpoints/best").exists());
+    assert_eq!(log(&place.path("run"), "validation")[0]["report"]["support"], 3 * 9 * 20 * 17);
+
+    // Going on without naming it again would train on other cases.
+    let (data, run) = (place.text("data"), place.text("run"));
+    let error = refuses(&["train", &data, "--out", &run, "--resume", "--epochs", "2"]);
+    assert!(error.contains("run.json") && error.contains("--validation"), "{error}");
+    succeeds(&["train", &data, "--out", &run, "--resume", "--epochs", "2", "--validation", &other]);
+
+    small::write_data_set(&place.path("third"), small::SHAPE, 1, 3, [1, 0]);
+    let error = refuses(&borrowed(&place.training("run3", &["--validation", &place.text("third")])));
+    assert!(error.contains("they must be the same"), "{error}");
+}
+
+#[test]
+fn a_resumed_run_ends_with_the_bits_of_one_that_was_not_interrupted() {
+    let place = Place::new();
+    let constant = ["--set", "schedule.name=constant"];
+    place.train("whole", &[&constant[..], &["--epochs", "2"]].concat());
+    place.train("run", &constant);
+    let run = place.text("run");
+    let printed = succeeds(&["train", &place.text("data"), "--out", &run, "--resume", "--epochs", "2"]);
+    assert!(printed.contains("done after 6 steps"), "{printed}");
+    assert!(printed.contains("| epoch   2 |     1/    3 batches"), "{printed}");
+    assert!(!printed.contains("| epoch   1 |"), "{printed}");
+    assert!(weights(&place.path("run")) == weights(&place.path("whole")));
+    let batches = log(&place.path("run"), "batch");
+    let at: Vec<_> =
+        batches.iter().map(|b| (b["epoch"].as_u64().unwrap(), b["batch"].as_u64().unwrap())).collect();
+    assert_eq!(at, [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]);
+    let elapsed: Vec<_> = batches.iter().map(|b| b["elapsed_seconds"].as_f64().unwrap()).collect();
+    assert!(elapsed.is_sorted(), "{elapsed:?}");
+}
+
+#[test]
+fn training_starts_from_given_weights() {
+    let place = Place::new();
+    place.train("first", &[]);
+    let init = place.text("first/checkpoints/last/weights.safetensors");
+    place.train("second", &["--init", &init, "--set", "optimizer.lr=0", "--seed", "3"]);
+    assert!(weights(&place.path("first")) == weights(&place.path("second")));
+}
+
+#[test]
+fn a_file_of_settings_comes_before_single_ones() {
+    let place = Place::new();
+    let file = place.path("my.toml");
+    fs::write(&file, "[loss]\npos_weight = 10\n[optimizer]\nlr = 0.5\n").unwrap();
+    place.train("run", &["--config", file.to_str().unwrap(), "--set", "optimizer.lr=0.25"]);
+    let text = fs::read_to_string(place.path("run/config.toml")).unwrap();
+    let config = Config::load(Some(("config.toml", &text)), &[]).unwrap();
+    assert_eq!(config.loss.pos_weight.value(), Some(&10.0));
+    assert_eq!(config.optimizer.lr, 0.25);
+    fs::write(&file, "[loss]\npos_wait = 10\n").unwrap();
+    let error = refuses(&borrowed(&place.training("other", &["--config", file.to_str().unwrap()])));
+    assert!(error.contains("loss.pos_wait: there is no such key; the nearest is pos_weight"), "{error}");
+}
+
+#[test]
+fn a_volume_of_thirty_slices_is_trained_whole() {
+    let place = Place::with([30, 64, 64], 1, 2, [1, 0]);
+    let set = [
+        "--set",
+        "data.patch_size=[30,64,64]",
+        "--set",
+        "model.strides=[[1,2,2],[1,2,2]]",
+        "--set",
+        "model.levels=auto",
+        "--steps-per-epoch",
+        "1",
+    ];
+    let printed = place.train("run", &set);
+    assert!(printed.contains("patches [30, 64, 64] (d, h, w)"), "{printed}");
+    assert!(printed.contains("3 levels"), "{printed}");
+    assert!(printed.contains("done after 1 steps"), "{printed}");
+}
+
+#[test]
+fn planes_are_trained_as_volumes_of_one_slice() {
+    let place = Place::with([1, 32, 40], 1, 2, [3, 1]);
+    let printed = place.train("run", &["--set", "data.patch_size=auto"]);
+    assert!(printed.contains("patches [1, 32, 40] (d, h, w)"), "{printed}");
+    let masks = place.text("masks");
+    succeeds(&["predict", &place.text("run"), &place.text("data/imagesTs"), "--out", &masks]);
+    let mask = trainer::nifti::read(place.path("masks/case_3.nii.gz")).unwrap();
+    assert_eq!(mask.header.shape3(), Some([40, 32, 1]));
+}

@@ -1,0 +1,10 @@
+//! Laws of the training engine.
+
+#[path = "engine/configurations.rs"]
+mod configurations;
+#[path = "engine/runs.rs"]
+mod runs;
+#[path = "engine/sampler.rs"]
+mod sampler;
+#[path = "support/small.rs"]
+mod small;

@@ -1,0 +1,252 @@
+//! Laws of sampling and augmentation.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use trainer::config::Config;
+use trainer::data::{Case, IGNORE};
+use trainer::engine::{Batch, Sampler};
+
+use super::small::{self, SHAPE};
+
+/// What leaves patches as they are in the volume.
+const PLAIN: [&str; 4] = [
+    "augmentation.flip=[0,0,0]",
+    "augmentation.affine=0",
+    "augmentation.intensity=0",
+    "augmentation.noise=0",
+];
+
+fn config(patch: [usize; 3], set: &[&str]) -> Config {
+    let patch = format!("data.patch_size={patch:?}");
+    let all: Vec<&str> = PLAIN.into_iter().chain([patch.as_str()]).chain(set.iter().copied()).collect();
+    small::config(&all)
+}
+
+fn labels(batch: &Batch) -> Vec<i32> {
+    (0..batch.labels.len()).map(|i| batch.labels.get(i)).collect()
+}
+
+/// A case whose every voxel has its own number from 1 on, so that a patch tells where it was cut out.
+fn numbered(shape: [usize; 3], label: impl Fn(usize) -> u8) -> Case {
+    let mut case = small::case(shape, 1, 2, 0);
+    case.image = (0..case.voxels()).map(|i| (i + 1) as f32).collect();
+    case.labels = Some((0..case.voxels()).map(label).collect());
+    case
+}
+
+/// The voxel's number in a volume, or none outside.
+fn number(shape: [usize; 3], at: [isize; 3]) -> Option<usize> {
+    let inside = (0..3).all(|a| (0..shape[a] as isize).contains(&at[a]));
+    inside.then(|| ((at[0] as usize * shape[1]) + at[1] as usize) * shape[2] + at[2] as usize)
+}
+
+/// The offset at which a patch, maybe mirrored, was cut out of a [`numbered`] case.
+fn offset(shape: [usize; 3], patch: [usize; 3], image: &[f32]) -> Option<([isize; 3], [bool; 3])> {
+    let first = image.iter().position(|&v| v != 0.0)?;
+    let voxel = image[first] as usize - 1;
+    let inside = [first / (patch[1] * patch[2]), first / patch[2] % patch[1], first % patch[2]];
+    let at = [voxel / (shape[1] * shape[2]), voxel / shape[2] % shape[1], voxel % shape[2]];
+    (0..8).find_map(|bits| {
+        let flips: [bool; 3] = std::array::from_fn(|a| bits >> a & 1 == 1);
+        let place = |a: usize, i: usize| if flips[a] { patch[a] - 1 - i } else { i };
+        let offset: [isize; 3] = std::array::from_fn(|a| at[a] as isize - place(a, inside[a]) as isize);
+        let fits = image.iter().enumerate().all(|(i, &value)| {
+            let i = [i / (patch[1] * patch[2]), i / patch[2] % patch[1], i % patch[2]];
+            let from = std::array::from_fn(|a| offset[a] + place(a, i[a]) as isize);
+            value == number(shape, from).map_or(0.0, |voxel| (voxel + 1) as f32)
+        });
+        fits.then_some((offset, flips))
+    })
+}
+
+#[test]
+fn the_same_seed_and_step_give_the_same_bits_and_other_steps_others() {
+    let cases: Vec<_> = (0..2).map(|i| small::case([12, 20, 20], 2, 3, i)).collect();
+    let config = small::config(&["augmentation.affine=1", "augmentation.noise=1", "data.batch_size=2"]);
+    let batches = |config: &Config| -> Vec<_> {
+        let sampler = Sampler::new(&cases, SHAPE, config);
+        (0..4).map(|step| sampler.batch(step)).collect()
+    };
+    let first = batches(&config);
+    let sampler = Sampler::new(&cases, SHAPE, &config);
+    // In another order: a batch depends on nothing but its step.
+    for step in [3, 0, 2, 1] {
+        let again = sampler.batch(step as u64);
+        assert_eq!(again.image, first[step].image);
+        assert_eq!(again.labels, first[step].labels);
+    }
+    assert!((1..4).all(|step| first[step].image != first[0].image));
+    let mut other = config;
+    other.training.seed = 1;
+    assert!(batches(&other).iter().zip(&first).all(|(a, b)| a.image != b.image));
+}
+
+#[test]
+fn a_batch_goes_on_where_the_slots_of_the_step_before_ended() {
+    let cases = [small::case([12, 20, 20], 1, 2, 0)];
+    // With a share of 0 or 1, the slots of a step differ in their number alone.
+    for share in ["data.foreground_share=0", "data.foreground_share=1"] {
+        let one = Sampler::new(&cases, SHAPE, &small::config(&[share])).batch(5);
+        let two = Sampler::new(&cases, SHAPE, &small::config(&[share, "data.batch_size=2"])).batch(2);
+        assert_eq!(one.image.data(), &two.image.data()[one.image.numel()..]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn without_augmentation_a_patch_is_a_part_of_the_volume_and_padding_is_ignored(
+        shape in prop::array::uniform3(1usize..9),
+        patch in prop::array::uniform3(1usize..9),
+        step in 0u64..1000,
+        share in 0.0f64..=1.0,
+    ) {
+        let cases = [numbered(shape, |i| u8::from(i % 7 == 0))];
+        let mut config = small::config(&PLAIN);
+        config.data.foreground_share = share;
+        let batch = Sampler::new(&cases, patch, &config).batch(step);
+        let [d, h, w] = patch;
+        prop_assert_eq!(batch.image.dims(), [1, d, h, w, 1]);
+        let found = offset(shape, patch, batch.image.data());
+        prop_assert!(found.is_some_and(|(_, flips)| flips == [false; 3]), "no part of the volume");
+        let (offset, _) = found.unwrap();
+        for a in 0..3 {
+            // A patch reaches over the border only where the volume is smaller, and then holds all of it.
+            let room = shape[a] as isize - patch[a] as isize;
+            prop_assert!((room.min(0)..=room.max(0)).contains(&offset[a]), "{:?}", offset);
+        }
+        let want = |v: f32| if v == 0.0 { i32::from(IGNORE) } else { i32::from((v as usize - 1) % 7 == 0) };
+        for (label, &value) in labels(&batch).into_iter().zip(batch.image.data()) {
+            prop_assert_eq!(label, want(value));
+        }
+    }
+
+    #[test]
+    fn a_share_of_1_gives_foreground_in_every_patch_if_any_case_has_some(
+        shape in prop::array::uniform3(1usize..12),
+        patch in prop::array::uniform3(1usize..9),
+        step in 0u64..1000,
+        place in 0usize..1728,
+    ) {
+        let foreground = place % shape.iter().product::<usize>();
+        let cases = [numbered(shape, |_| 0), numbered(shape, |i| 2 * u8::from(i == foreground))];
+        let config = config([1; 3], &["data.foreground_share=1", "data.batch_size=3"]);
+        let batch = Sampler::new(&cases, patch, &config).batch(step);
+        for patch in labels(&batch).chunks_exact(patch.iter().product()) {
+            prop_assert!(patch.contains(&2));
+        }
+    }
+
+    #[test]
+    fn mirroring_permutes_the_voxels_and_carries_the_labels_along(
+        flip in prop::array::uniform3(any::<bool>()),
+        step in 0u64..1000,
+    ) {
+        let (shape, patch) = ([7, 9, 8], [4, 5, 6]);
+        let cases = [numbered(shape, |i| (i % 3) as u8)];
+        let mut config = small::config(&PLAIN);
+        let plain = Sampler::new(&cases, patch, &config).batch(step);
+        config.augmentation.flip = flip.map(|f| f64::from(u8::from(f)));
+        let batch = Sampler::new(&cases, patch, &config).batch(step);
+        let (at, flips) = offset(shape, patch, batch.image.data()).expect("a mirrored part of the volume");
+        prop_assert_eq!(flips, flip);
+        prop_assert_eq!(at, offset(shape, patch, plain.image.data()).expect("a part of the volume").0);
+        for (label, &value) in labels(&batch).into_iter().zip(batch.image.data()) {
+            prop_assert_eq!(label, (value as i32 - 1) % 3);
+        }
+    }
+
+    #[test]
+    fn turning_and_scaling_invent_no_label_and_no_intensity(
+        step in 0u64..1000,
+        rotation in 0.0f64..180.0,
+        thick in any::<bool>(),
+    ) {
+        let mut case = small::case([9, 15, 13], 1, 3, 0);
+        if thick {
+            case.spacing = [5.0, 1.0, 1.0];
+        }
+        let cases = [case];
+        let mut config = config(SHAPE, &["augmentation.affine=1", "augmentation.scale=[0.5,2]"]);
+        config.augmentation.rotation = rotation;
+        let batch = Sampler::new(&cases, SHAPE, &config).batch(step);
+        let known = BTreeSet::from([0, 1, 2, i32::from(IGNORE)]);
+        prop_assert!(labels(&batch).into_iter().collect::<BTreeSet<_>>().is_subset(&known));
+        // A trilinear mean, with the 0 beyond the border, stays within what it is a mean of; eight weights that are
+        // each rounded a few times sum to 1 within 16 ε.
+        let bound = |f: fn(f32, f32) -> f32| cases[0].image.iter().copied().fold(0.0, f);
+        let (low, high) = (bound(f32::min), bound(f32::max));
+        let slack = 16.0 * f32::EPSILON * high.max(-low);
+        for &v in batch.image.data() {
+            prop_assert!((low - slack..=high + slack).contains(&v), "{} outside {}..{}", v, low, high);
+        }
+    }
+
+    #[test]
+    fn changed_intensities_are_finite_and_leave_the_labels_alone(
+        step in 0u64..1000,
+        constant in prop_oneof![Just(None), (-1e3f32..1e3).prop_map(Some)],
+    ) {
+        let mut case = small::case([9, 15, 13], 2, 3, 0);
+        if let Some(value) = constant {
+            case.image.fill(value);
+        }
+        let cases = [case];
+        let set = ["augmentation.intensity=1", "augmentation.intensity_range=1", "augmentation.noise=1"];
+        let plain = Sampler::new(&cases, SHAPE, &config(SHAPE, &[])).batch(step);
+        let batch = Sampler::new(&cases, SHAPE, &config(SHAPE, &set)).batch(step);
+        prop_assert!(batch.image.is_finite());
+        prop_assert_ne!(&batch.image, &plain.image);
+        prop_assert_eq!(batch.labels, plain.labels);
+    }
+}
+
+#[test]
+fn rotations_by_nothing_and_scales_of_1_resample_to_the_same_patch() {
+    let cases = [small::case([9, 15, 13], 1, 3, 0)];
+    let plain = Sampler::new(&cases, SHAPE, &config(SHAPE, &[])).batch(1);
+    let still = ["augmentation.affine=1", "augmentation.rotation=0", "augmentation.scale=[1,1]"];
+    let batch = Sampler::new(&cases, SHAPE, &config(SHAPE, &still)).batch(1);
+    assert_eq!(batch.labels, plain.labels);
+    // Places are exact in f64 (halves of small whole numbers), so each voxel is taken with weight 1.
+    assert_eq!(batch.image, plain.image);
+}
+
+#[test]
+fn the_share_of_patches_with_foreground_is_exact_on_average() {
+    // One voxel of foreground in a volume so large that a patch placed anywhere hardly meets it.
+    let cases = [numbered([8, 64, 64], |i| u8::from(i == 0))];
+    let config = config([1, 1, 1], &["data.foreground_share=0.3", "data.batch_size=4"]);
+    let sampler = Sampler::new(&cases, [1, 1, 1], &config);
+    let steps = 400;
+    let counts: Vec<usize> =
+        (0..steps).map(|step| labels(&sampler.batch(step)).iter().filter(|&&l| l == 1).count()).collect();
+    // 0.3 x 4 = 1.2 patches: one or two in each step, but for the one in 32768 that finds the voxel by chance.
+    let odd = counts.iter().filter(|&&n| n != 1 && n != 2).count();
+    assert!(odd <= 1, "{odd}");
+    let mean = counts.iter().sum::<usize>() as f64 / steps as f64;
+    // Five standard errors of a Bernoulli mean.
+    assert!((mean - 1.2).abs() < 5.0 * (0.2f64 * 0.8 / steps as f64).sqrt(), "{mean}");
+}
+
+#[test]
+fn every_class_is_met_as_often_however_rare_it_is() {
+    // A thousand voxels of class 1, one of class 2.
+    let cases = [numbered([8, 16, 16], |i| if i == 2000 { 2 } else { u8::from(i < 1000) })];
+    let config = config([1, 1, 1], &["data.foreground_share=1"]);
+    let sampler = Sampler::new(&cases, [1, 1, 1], &config);
+    let rare = (0..400).filter(|&step| labels(&sampler.batch(step)) == [2]).count() as f64;
+    // Five standard errors of a fair coin.
+    assert!((rare - 200.0).abs() < 5.0 * 10.0, "{rare}");
+}
+
+#[test]
+fn cases_without_foreground_are_sampled_anywhere() {
+    let cases = [numbered([8, 16, 16], |_| 0)];
+    let sampler = Sampler::new(&cases, [4, 4, 4], &config([4, 4, 4], &["data.foreground_share=1"]));
+    let places: BTreeSet<_> = (0..32).map(|step| sampler.batch(step).image.data()[0] as usize).collect();
+    assert!(places.len() > 8, "{places:?}");
+    assert!(labels(&sampler.batch(0)).iter().all(|&l| l == 0));
+}
