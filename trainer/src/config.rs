@@ -325,7 +325,7 @@ fn merge(table: &mut Table, changes: Table, prefix: &str) -> Result<()> {
         let is_section = prefix.is_empty();
         match (table.get_mut(&key), change) {
             (Some(Value::Table(section)), Value::Table(change)) if is_section => {
-                merge(section, change, &path)?
+                merge(section, change, &path)?;
             }
             (Some(Value::Table(_)), _) if is_section => {
                 return Err(Error::config(

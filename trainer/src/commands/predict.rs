@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -17,6 +18,9 @@ use crate::config::Config;
 use crate::data::{Case, CaseFiles};
 use crate::inference::{Logits, SlidingWindow};
 use crate::{Error, Result};
+
+/// How everything written here ends.
+const ENDING: &str = ".nii.gz";
 
 pub(super) fn run(args: &Predict, stop: &AtomicBool) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build();
@@ -43,6 +47,7 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
         return Err(Error::case(&twice[0].name, message));
     }
     fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
+    inputs.iter().try_for_each(|files| spare_images(files, &mask_path(args, &files.name)))?;
     println!("{}, after {} steps", path.display(), state.step);
     if model.config().out_channels == 1 {
         println!(
@@ -91,11 +96,24 @@ fn threshold(args: &Predict, state: &State, config: &Config) -> Result<f64> {
     Ok(threshold)
 }
 
+fn mask_path(args: &Predict, case: &str) -> PathBuf {
+    args.out.join(format!("{case}{ENDING}"))
+}
+
+/// Refuses a mask in the place of an image.
+fn spare_images(files: &CaseFiles, mask: &Path) -> Result<()> {
+    let Ok(there) = mask.canonicalize() else { return Ok(()) };
+    if files.images.iter().any(|image| image.canonicalize().is_ok_and(|image| image == there)) {
+        let message = "is an image to predict for: its mask would overwrite it; name another --out";
+        return Err(Error::file(mask, message));
+    }
+    Ok(())
+}
+
 fn write(args: &Predict, state: &State, case: &Case, logits: &Logits, threshold: f64) -> Result<()> {
-    let ending = ".nii.gz";
     let classes = &state.reader.description.classes;
     let mask = logits.classes(threshold);
-    let path = args.out.join(format!("{}{ending}", case.name));
+    let path = mask_path(args, &case.name);
     case.geometry.write(&path, &mask)?;
     let foreground = mask.iter().filter(|&&m| m > 0).count();
     println!("{}: {foreground} of {} voxels are foreground", path.display(), mask.len());
@@ -114,7 +132,7 @@ fn write(args: &Predict, state: &State, case: &Case, logits: &Logits, threshold:
         fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         for (channel, name) in channel_names.iter().enumerate() {
             let values: Vec<f32> = values.iter().copied().skip(channel).step_by(logits.channels).collect();
-            case.geometry.write(folder.join(format!("{}_{name}{ending}", case.name)), &values)?;
+            case.geometry.write(folder.join(format!("{}_{name}{ENDING}", case.name)), &values)?;
         }
     }
     Ok(())

@@ -14,9 +14,9 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            files.extend(snapshot(&path))
+            files.extend(snapshot(&path));
         } else {
-            drop(files.insert(path.clone(), fs::read(path).unwrap()))
+            files.insert(path.clone(), fs::read(path).unwrap());
         }
     }
     files
@@ -177,4 +177,21 @@ fn folders_that_cannot_be_compared_are_refused() {
     assert!(error.contains("nowhere"), "{error}");
     let error = refuses(&["evaluate", "--predictions", &place.text("data/labelsTs"), "--labels", &labels]);
     assert!(error.contains("labels"), "{error}");
+}
+
+#[test]
+fn a_mask_never_overwrites_an_image() {
+    let place = Place::with(small::SHAPE, 1, 2, [1, 1]);
+    place.train("run", &[]);
+    // Without a channel's number the image has the name that its mask will have.
+    fs::rename(place.path("data/imagesTs/case_1_0000.nii.gz"), place.path("data/imagesTs/case_1.nii.gz"))
+        .unwrap();
+    let before = snapshot(&place.path("data"));
+    let (run, images) = (place.text("run"), place.text("data/imagesTs"));
+    for (input, out) in [(images.clone(), images.clone()), (images.clone(), format!("{images}/../imagesTs"))]
+    {
+        let error = refuses(&["predict", &run, &input, "--out", &out]);
+        assert!(error.contains("its mask would overwrite it; name another --out"), "{error}");
+    }
+    assert_eq!(snapshot(&place.path("data")), before);
 }

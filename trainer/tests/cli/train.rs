@@ -43,7 +43,7 @@ fn every_batch_line_is_printed_and_logged_alike() {
         assert_eq!(*line, expected.to_string());
         let start = format!("| epoch   {} |     {}/    3 batches | lr ", i / 3 + 1, i % 3 + 1);
         assert!(line.starts_with(&start), "{line}");
-        assert!(line.contains(" | loss ") && line.contains(" | elapsed 0:00:"), "{line}");
+        assert!(line.contains(" | loss ") && line.contains(" | elapsed 0:"), "{line}");
     }
 }
 
@@ -142,7 +142,7 @@ fn a_run_folder_holds_what_its_result_depends_on() {
         assert_eq!(Config::load(Some(("state", &checkpoint.state.config)), &[]).unwrap(), expected);
     }
     assert!(fs::read(run.join("slices.png")).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
-    assert!(printed.contains(&format!("done after 3 steps in 0:00:0")), "{printed}");
+    assert!(printed.contains("done after 3 steps in 0:"), "{printed}");
     let mut left: Vec<_> =
         fs::read_dir(&run).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();

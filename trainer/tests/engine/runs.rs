@@ -191,7 +191,7 @@ fn best_is_kept_with_validation_cases_only() {
 }
 
 #[test]
-fn epochs_without_validation_leave_no_figure_behind() {
+fn validation_comes_every_so_many_epochs_and_at_the_end() {
     let folder = tempdir().unwrap();
     let set = ["training.epochs=5", "validation.every=2"];
     small::run(small::setup(folder.path(), &set, cases(1), cases(2)[1..].to_vec(), 2)).unwrap();
@@ -223,4 +223,57 @@ fn batches_without_a_voxel_that_counts_train_nothing() {
         assert!(bits(&outcome.model) == bits(&start.model), "{set:?}");
         assert!(log(folder.path(), "batch")[..3].iter().all(|line| line["loss"] == 0.0));
     }
+}
+
+#[test]
+fn cases_without_foreground_are_trained_and_their_undefined_figures_called_so() {
+    let empty = |index| {
+        let mut case = small::case(SHAPE, 1, 2, index);
+        case.labels.as_mut().unwrap().fill(0);
+        case
+    };
+    for training in [vec![empty(0), small::case(SHAPE, 1, 2, 1)], vec![empty(0)]] {
+        let folder = tempdir().unwrap();
+        let set = ["inference.threshold=1", "data.foreground_share=1"];
+        let outcome = small::run(small::setup(folder.path(), &set, training, vec![empty(2)], 2)).unwrap();
+        let validation = outcome.validation.unwrap();
+        // Nothing is there and nothing is predicted.
+        assert_eq!(validation.classes[0].dice, None);
+        assert_eq!(validation.classes[0].average_precision, None);
+        assert_eq!(validation.mean_dice(), None);
+        assert!(validation.to_string().contains("lesion  Dice undefined  average precision undefined"));
+        assert_eq!(outcome.best, None);
+        assert!(!folder.path().join("checkpoints/best").exists());
+    }
+}
+
+#[test]
+fn ignored_voxels_count_in_no_figure() {
+    let mut case = small::case(SHAPE, 1, 2, 1);
+    let figures = |case: &Case| {
+        let folder = tempdir().unwrap();
+        let set = ["optimizer.lr=0"];
+        small::run(small::setup(folder.path(), &set, cases(1), vec![case.clone()], 2))
+            .unwrap()
+            .validation
+            .unwrap()
+    };
+    let all = figures(&case);
+    assert_eq!(all.report.support, 2048);
+    // Everything but the first slices, which hold some of the foreground.
+    let labels = case.labels.as_mut().unwrap();
+    let kept = 5 * 256;
+    let foreground = labels[..kept].iter().filter(|&&l| l == 1).count();
+    assert!(foreground > 0);
+    labels[kept..].fill(IGNORE);
+    let some = figures(&case);
+    assert_eq!(some.report.support, kept as u64);
+    assert_eq!(some.report.classes[1].support, foreground as u64);
+    assert_eq!(some.classes[0].share, foreground as f64 / kept as f64);
+    // A mean over the voxels that are left: with all of them it would be several times as large.
+    let mean = some.classes[0].mean_probability;
+    assert!(mean > 0.0 && mean < 1.0, "{mean}");
+    // The probabilities themselves are the same: those of the rest make up the difference.
+    let rest = (all.classes[0].mean_probability * 2048.0 - mean * kept as f64) / (2048 - kept) as f64;
+    assert!(rest > 0.0 && rest < 1.0, "{rest}");
 }
