@@ -92,17 +92,18 @@ impl Plan {
     }
 }
 
-/// The volume's shape, its longest axis shortened in turn until at most `voxels` are left.
+/// The volume's shape, its longest axis (d of equal ones, as slices are the coarsest) shortened in turn until at most
+/// `voxels` are left. Long axes fall to multiples of 16, which can be halved four times.
 fn fit_patch(facts: Facts, voxels: usize) -> [usize; 3] {
     let mut patch = facts.shape.map(|s| s.max(1));
-    // Steps of 8, or of 1 where an axis is short: what is left divides well.
     while patch.iter().product::<usize>() > voxels {
-        let longest = (0..3).max_by_key(|&a| (patch[a], a)).expect("three axes");
-        let size = patch[longest];
-        if size == 1 {
-            break;
-        }
-        patch[longest] = if size > 16 { (size - 1) / 8 * 8 } else { size - 1 };
+        let longest = (0..3).max_by_key(|&a| (patch[a], 2 - a)).expect("three axes");
+        patch[longest] = match patch[longest] {
+            1 => break,
+            size if size > 32 => (size - 1) / 16 * 16,
+            size if size > 16 => (size - 1) / 8 * 8,
+            size => size - 1,
+        };
     }
     patch
 }
