@@ -2,7 +2,7 @@
 //!
 //! The rules follow nnU-Net's (Isensee et al. 2021, supplement): a patch has the volumes' shape, shrunk along the
 //! axis that is longest in the median volume until it fits; an axis is halved from level to level as long as it stays
-//! at least [`SMALLEST`] long and its spacing is within a factor 2 of the finest axis'; kernels are flat where slices
+//! at least 4 voxels long and its spacing is within a factor 2 of the finest axis'; kernels are flat where slices
 //! are more than twice as thick as pixels.
 
 use serde::{Deserialize, Serialize};
