@@ -103,6 +103,9 @@ pub enum LossConfig {
         /// Whether Dice sums over the whole batch first.
         #[serde(default)]
         batch: bool,
+        /// Dice's s.
+        #[serde(default = "smooth")]
+        smooth: f64,
     },
     /// [`DiceCe`].
     DiceCe {
@@ -121,6 +124,12 @@ pub enum LossConfig {
         /// Whether class 0 has a Dice, too.
         #[serde(default = "yes")]
         include_background: bool,
+        /// Dice's s.
+        #[serde(default = "smooth")]
+        smooth: f64,
+        /// ε of the cross-entropy.
+        #[serde(default)]
+        label_smoothing: f64,
     },
 }
 
@@ -197,15 +206,26 @@ impl LossConfig {
             Self::Focal { gamma, alpha, pos_weight } => {
                 Box::new(Focal::new().gamma(*gamma).alpha(*alpha).pos_weight(pos_weight).ignore_index(ignore))
             }
-            Self::DiceBce { pos_weight, dice_factor, bce_factor, batch } => Box::new(
-                DiceBce::new(Dice::new().batch(*batch), BceWithLogits::new().pos_weight(pos_weight))
-                    .factors(*dice_factor, *bce_factor)
-                    .ignore_index(ignore),
+            Self::DiceBce { pos_weight, dice_factor, bce_factor, batch, smooth } => Box::new(
+                DiceBce::new(
+                    Dice::new().batch(*batch).smooth(*smooth),
+                    BceWithLogits::new().pos_weight(pos_weight),
+                )
+                .factors(*dice_factor, *bce_factor)
+                .ignore_index(ignore),
             ),
-            Self::DiceCe { class_weights, dice_factor, ce_factor, batch, include_background } => Box::new(
+            Self::DiceCe {
+                class_weights,
+                dice_factor,
+                ce_factor,
+                batch,
+                include_background,
+                smooth,
+                label_smoothing,
+            } => Box::new(
                 DiceCe::new(
-                    Dice::new().batch(*batch).include_background(*include_background),
-                    cross_entropy(class_weights.as_ref()),
+                    Dice::new().batch(*batch).include_background(*include_background).smooth(*smooth),
+                    cross_entropy(class_weights.as_ref()).label_smoothing(*label_smoothing),
                 )
                 .factors(*dice_factor, *ce_factor)
                 .ignore_index(ignore),

@@ -1,6 +1,6 @@
 //! Laws of pooling, upsampling and dropout.
 
-use autograd::gradcheck::adjoint;
+use autograd::gradcheck::{Gradcheck, adjoint};
 use autograd::{Real, Tape, Tensor, Var};
 use common::{CHANNELS, check, distinct, random, single_agrees_with_double};
 use nn::functional::{Pool3dSpec, UpsampleMode, avg_pool3d, dropout, max_pool3d, upsample};
@@ -195,6 +195,8 @@ proptest! {
         prop_assert!((kept - 20_000.0 * (1.0 - p)).abs() <= 6.0 * deviation, "{kept} of 20000 kept at p = {p}");
         let dx = y.backward_with(Tensor::full([20_000], 1.0)).wrt(&v).unwrap().clone();
         prop_assert!(dx.data().iter().zip(mask.data()).all(|(g, m)| (g - m).abs() <= 1e-12));
+        let few: Tensor<f64> = random([50], seed);
+        Gradcheck::new().projections("dropout", &[few], |_, x| dropout(x[0].clone(), p)).unwrap();
     }
 }
 

@@ -174,6 +174,11 @@ fn options() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().with_limit(LARGEST_STATE).reject_trailing_bytes()
 }
 
+/// Whether there is a checkpoint of this name, be it one that a crash left half-way through being replaced.
+pub fn exists(path: &Path) -> bool {
+    path.exists() || aside(path).exists()
+}
+
 fn aside(path: &Path) -> PathBuf {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     path.with_file_name(format!(".{name}.old"))

@@ -105,7 +105,7 @@ pub struct Predict {
     /// The mask holds what is more probable than this; one foreground class only.
     #[arg(long, value_name = "T")]
     pub threshold: Option<f64>,
-    /// Also write each foreground class's probability.
+    /// Also write the probability of the foreground class, or of each of several classes.
     #[arg(long)]
     pub save_probabilities: bool,
     /// Also write the logits.

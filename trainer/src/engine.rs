@@ -10,6 +10,7 @@ mod validate;
 
 pub use objective::Objective;
 pub use sampler::{Batch, Sampler};
+pub use settings::check_settings;
 pub use split::split;
 pub use train::{Outcome, Setup, train};
 pub use validate::{ClassFigures, Validation};

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use unet3d::UNet3dConfig;
 
-use crate::config::{Auto, Config};
+use crate::config::Config;
 use crate::{Error, Result};
 
 /// No axis of a patch is halved below this many voxels.
@@ -57,8 +57,19 @@ impl Plan {
         let most = config.model.levels.value().copied().unwrap_or(MOST_LEVELS);
         let strides = match config.model.strides.value() {
             Some(strides) => strides.clone(),
-            None => choose_strides(wanted, facts.spacing, most),
+            // A size that the user chose is kept; one that was chosen here is rounded up below.
+            None => choose_strides(wanted, facts.spacing, most, config.data.patch_size.value().is_some()),
         };
+        if config.model.strides.value().is_none()
+            && config.model.levels.value().is_some_and(|&l| l > strides.len() + 1)
+        {
+            let message = format!(
+                "is {most}, but a patch of {wanted:?} can be halved {} times: take at most {} levels, or a larger patch",
+                strides.len(),
+                strides.len() + 1
+            );
+            return Err(Error::config("model.levels", message));
+        }
         let levels = config.model.levels.value().copied().unwrap_or(strides.len() + 1);
         let kernels = match config.model.kernels.value() {
             Some(kernels) => kernels.clone(),
@@ -109,11 +120,17 @@ fn fit_patch(facts: Facts, voxels: usize) -> [usize; 3] {
 }
 
 /// The steps from level to level: see the header.
-fn choose_strides(patch: [usize; 3], mut spacing: [f64; 3], most_levels: usize) -> Vec<[usize; 3]> {
+fn choose_strides(
+    patch: [usize; 3],
+    mut spacing: [f64; 3],
+    most_levels: usize,
+    keeps_size: bool,
+) -> Vec<[usize; 3]> {
     let mut size = patch;
     let mut strides = Vec::new();
     while strides.len() + 1 < most_levels {
-        let fits: [bool; 3] = std::array::from_fn(|a| size[a] >= 2 * SMALLEST);
+        let fits: [bool; 3] =
+            std::array::from_fn(|a| size[a] >= 2 * SMALLEST && !(keeps_size && size[a] % 2 == 1));
         let finest = (0..3).filter(|&a| fits[a]).map(|a| spacing[a]).fold(f64::INFINITY, f64::min);
         let stride: [usize; 3] =
             std::array::from_fn(|a| if fits[a] && spacing[a] < 2.0 * finest { 2 } else { 1 });
@@ -142,11 +159,6 @@ fn choose_kernels(mut spacing: [f64; 3], strides: &[[usize; 3]]) -> Vec<[usize; 
     kernels
 }
 
-/// Whether a key of the configuration was left to the plan.
-pub fn is_automatic<V>(key: &Auto<V>) -> bool {
-    key.value().is_none()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,10 +185,12 @@ mod tests {
 
     #[test]
     fn the_forum_s_volume_can_be_trained_whole() {
-        let set = ["data.patch_size=[30,256,256]".to_owned(), "model.strides=[[1,2,2],[1,2,2]]".into()];
-        let config = Config::load(None, &set).unwrap();
         let facts = Facts { shape: [30, 256, 256], spacing: [1.0; 3], in_channels: 1, classes: 2 };
-        assert_eq!(Plan::new(facts, &config).unwrap().patch_size, [30, 256, 256]);
+        for strides in ["\"auto\"", "[[1,2,2],[1,2,2]]"] {
+            let set = ["data.patch_size=[30,256,256]".to_owned(), format!("model.strides={strides}")];
+            let config = Config::load(None, &set).unwrap();
+            assert_eq!(Plan::new(facts, &config).unwrap().patch_size, [30, 256, 256]);
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(super) fn run(args: &Demo, stop: &AtomicBool) -> Result<()> {
         None => fresh(Path::new("runs"))?,
     };
     let (data, run) = (out.join("data"), out.join("run"));
+    super::run_folder::create(&out)?;
     println!("tiny lesions in synthetic volumes: {}", data.display());
     Synthetic { seed: args.seed, ..Synthetic::default() }.write(&data)?;
     let arguments = Train {

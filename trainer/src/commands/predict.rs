@@ -132,6 +132,8 @@ fn write(args: &Predict, state: &State, case: &Case, logits: &Logits, threshold:
         fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         for (channel, name) in channel_names.iter().enumerate() {
             let values: Vec<f32> = values.iter().copied().skip(channel).step_by(logits.channels).collect();
+            // A class may be called anything; a file may not.
+            let name = name.replace(|c: char| !(c.is_alphanumeric() || "-_.".contains(c)), "-");
             case.geometry.write(folder.join(format!("{}_{name}{ENDING}", case.name)), &values)?;
         }
     }

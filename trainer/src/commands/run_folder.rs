@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::write_json;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, exists};
 use crate::cli::Which;
 use crate::config::Config;
 use crate::data::{Dataset, FileSum};
@@ -107,7 +107,7 @@ pub(super) fn checkpoint(folder: &Path, which: Option<Which>) -> Result<(PathBuf
     let path = match which {
         Some(Which::Best) => best,
         Some(Which::Last) => last,
-        None if best.exists() => best,
+        None if exists(&best) => best,
         None => last,
     };
     if !all.is_dir() {
@@ -116,7 +116,7 @@ pub(super) fn checkpoint(folder: &Path, which: Option<Which>) -> Result<(PathBuf
             "is no run folder (it holds no checkpoints): name the --out of `trainer train`",
         ));
     }
-    if which == Some(Which::Best) && !path.exists() {
+    if which == Some(Which::Best) && !exists(&path) {
         return Err(Error::file(
             path,
             "does not exist: without validation cases no checkpoint is best; use last",

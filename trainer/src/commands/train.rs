@@ -4,12 +4,17 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use nn::Module;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use unet3d::UNet3d;
+
 use super::run_folder;
-use crate::checkpoint::{Checkpoint, load_weights};
+use crate::checkpoint::{Checkpoint, Tensors, load_weights};
 use crate::cli::Train;
 use crate::config::{Config, Word};
 use crate::data::{Case, Dataset, Normalisation};
-use crate::engine::{Objective, Outcome, Setup, split, train};
+use crate::engine::{Objective, Outcome, Setup, check_settings, split, train};
 use crate::inference::SlidingWindow;
 use crate::plan::{Facts, Plan};
 use crate::report::{SliceFigure, hms};
@@ -35,23 +40,23 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
 
     println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
     let reader = dataset.reader();
-    let mut cases = reader.read_all(&dataset.training)?;
+    let (mut training, mut validation) = divide(args, &config, &dataset)?;
     let (normalisation, plan) = match &resumed {
         Some(checkpoint) => (checkpoint.state.normalisation.clone(), checkpoint.state.plan.clone()),
         None => {
             let scheme = config.data.normalization;
             (
-                Normalisation::fit(scheme, &dataset.description, &cases)?,
-                Plan::new(facts(&cases, classes), &config)?,
+                Normalisation::fit(scheme, &dataset.description, &training)?,
+                Plan::new(facts(&training, classes), &config)?,
             )
         }
     };
-    cases.iter_mut().try_for_each(|case| normalisation.apply(case))?;
-    let (training, validation) = divide(args, &config, &dataset, &normalisation, cases)?;
+    training.iter_mut().chain(&mut validation).try_for_each(|case| normalisation.apply(case))?;
     let (names_tr, names_va) = (names(&training), names(&validation));
     // What cannot start is refused before the folder holds anything.
     Objective::new(&config, &plan, &training)?;
-    let init = args.init.as_deref().map(load_weights).transpose()?;
+    check_settings(&config)?;
+    let init = args.init.as_deref().map(|path| fitting_weights(path, &plan)).transpose()?;
     if resumed.is_some() {
         run_folder::check_cases(&args.out, &names_tr, &names_va)?;
     } else {
@@ -81,6 +86,14 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let state = if outcome.stopped { "stopped" } else { "done" };
     println!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
     Ok(outcome)
+}
+
+/// Weights for the network of this plan.
+fn fitting_weights(path: &Path, plan: &Plan) -> Result<Tensors> {
+    let weights = load_weights(path)?;
+    let mut model = UNet3d::<f32>::new(plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))?;
+    model.load_state_dict(weights.clone()).map_err(|e| Error::file(path, e.to_string()))?;
+    Ok(weights)
 }
 
 /// The default, the file, the pairs, and the flags; or the configuration of the run that goes on.
@@ -115,14 +128,9 @@ fn facts(cases: &[Case], classes: usize) -> Facts {
     }
 }
 
-/// Training and validation cases.
-fn divide(
-    args: &Train,
-    config: &Config,
-    dataset: &Dataset,
-    normalisation: &Normalisation,
-    cases: Vec<Case>,
-) -> Result<(Vec<Case>, Vec<Case>)> {
+/// Training and validation cases, as in their files.
+fn divide(args: &Train, config: &Config, dataset: &Dataset) -> Result<(Vec<Case>, Vec<Case>)> {
+    let cases = dataset.reader().read_all(&dataset.training)?;
     if let Some(path) = &args.validation {
         let other = Dataset::open(path)?;
         if other.description.classes != dataset.description.classes {
@@ -132,9 +140,7 @@ fn divide(
             );
             return Err(Error::file(path.join("dataset.json"), message));
         }
-        let mut validation = dataset.reader().read_all(&other.training)?;
-        validation.iter_mut().try_for_each(|case| normalisation.apply(case))?;
-        return Ok((cases, validation));
+        return Ok((cases, dataset.reader().read_all(&other.training)?));
     }
     if config.validation.split == Word::None {
         return Ok((cases, Vec::new()));

@@ -122,7 +122,7 @@ fn fit_ct(channel: usize, name: &str, cases: &[&Case]) -> Result<ChannelNorm> {
         let message = format!(
             "channel {name:?} is normalised by the intensities of the foreground, but no training case has any; use \"zscore\""
         );
-        return Err(Error::config("data.normalisation", message));
+        return Err(Error::config("data.normalization", message));
     }
     let (mean, sd) = mean_sd(foreground.iter().copied());
     foreground.sort_unstable_by(f32::total_cmp);

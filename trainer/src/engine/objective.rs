@@ -108,7 +108,7 @@ fn loss(config: &crate::config::Loss, channels: usize, voxels: &[u64]) -> Result
         name => name,
     };
     let only = |several: bool| {
-        let word = toml::Value::try_from(name).expect("a name is a word of the configuration");
+        let word = word(name);
         let message = if several {
             format!("{word} is for several classes: choose bce, dice_bce or another for one")
         } else {
@@ -116,6 +116,7 @@ fn loss(config: &crate::config::Loss, channels: usize, voxels: &[u64]) -> Result
         };
         if several == binary { Err(Error::config("loss.name", message)) } else { Ok(()) }
     };
+    refuse_unused(config, name)?;
     Ok(match name {
         LossName::Bce => {
             only(false)?;
@@ -128,7 +129,7 @@ fn loss(config: &crate::config::Loss, channels: usize, voxels: &[u64]) -> Result
         LossName::DiceBce | LossName::Auto => {
             only(false)?;
             let pos_weight = pos_weight(config, voxels)?;
-            LossConfig::DiceBce { pos_weight, dice_factor: 1.0, bce_factor: 1.0, batch }
+            LossConfig::DiceBce { pos_weight, dice_factor: 1.0, bce_factor: 1.0, batch, smooth }
         }
         LossName::Ce => {
             only(true)?;
@@ -143,6 +144,8 @@ fn loss(config: &crate::config::Loss, channels: usize, voxels: &[u64]) -> Result
                 ce_factor: 1.0,
                 batch,
                 include_background: false,
+                smooth,
+                label_smoothing,
             }
         }
         LossName::Dice => LossConfig::Dice { regions, smooth, squared: false },
@@ -150,6 +153,30 @@ fn loss(config: &crate::config::Loss, channels: usize, voxels: &[u64]) -> Result
         LossName::Tversky => LossConfig::Tversky { alpha, beta, gamma: 1.0, smooth, regions },
         LossName::FocalTversky => LossConfig::Tversky { alpha, beta, gamma, smooth, regions },
     })
+}
+
+/// A loss as the configuration writes it.
+fn word(name: LossName) -> String {
+    toml::Value::try_from(name).expect("a name is a word of the configuration").to_string()
+}
+
+/// A weight that the loss has no place for is refused: silence would look as if it had been used.
+fn refuse_unused(config: &crate::config::Loss, name: LossName) -> Result<()> {
+    use LossName::{Bce, Ce, DiceBce, DiceCe, Focal};
+    let unused = [
+        ("loss.pos_weight", config.pos_weight != Auto::Word(Word::None), [Bce, Focal, DiceBce].as_slice()),
+        ("loss.class_weights", config.class_weights != Auto::Word(Word::None), &[Ce, DiceCe]),
+        ("loss.label_smoothing", config.label_smoothing != 0.0, &[Ce, DiceCe]),
+    ];
+    for (key, given, losses) in unused {
+        if given && !losses.contains(&name) {
+            let users: Vec<_> = losses.iter().map(|l| word(*l)).collect();
+            let message =
+                format!("is given, but the loss {} does not use it; {} do", word(name), users.join(", "));
+            return Err(Error::config(key, message));
+        }
+    }
+    Ok(())
 }
 
 /// The number that weighs positive voxels.

@@ -32,7 +32,8 @@ pub struct Sampler<'a> {
     patch: [usize; 3],
     batch_size: usize,
     share: f64,
-    recipe: Recipe,
+    /// One for each case: spacings may differ.
+    recipes: Vec<Recipe>,
     seed: u64,
 }
 
@@ -53,10 +54,10 @@ impl<'a> Sampler<'a> {
         assert!(!cases.is_empty(), "there is nothing to sample from");
         let foreground: Vec<_> = cases.iter().map(Foreground::of).collect();
         let with_foreground = (0..cases.len()).filter(|&i| !foreground[i].classes.is_empty()).collect();
-        let recipe = Recipe::new(&config.augmentation, cases[0].spacing);
+        let recipes = cases.iter().map(|case| Recipe::new(&config.augmentation, case.spacing)).collect();
         let share = config.data.foreground_share;
         let (batch_size, seed) = (config.data.batch_size, config.training.seed);
-        Self { cases, foreground, with_foreground, patch, batch_size, share, recipe, seed }
+        Self { cases, foreground, with_foreground, patch, batch_size, share, recipes, seed }
     }
 
     /// The batch of a step.
@@ -71,11 +72,12 @@ impl<'a> Sampler<'a> {
         for (slot, (image, labels)) in images.zip(labels.chunks_exact_mut(voxels)).enumerate() {
             let counter = step * self.batch_size as u64 + slot as u64;
             let mut rng = generator(self.seed, Purpose::Patch, counter);
-            let (case, offset) = self.place(slot < wanted, &mut rng);
+            let (index, offset) = self.place(slot < wanted, &mut rng);
             let mut rng = generator(self.seed, Purpose::Augmentation, counter);
-            let placement = Placement { offset, transform: self.recipe.draw(&mut rng) };
+            let (case, recipe) = (&self.cases[index], &self.recipes[index]);
+            let placement = Placement { offset, transform: recipe.draw(&mut rng) };
             extract(case, self.patch, &placement, image, labels);
-            augment_intensity(&self.recipe, channels, image, &mut rng);
+            augment_intensity(recipe, channels, image, &mut rng);
         }
         Batch { image, labels: Labels::from_vec([self.batch_size, pd, ph, pw], labels) }
     }
@@ -88,7 +90,7 @@ impl<'a> Sampler<'a> {
     }
 
     /// A case, and where the patch's first voxel lies in it (negative where the patch is larger).
-    fn place(&self, foreground: bool, rng: &mut impl Rng) -> (&'a Case, [isize; 3]) {
+    fn place(&self, foreground: bool, rng: &mut impl Rng) -> (usize, [isize; 3]) {
         if foreground && let Some(&index) = self.with_foreground.choose(rng) {
             let case = &self.cases[index];
             let class = self.foreground[index].classes.choose(rng).expect("the case holds foreground");
@@ -99,15 +101,16 @@ impl<'a> Sampler<'a> {
                 let room = rng.random_range(0..self.patch[a]);
                 around(at[a], room, case.shape[a], self.patch[a])
             });
-            return (case, offset);
+            return (index, offset);
         }
-        let case = self.cases.choose(rng).expect("there is a case");
+        let index = rng.random_range(0..self.cases.len());
+        let case = &self.cases[index];
         let offset = std::array::from_fn(|a| {
             let last = case.shape[a] as isize - self.patch[a] as isize;
             let room = rng.random_range(0..=last.unsigned_abs()) as isize;
             room * last.signum()
         });
-        (case, offset)
+        (index, offset)
     }
 }
 

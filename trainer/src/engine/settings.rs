@@ -4,6 +4,16 @@ use nn::optim::{AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig};
 use nn::schedule::{MetricMode, Plateau, Schedule};
 
 use crate::config::{self, OptimizerName, ScheduleName};
+use crate::{Error, Result};
+
+/// Whether the optimiser and the schedule can be built.
+///
+/// # Errors
+/// Names the section and the setting.
+pub fn check_settings(config: &config::Config) -> Result<()> {
+    optimizer(&config.optimizer).validate().map_err(|e| Error::config("optimizer", e.to_string()))?;
+    schedule(&config.schedule).validate().map_err(|e| Error::config("schedule", e.to_string()))
+}
 
 /// The optimiser that the configuration asks for.
 pub(super) fn optimizer(config: &config::Optimizer) -> OptimizerConfig {

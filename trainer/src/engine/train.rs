@@ -118,6 +118,8 @@ struct Run {
     bad_steps: usize,
     best: Option<f64>,
     validation: Option<Validation>,
+    /// The step after which `validation` was made.
+    validated: Option<u64>,
     saved: Instant,
 }
 
@@ -168,6 +170,7 @@ impl Run {
             bad_steps: 0,
             best,
             validation: None,
+            validated: None,
             saved,
         })
     }
@@ -202,6 +205,8 @@ impl Run {
                 self.save("last", None)?;
             }
         }
+        // Stopped in the last validation: the weights are those of the last step, the figures are missing.
+        stopped |= self.validated != Some(self.step) && stop.load(Ordering::Relaxed);
         if stopped {
             self.save("last", None)?;
             self.progress
@@ -281,8 +286,9 @@ impl Run {
         if self.objective.take_empty_batches() > 0 {
             self.progress.println("some batches held no voxel that counts; their loss was 0");
         }
-        let metric =
-            self.validation.as_ref().filter(|v| !v.on_training_cases).and_then(Validation::mean_dice);
+        let now =
+            self.validation.as_ref().filter(|v| self.validated == Some(self.step) && !v.on_training_cases);
+        let metric = now.and_then(Validation::mean_dice);
         self.save("last", metric)
     }
 
@@ -297,12 +303,11 @@ impl Run {
         }
         self.log.write("validation", &Event { epoch, step: self.step, validation: &validation })?;
         let metric = validation.mean_dice();
-        if !validation.on_training_cases {
-            metric.into_iter().for_each(|m| self.scheduler.observe(m));
-            if metric.is_some() && metric > self.best {
-                self.best = metric;
-                self.save("best", metric)?;
-            }
+        self.validated = Some(self.step);
+        metric.into_iter().for_each(|m| self.scheduler.observe(m));
+        if !validation.on_training_cases && metric.is_some() && metric > self.best {
+            self.best = metric;
+            self.save("best", metric)?;
         }
         self.validation = Some(validation);
         Ok(())
