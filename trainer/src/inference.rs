@@ -240,6 +240,8 @@ mod tests {
 
         #[test]
         fn a_volume_is_pasted_as_it_was_cut(shape in prop::array::uniform3(1usize..9), at in prop::array::uniform3(-4isize..4)) {
+            // A window lies somewhere over the volume.
+            let at: [isize; 3] = std::array::from_fn(|a| at[a].min(shape[a] as isize - 1));
             let image: Vec<f32> = (0..shape.iter().product::<usize>() * 2).map(|i| i as f32).collect();
             let patch = [5, 4, 6];
             let cut = cut(&image, shape, 2, at, patch);
