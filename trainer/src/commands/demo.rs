@@ -14,7 +14,7 @@ const SETTINGS: [&str; 6] = [
     "model.base_channels=8",
     "model.levels=3",
     "training.epochs=4",
-    "training.steps_per_epoch=40",
+    "training.steps_per_epoch=60",
     "training.log_every=20",
 ];
 
