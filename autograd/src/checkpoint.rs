@@ -52,6 +52,10 @@ where
     T: Real,
     F: for<'a> Fn(&'a Tape<T>, [Var<'a, T>; N]) -> Var<'a, T> + Send,
 {
+    fn name(&self) -> &'static str {
+        "checkpoint"
+    }
+
     fn backward(self: Box<Self>, dy: Tensor<T>, adjoints: &mut Adjoints<'_, T>) {
         let Self { f, key, mode, before, values, nodes } = *self;
         let tape = Tape::new(mode, true, key);

@@ -42,6 +42,6 @@ pub use gradients::Gradients;
 pub use parameter::{ParamId, Parameter};
 pub use real::Real;
 pub use shape::{MAX_RANK, Shape};
-pub use tape::{Mode, Tape};
+pub use tape::{Event, Mode, Pass, Tape};
 pub use tensor::Tensor;
 pub use var::Var;

@@ -40,7 +40,30 @@ pub struct Tape<T: Real = f32> {
     generation: Cell<u32>,
     nodes: RefCell<Vec<Node<T>>>,
     updates: RefCell<BTreeMap<ParamId, Tensor<T>>>,
+    observer: RefCell<Option<Observer>>,
 }
+
+/// What is told of each operation; see [`Tape::observe`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// The function's [name](Function::name).
+    pub operation: &'static str,
+    /// Which of its passes is done.
+    pub pass: Pass,
+    /// The shape of its value.
+    pub shape: Shape,
+}
+
+/// One of the two passes of an operation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Pass {
+    /// The value was computed.
+    Forward,
+    /// The gradients were computed.
+    Backward,
+}
+
+type Observer = Box<dyn FnMut(Event) + Send>;
 
 enum Node<T: Real> {
     Parameter(ParamId),
@@ -50,6 +73,8 @@ enum Node<T: Real> {
 
 /// What the tape knows of a recorded operation.
 pub(crate) trait Operation<T: Real>: Send {
+    fn name(&self) -> &'static str;
+
     fn backward(self: Box<Self>, dy: Tensor<T>, adjoints: &mut Adjoints<'_, T>);
 }
 
@@ -94,6 +119,19 @@ impl<T: Real> Tape<T> {
             generation: Cell::new(next_generation()),
             nodes: RefCell::default(),
             updates: RefCell::default(),
+            observer: RefCell::default(),
+        }
+    }
+
+    /// Calls `f` whenever an operation's forward or backward pass is done: with a clock, the time since the call before
+    /// is that operation's. Only recorded operations are told of.
+    pub fn observe(&self, f: impl FnMut(Event) + Send + 'static) {
+        *self.observer.borrow_mut() = Some(Box::new(f));
+    }
+
+    fn tell(&self, operation: &'static str, pass: Pass, shape: Shape) {
+        if let Some(observer) = &mut *self.observer.borrow_mut() {
+            observer(Event { operation, pass, shape });
         }
     }
 
@@ -213,6 +251,7 @@ impl<T: Real> Tape<T> {
     }
 
     pub(crate) fn record_operation(&self, operation: Box<dyn Operation<T>>, value: Tensor<T>) -> Var<'_, T> {
+        self.tell(operation.name(), Pass::Forward, value.shape());
         let node = self.push(Node::Operation(operation));
         Var::new(self, Some(node), value)
     }
@@ -263,8 +302,10 @@ impl<T: Real> Tape<T> {
                     gradients.accumulate_variable(NodeId { generation, index }, dy);
                 }
                 Node::Operation(operation) => {
+                    let (name, shape) = (operation.name(), dy.shape());
                     operation
                         .backward(dy, &mut Adjoints { of_nodes: &mut adjoints, gradients: &mut gradients });
+                    self.tell(name, Pass::Backward, shape);
                 }
             }
         }
@@ -285,6 +326,10 @@ where
     T: Real,
     F: Function<T, N>,
 {
+    fn name(&self) -> &'static str {
+        self.function.name()
+    }
+
     fn backward(self: Box<Self>, dy: Tensor<T>, adjoints: &mut Adjoints<'_, T>) {
         let Self { function, saved, nodes, shapes } = *self;
         let needs = nodes.map(|node| node.is_some());

@@ -2,6 +2,10 @@
 //! beside PyTorch.
 #![forbid(unsafe_code)]
 
+mod profile;
+
+pub use profile::Profile;
+
 /// The largest resident memory of this process so far, in MB (2²⁰ bytes); 0 where the system does not tell.
 pub fn peak_rss_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -7,6 +7,7 @@
 mod activation;
 mod conv3d;
 mod conv_transpose3d;
+mod deferred;
 mod dropout;
 mod linear;
 mod norm;
@@ -16,8 +17,11 @@ mod pool;
 mod upsample;
 
 pub use activation::Activation;
-pub use conv_transpose3d::{ConvTranspose3d, ConvTranspose3dSpec, conv_transpose3d};
-pub use conv3d::{Conv3d, Conv3dSpec, conv3d, conv3d_with_stats};
+pub use conv_transpose3d::{ConvTranspose3dSpec, conv_transpose3d};
+pub use conv3d::{
+    Conv3dSettings, Conv3dSpec, ConvAlgorithm, conv3d, conv3d_of_two_with_stats, conv3d_with_stats,
+};
+pub use deferred::{Deferred, Input};
 pub use dropout::{Dropout, dropout};
 pub use linear::{Linear, linear};
 pub use norm::{ChannelStats, Moments, NormKind};

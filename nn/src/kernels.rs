@@ -14,6 +14,7 @@ pub mod conv_transpose3d;
 pub mod norm;
 pub mod pool;
 pub mod resample;
+pub(crate) mod scratch;
 
 /// A table of functions that are generic over the number type.
 ///
@@ -44,6 +45,14 @@ pub(crate) fn table<M: Table, T: Real>() -> &'static M::Of<T> {
 /// Where the tasks of one kernel write; each writes elements that no other task touches.
 #[derive(Clone, Copy)]
 pub(crate) struct Output<T>(pub(crate) *mut T);
+
+impl<T> Output<T> {
+    /// The place `offset` elements on.
+    #[inline(always)]
+    pub(crate) fn at(self, offset: usize) -> Self {
+        Self(self.0.wrapping_add(offset))
+    }
+}
 
 // SAFETY: a task writes only its own elements (see each use), and `T` is `f32` or `f64`.
 unsafe impl<T: Real> Send for Output<T> {}

@@ -1,7 +1,7 @@
 //! The network: down, up, and the way across.
 
 use autograd::{Mode, Parameter, Real, Tensor, Var};
-use nn::functional::{Conv3dSpec, Pool3dSpec};
+use nn::functional::{Conv3dSpec, Input, Pool3dSpec};
 use nn::layers::{Conv3d, MaxPool3d};
 use nn::{Layout, Module, join};
 use rand::Rng;
@@ -125,19 +125,20 @@ impl<T: Real> UNet3d<T> {
     }
 
     /// Logits, finest first; only the finest unless `all`.
-    fn run<'t>(&self, mut x: Var<'t, T>, all: bool) -> Vec<Var<'t, T>> {
+    fn run<'t>(&self, x: Var<'t, T>, all: bool) -> Vec<Var<'t, T>> {
+        let mut x = Input::from(x);
         let mut skips = Vec::new();
         for (level, block) in self.encoder.iter().enumerate() {
             x = block.forward(x);
             if let Some(pool) = self.pools.get(level) {
                 skips.push(x.clone());
-                x = pool.forward(x);
+                x = pool.forward(x).into();
             }
         }
         let mut scales = Vec::new();
         for (k, (up, block)) in self.ups.iter().zip(&self.decoder).enumerate() {
             let skip = skips.pop().expect("a skip for each step up");
-            x = block.forward(skip.concat_channels(up.forward(x)));
+            x = block.forward_of_two(skip, up.forward(x));
             if let Some(head) = self.heads.get(k).filter(|_| all) {
                 scales.push(head.forward(x.clone()));
             }

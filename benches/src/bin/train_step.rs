@@ -3,9 +3,11 @@
 //! The net, the loss (BCE with pos_weight 10) and the optimiser (Adam, 1e-3) are those that PyTorch is measured with; two
 //! steps warm up before the clock counts.
 
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use autograd::{Tape, Tensor};
+use benches::Profile;
 use clap::Parser;
 use losses::{BceWithLogits, Loss};
 use nn::optim::{AdamConfig, OptimizerConfig};
@@ -31,6 +33,9 @@ struct Args {
     /// Forward passes only.
     #[arg(long)]
     infer: bool,
+    /// Prints the share of a step's time by operation, to standard error.
+    #[arg(long)]
+    profile: bool,
 }
 
 /// The keys of the program that measures PyTorch.
@@ -73,6 +78,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut adam = OptimizerConfig::Adam(AdamConfig { lr: 1e-3, ..Default::default() }).build()?;
 
     let mut seconds = Vec::new();
+    let profile = Arc::new(Mutex::new(Profile::default()));
     for step in 0..args.steps + 2 {
         let start = Instant::now();
         if args.infer {
@@ -80,10 +86,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             model.forward(tape.constant(image.clone()))?;
         } else {
             let tape = Tape::train(step as u64);
+            let profile = (args.profile && step >= 2).then_some(&profile);
+            if let Some(profile) = profile {
+                profile.lock().expect("no panic while it is held").start();
+                let profile = Arc::clone(profile);
+                tape.observe(move |event| {
+                    profile.lock().expect("no panic while it is held").operation(event)
+                });
+            }
             let logits = model.forward(tape.constant(image.clone()))?;
             let gradients = loss.forward(&logits, &target)?.backward();
             drop(logits);
             adam.step(&mut model, &gradients);
+            if let Some(profile) = profile {
+                profile.lock().expect("no panic while it is held").add("optimiser".into());
+            }
         }
         seconds.push(start.elapsed().as_secs_f64());
     }
@@ -106,6 +123,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         gflops: flops.map(|f| f as f64 / median / 1e9),
         peak_rss_mb: benches::peak_rss_mb(),
     };
+    if args.profile {
+        profile.lock().expect("no panic while it is held").print();
+    }
     println!("{}", serde_json::to_string(&line)?);
     Ok(())
 }

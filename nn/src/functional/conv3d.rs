@@ -1,10 +1,28 @@
 //! Convolution of volumes.
 
-use autograd::{Function, Real, Tensor, Var};
+use autograd::{Function, Real, Shape, Tensor, Var};
 
+use super::deferred::{Input, Reader};
 use super::{ChannelStats, check_per_channel, optional};
-pub use crate::kernels::conv3d::Conv3dSpec;
-use crate::kernels::conv3d::{self, Conv3dShape};
+use crate::kernels::conv3d::{self, Conv3dShape, Epilogue, Target};
+pub use crate::kernels::conv3d::{Conv3dSpec, ConvAlgorithm};
+
+/// What is convolved, and how it is computed.
+///
+/// A [`Conv3dSpec`] turns into one with [`ConvAlgorithm::Auto`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Conv3dSettings {
+    /// Kernel, stride, padding, dilation.
+    pub spec: Conv3dSpec,
+    /// Direct or Winograd's.
+    pub algorithm: ConvAlgorithm,
+}
+
+impl From<Conv3dSpec> for Conv3dSettings {
+    fn from(spec: Conv3dSpec) -> Self {
+        Self { spec, algorithm: ConvAlgorithm::Auto }
+    }
+}
 
 /// ```text
 /// y[n, od, oh, ow, co] = b[co] + Σ x[n, od·sd + kd·dd − pd, …, ci] · w[kd, kh, kw, ci, co], x being 0 outside
@@ -12,32 +30,34 @@ use crate::kernels::conv3d::{self, Conv3dShape};
 ///
 /// | tensor | shape |
 /// |---|---|
-/// | x | `[n, d, h, w, ci]` |
+/// | x | `[n, d, h, w, ci]`: one input, or two whose channels follow each other |
 /// | weight | `[kd, kh, kw, ci, co]` |
 /// | bias | `[co]`, or absent |
 /// | y | `[n, od, oh, ow, co]`, od = ⌊(d + 2·padding − dilation·(kd − 1) − 1) / stride⌋ + 1 |
 ///
-/// Saved: x and the weight. With dy the gradient of y: dx is the transposed convolution of dy with the weight, dw the
-/// correlation of x with dy, db the sum of dy over samples and voxels.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Conv3d(
-    /// Kernel, stride, padding, dilation.
-    pub Conv3dSpec,
-);
+/// Saved: x as it was given (raw, where it is deferred) and the weight. With dy the gradient of y: dx is the transposed
+/// convolution of dy with the weight, dw the correlation of x with dy, db the sum of dy over samples and voxels.
+struct Conv3d<T: Real> {
+    settings: Conv3dSettings,
+    readers: Vec<Reader<T>>,
+}
 
-/// The convolution of `x` with `weight`, plus `bias` unless absent: see [`Conv3d`].
+/// The convolution of `x` with `weight`, plus `bias` unless absent:
+/// y\[od, oh, ow, co\] = b\[co\] + Σ x\[od·sd + kd·dd − pd, …, ci\] · w\[kd, kh, kw, ci, co\], x being 0 outside.
+///
+/// x `[n, d, h, w, ci]`, weight `[kd, kh, kw, ci, co]`, y `[n, od, oh, ow, co]` with
+/// od = ⌊(d + 2·padding − dilation·(kd − 1) − 1) / stride⌋ + 1.
 ///
 /// # Panics
 /// If a shape does not fit.
 #[track_caller]
 pub fn conv3d<'t, T: Real>(
-    x: Var<'t, T>,
+    x: impl Into<Input<'t, T>>,
     weight: Var<'t, T>,
     bias: Var<'t, T>,
-    spec: Conv3dSpec,
+    settings: impl Into<Conv3dSettings>,
 ) -> Var<'t, T> {
-    shape_of(spec, x.value(), weight.value(), bias.value());
-    x.tape().apply(Conv3d(spec), [x, weight, bias])
+    convolve(vec![x.into()], weight, bias, settings.into(), false).0
 }
 
 /// As [`conv3d()`], together with what a normalisation of the result needs to know of it.
@@ -46,26 +66,80 @@ pub fn conv3d<'t, T: Real>(
 /// If a shape does not fit.
 #[track_caller]
 pub fn conv3d_with_stats<'t, T: Real>(
-    x: Var<'t, T>,
+    x: impl Into<Input<'t, T>>,
     weight: Var<'t, T>,
     bias: Var<'t, T>,
-    spec: Conv3dSpec,
+    settings: impl Into<Conv3dSettings>,
 ) -> (Var<'t, T>, ChannelStats<T>) {
-    let y = conv3d(x, weight, bias, spec);
-    let stats = ChannelStats::of(y.value());
-    (y, stats)
+    let (y, stats) = convolve(vec![x.into()], weight, bias, settings.into(), true);
+    (y, stats.expect("statistics were asked for"))
+}
+
+/// As [`conv3d_with_stats`], of two inputs as if their channels were concatenated: `[first, second]`. The concatenation
+/// itself is not computed.
+///
+/// # Panics
+/// If a shape does not fit.
+#[track_caller]
+pub fn conv3d_of_two_with_stats<'t, T: Real>(
+    first: impl Into<Input<'t, T>>,
+    second: impl Into<Input<'t, T>>,
+    weight: Var<'t, T>,
+    bias: Var<'t, T>,
+    settings: impl Into<Conv3dSettings>,
+) -> (Var<'t, T>, ChannelStats<T>) {
+    let (y, stats) = convolve(vec![first.into(), second.into()], weight, bias, settings.into(), true);
+    (y, stats.expect("statistics were asked for"))
+}
+
+#[track_caller]
+fn convolve<'t, T: Real>(
+    inputs: Vec<Input<'t, T>>,
+    weight: Var<'t, T>,
+    bias: Var<'t, T>,
+    settings: Conv3dSettings,
+    wants_stats: bool,
+) -> (Var<'t, T>, Option<ChannelStats<T>>) {
+    let tape = weight.tape();
+    let (mut x, readers): (Vec<_>, Vec<_>) = inputs.into_iter().map(Input::split).unzip();
+    let shape = shape_of(settings, &shapes(&readers), weight.value(), bias.value());
+    let epilogue = if wants_stats { Epilogue::Moments } else { Epilogue::Nothing };
+    let (y, sums) = forward(&shape, &readers, weight.value(), bias.value(), epilogue);
+    let stats = wants_stats.then(|| match sums {
+        Some(sums) => ChannelStats::from_sums(y.shape(), &sums),
+        None => ChannelStats::of(&y),
+    });
+    let saved = (shape, weight.value().clone());
+    let second = if x.len() > 1 { x.swap_remove(1) } else { tape.absent() };
+    let first = x.swap_remove(0);
+    let function = Conv3d { settings, readers };
+    (tape.record(function, [first, second, weight, bias], y, saved), stats)
+}
+
+fn shapes<T: Real>(readers: &[Reader<T>]) -> Vec<Shape> {
+    readers.iter().map(Reader::shape).collect()
 }
 
 /// The sizes, after making sure that the inputs fit each other.
 #[track_caller]
 pub(super) fn shape_of<T: Real>(
-    spec: Conv3dSpec,
-    x: &Tensor<T>,
+    settings: Conv3dSettings,
+    inputs: &[Shape],
     weight: &Tensor<T>,
     bias: &Tensor<T>,
 ) -> Conv3dShape {
-    let [n, d, h, w, ci] = x.dims5();
+    let Conv3dSettings { spec, algorithm } = settings;
+    let [n, d, h, w, _] = inputs[0].dims5();
+    let ci = inputs.iter().map(Shape::channels).sum();
     let [kd, kh, kw, weight_ci, co] = weight.dims5();
+    for x in inputs {
+        assert_eq!(
+            x.dims5()[..4],
+            [n, d, h, w],
+            "conv3d: inputs side by side share n, d, h, w; got {} and {x}",
+            inputs[0]
+        );
+    }
     assert_eq!(
         [kd, kh, kw],
         spec.kernel,
@@ -76,24 +150,29 @@ pub(super) fn shape_of<T: Real>(
         ci,
         weight_ci,
         "conv3d: x {} has ci = {ci} channels, the weight {} expects {weight_ci}",
-        x.shape(),
+        inputs.iter().map(Shape::to_string).collect::<Vec<_>>().join(" with "),
         weight.shape()
     );
     check_per_channel("conv3d", "bias", bias, co);
-    Conv3dShape::new(n, [d, h, w], ci, co, spec).unwrap_or_else(|error| panic!("conv3d: {error}"))
+    Conv3dShape::new(n, [d, h, w], ci, co, spec)
+        .unwrap_or_else(|error| panic!("conv3d: {error}"))
+        .with_algorithm(algorithm)
 }
 
-/// y
+/// y, and the epilogue's sums where they were taken.
 pub(super) fn forward<T: Real>(
     shape: &Conv3dShape,
-    x: &Tensor<T>,
+    readers: &[Reader<T>],
     weight: &Tensor<T>,
     bias: &Tensor<T>,
-) -> Tensor<T> {
+    epilogue: Epilogue<'_, T>,
+) -> (Tensor<T>, Option<conv3d::Sums>) {
     let [od, oh, ow] = shape.output();
     let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
-    conv3d::forward(shape, x.data(), weight.data(), optional(bias), y.data_mut());
-    y
+    let readings: Vec<_> = readers.iter().map(Reader::read).collect();
+    let sources: Vec<_> = readings.iter().map(|reading| reading.source()).collect();
+    let sums = conv3d::forward_fused(shape, &sources, weight.data(), optional(bias), y.data_mut(), epilogue);
+    (y, sums)
 }
 
 /// dx
@@ -105,10 +184,16 @@ pub(super) fn backward_input<T: Real>(shape: &Conv3dShape, weight: &Tensor<T>, d
 }
 
 /// dw
-pub(super) fn backward_weight<T: Real>(shape: &Conv3dShape, x: &Tensor<T>, dy: &Tensor<T>) -> Tensor<T> {
+pub(super) fn backward_weight<T: Real>(
+    shape: &Conv3dShape,
+    readers: &[Reader<T>],
+    dy: &Tensor<T>,
+) -> Tensor<T> {
     let [kd, kh, kw] = shape.spec().kernel;
     let mut dw = Tensor::scratch([kd, kh, kw, shape.ci(), shape.co()]);
-    conv3d::backward_weight(shape, x.data(), dy.data(), dw.data_mut());
+    let readings: Vec<_> = readers.iter().map(Reader::read).collect();
+    let sources: Vec<_> = readings.iter().map(|reading| reading.source()).collect();
+    conv3d::backward_weight_fused(shape, &sources, dy.data(), dw.data_mut());
     dw
 }
 
@@ -119,24 +204,32 @@ pub(super) fn backward_bias<T: Real>(dy: &Tensor<T>) -> Tensor<T> {
     db
 }
 
-impl<T: Real> Function<T, 3> for Conv3d {
-    type Saved = (Conv3dShape, Tensor<T>, Tensor<T>);
+impl<T: Real> Function<T, 4> for Conv3d<T> {
+    type Saved = (Conv3dShape, Tensor<T>);
 
-    fn forward(&self, [x, weight, bias]: [&Tensor<T>; 3]) -> (Tensor<T>, Self::Saved) {
-        let shape = shape_of(self.0, x, weight, bias);
-        (forward(&shape, x, weight, bias), (shape, x.clone(), weight.clone()))
+    fn forward(&self, [_, _, weight, bias]: [&Tensor<T>; 4]) -> (Tensor<T>, Self::Saved) {
+        let shape = shape_of(self.settings, &shapes(&self.readers), weight, bias);
+        let (y, _) = forward(&shape, &self.readers, weight, bias, Epilogue::Nothing);
+        (y, (shape, weight.clone()))
     }
 
     fn backward(
         &self,
-        (shape, x, weight): Self::Saved,
+        (shape, weight): Self::Saved,
         dy: Tensor<T>,
-        [wants_x, wants_weight, wants_bias]: [bool; 3],
-    ) -> [Option<Tensor<T>>; 3] {
-        let dw = wants_weight.then(|| backward_weight(&shape, &x, &dy));
-        drop(x);
+        [wants_first, wants_second, wants_weight, wants_bias]: [bool; 4],
+    ) -> [Option<Tensor<T>>; 4] {
+        let dw = wants_weight.then(|| backward_weight(&shape, &self.readers, &dy));
         let db = wants_bias.then(|| backward_bias(&dy));
-        let dx = wants_x.then(|| backward_input(&shape, &weight, &dy));
-        [dx, dw, db]
+        if !(wants_first || wants_second) {
+            return [None, None, dw, db];
+        }
+        let mut dx: Vec<_> = self.readers.iter().map(|reader| Tensor::scratch(reader.shape())).collect();
+        let mut targets: Vec<_> =
+            dx.iter_mut().map(|dx| Target { channels: dx.channels(), y: dx.data_mut() }).collect();
+        conv3d::backward_input_fused(&shape, weight.data(), dy.data(), &mut targets, Epilogue::Nothing);
+        let mut dx = dx.into_iter();
+        let first = dx.next().filter(|_| wants_first);
+        [first, dx.next().filter(|_| wants_second), dw, db]
     }
 }

@@ -3,6 +3,7 @@
 use autograd::{Function, Real, Tensor, Var};
 
 use super::conv3d::backward_bias;
+use super::deferred::{Input, Reader};
 use super::{check_per_channel, optional};
 pub use crate::kernels::conv_transpose3d::ConvTranspose3dSpec;
 use crate::kernels::conv_transpose3d::{self as kernel, ConvTranspose3dShape};
@@ -18,27 +19,30 @@ use crate::kernels::conv_transpose3d::{self as kernel, ConvTranspose3dShape};
 /// | bias | `[co]`, or absent |
 /// | y | `[n, od, oh, ow, co]`, see [`ConvTranspose3dSpec::output`] |
 ///
-/// It is the gradient of a convolution's input as an operation of its own. Saved: x and the weight. dx is the
-/// convolution of dy with the weight, dw the correlation of dy with x, db the sum of dy over samples and voxels.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ConvTranspose3d(
-    /// Kernel, stride, paddings, dilation.
-    pub ConvTranspose3dSpec,
-);
+/// It is the gradient of a convolution's input as an operation of its own. Saved: x as it was given and the weight. dx is
+/// the convolution of dy with the weight, dw the correlation of dy with x, db the sum of dy over samples and voxels.
+struct ConvTranspose3d<T: Real> {
+    spec: ConvTranspose3dSpec,
+    reader: Reader<T>,
+}
 
-/// The transposed convolution of `x` with `weight`, plus `bias` unless absent: see [`ConvTranspose3d`].
+/// The transposed convolution of `x` with `weight`, plus `bias` unless absent:
+/// y\[od, oh, ow, co\] = b\[co\] + Σ x\[d, h, w, ci\]·w\[kd, kh, kw, ci, co\] over od = d·sd + kd·dd − pd and so on.
+///
+/// x `[n, d, h, w, ci]`, weight `[kd, kh, kw, ci, co]`, y `[n, od, oh, ow, co]`: see [`ConvTranspose3dSpec::output`].
 ///
 /// # Panics
 /// If a shape does not fit.
 #[track_caller]
 pub fn conv_transpose3d<'t, T: Real>(
-    x: Var<'t, T>,
+    x: impl Into<Input<'t, T>>,
     weight: Var<'t, T>,
     bias: Var<'t, T>,
     spec: ConvTranspose3dSpec,
 ) -> Var<'t, T> {
+    let (x, reader) = x.into().split();
     shape_of(spec, x.value(), weight.value(), bias.value());
-    x.tape().apply(ConvTranspose3d(spec), [x, weight, bias])
+    x.tape().apply(ConvTranspose3d { spec, reader }, [x, weight, bias])
 }
 
 /// The sizes, after making sure that the inputs fit each other.
@@ -69,31 +73,31 @@ fn shape_of<T: Real>(
         .unwrap_or_else(|error| panic!("conv_transpose3d: {error}"))
 }
 
-impl<T: Real> Function<T, 3> for ConvTranspose3d {
-    type Saved = (ConvTranspose3dShape, Tensor<T>, Tensor<T>);
+impl<T: Real> Function<T, 3> for ConvTranspose3d<T> {
+    type Saved = (ConvTranspose3dShape, Tensor<T>);
 
     fn forward(&self, [x, weight, bias]: [&Tensor<T>; 3]) -> (Tensor<T>, Self::Saved) {
-        let shape = shape_of(self.0, x, weight, bias);
+        let shape = shape_of(self.spec, x, weight, bias);
         let [od, oh, ow] = shape.output();
         let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
-        kernel::forward(&shape, x.data(), weight.data(), optional(bias), y.data_mut());
-        (y, (shape, x.clone(), weight.clone()))
+        kernel::forward(&shape, self.reader.activated().data(), weight.data(), optional(bias), y.data_mut());
+        (y, (shape, weight.clone()))
     }
 
     fn backward(
         &self,
-        (shape, x, weight): Self::Saved,
+        (shape, weight): Self::Saved,
         dy: Tensor<T>,
         [wants_x, wants_weight, wants_bias]: [bool; 3],
     ) -> [Option<Tensor<T>>; 3] {
         let dw = wants_weight.then(|| {
             let mut dw = Tensor::scratch(weight.shape());
-            kernel::backward_weight(&shape, x.data(), dy.data(), dw.data_mut());
+            kernel::backward_weight(&shape, self.reader.activated().data(), dy.data(), dw.data_mut());
             dw
         });
         let db = wants_bias.then(|| backward_bias(&dy));
         let dx = wants_x.then(|| {
-            let mut dx = Tensor::scratch(x.shape());
+            let mut dx = Tensor::scratch(self.reader.shape());
             kernel::backward_input(&shape, weight.data(), dy.data(), dx.data_mut());
             dx
         });

@@ -2,9 +2,9 @@
 
 use autograd::{Function, Real, Shape, Tensor, Var};
 
-use super::conv3d::{backward_bias, backward_input, backward_weight, forward};
-use super::{Conv3dSpec, check_per_channel};
-use crate::kernels::conv3d::Conv3dShape;
+use super::conv3d::{backward_bias, backward_input};
+use super::{Conv3dSpec, check_per_channel, optional};
+use crate::kernels::conv3d::{self, Conv3dShape};
 
 /// ```text
 /// y[…, o] = b[o] + Σ x[…, i]·w[i, o]
@@ -54,8 +54,9 @@ impl<T: Real> Function<T, 3> for Linear {
 
     fn forward(&self, [x, weight, bias]: [&Tensor<T>; 3]) -> (Tensor<T>, Self::Saved) {
         let shape = shape_of(x, weight, bias);
-        let y = forward(&shape, &as_volume(x), weight, bias);
-        (y.reshape(x.shape().with_channels(shape.co())), (shape, x.shape(), x.clone(), weight.clone()))
+        let mut y = Tensor::scratch(x.shape().with_channels(shape.co()));
+        conv3d::forward(&shape, x.data(), weight.data(), optional(bias), y.data_mut());
+        (y, (shape, x.shape(), x.clone(), weight.clone()))
     }
 
     fn backward(
@@ -65,7 +66,11 @@ impl<T: Real> Function<T, 3> for Linear {
         [wants_x, wants_weight, wants_bias]: [bool; 3],
     ) -> [Option<Tensor<T>>; 3] {
         let dy = as_volume(&dy);
-        let dw = || backward_weight(&shape, &as_volume(&x), &dy).reshape(weight.shape());
+        let dw = || {
+            let mut dw = Tensor::scratch(weight.shape());
+            conv3d::backward_weight(&shape, x.data(), dy.data(), dw.data_mut());
+            dw
+        };
         [
             wants_x.then(|| backward_input(&shape, &weight, &dy).reshape(x_shape)),
             wants_weight.then(dw),

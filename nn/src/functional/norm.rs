@@ -110,6 +110,15 @@ impl<T: Real> ChannelStats<T> {
         Self { extents, mean, m2 }
     }
 
+    /// From the means and M2s that a convolution has taken while it wrote a tensor of this shape.
+    #[track_caller]
+    pub(super) fn from_sums(shape: Shape, sums: &[(f64, f64)]) -> Self {
+        let extents = Extents::of(shape);
+        assert_eq!(sums.len(), extents.samples * extents.channels, "one pair per sample and channel");
+        let (mean, m2) = sums.iter().map(|(mean, m2)| (T::from_f64(*mean), T::from_f64(*m2))).unzip();
+        Self { extents, mean, m2 }
+    }
+
     /// The number of samples.
     pub fn samples(&self) -> usize {
         self.extents.samples

@@ -11,8 +11,9 @@ use std::ops::Range;
 use autograd::parallel::for_each_slab;
 use autograd::{Function, Real, Tensor, Var};
 
-use super::norm::sets;
+use super::norm::{Extents, sets};
 use super::{Activation, ChannelStats, Moments, NormKind, check_per_channel, optional};
+use crate::kernels::conv3d::Prologue;
 use crate::kernels::norm::{self, Coefficients};
 
 /// A normalisation by the input's own mean and variance, followed by an activation.
@@ -186,15 +187,51 @@ impl<T: Real> Normalised<T> {
         y
     }
 
+    /// The tensor that is normalised.
+    pub(super) fn x(&self) -> &Tensor<T> {
+        &self.x
+    }
+
+    /// How a convolution computes y as it reads x; `None` for activations that it cannot.
+    pub(super) fn prologue(&self) -> Option<Prologue<T>> {
+        let slope = self.activation.leak()?;
+        let Extents { samples, channels, .. } = self.moments.extents;
+        let rstd = self.moments.rstd.iter().enumerate();
+        let scale: Vec<T> = rstd.map(|(i, &rstd)| self.gamma(i % channels) * rstd).collect();
+        let shift = optional(&self.beta).map_or_else(|| vec![T::ZERO; scale.len()], |b| b.repeat(samples));
+        Some(Prologue::new(channels, &self.moments.mean, &scale, &shift, slope))
+    }
+
     /// dx, dγ, dβ
     pub(super) fn backward(self, dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
-        let [wants_x, wants_gamma, wants_beta] = needs;
         let extents = self.moments.extents;
-        let sums = if wants_gamma || wants_beta || self.moments.over.is_some() {
+        let sums = if needs[1] || needs[2] || self.moments.over.is_some() {
             self.sums(&dy)
         } else {
             vec![(0.0, 0.0); extents.samples * extents.channels]
         };
+        self.finish(dy, self.activation, &sums, needs)
+    }
+
+    /// As [`backward`](Self::backward), from g = dy·act′(z) and its sums, Σ g and Σ g·(x − mean) per sample and channel.
+    pub(super) fn backward_from(
+        self,
+        g: Tensor<T>,
+        sums: &[(f64, f64)],
+        needs: [bool; 3],
+    ) -> [Option<Tensor<T>>; 3] {
+        self.finish(g, Activation::Identity, sums, needs)
+    }
+
+    /// dx, dγ, dβ; `activation` is what dy is yet to be led back through.
+    fn finish(
+        &self,
+        dy: Tensor<T>,
+        activation: Activation,
+        sums: &[(f64, f64)],
+        [wants_x, wants_gamma, wants_beta]: [bool; 3],
+    ) -> [Option<Tensor<T>>; 3] {
+        let extents = self.moments.extents;
         let over_samples = |f: &dyn Fn(usize) -> f64| {
             Tensor::from_fn([extents.channels], |c| {
                 T::from_f64((0..extents.samples).map(|n| f(n * extents.channels + c)).sum())
@@ -202,7 +239,7 @@ impl<T: Real> Normalised<T> {
         };
         let dgamma = wants_gamma.then(|| over_samples(&|i| sums[i].1 * self.moments.rstd[i].to_f64()));
         let dbeta = wants_beta.then(|| over_samples(&|i| sums[i].0));
-        [wants_x.then(|| self.input_gradient(dy, &sums)), dgamma, dbeta]
+        [wants_x.then(|| self.input_gradient(dy, activation, sums)), dgamma, dbeta]
     }
 
     /// Σ g and Σ g·(x − mean) per sample and channel.
@@ -220,7 +257,7 @@ impl<T: Real> Normalised<T> {
     }
 
     /// dx, in the memory of dy where that is not shared.
-    fn input_gradient(&self, mut dy: Tensor<T>, sums: &[(f64, f64)]) -> Tensor<T> {
+    fn input_gradient(&self, mut dy: Tensor<T>, activation: Activation, sums: &[(f64, f64)]) -> Tensor<T> {
         let extents = self.moments.extents;
         let (pull, push) = self.averages(sums);
         let samples = self.x.data().chunks_exact(extents.sample());
@@ -230,7 +267,7 @@ impl<T: Real> Normalised<T> {
             let mean = &self.moments.mean[of_sample.clone()];
             let back = Coefficients::new(mean, &pull[of_sample.clone()], &push[of_sample]);
             for_each_slab(dy, extents.slab(), |start, dy| {
-                norm::backward_apply(self.activation, &coefficients, &back, &x[start..][..dy.len()], dy);
+                norm::backward_apply(activation, &coefficients, &back, &x[start..][..dy.len()], dy);
             });
         }
         dy

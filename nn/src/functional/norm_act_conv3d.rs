@@ -2,16 +2,18 @@
 //! normalisation needs.
 //!
 //! What a network spends is the pass over memory. The unit reads a *raw* tensor (the previous convolution's output),
-//! and saves it with a few numbers per channel; the activated tensor lives only while the convolution reads it, and
-//! is computed again in the backward pass for the weight's gradient. It equals the composition of
+//! and saves it with a few numbers per channel; the activated tensor exists in registers only, once in the forward pass
+//! and once more for the weight's gradient. The statistics are summed up as the result is written, and so are, in the
+//! backward pass, the two sums that the gradient of the normalisation needs. It equals the composition of
 //! [`norm_act`](super::norm_act) and [`conv3d`](super::conv3d), value and gradients.
 
 use autograd::{Function, Real, Tensor, Var};
 
-use super::conv3d::{backward_bias, backward_input, backward_weight, forward, shape_of};
+use super::conv3d::{backward_bias, backward_weight, forward, shape_of};
+use super::deferred::{Reader, Reading};
 use super::norm_act::Normalised;
-use super::{Activation, ChannelStats, Conv3dSpec, Moments, NormAct};
-use crate::kernels::conv3d::Conv3dShape;
+use super::{Activation, ChannelStats, Conv3dSettings, Moments, NormAct};
+use crate::kernels::conv3d::{self, Conv3dShape, Epilogue, Target};
 
 /// conv3d(act(γ·(raw − mean)·rstd + β)), and the statistics of the result.
 ///
@@ -36,10 +38,10 @@ pub fn norm_act_conv3d<'t, T: Real>(
     settings: NormAct,
     weight: Var<'t, T>,
     bias: Var<'t, T>,
-    spec: Conv3dSpec,
+    conv: impl Into<Conv3dSettings>,
 ) -> (Var<'t, T>, ChannelStats<T>) {
     let moments = stats.moments(settings.kind, settings.eps);
-    norm_act_conv3d_with(raw, moments, gamma, beta, settings.activation, weight, bias, spec)
+    norm_act_conv3d_with(raw, moments, gamma, beta, settings.activation, weight, bias, conv)
 }
 
 /// As [`norm_act_conv3d`], with moments that may be constant: running statistics.
@@ -55,23 +57,30 @@ pub fn norm_act_conv3d_with<'t, T: Real>(
     activation: Activation,
     weight: Var<'t, T>,
     bias: Var<'t, T>,
-    spec: Conv3dSpec,
+    settings: impl Into<Conv3dSettings>,
 ) -> (Var<'t, T>, ChannelStats<T>) {
-    shape_of(spec, raw.value(), weight.value(), bias.value());
-    let unit = NormActConv3d { moments, activation, spec };
-    let y = raw.tape().apply(unit, [raw, gamma, beta, weight, bias]);
-    let stats = ChannelStats::of(y.value());
-    (y, stats)
+    let settings = settings.into();
+    let tape = raw.tape();
+    let shape = shape_of(settings, &[raw.shape()], weight.value(), bias.value());
+    let unit = Normalised::new(raw.value(), moments, gamma.value(), beta.value(), activation);
+    let reader = Reader::of_unit(unit);
+    let (y, sums) =
+        forward(&shape, std::slice::from_ref(&reader), weight.value(), bias.value(), Epilogue::Moments);
+    let stats = match sums {
+        Some(sums) => ChannelStats::from_sums(y.shape(), &sums),
+        None => ChannelStats::of(&y),
+    };
+    let saved = Saved { reader: reader.clone(), weight: weight.value().clone(), shape };
+    (tape.record(NormActConv3d { reader, settings }, [raw, gamma, beta, weight, bias], y, saved), stats)
 }
 
 struct NormActConv3d<T: Real> {
-    moments: Moments<T>,
-    activation: Activation,
-    spec: Conv3dSpec,
+    reader: Reader<T>,
+    settings: Conv3dSettings,
 }
 
 struct Saved<T: Real> {
-    normalised: Normalised<T>,
+    reader: Reader<T>,
     weight: Tensor<T>,
     shape: Conv3dShape,
 }
@@ -79,24 +88,36 @@ struct Saved<T: Real> {
 impl<T: Real> Function<T, 5> for NormActConv3d<T> {
     type Saved = Saved<T>;
 
-    fn forward(&self, [raw, gamma, beta, weight, bias]: [&Tensor<T>; 5]) -> (Tensor<T>, Saved<T>) {
-        let shape = shape_of(self.spec, raw, weight, bias);
-        let normalised = Normalised::new(raw, self.moments.clone(), gamma, beta, self.activation);
-        let y = forward(&shape, &normalised.activated(), weight, bias);
-        (y, Saved { normalised, weight: weight.clone(), shape })
+    fn forward(&self, [raw, _, _, weight, bias]: [&Tensor<T>; 5]) -> (Tensor<T>, Saved<T>) {
+        let shape = shape_of(self.settings, &[raw.shape()], weight, bias);
+        let (y, _) = forward(&shape, std::slice::from_ref(&self.reader), weight, bias, Epilogue::Nothing);
+        (y, Saved { reader: self.reader.clone(), weight: weight.clone(), shape })
     }
 
     fn backward(&self, saved: Saved<T>, dy: Tensor<T>, needs: [bool; 5]) -> [Option<Tensor<T>>; 5] {
-        let Saved { normalised, weight, shape } = saved;
+        let Saved { reader, weight, shape } = saved;
         let [wants_raw, wants_gamma, wants_beta, wants_weight, wants_bias] = needs;
-        let dw = wants_weight.then(|| backward_weight(&shape, &normalised.activated(), &dy));
+        let dw = wants_weight.then(|| backward_weight(&shape, std::slice::from_ref(&reader), &dy));
         let db = wants_bias.then(|| backward_bias(&dy));
         if !(wants_raw || wants_gamma || wants_beta) {
             return [None, None, None, dw, db];
         }
-        let da = backward_input(&shape, &weight, &dy);
-        drop(dy);
-        let [draw, dgamma, dbeta] = normalised.backward(da, [wants_raw, wants_gamma, wants_beta]);
+        let mut da = Tensor::scratch(reader.shape());
+        let targets = &mut [Target { channels: da.channels(), y: da.data_mut() }];
+        let reading = reader.read();
+        let epilogue = match &reading {
+            Reading { x, prologue: Some(prologue) } => Epilogue::Gradient { x: x.data(), prologue },
+            _ => Epilogue::Nothing,
+        };
+        let takes = matches!(epilogue, Epilogue::Gradient { .. });
+        let sums = conv3d::backward_input_fused(&shape, weight.data(), dy.data(), targets, epilogue);
+        drop((dy, reading));
+        let unit = reader.into_unit().expect("a unit's reader normalises");
+        let needs = [wants_raw, wants_gamma, wants_beta];
+        let [draw, dgamma, dbeta] = match sums.filter(|_| takes) {
+            Some(sums) => unit.backward_from(da, &sums, needs),
+            None => unit.backward(da, needs),
+        };
         [draw, dgamma, dbeta, dw, db]
     }
 }

@@ -4,6 +4,7 @@ use autograd::parallel::SLAB;
 use autograd::{Function, Real, Shape, Tensor, Var};
 use rayon::prelude::*;
 
+use super::deferred::{Input, Reader, Reading};
 use super::upsample::Resampling;
 pub use crate::kernels::pool::Pool3dSpec;
 use crate::kernels::pool::{max_row, max_row_backward};
@@ -12,7 +13,8 @@ use crate::kernels::resample::Taps;
 /// The largest number in each window and channel; padding never wins.
 ///
 /// x `[n, d, h, w, c]` → y `[n, od, oh, ow, c]`, od = ⌊(d + 2·padding − kernel) / stride⌋ + 1. A NaN wins over every
-/// number, and of equal numbers the first gets the gradient, as in PyTorch. Saved: one byte per output.
+/// number, and of equal numbers the first gets the gradient, as in PyTorch. Saved: one byte per output. A deferred x is
+/// activated as it is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MaxPool3d(
     /// The window.
@@ -35,11 +37,18 @@ pub struct AvgPool3d {
 /// # Panics
 /// If the window does not fit the input, is padded by over half its extent, or has more than 256 voxels.
 #[track_caller]
-pub fn max_pool3d<T: Real>(x: Var<'_, T>, spec: Pool3dSpec) -> Var<'_, T> {
+pub fn max_pool3d<'t, T: Real>(x: impl Into<Input<'t, T>>, spec: Pool3dSpec) -> Var<'t, T> {
+    let (x, reader) = x.into().split();
     let [_, d, h, w, _] = x.value().dims5();
     spec.output([d, h, w]);
     check_window(spec);
-    x.tape().apply(MaxPool3d(spec), [x])
+    x.tape().apply(MaxPool { spec, reader }, [x])
+}
+
+/// [`MaxPool3d`] with the way to read its input.
+struct MaxPool<T: Real> {
+    spec: Pool3dSpec,
+    reader: Reader<T>,
 }
 
 /// The means of windows: see [`AvgPool3d`].
@@ -68,21 +77,24 @@ pub(super) fn rows_per_task(row: usize) -> usize {
     (SLAB / row.max(1)).max(1)
 }
 
-impl<T: Real> Function<T, 1> for MaxPool3d {
+impl<T: Real> Function<T, 1> for MaxPool<T> {
     /// The input's shape, the output's, and which tap of its window each output came from.
     type Saved = (Shape, Shape, Vec<u8>);
 
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Self::Saved) {
-        check_window(self.0);
+    fn forward(&self, _: [&Tensor<T>; 1]) -> (Tensor<T>, Self::Saved) {
+        let Self { spec, reader } = self;
+        let Reading { x, prologue } = &reader.read();
         let [n, d, h, w, c] = x.dims5();
-        let [od, oh, ow] = self.0.output([d, h, w]);
+        let [od, oh, ow] = spec.output([d, h, w]);
         let mut y = Tensor::scratch([n, od, oh, ow, c]);
         let mut arg = vec![0; y.numel()];
         let row = ow * c;
         let rows = y.data_mut().par_chunks_mut(row.max(1)).zip(arg.par_chunks_mut(row.max(1)));
         rows.with_min_len(rows_per_task(row)).enumerate().for_each(|(i, (y, arg))| {
-            let x = &x.data()[i / (od * oh) * (d * h * w * c)..][..d * h * w * c];
-            max_row(&self.0, x, [d, h, w, c], [i / oh % od, i % oh], y, arg);
+            let sample = i / (od * oh);
+            let prologue = prologue.map(|prologue| (prologue, sample));
+            let x = &x.data()[sample * (d * h * w * c)..][..d * h * w * c];
+            max_row(spec, x, prologue, [d, h, w, c], [i / oh % od, i % oh], y, arg);
         });
         let shapes = (x.shape(), y.shape());
         (y, (shapes.0, shapes.1, arg))
@@ -102,7 +114,7 @@ impl<T: Real> Function<T, 1> for MaxPool3d {
         rows.with_min_len(rows_per_task(w * c)).enumerate().for_each(|(i, dx)| {
             let at = i / (d * h) * sample;
             let (dy, arg) = (&dy.data()[at..][..sample], &arg[at..][..sample]);
-            max_row_backward(&self.0, dy, arg, [od, oh, ow, c], [i / h % d, i % h], dx);
+            max_row_backward(&self.spec, dy, arg, [od, oh, ow, c], [i / h % d, i % h], dx);
         });
         [Some(dx)]
     }

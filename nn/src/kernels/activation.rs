@@ -40,6 +40,16 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// The slope left of 0, where the activation is max(slope·z, z) with a slope in [0, 1].
+    pub(crate) fn leak<T: Real>(self) -> Option<T> {
+        match self {
+            Self::Identity => Some(T::ONE),
+            Self::Relu => Some(T::ZERO),
+            Self::LeakyRelu { slope } if (0.0..=1.0).contains(&slope) => Some(T::from_f64(slope)),
+            _ => None,
+        }
+    }
+
     /// Compiles `f` for each activation and calls the right one.
     pub(crate) fn with<T: Real, F: UseAct<T>>(self, f: F) -> F::Output {
         match self {

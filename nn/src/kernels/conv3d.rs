@@ -13,9 +13,14 @@
 //! | `bias`, `db` | `[co]` |
 //! | `y`, `dy` | `[n, od, oh, ow, co]`, o = (i + 2·padding − dilation·(kernel − 1) − 1) / stride + 1, rounded down |
 //!
-//! Each entry writes its whole output, whatever was there. Every kernel, stride, padding and dilation takes
-//! the same path, which is fastest for ci and co that are multiples of the lanes. The gradient of the input
-//! is again a correlation (`direct.rs`); the gradient of the weight has a tile of its own (`grad_weight.rs`).
+//! Each entry writes its whole output, whatever was there. There are two algorithms: *direct* (`direct.rs`,
+//! `grad_weight.rs`) takes every kernel, stride, padding and dilation; *Winograd's* (`winograd.rs`) takes windows of 3x3
+//! in the plane with stride 1 there, in a quarter of the multiplications. `passes.rs` chooses by a cost model, unless
+//! [`Conv3dShape::with_algorithm`] insists. Both are fastest for ci and co that are multiples of the lanes. The gradient
+//! of the input is again a correlation; the gradient of the weight has a tile of its own.
+//!
+//! The fused entries read raw tensors through a normalisation and an activation ([`Prologue`]), side by side as if
+//! concatenated ([`Source`]), and sum up what they write ([`Epilogue`]).
 //!
 //! The same input gives the same bits for any number of threads.
 //!
@@ -40,16 +45,21 @@ use crate::kernels::{Table, table};
 
 mod bias;
 pub(crate) mod direct;
+mod fuse;
 pub(crate) mod geometry;
 pub(crate) mod grad_weight;
+mod passes;
+mod pointwise;
 pub mod reference;
 mod shape;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod tile;
+mod winograd;
 
+pub use fuse::{Epilogue, Prologue, Source, Sums, Target};
 pub(crate) use shape::check_channels;
-pub use shape::{Conv3dShape, Conv3dSpec, SpecError};
+pub use shape::{Conv3dShape, Conv3dSpec, ConvAlgorithm, SpecError};
 
 /// y = bias + x ∗ weight
 ///
@@ -78,6 +88,53 @@ pub fn backward_weight<T: Real>(shape: &Conv3dShape, x: &[T], dy: &[T], dw: &mut
     backward_weight_on(simd::active(), shape, x, dy, dw);
 }
 
+/// As [`forward`], from sources side by side, each activated as it is read; and the epilogue's sums, where the algorithm
+/// takes them as it writes.
+///
+/// # Panics
+///
+/// If a length does not fit the shape.
+pub fn forward_fused<T: Real>(
+    shape: &Conv3dShape,
+    sources: &[Source<'_, T>],
+    weight: &[T],
+    bias: Option<&[T]>,
+    y: &mut [T],
+    epilogue: Epilogue<'_, T>,
+) -> Option<Sums> {
+    passes::forward_on(simd::active(), shape, sources, weight, bias, y, epilogue)
+}
+
+/// As [`backward_input`], to targets side by side; and the epilogue's sums, where the algorithm takes them. Where it
+/// does not, the targets hold the plain gradient.
+///
+/// # Panics
+///
+/// If a length does not fit the shape.
+pub fn backward_input_fused<T: Real>(
+    shape: &Conv3dShape,
+    weight: &[T],
+    dy: &[T],
+    targets: &mut [Target<'_, T>],
+    epilogue: Epilogue<'_, T>,
+) -> Option<Sums> {
+    passes::backward_input_on(simd::active(), shape, weight, dy, targets, epilogue)
+}
+
+/// As [`backward_weight`], from sources side by side, each activated as it is read.
+///
+/// # Panics
+///
+/// If a length does not fit the shape.
+pub fn backward_weight_fused<T: Real>(
+    shape: &Conv3dShape,
+    sources: &[Source<'_, T>],
+    dy: &[T],
+    dw: &mut [T],
+) {
+    passes::backward_weight_on(simd::active(), shape, sources, dy, dw);
+}
+
 /// db\[co\] = Σ dy\[…, co\], for any dy whose last axis has `co` channels.
 ///
 /// # Panics
@@ -95,10 +152,8 @@ pub(crate) fn forward_on<T: Real>(
     bias: Option<&[T]>,
     y: &mut [T],
 ) {
-    let plan = Plan { n: shape.n(), axes: shape.axes(), k_channels: shape.ci(), columns: shape.co() };
-    let (k_stride, column_stride) = (shape.co(), 1);
-    let weight = Weight { data: weight, kernel: shape.spec().kernel, k_stride, column_stride };
-    (engines::<T>().correlate)(isa, &plan, x, weight, bias, y);
+    let sources = [Source { x, channels: shape.ci(), prologue: None }];
+    passes::forward_on(isa, shape, &sources, weight, bias, y, Epilogue::Nothing);
 }
 
 pub(crate) fn backward_input_on<T: Real>(
@@ -108,18 +163,13 @@ pub(crate) fn backward_input_on<T: Real>(
     dy: &[T],
     dx: &mut [T],
 ) {
-    let (k_stride, column_stride) = (1, shape.co());
-    let weight = Weight { data: weight, kernel: shape.spec().kernel, k_stride, column_stride };
-    let (n, k_channels, columns) = (shape.n(), shape.co(), shape.ci());
-    for axes in adjoint_axes(shape.spec(), shape.output(), shape.input()) {
-        let plan = Plan { n, axes, k_channels, columns };
-        (engines::<T>().correlate)(isa, &plan, dy, weight, None, dx);
-    }
+    let targets = &mut [Target { y: dx, channels: shape.ci() }];
+    passes::backward_input_on(isa, shape, weight, dy, targets, Epilogue::Nothing);
 }
 
 pub(crate) fn backward_weight_on<T: Real>(isa: Isa, shape: &Conv3dShape, x: &[T], dy: &[T], dw: &mut [T]) {
-    let plan = Plan { n: shape.n(), axes: shape.axes(), k_channels: shape.ci(), columns: shape.co() };
-    (engines::<T>().grad_weight)(isa, &plan, x, dy, [shape.co(), 1], dw);
+    let sources = [Source { x, channels: shape.ci(), prologue: None }];
+    passes::backward_weight_on(isa, shape, &sources, dy, dw);
 }
 
 /// The correlations that together are the adjoint of a convolution from `output` to `input` positions.
@@ -159,11 +209,30 @@ impl Conv3dShape {
 pub(crate) struct Engines<T> {
     pub(crate) correlate: Correlate<T>,
     pub(crate) grad_weight: GradWeight<T>,
+    winograd: Winograd<T>,
+    winograd_grad_weight: WinogradGradWeight<T>,
+    pointwise_forward: PointwiseForward<T>,
+    pointwise_backward_input: PointwiseBackwardInput<T>,
+    pointwise_backward_weight: PointwiseBackwardWeight<T>,
     pub(crate) sum_channels: fn(Isa, &[T], usize, &mut [T]),
 }
 
 type Correlate<T> = fn(Isa, &Plan, &[T], Weight<'_, T>, Option<&[T]>, &mut [T]);
 type GradWeight<T> = fn(Isa, &Plan, &[T], &[T], [usize; 2], &mut [T]);
+type Winograd<T> = fn(
+    Isa,
+    winograd::Schedule,
+    &Plan,
+    &[Source<'_, T>],
+    Weight<'_, T>,
+    Option<&[T]>,
+    &mut [Target<'_, T>],
+    Epilogue<'_, T>,
+) -> Sums;
+type PointwiseForward<T> = fn(Isa, &Conv3dShape, Source<'_, T>, &[T], Option<&[T]>, &mut [T]);
+type PointwiseBackwardInput<T> = fn(Isa, &Conv3dShape, &[T], &[T], &mut [T], Epilogue<'_, T>) -> Sums;
+type PointwiseBackwardWeight<T> = fn(Isa, &Conv3dShape, Source<'_, T>, &[T], &mut [T]);
+type WinogradGradWeight<T> = fn(Isa, &Plan, &[Source<'_, T>], &[T], [usize; 2], &mut [T]);
 
 struct EnginesTable;
 
@@ -183,6 +252,11 @@ const fn engines_of<T: Real>() -> Engines<T> {
     Engines {
         correlate: direct::correlate,
         grad_weight: grad_weight::grad_weight,
+        winograd: winograd::correlate,
+        winograd_grad_weight: winograd::grad_weight,
+        pointwise_forward: pointwise::forward,
+        pointwise_backward_input: pointwise::backward_input,
+        pointwise_backward_weight: pointwise::backward_weight,
         sum_channels: bias::sum_channels,
     }
 }

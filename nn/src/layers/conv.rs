@@ -1,10 +1,12 @@
 //! Convolutions with their weights.
 
-use autograd::{Parameter, Real, Var};
+use autograd::{Parameter, Real, Tape, Var};
 use rand::Rng;
 
 use super::{at_least_one, each_at_least_one, enter, weight_and_bias};
-use crate::functional::{self, ChannelStats, Conv3dSpec, ConvTranspose3dSpec};
+use crate::functional::{
+    self, ChannelStats, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Input,
+};
 use crate::{Error, Layout, Module, join};
 
 /// A convolution with weight `[kd, kh, kw, ci, co]` and, unless taken away, bias `[co]`.
@@ -29,6 +31,8 @@ pub struct Conv3d<T: Real = f32> {
     pub bias: Option<Parameter<T>>,
     /// Kernel, stride, padding, dilation.
     pub spec: Conv3dSpec,
+    /// How it is computed.
+    pub algorithm: ConvAlgorithm,
 }
 
 impl<T: Real> Conv3d<T> {
@@ -49,7 +53,7 @@ impl<T: Real> Conv3d<T> {
         each_at_least_one("dilation", spec.dilation)?;
         let [kd, kh, kw] = spec.kernel;
         let (weight, bias) = weight_and_bias(Layout::Conv, [kd, kh, kw, in_channels, out_channels], rng);
-        Ok(Self { weight, bias, spec })
+        Ok(Self { weight, bias, spec, algorithm: ConvAlgorithm::Auto })
     }
 
     /// Without a bias: what a normalisation follows needs none.
@@ -67,23 +71,47 @@ impl<T: Real> Conv3d<T> {
         self.weight.shape()[4]
     }
 
+    /// Computed this way.
+    pub fn with_algorithm(self, algorithm: ConvAlgorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
+    /// What is convolved, and how.
+    pub fn settings(&self) -> Conv3dSettings {
+        Conv3dSettings { spec: self.spec, algorithm: self.algorithm }
+    }
+
     /// See [`functional::conv3d`].
     #[track_caller]
-    pub fn forward<'t>(&self, x: Var<'t, T>) -> Var<'t, T> {
-        let [weight, bias] = self.enter(&x);
-        functional::conv3d(x, weight, bias, self.spec)
+    pub fn forward<'t>(&self, x: impl Into<Input<'t, T>>) -> Var<'t, T> {
+        let x = x.into();
+        let [weight, bias] = self.enter(x.tape());
+        functional::conv3d(x, weight, bias, self.settings())
     }
 
     /// See [`functional::conv3d_with_stats`].
     #[track_caller]
-    pub fn forward_with_stats<'t>(&self, x: Var<'t, T>) -> (Var<'t, T>, ChannelStats<T>) {
-        let [weight, bias] = self.enter(&x);
-        functional::conv3d_with_stats(x, weight, bias, self.spec)
+    pub fn forward_with_stats<'t>(&self, x: impl Into<Input<'t, T>>) -> (Var<'t, T>, ChannelStats<T>) {
+        let x = x.into();
+        let [weight, bias] = self.enter(x.tape());
+        functional::conv3d_with_stats(x, weight, bias, self.settings())
     }
 
-    /// Weight and bias on the tape of `x`.
-    pub(super) fn enter<'t>(&self, x: &Var<'t, T>) -> [Var<'t, T>; 2] {
-        [x.tape().parameter(&self.weight), enter(x.tape(), self.bias.as_ref())]
+    /// See [`functional::conv3d_of_two_with_stats`].
+    #[track_caller]
+    pub fn forward_of_two_with_stats<'t>(
+        &self,
+        first: impl Into<Input<'t, T>>,
+        second: impl Into<Input<'t, T>>,
+    ) -> (Var<'t, T>, ChannelStats<T>) {
+        let first = first.into();
+        let [weight, bias] = self.enter(first.tape());
+        functional::conv3d_of_two_with_stats(first, second, weight, bias, self.settings())
+    }
+
+    /// Weight and bias on this tape.
+    pub(super) fn enter<'t>(&self, tape: &'t Tape<T>) -> [Var<'t, T>; 2] {
+        [tape.parameter(&self.weight), enter(tape, self.bias.as_ref())]
     }
 }
 
@@ -163,7 +191,8 @@ impl<T: Real> ConvTranspose3d<T> {
 
     /// See [`functional::conv_transpose3d`].
     #[track_caller]
-    pub fn forward<'t>(&self, x: Var<'t, T>) -> Var<'t, T> {
+    pub fn forward<'t>(&self, x: impl Into<Input<'t, T>>) -> Var<'t, T> {
+        let x = x.into();
         let tape = x.tape();
         functional::conv_transpose3d(
             x,

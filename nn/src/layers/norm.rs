@@ -3,7 +3,7 @@
 use autograd::{Mode, Parameter, Real, Shape, Tape, Tensor, Var};
 
 use super::{Conv3d, at_least_one, enter};
-use crate::functional::{self, Activation, ChannelStats, Moments, NormKind};
+use crate::functional::{self, Activation, ChannelStats, Deferred, Moments, NormKind};
 use crate::{Error, Layout, Module, join};
 
 /// act(γ·(x − mean)/√(var + ε) + β): instance, group or batch normalisation, and an activation in the same pass.
@@ -170,6 +170,14 @@ impl<T: Real> NormAct<T> {
         functional::norm_act_with(x, moments, gamma, beta, self.settings.activation)
     }
 
+    /// As [`forward_with_stats`](Self::forward_with_stats), left to whoever reads the result: see [`Deferred`].
+    #[track_caller]
+    pub fn defer<'t>(&self, x: Var<'t, T>, stats: &ChannelStats<T>) -> Deferred<'t, T> {
+        let [gamma, beta] = self.enter(x.tape());
+        let moments = self.moments(x.tape(), x.shape(), Some(stats));
+        Deferred::new(x, moments, gamma, beta, self.settings.activation)
+    }
+
     /// `conv(self(raw))` in one unit, and the statistics of the result: see [`functional::norm_act_conv3d`].
     ///
     /// ```
@@ -191,10 +199,10 @@ impl<T: Real> NormAct<T> {
         conv: &Conv3d<T>,
     ) -> (Var<'t, T>, ChannelStats<T>) {
         let [gamma, beta] = self.enter(raw.tape());
-        let [weight, bias] = conv.enter(&raw);
+        let [weight, bias] = conv.enter(raw.tape());
         let moments = self.moments(raw.tape(), raw.shape(), Some(stats));
         let activation = self.settings.activation;
-        functional::norm_act_conv3d_with(raw, moments, gamma, beta, activation, weight, bias, conv.spec)
+        functional::norm_act_conv3d_with(raw, moments, gamma, beta, activation, weight, bias, conv.settings())
     }
 
     fn enter<'t>(&self, tape: &'t Tape<T>) -> [Var<'t, T>; 2] {

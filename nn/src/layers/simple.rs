@@ -3,7 +3,7 @@
 use autograd::{Parameter, Real, Var};
 
 use super::each_at_least_one;
-use crate::functional::{self, Activation, Pool3dSpec, UpsampleMode};
+use crate::functional::{self, Activation, Input, Pool3dSpec, UpsampleMode};
 pub use crate::functional::{AvgPool3d, MaxPool3d, Upsample};
 use crate::{Error, Layout, Module};
 
@@ -25,7 +25,7 @@ impl MaxPool3d {
 
     /// See [`functional::max_pool3d`].
     #[track_caller]
-    pub fn forward<'t, T: Real>(&self, x: Var<'t, T>) -> Var<'t, T> {
+    pub fn forward<'t, T: Real>(&self, x: impl Into<Input<'t, T>>) -> Var<'t, T> {
         functional::max_pool3d(x, self.0)
     }
 }

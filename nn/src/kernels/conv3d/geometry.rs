@@ -85,6 +85,14 @@ impl Axis {
         if adjacent { self.taps.len().max(1) } else { 1 }
     }
 
+    /// The positions from the first to the last that one output reads.
+    pub(crate) fn span(&self) -> usize {
+        match (self.taps.first(), self.taps.last()) {
+            (Some(first), Some(last)) => (last.offset - first.offset) as usize + 1,
+            _ => 0,
+        }
+    }
+
     /// The position that output `o` reads through a tap, if it is inside.
     #[inline(always)]
     pub(crate) fn position(&self, o: usize, tap: Tap) -> Option<usize> {

@@ -109,6 +109,19 @@ pub enum SpecError {
     },
 }
 
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ConvAlgorithm {
+    /// Whichever is faster by the cost model of [`crate::kernels::conv3d`]: a function of shape and instruction set.
+    #[default]
+    Auto,
+    /// Sums in the order of the formula.
+    Direct,
+    /// Winograd's F(4x4, 3x3) in the plane where it applies (3 taps along h and w, stride and dilation 1 there), direct
+    /// elsewhere.
+    Winograd,
+}
+
 /// All sizes of one convolution; a value of this type is possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv3dShape {
@@ -118,6 +131,7 @@ pub struct Conv3dShape {
     ci: usize,
     co: usize,
     spec: Conv3dSpec,
+    algorithm: ConvAlgorithm,
 }
 
 impl Conv3dShape {
@@ -134,7 +148,18 @@ impl Conv3dShape {
         spec: Conv3dSpec,
     ) -> Result<Self, SpecError> {
         check_channels(ci, co)?;
-        Ok(Self { n, input, output: spec.output(input)?, ci, co, spec })
+        let algorithm = ConvAlgorithm::Auto;
+        Ok(Self { n, input, output: spec.output(input)?, ci, co, spec, algorithm })
+    }
+
+    /// Computed this way.
+    pub fn with_algorithm(self, algorithm: ConvAlgorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
+    /// How it is computed.
+    pub fn algorithm(&self) -> ConvAlgorithm {
+        self.algorithm
     }
 
     /// Volumes in the batch.

@@ -1,0 +1,211 @@
+//! The three passes of a convolution by whichever algorithm is cheaper, with what is to happen on the way.
+//!
+//! **Cost model.** In multiply-adds, for V output voxels, K channels that are read, C that are written, t taps along d,
+//! and a window of 3x3 in the plane:
+//!
+//! ```text
+//! direct    9·t·K·⌈C⌉·V
+//! Winograd  w·V·(36/16·t·K·⌈C⌉ + 18·⌈K⌉ + 14·⌈C⌉) + 1000·t·K·C
+//! ```
+//!
+//! w ≥ 1 is what tiles of 4x4 cover for each voxel of the plane; ⌈·⌉ is the next multiple of the lanes. 18 and 14 are
+//! the prices of transforming an input and an output, 1000 that of transforming a weight (36 numbers for 9, written to
+//! memory), each in multiply-adds that the register tile does in the same time. So direct wins for a single input
+//! channel, and below 100 to 500 voxels. The gradient of the weight is direct below 8 channels on either side: its
+//! products would then wait for the transformed tensors.
+//! `cargo run --release -p benches --example crossover` measures both. The head of a network, one voxel of kernel and few
+//! outputs, has loops of its own (`pointwise.rs`), whatever is asked for.
+
+use autograd::Real;
+use autograd::buffer::Buffer;
+use autograd::parallel::{SLAB, for_each_slab};
+use autograd::simd::{self, Isa, Job, Simd};
+
+use super::direct::{Plan, Weight};
+use super::fuse::{Epilogue, Source, Sums, Target};
+use super::winograd::{self, Schedule};
+use super::{Conv3dShape, ConvAlgorithm, adjoint_axes, engines, pointwise};
+
+/// y = bias + sources ∗ weight; the mean and M2 of each sample and channel of y where that cost nothing.
+pub(crate) fn forward_on<T: Real>(
+    isa: Isa,
+    shape: &Conv3dShape,
+    sources: &[Source<'_, T>],
+    weight: &[T],
+    bias: Option<&[T]>,
+    y: &mut [T],
+    epilogue: Epilogue<'_, T>,
+) -> Option<Sums> {
+    if let ([source], true) = (sources, pointwise::fits(shape)) {
+        (engines::<T>().pointwise_forward)(isa, shape, *source, weight, bias, y);
+        return None;
+    }
+    let plan = forward_plan(shape);
+    let weight = Weight { data: weight, kernel: shape.spec().kernel, k_stride: shape.co(), column_stride: 1 };
+    if uses_winograd::<T>(shape.algorithm(), &plan, isa) {
+        let targets = &mut [Target { y, channels: shape.co() }];
+        let schedule = Schedule::of::<T>(&plan);
+        let correlate = engines::<T>().winograd;
+        return Some(correlate(isa, schedule, &plan, sources, weight, bias, targets, epilogue));
+    }
+    with_one_source(isa, shape, sources, |x| (engines::<T>().correlate)(isa, &plan, x, weight, bias, y));
+    None
+}
+
+/// The targets = the gradient of the input, whose channels they share among them; and the epilogue's sums, where the
+/// algorithm takes them (else the targets hold the plain gradient).
+pub(crate) fn backward_input_on<T: Real>(
+    isa: Isa,
+    shape: &Conv3dShape,
+    weight: &[T],
+    dy: &[T],
+    targets: &mut [Target<'_, T>],
+    epilogue: Epilogue<'_, T>,
+) -> Option<Sums> {
+    if let ([target], true) = (&mut *targets, pointwise::fits(shape)) {
+        return Some((engines::<T>().pointwise_backward_input)(isa, shape, weight, dy, target.y, epilogue));
+    }
+    let weight = Weight { data: weight, kernel: shape.spec().kernel, k_stride: 1, column_stride: shape.co() };
+    let plans: Vec<Plan> = adjoint_axes(shape.spec(), shape.output(), shape.input())
+        .map(|axes| Plan { n: shape.n(), axes, k_channels: shape.co(), columns: shape.ci() })
+        .collect();
+    if plans.iter().all(|plan| uses_winograd::<T>(shape.algorithm(), plan, isa)) {
+        // With a stride along d several plans write the gradient; sums over all of it are not theirs to take.
+        let whole = plans.len() == 1;
+        let epilogue = if whole { epilogue } else { Epilogue::Nothing };
+        let sources = [Source { x: dy, channels: shape.co(), prologue: None }];
+        let mut sums = Sums::new();
+        for plan in &plans {
+            let schedule = Schedule::of::<T>(plan);
+            sums = (engines::<T>().winograd)(isa, schedule, plan, &sources, weight, None, targets, epilogue);
+        }
+        return whole.then_some(sums);
+    }
+    let correlate = |dx: &mut [T]| {
+        for plan in &plans {
+            (engines::<T>().correlate)(isa, plan, dy, weight, None, dx);
+        }
+    };
+    match targets {
+        [target] => correlate(target.y),
+        _ => {
+            let mut dx = Buffer::scratch(shape.x_len());
+            correlate(&mut dx);
+            split(&dx, targets);
+        }
+    }
+    None
+}
+
+/// dw = the gradient of the weight.
+pub(crate) fn backward_weight_on<T: Real>(
+    isa: Isa,
+    shape: &Conv3dShape,
+    sources: &[Source<'_, T>],
+    dy: &[T],
+    dw: &mut [T],
+) {
+    if let ([source], true) = (sources, pointwise::fits(shape)) {
+        (engines::<T>().pointwise_backward_weight)(isa, shape, *source, dy, dw);
+        return;
+    }
+    let plan = forward_plan(shape);
+    let narrow = shape.ci().min(shape.co()) < 8 && shape.algorithm() == ConvAlgorithm::Auto;
+    if !narrow && uses_winograd::<T>(shape.algorithm(), &plan, isa) {
+        (engines::<T>().winograd_grad_weight)(isa, &plan, sources, dy, [shape.co(), 1], dw);
+        return;
+    }
+    with_one_source(isa, shape, sources, |x| {
+        (engines::<T>().grad_weight)(isa, &plan, x, dy, [shape.co(), 1], dw);
+    });
+}
+
+fn forward_plan(shape: &Conv3dShape) -> Plan {
+    Plan { n: shape.n(), axes: shape.axes(), k_channels: shape.ci(), columns: shape.co() }
+}
+
+/// The choice by shape and instruction set: see the header.
+fn uses_winograd<T: Real>(algorithm: ConvAlgorithm, plan: &Plan, isa: Isa) -> bool {
+    if algorithm == ConvAlgorithm::Direct || !winograd::fits(plan) {
+        return false;
+    }
+    let lanes = isa.lanes::<T>();
+    algorithm == ConvAlgorithm::Winograd || winograd_cost(plan, lanes) < direct_cost(plan, lanes)
+}
+
+fn direct_cost(plan: &Plan, lanes: usize) -> f64 {
+    let [d, h, w] = &plan.axes;
+    let voxels = (plan.n * d.count * h.count * w.count) as f64;
+    voxels * (plan.depth() * plan.columns.next_multiple_of(lanes)) as f64
+}
+
+fn winograd_cost(plan: &Plan, lanes: usize) -> f64 {
+    let [d, h, w] = &plan.axes;
+    let covered = h.count.next_multiple_of(4) * w.count.next_multiple_of(4);
+    let voxels = (plan.n * d.count * covered) as f64;
+    let [k, columns] = [plan.k_channels, plan.columns].map(|channels| channels.next_multiple_of(lanes));
+    let products = 2.25 * (d.taps.len() * plan.k_channels * columns) as f64;
+    let weights = (d.taps.len() * plan.k_channels * plan.columns) as f64;
+    voxels * (products + (18 * k + 14 * columns) as f64) + 1000.0 * weights
+}
+
+/// `f` of the sources as one tensor: itself where there is one and it is read as it lies, else a copy.
+fn with_one_source<T: Real>(isa: Isa, shape: &Conv3dShape, sources: &[Source<'_, T>], f: impl FnOnce(&[T])) {
+    if let [Source { x, prologue: None, .. }] = sources {
+        return f(x);
+    }
+    let channels = shape.ci();
+    let voxels = shape.input().iter().product::<usize>();
+    let mut x = Buffer::scratch(shape.x_len());
+    for_each_slab(&mut x, (SLAB / channels).max(1) * channels, |start, slab| {
+        simd::dispatch_on(isa, Gather { sources, channels, voxels, first: start / channels, slab });
+    });
+    f(&x);
+}
+
+/// Pixels of the sources side by side.
+struct Gather<'a, T> {
+    sources: &'a [Source<'a, T>],
+    channels: usize,
+    /// Of a sample.
+    voxels: usize,
+    first: usize,
+    slab: &'a mut [T],
+}
+
+impl<T: Real> Job<T> for Gather<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, _: S) {
+        let Self { sources, channels, voxels, first, slab } = self;
+        let mut column = 0;
+        for source in sources {
+            for (i, pixel) in slab.chunks_exact_mut(channels).enumerate() {
+                let at = (first + i) * source.channels;
+                let from = &source.x[at..at + source.channels];
+                let to = &mut pixel[column..column + source.channels];
+                match source.prologue {
+                    Some(prologue) => prologue.apply((first + i) / voxels, from, to),
+                    None => to.copy_from_slice(from),
+                }
+            }
+            column += source.channels;
+        }
+    }
+}
+
+/// Deals the channels of `x` out.
+fn split<T: Real>(x: &[T], targets: &mut [Target<'_, T>]) {
+    let channels = targets.iter().map(|target| target.channels).sum::<usize>();
+    let mut column = 0;
+    for target in targets {
+        let own = target.channels;
+        for_each_slab(target.y, (SLAB / own).max(1) * own, |start, slab| {
+            for (i, pixel) in slab.chunks_exact_mut(own).enumerate() {
+                pixel.copy_from_slice(&x[(start / own + i) * channels + column..][..own]);
+            }
+        });
+        column += own;
+    }
+}

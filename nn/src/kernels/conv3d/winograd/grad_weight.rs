@@ -1,0 +1,290 @@
+//! The gradient of the weight: dU\[f\]\[kd\]\[ci\]\[co\] = Σ_tiles V\[f\]\[d + kd\]\[tile\]\[ci\] · Z\[f\]\[tile\]\[co\],
+//! then dg = Gᵀ·dU·G.
+//!
+//! A few planes of the output at a time: V and Z are computed in parallel rows of tiles, then each task adds the
+//! products of one frequency, tap along d and block of columns to sums of its own, over all tiles of the planes. So
+//! there are no partial sums to merge, and the order of each sum is that of the tiles.
+//!
+//! A sum over tiles is taken in visits of [`VISIT`] in registers, and the visits are added up in memory: rounding errors
+//! grow with the length of a visit and the number of visits, not with their product.
+
+use std::ops::Range;
+
+use autograd::Real;
+use autograd::buffer::Buffer;
+use autograd::simd::{self, Isa, Job, Simd};
+use rayon::prelude::*;
+
+use super::planes::input_planes;
+use super::transform::{self, FREQUENCIES, Plane, Points, STEP, TileRow};
+use super::weight::{self, Layout};
+use super::{Tiles, check, fits, frequency_stride, steps, stride};
+use crate::kernels::conv3d::direct::Plan;
+use crate::kernels::conv3d::fuse::Source;
+use crate::kernels::conv3d::tile::{self, Segment};
+use crate::kernels::{Output, part, parts};
+
+/// Tiles of a visit: V and Z of one frequency stay in the first-level cache.
+const VISIT: usize = 128;
+/// V and Z of the planes at work, in bytes.
+const CHUNK_BYTES: usize = 10 << 20;
+
+/// dw\[tap\]\[k\]\[column\], written at tap·(their number) + k·`strides[0]` + column·`strides[1]`.
+///
+/// The plan is that of the forward pass; its axes write every output.
+///
+/// # Panics
+///
+/// If `isa` is not available, a length does not fit the plan, or the plan does not [fit](fits).
+pub(crate) fn grad_weight<T: Real>(
+    isa: Isa,
+    plan: &Plan,
+    sources: &[Source<'_, T>],
+    dy: &[T],
+    strides: [usize; 2],
+    dw: &mut [T],
+) {
+    assert!(fits(plan), "a window of 3x3 in the plane, stride 1");
+    check(plan, sources);
+    let [d, h, w] = &plan.axes;
+    assert_eq!(
+        dy.len(),
+        plan.n * d.count * h.count * w.count * plan.columns,
+        "length of the output's gradient"
+    );
+    let lanes = isa.lanes::<T>();
+    let layout = Layout::new(plan, lanes);
+    let mut du = Buffer::zeroed(FREQUENCIES * layout.frequency());
+    let pass = Pass {
+        isa,
+        plan,
+        tiles: Tiles::of(plan),
+        layout,
+        sources,
+        v_stride: stride(sources.iter().map(|s| s.channels), lanes),
+        dy,
+        z_stride: layout.padded(),
+    };
+    let cut = Cut::of(&pass);
+    for n in 0..plan.n {
+        for rows in pieces(pass.tiles.rows, cut.tile_rows) {
+            for ods in pieces(d.count, cut.depth) {
+                chunk(&pass, n, &rows, &ods, Output(du.as_mut_ptr()));
+            }
+        }
+    }
+    weight::transform_back(isa, plan, &du, strides, dw);
+}
+
+fn pieces(len: usize, piece: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..len).step_by(piece).map(move |start| start..len.min(start + piece))
+}
+
+/// How much is transformed at a time.
+struct Cut {
+    tile_rows: usize,
+    depth: usize,
+}
+
+impl Cut {
+    /// As many rows of tiles as leave room for 16 planes (each further plane needs no other slab of V), then as many
+    /// planes as there is room for.
+    fn of<T: Real>(pass: &Pass<'_, T>) -> Self {
+        let row = FREQUENCIES * pass.tiles.columns * (pass.v_stride + pass.z_stride) * size_of::<T>();
+        let rows = (CHUNK_BYTES / row.max(1)).max(1);
+        let planes = pass.plan.axes[0].count.max(1);
+        let tile_rows = (rows / planes.min(16)).clamp(1, pass.tiles.rows.max(1));
+        let depth = (rows / tile_rows).clamp(1, planes);
+        Self { tile_rows, depth: planes.div_ceil(planes.div_ceil(depth)) }
+    }
+}
+
+struct Pass<'a, T> {
+    isa: Isa,
+    plan: &'a Plan,
+    tiles: Tiles,
+    layout: Layout,
+    sources: &'a [Source<'a, T>],
+    /// Numbers of a tile in V.
+    v_stride: usize,
+    dy: &'a [T],
+    /// Numbers of a tile in Z.
+    z_stride: usize,
+}
+
+fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, rows: &Range<usize>, ods: &Range<usize>, du: Output<T>) {
+    let ids = input_planes(&pass.plan.axes[0], ods);
+    let plane = rows.len() * pass.tiles.columns;
+    let lanes = pass.isa.lanes::<T>();
+    let v_frequency = frequency_stride::<T>(ids.len() * plane * pass.v_stride);
+    let z_frequency = frequency_stride::<T>(ods.len() * plane * pass.z_stride);
+    let mut v = Buffer::<T>::scratch(steps::transformed_len(v_frequency, lanes));
+    let mut z = Buffer::<T>::scratch(steps::transformed_len(z_frequency, lanes));
+    let (v, z) = (Output(v.as_mut_ptr()), Output(z.as_mut_ptr()));
+    // 1. V and Z
+    (0..(ids.len() + ods.len()) * rows.len()).into_par_iter().for_each(|task| {
+        let (i, row) = (task / rows.len(), task % rows.len());
+        let tile_row = rows.start + row;
+        if i < ids.len() {
+            let at = [n, ids.start + i, tile_row];
+            let v = v.at(task * pass.tiles.columns * pass.v_stride);
+            simd::dispatch_on(pass.isa, LoadInput { pass, at, v, v_frequency });
+        } else {
+            let i = i - ids.len();
+            let at = [n, ods.start + i, tile_row];
+            let z = z.at((i * rows.len() + row) * pass.tiles.columns * pass.z_stride);
+            simd::dispatch_on(pass.isa, LoadGradient { pass, at, z, z_frequency });
+        }
+    });
+    // 2. dU
+    let taps = pass.layout.taps;
+    let blocks = pass.layout.padded().div_ceil(pass.layout.block());
+    (0..FREQUENCIES * blocks * taps).into_par_iter().for_each(|task| {
+        let (f, block, tap) = (task / taps / blocks, task / taps % blocks, task % taps);
+        let job = Multiply {
+            pass,
+            tap,
+            first: block * pass.layout.block(),
+            ods: ods.clone(),
+            first_id: ids.start,
+            plane,
+            v: v.at(f * v_frequency).0,
+            z: z.at(f * z_frequency).0,
+            du: du.at(f * pass.layout.frequency()).0,
+        };
+        simd::dispatch_on(pass.isa, job);
+    });
+}
+
+struct LoadInput<'a, 'p, T> {
+    pass: &'a Pass<'p, T>,
+    at: [usize; 3],
+    v: Output<T>,
+    v_frequency: usize,
+}
+
+impl<T: Real> Job<T> for LoadInput<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Self { pass, at: [n, id, tile_row], v, v_frequency } = self;
+        let at = [n, id, tile_row, pass.tiles.columns];
+        // SAFETY: V has room for all tiles of all planes at all frequencies, and tiles are whole vectors apart.
+        unsafe {
+            let p = Points::new(s);
+            steps::load_row(&p, &pass.plan.axes, pass.sources, at, v.0, [pass.v_stride, v_frequency]);
+        }
+    }
+}
+
+struct LoadGradient<'a, 'p, T> {
+    pass: &'a Pass<'p, T>,
+    at: [usize; 3],
+    z: Output<T>,
+    z_frequency: usize,
+}
+
+impl<T: Real> Job<T> for LoadGradient<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Self { pass, at: [n, od, tile_row], z, z_frequency } = self;
+        let [d, h, w] = &pass.plan.axes;
+        let (h, w, channels) = (h.count, w.count, pass.plan.columns);
+        let plane = h * w * channels;
+        let start = pass.dy[(n * d.count + od) * plane..][..plane].as_ptr().cast_mut();
+        let row = TileRow {
+            start: z.0,
+            tiles: pass.tiles.columns,
+            tile_stride: pass.z_stride,
+            frequency_stride: z_frequency,
+        };
+        // SAFETY: the plane is a slice, which is only read; Z has room for all tiles of all planes at all frequencies.
+        unsafe {
+            transform::gradient_row(&Points::new(s), Plane { start, h, w, channels }, tile_row * STEP, row);
+        }
+    }
+}
+
+struct Multiply<'a, 'p, T> {
+    pass: &'a Pass<'p, T>,
+    tap: usize,
+    first: usize,
+    ods: Range<usize>,
+    first_id: usize,
+    /// Tiles of a plane at work.
+    plane: usize,
+    v: *mut T,
+    z: *mut T,
+    du: *mut T,
+}
+
+impl<T: Real> Job<T> for Multiply<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Self { pass, tap, first, ods, first_id, plane, v, z, du } = self;
+        let d = &pass.plan.axes[0];
+        let (layout, width) = (&pass.layout, pass.layout.width(first));
+        let du = du.wrapping_add(layout.start(first, tap));
+        let heights = parts(layout.k, tile::max_height(S::REGISTERS));
+        let mut segments: Vec<Segment<T>> = Vec::with_capacity(ods.len());
+        let mut visited = 0;
+        let last = ods.end;
+        for (i, od) in ods.enumerate() {
+            if let Some(id) = d.position(od, d.taps[tap]) {
+                let mut r = 0;
+                while r < plane {
+                    let pixels = (plane - r).min(VISIT - visited);
+                    segments.push(Segment {
+                        x: v.wrapping_add(((id - first_id) * plane + r) * pass.v_stride),
+                        dy: z.wrapping_add((i * plane + r) * pass.z_stride + first),
+                        pixels,
+                    });
+                    visited += pixels;
+                    r += pixels;
+                    if visited == VISIT {
+                        // SAFETY: V and Z were filled by the phase before; this (frequency, tap, block) of dU is this
+                        // task's.
+                        unsafe { visit(s, pass, &segments, heights, width, du) };
+                        segments.clear();
+                        visited = 0;
+                    }
+                }
+            }
+            if od + 1 == last && visited > 0 {
+                // SAFETY: as above.
+                unsafe { visit(s, pass, &segments, heights, width, du) };
+            }
+        }
+    }
+}
+
+/// Adds the products of a visit's tiles to the sums.
+#[inline(always)]
+unsafe fn visit<S: Simd>(
+    s: S,
+    pass: &Pass<'_, S::Elem>,
+    segments: &[Segment<S::Elem>],
+    heights: usize,
+    width: usize,
+    du: *mut S::Elem,
+) {
+    for i in 0..heights {
+        let k = part(pass.layout.k, heights, i);
+        let operands = tile::GradWeight {
+            s,
+            segments,
+            x_first: k.start,
+            x_step: pass.v_stride,
+            dy_step: pass.z_stride,
+            sums: du.wrapping_add(k.start * width),
+            sums_step: width,
+        };
+        // SAFETY: the caller's.
+        unsafe { tile::grad_weight(&operands, k.len(), width / S::LANES) };
+    }
+}

@@ -1,0 +1,174 @@
+//! Planes: a few whole planes of the output at once, in three parallel phases.
+//!
+//! Transform the input planes they read; multiply, one task for each frequency and block of columns, so that a block of
+//! U is read once for all tiles; transform back. For deep levels, whose planes are small and whose U is large.
+
+use std::ops::Range;
+
+use autograd::Real;
+use autograd::buffer::Buffer;
+use autograd::simd::{self, Job, Simd};
+use rayon::prelude::*;
+
+use super::transform::{FREQUENCIES, Points};
+use super::{Pass, SampleSums, frequency_stride, steps};
+use crate::kernels::conv3d::fuse::TaskSums;
+use crate::kernels::conv3d::geometry::Axis;
+use crate::kernels::{Output, part};
+
+/// `depth` planes at a time.
+pub(super) fn run<T: Real>(pass: &Pass<'_, T>, depth: usize) -> SampleSums<T> {
+    let mut all = Vec::with_capacity(pass.plan.n);
+    for n in 0..pass.plan.n {
+        let mut sums = vec![];
+        let planes = pass.plan.axes[0].count;
+        for first in (0..planes).step_by(depth) {
+            sums.extend(chunk(pass, n, first..planes.min(first + depth)));
+        }
+        all.push(sums);
+    }
+    all
+}
+
+/// The input planes that these outputs read.
+pub(super) fn input_planes(d: &Axis, ods: &Range<usize>) -> Range<usize> {
+    let at = |od: usize, offset: isize| ((od * d.step) as isize + offset).clamp(0, d.input as isize) as usize;
+    match (d.taps.first(), d.taps.last()) {
+        (Some(first), Some(last)) if !ods.is_empty() => {
+            let start = at(ods.start, first.offset);
+            start..at(ods.end - 1, last.offset + 1).max(start)
+        }
+        _ => 0..0,
+    }
+}
+
+fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>) -> Vec<TaskSums<T>> {
+    let d = &pass.plan.axes[0];
+    let ids = input_planes(d, &ods);
+    let plane = pass.tiles.rows * pass.tiles.columns;
+    let lanes = pass.isa.lanes::<T>();
+    let v_frequency = frequency_stride::<T>(ids.len() * plane * pass.v_stride);
+    let m_frequency = frequency_stride::<T>(ods.len() * plane * pass.m_stride);
+    let mut v = Buffer::<T>::scratch(steps::transformed_len(v_frequency, lanes));
+    let mut m = Buffer::<T>::scratch(steps::transformed_len(m_frequency, lanes));
+    let (v, m) = (Output(v.as_mut_ptr()), Output(m.as_mut_ptr()));
+    let rows = pass.tiles.rows;
+    // 1. V, the last row of all planes last: a row's slack is the next row's start.
+    (0..ids.len() * rows).into_par_iter().for_each(|task| {
+        let (id, tile_row) = (ids.start + task / rows, task % rows);
+        let v = v.at(task * pass.tiles.columns * pass.v_stride);
+        simd::dispatch_on(pass.isa, Load { pass, at: [n, id, tile_row], v, v_frequency });
+    });
+    // 2. M
+    let blocks = pass.layout.padded().div_ceil(pass.layout.block());
+    let cuts = super::TASKS.div_ceil(FREQUENCIES * blocks).min(ods.len());
+    (0..FREQUENCIES * blocks * cuts).into_par_iter().for_each(|task| {
+        let (f, block, cut) = (task / cuts / blocks, task / cuts % blocks, task % cuts);
+        let cut = part(ods.len(), cuts, cut);
+        let job = Multiply {
+            pass,
+            f,
+            first: block * pass.layout.block(),
+            ods: ods.start + cut.start..ods.start + cut.end,
+            first_od: ods.start,
+            first_id: ids.start,
+            v,
+            m,
+            strides: [v_frequency, m_frequency],
+        };
+        simd::dispatch_on(pass.isa, job);
+    });
+    // 3. y
+    (0..ods.len() * rows)
+        .into_par_iter()
+        .map(|task| {
+            let (od, tile_row) = (ods.start + task / rows, task % rows);
+            let m = m.at(task * pass.tiles.columns * pass.m_stride);
+            let mut sums = TaskSums::new(pass.plan.columns);
+            simd::dispatch_on(
+                pass.isa,
+                Write { pass, at: [n, od, tile_row], m, m_frequency, sums: &mut sums },
+            );
+            sums
+        })
+        .collect()
+}
+
+struct Load<'a, 'p, T> {
+    pass: &'a Pass<'p, T>,
+    at: [usize; 3],
+    v: Output<T>,
+    v_frequency: usize,
+}
+
+impl<T: Real> Job<T> for Load<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Self { pass, at: [n, id, tile_row], v, v_frequency } = self;
+        let at = [n, id, tile_row, pass.tiles.columns];
+        // SAFETY: V has room for all tiles of all planes at all frequencies. Tiles are whole vectors apart
+        // (`stride`), so no row's last vector reaches into another task's.
+        unsafe {
+            let p = Points::new(s);
+            steps::load_row(&p, &pass.plan.axes, pass.sources, at, v.0, [pass.v_stride, v_frequency]);
+        }
+    }
+}
+
+struct Multiply<'a, 'p, T> {
+    pass: &'a Pass<'p, T>,
+    f: usize,
+    first: usize,
+    ods: Range<usize>,
+    first_od: usize,
+    first_id: usize,
+    v: Output<T>,
+    m: Output<T>,
+    strides: [usize; 2],
+}
+
+impl<T: Real> Job<T> for Multiply<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Self { pass, f, first, ods, first_od, first_id, v, m, strides } = self;
+        let d = &pass.plan.axes[0];
+        let plane = pass.tiles.rows * pass.tiles.columns;
+        let mut taps = Vec::with_capacity(d.taps.len());
+        let mut operands = Vec::with_capacity(d.taps.len());
+        for od in ods {
+            taps.clear();
+            for (i, tap) in d.taps.iter().enumerate() {
+                let Some(id) = d.position(od, *tap) else { continue };
+                taps.push(((id - first_id) * plane * pass.v_stride, i));
+            }
+            let m = m.0.wrapping_add((od - first_od) * plane * pass.m_stride);
+            // SAFETY: V was filled by the phase before; this frequency, block and plane of M are this task's.
+            unsafe {
+                steps::multiply(s, pass, f..f + 1, first, &taps, plane, [v.0, m], strides, &mut operands);
+            }
+        }
+    }
+}
+
+struct Write<'a, 'p, T> {
+    pass: &'a Pass<'p, T>,
+    at: [usize; 3],
+    m: Output<T>,
+    m_frequency: usize,
+    sums: &'a mut TaskSums<T>,
+}
+
+impl<T: Real> Job<T> for Write<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Self { pass, at, m, m_frequency, sums } = self;
+        // SAFETY: M was filled by the phase before; the row's lines are this task's.
+        unsafe { steps::write_row(&Points::new(s), pass, at, m.0, m_frequency, sums) }
+    }
+}

@@ -1,0 +1,151 @@
+//! The three steps that both schedules are made of: transform inputs, multiply, transform and write outputs.
+
+use std::ops::Range;
+
+use autograd::Real;
+use autograd::simd::Simd;
+
+use super::Pass;
+use super::transform::{self, FREQUENCIES, Plane, Points, STEP, TileRow};
+use crate::kernels::conv3d::fuse::{Epilogue, NoSums, Source, TaskSums};
+use crate::kernels::conv3d::geometry::Axis;
+use crate::kernels::conv3d::tile::{self, Row};
+use crate::kernels::{part, parts};
+
+/// Transforms row `tile_row` of tiles of input plane `id` of sample `n`, all sources, to `v` (frequency 0, channel 0 of
+/// its first tile).
+///
+/// # Safety
+///
+/// `v` must be writable for the row's tiles at all frequencies, with a vector of slack.
+#[inline(always)]
+pub(super) unsafe fn load_row<S: Simd>(
+    p: &Points<S>,
+    axes: &[Axis; 3],
+    sources: &[Source<'_, S::Elem>],
+    [n, id, tile_row, tiles]: [usize; 4],
+    v: *mut S::Elem,
+    [tile_stride, frequency_stride]: [usize; 2],
+) {
+    let [d, h, w] = axes;
+    let mut first = 0;
+    for source in sources {
+        let plane = h.input * w.input * source.channels;
+        let plane = Plane {
+            start: source.x[(n * d.input + id) * plane..][..plane].as_ptr().cast_mut(),
+            h: h.input,
+            w: w.input,
+            channels: source.channels,
+        };
+        let row = TileRow { start: v.wrapping_add(first), tiles, tile_stride, frequency_stride };
+        let h0 = (tile_row * STEP) as isize + h.taps[0].offset;
+        let on_load = source.prologue.map(|prologue| prologue.of_sample(n));
+        // SAFETY: the plane is a slice, which is only read; the row is the caller's.
+        unsafe { transform::input_row(p, plane, on_load, [h0, w.taps[0].offset], row) };
+        first += source.channels;
+    }
+}
+
+/// M\[f\]\[r\] = Σ_taps V\[f\]\[r + row of the tap\] · U\[f\]\[tap\], for frequencies `f`, columns from `first` on (one
+/// block), and `rows` tiles.
+///
+/// `taps` holds where each tap's first tile starts in a frequency of V, and the tap's number.
+///
+/// # Safety
+///
+/// V must be readable and M writable at all that is named, U as its layout says.
+#[inline(always)]
+pub(super) unsafe fn multiply<S: Simd>(
+    s: S,
+    pass: &Pass<'_, S::Elem>,
+    frequencies: Range<usize>,
+    first: usize,
+    taps: &[(usize, usize)],
+    rows: usize,
+    [v, m]: [*mut S::Elem; 2],
+    [v_frequency, m_frequency]: [usize; 2],
+    operands: &mut Vec<Row>,
+) {
+    let layout = &pass.layout;
+    let width = layout.width(first);
+    operands.clear();
+    operands.extend(taps.iter().map(|(x, tap)| Row { x: *x as isize, weight: layout.start(first, *tap) }));
+    let tiles = parts(rows, tile::max_height(S::REGISTERS));
+    let zeros = [S::Elem::ZERO; 32];
+    for f in frequencies {
+        for i in 0..tiles {
+            let r = part(rows, tiles, i);
+            let operands = tile::Forward {
+                s,
+                rows: operands,
+                x: v.wrapping_add(f * v_frequency + r.start * pass.v_stride),
+                x_step: pass.v_stride,
+                k: layout.k,
+                weight: pass.u.as_ptr().wrapping_add(f * layout.frequency()),
+                bias: zeros.as_ptr(),
+                y: m.wrapping_add(f * m_frequency + r.start * pass.m_stride + first),
+                y_step: pass.m_stride,
+                columns: width,
+            };
+            // SAFETY: the caller's; a block is at most two vectors, of which there are 32 zeros.
+            unsafe { tile::forward(&operands, r.len(), width / S::LANES) };
+        }
+    }
+}
+
+/// Transforms back and writes row `tile_row` of tiles of output `od` of sample `n`, from `m` (frequency 0, column 0 of its
+/// first tile).
+///
+/// # Safety
+///
+/// `m` must be readable for the row's tiles, and no other task may write these lines of the targets.
+#[inline(always)]
+pub(super) unsafe fn write_row<S: Simd>(
+    p: &Points<S>,
+    pass: &Pass<'_, S::Elem>,
+    [n, od, tile_row]: [usize; 3],
+    m: *mut S::Elem,
+    frequency_stride: usize,
+    sums: &mut TaskSums<S::Elem>,
+) {
+    let [d, h, w] = &pass.plan.axes;
+    let place = n * d.out_len + od * d.out_step + d.out_start;
+    let h0 = tile_row * STEP;
+    let tiles = pass.tiles.columns;
+    let count = (h.count - h0).min(STEP) * w.count;
+    for ((target, channels), first) in pass.targets.iter().zip(&pass.outputs) {
+        let offset = place * h.count * w.count * channels;
+        let start = target.0.wrapping_add(offset);
+        let plane = Plane { start, h: h.count, w: w.count, channels: *channels };
+        let row =
+            TileRow { start: m.wrapping_add(*first), tiles, tile_stride: pass.m_stride, frequency_stride };
+        let bias = pass.bias.as_ptr().wrapping_add(*first);
+        // SAFETY: the row is the caller's; the plane is one of the target's (`correlate` has asserted its length), and
+        // its lines are this task's; the bias is padded to whole vectors from any column on. Sums are padded likewise;
+        // x of a gradient has the target's shape.
+        unsafe {
+            match pass.epilogue {
+                Epilogue::Nothing => transform::output_row(p, row, bias, plane, h0, &mut NoSums),
+                Epilogue::Moments => {
+                    if sums.is_empty() {
+                        transform::output_row(p, row, bias, plane, h0, &mut sums.moments());
+                        sums.set_pivot(count);
+                    }
+                    transform::output_row(p, row, bias, plane, h0, &mut sums.moments());
+                    sums.close_row(count);
+                }
+                Epilogue::Gradient { x, prologue } => {
+                    let x = x.as_ptr().wrapping_add(offset);
+                    let act = prologue.of_sample(n);
+                    transform::output_row(p, row, bias, plane, h0, &mut sums.gradient(x, act));
+                    sums.close_row(count);
+                }
+            }
+        }
+    }
+}
+
+/// The numbers of V and M for so many tiles: frequencies, and one vector of slack.
+pub(super) fn transformed_len(frequency_stride: usize, lanes: usize) -> usize {
+    FREQUENCIES * frequency_stride + lanes
+}

@@ -1,0 +1,133 @@
+//! Strips: a task owns a few rows of tiles and walks along d.
+//!
+//! It keeps a ring of transformed input slabs, as many as the taps along d span, each transformed once. For each output
+//! plane: the products of all 36 frequencies, then the transform back. V, M and U of 32 channels together fit a
+//! second-level cache of 1 MB.
+
+use std::ops::Range;
+
+use autograd::Real;
+use autograd::simd::{self, Job, Simd};
+use rayon::prelude::*;
+
+use super::transform::{FREQUENCIES, Points};
+use super::{Pass, SampleSums, frequency_stride, steps};
+use crate::kernels::conv3d::fuse::TaskSums;
+use crate::kernels::scratch;
+
+/// Tasks of `tile_rows` rows of tiles by `depth` planes of the output.
+pub(super) fn run<T: Real>(pass: &Pass<'_, T>, tile_rows: usize, depth: usize) -> SampleSums<T> {
+    let planes = pass.plan.axes[0].count;
+    let (strips, segments) = (pass.tiles.rows.div_ceil(tile_rows), planes.div_ceil(depth));
+    let tiles = tile_rows * pass.tiles.columns;
+    let v_frequency = frequency_stride::<T>(tiles * pass.v_stride);
+    let m_frequency = frequency_stride::<T>(tiles * pass.m_stride);
+    let lanes = pass.isa.lanes::<T>();
+    let slab = steps::transformed_len(v_frequency, lanes);
+    let slots = pass.plan.axes[0].span().max(1);
+    let task = |task: usize| {
+        let (n, strip, segment) = (task / segments / strips, task / segments % strips, task % segments);
+        let rows = strip * tile_rows..pass.tiles.rows.min((strip + 1) * tile_rows);
+        let ods = segment * depth..planes.min((segment + 1) * depth);
+        let mut sums = TaskSums::new(pass.plan.columns);
+        scratch::with(slots * slab + steps::transformed_len(m_frequency, lanes), |memory| {
+            let (v, m) = memory.split_at_mut(slots * slab);
+            let strip =
+                Strip { pass, n, rows, ods, slots, slab, v, m, v_frequency, m_frequency, sums: &mut sums };
+            simd::dispatch_on(pass.isa, strip);
+        });
+        sums
+    };
+    (0..pass.plan.n)
+        .map(|n| {
+            let tasks = n * strips * segments..(n + 1) * strips * segments;
+            tasks.into_par_iter().map(task).collect()
+        })
+        .collect()
+}
+
+struct Strip<'a, 'p, T> {
+    pass: &'a Pass<'p, T>,
+    n: usize,
+    /// Of tiles.
+    rows: Range<usize>,
+    /// Planes of the output.
+    ods: Range<usize>,
+    /// Slabs in the ring.
+    slots: usize,
+    /// Numbers of a slab.
+    slab: usize,
+    v: &'a mut [T],
+    m: &'a mut [T],
+    v_frequency: usize,
+    m_frequency: usize,
+    sums: &'a mut TaskSums<T>,
+}
+
+impl<T: Real> Job<T> for Strip<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Self { pass, n, rows, ods, slots, slab, v, m, v_frequency, m_frequency, sums } = self;
+        let [d, ..] = &pass.plan.axes;
+        let p = Points::new(s);
+        let columns = pass.tiles.columns;
+        let (v, m) = (v.as_mut_ptr(), m.as_mut_ptr());
+        let mut taps = Vec::with_capacity(d.taps.len());
+        let mut operands = Vec::with_capacity(d.taps.len());
+        // The input plane that each slot of the ring holds.
+        let mut held = vec![usize::MAX; slots];
+        for od in ods {
+            // 1. The slabs that this plane reads.
+            taps.clear();
+            for (i, tap) in d.taps.iter().enumerate() {
+                let Some(id) = d.position(od, *tap) else { continue };
+                if held[id % slots] != id {
+                    for (i, tile_row) in rows.clone().enumerate() {
+                        let v = v.wrapping_add(id % slots * slab + i * columns * pass.v_stride);
+                        // SAFETY: a slab has room for the strip's tiles at all frequencies, and slack.
+                        unsafe {
+                            let at = [n, id, tile_row, columns];
+                            steps::load_row(
+                                &p,
+                                &pass.plan.axes,
+                                pass.sources,
+                                at,
+                                v,
+                                [pass.v_stride, v_frequency],
+                            );
+                        }
+                    }
+                    held[id % slots] = id;
+                }
+                taps.push((id % slots * slab, i));
+            }
+            // 2. The products.
+            for f in 0..FREQUENCIES {
+                for first in (0..pass.layout.padded()).step_by(pass.layout.block()) {
+                    // SAFETY: V holds the slabs of the taps; M has room for the strip's tiles.
+                    unsafe {
+                        steps::multiply(
+                            s,
+                            pass,
+                            f..f + 1,
+                            first,
+                            &taps,
+                            rows.len() * columns,
+                            [v, m],
+                            [v_frequency, m_frequency],
+                            &mut operands,
+                        );
+                    }
+                }
+            }
+            // 3. Back.
+            for (i, tile_row) in rows.clone().enumerate() {
+                let m = m.wrapping_add(i * columns * pass.m_stride);
+                // SAFETY: M was written above; the strip's lines are this task's.
+                unsafe { steps::write_row(&p, pass, [n, od, tile_row], m, m_frequency, sums) };
+            }
+        }
+    }
+}

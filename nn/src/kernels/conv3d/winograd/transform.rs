@@ -1,0 +1,404 @@
+//! The transforms of F(4, 3) along one axis, and of a row of tiles in the plane.
+//!
+//! With interpolation points 0, ±a, ±b, ∞ and a = 3/4, b = 3/2, four outputs of a 3-tap correlation of six inputs
+//! are y = Aᵀ·[(G·g) ⊙ (Bᵀ·d)]. These points keep the entries of Bᵀ and Aᵀ exact in binary and near 1, so the
+//! rounding error is that of the direct sum; the textbook's 0, ±1, ±2, ∞ lose two bits more.
+//!
+//! ```text
+//!      | a²b²    0   −(a²+b²)     0      1   0 |         | 1  1   1   1   1   0 |
+//!      |  0    −ab²    −b²        a      1   0 |    Aᵀ = | 0  a  −a   b  −b   0 |
+//! Bᵀ = |  0     ab²    −b²       −a      1   0 |         | 0  a²  a²  b²  b²  0 |
+//!      |  0    −a²b    −a²        b      1   0 |         | 0  a³ −a³  b³ −b³  1 |
+//!      |  0     a²b    −a²       −b      1   0 |
+//!      |  0     a²b²     0    −(a²+b²)   0   1 |    G has the rows [1, p, p²] / N(p), and [0, 0, 1] for ∞
+//! ```
+//!
+//! with N(0) = a²b², N(±a) = 2a²(a²−b²), N(±b) = 2b²(b²−a²).
+//!
+//! # Source
+//! Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"; for the choice of points, Barabasz et
+//! al. 2020, "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks".
+
+use autograd::Real;
+use autograd::simd::Simd;
+
+use crate::kernels::conv3d::fuse::{OnLoad, RowSums};
+
+/// Outputs of a tile along one axis.
+pub(super) const STEP: usize = 4;
+/// Inputs of a tile along one axis, and products.
+pub(super) const SIZE: usize = 6;
+/// Products of a tile in the plane.
+pub(super) const FREQUENCIES: usize = SIZE * SIZE;
+
+const A: f64 = 0.75;
+const B: f64 = 1.5;
+
+/// G, row by row.
+pub(super) const G: [[f64; 3]; SIZE] = {
+    let (na, nb) = (2.0 * A * A * (A * A - B * B), 2.0 * B * B * (B * B - A * A));
+    [
+        [1.0 / (A * A * B * B), 0.0, 0.0],
+        [1.0 / na, A / na, A * A / na],
+        [1.0 / na, -A / na, A * A / na],
+        [1.0 / nb, B / nb, B * B / nb],
+        [1.0 / nb, -B / nb, B * B / nb],
+        [0.0, 0.0, 1.0],
+    ]
+};
+
+/// The constants of the transforms, one vector each.
+#[derive(Clone, Copy)]
+pub(super) struct Points<S: Simd> {
+    s: S,
+    a: S::V,
+    b: S::V,
+    a2: S::V,
+    b2: S::V,
+    a3: S::V,
+    b3: S::V,
+    minus_a2: S::V,
+    minus_b2: S::V,
+    minus_sum: S::V,
+    product: S::V,
+}
+
+impl<S: Simd> Points<S> {
+    #[inline(always)]
+    pub(super) fn new(s: S) -> Self {
+        Self {
+            s,
+            a: constant(s, A),
+            b: constant(s, B),
+            a2: constant(s, A * A),
+            b2: constant(s, B * B),
+            a3: constant(s, A * A * A),
+            b3: constant(s, B * B * B),
+            minus_a2: constant(s, -A * A),
+            minus_b2: constant(s, -B * B),
+            minus_sum: constant(s, -(A * A + B * B)),
+            product: constant(s, A * A * B * B),
+        }
+    }
+
+    /// Bᵀ·d
+    #[inline(always)]
+    fn input(&self, d: [S::V; SIZE]) -> [S::V; SIZE] {
+        let s = self.s;
+        let even_a = s.mul_add(d[2], self.minus_b2, d[4]);
+        let odd_a = s.mul_add(d[1], self.minus_b2, d[3]) * self.a;
+        let even_b = s.mul_add(d[2], self.minus_a2, d[4]);
+        let odd_b = s.mul_add(d[1], self.minus_a2, d[3]) * self.b;
+        [
+            s.mul_add(d[0], self.product, s.mul_add(d[2], self.minus_sum, d[4])),
+            even_a + odd_a,
+            even_a - odd_a,
+            even_b + odd_b,
+            even_b - odd_b,
+            s.mul_add(d[1], self.product, s.mul_add(d[3], self.minus_sum, d[5])),
+        ]
+    }
+
+    /// Aᵀ·m
+    #[inline(always)]
+    fn output(&self, m: [S::V; SIZE]) -> [S::V; STEP] {
+        let s = self.s;
+        let (even_a, odd_a) = (m[1] + m[2], m[1] - m[2]);
+        let (even_b, odd_b) = (m[3] + m[4], m[3] - m[4]);
+        [
+            m[0] + (even_a + even_b),
+            s.mul_add(odd_b, self.b, odd_a * self.a),
+            s.mul_add(even_b, self.b2, even_a * self.a2),
+            s.mul_add(odd_b, self.b3, s.mul_add(odd_a, self.a3, m[5])),
+        ]
+    }
+
+    /// A·y
+    #[inline(always)]
+    fn gradient(&self, y: [S::V; STEP]) -> [S::V; SIZE] {
+        let s = self.s;
+        let even_a = s.mul_add(y[2], self.a2, y[0]);
+        let odd_a = s.mul_add(y[3], self.a2, y[1]) * self.a;
+        let even_b = s.mul_add(y[2], self.b2, y[0]);
+        let odd_b = s.mul_add(y[3], self.b2, y[1]) * self.b;
+        [y[0], even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, y[3]]
+    }
+}
+
+#[inline(always)]
+fn constant<S: Simd>(s: S, x: f64) -> S::V {
+    s.splat(S::Elem::from_f64(x))
+}
+
+/// One plane (h, w) of a channels-last volume.
+#[derive(Clone, Copy)]
+pub(super) struct Plane<T> {
+    pub(super) start: *mut T,
+    pub(super) h: usize,
+    pub(super) w: usize,
+    pub(super) channels: usize,
+}
+
+/// A row of transformed tiles, `[frequency][tile][channel]`.
+#[derive(Clone, Copy)]
+pub(super) struct TileRow<T> {
+    pub(super) start: *mut T,
+    pub(super) tiles: usize,
+    /// Elements between neighbouring tiles; the last channel's vector may reach beyond its channels, into the next
+    /// tile, which is written later, or into the slack after the last.
+    pub(super) tile_stride: usize,
+    pub(super) frequency_stride: usize,
+}
+
+/// Bᵀ·d·B of a row of tiles whose first line is `h0`, and whose first column is `w0`; what lies outside the plane is
+/// 0. `on_load` is applied to what lies inside.
+///
+/// # Safety
+///
+/// The plane must be readable; the row of tiles writable, with one vector of slack.
+#[inline(always)]
+pub(super) unsafe fn input_row<S: Simd>(
+    p: &Points<S>,
+    plane: Plane<S::Elem>,
+    on_load: Option<OnLoad<S::Elem>>,
+    [h0, w0]: [isize; 2],
+    row: TileRow<S::Elem>,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match on_load {
+            Some(on_load) => input_tiles::<S, true>(p, plane, on_load, [h0, w0], row),
+            None => input_tiles::<S, false>(p, plane, OnLoad::none(), [h0, w0], row),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn input_tiles<S: Simd, const ACT: bool>(
+    p: &Points<S>,
+    plane: Plane<S::Elem>,
+    on_load: OnLoad<S::Elem>,
+    [h0, w0]: [isize; 2],
+    row: TileRow<S::Elem>,
+) {
+    let size = SIZE as isize;
+    let lines_inside = h0 >= 0 && h0 + size <= plane.h as isize;
+    for t in 0..row.tiles {
+        let w0 = w0 + (t * STEP) as isize;
+        let inside = lines_inside && w0 >= 0 && w0 + size <= plane.w as isize;
+        for c in (0..plane.channels).step_by(S::LANES) {
+            // SAFETY: the caller's; a tile that is not inside checks each pixel, and the last vector its lanes.
+            unsafe {
+                let out = row.start.add(t * row.tile_stride + c);
+                if inside && c + S::LANES <= plane.channels {
+                    input_tile::<S, ACT, false>(p, plane, on_load, [h0, w0], c, out, row.frequency_stride);
+                } else {
+                    input_tile::<S, ACT, true>(p, plane, on_load, [h0, w0], c, out, row.frequency_stride);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn input_tile<S: Simd, const ACT: bool, const EDGE: bool>(
+    p: &Points<S>,
+    plane: Plane<S::Elem>,
+    on_load: OnLoad<S::Elem>,
+    [h0, w0]: [isize; 2],
+    c: usize,
+    out: *mut S::Elem,
+    frequency_stride: usize,
+) {
+    let s = p.s;
+    let lanes = (plane.channels - c).min(S::LANES);
+    // SAFETY: addresses are those of pixels inside the plane (see the caller), and of the tile's 36 vectors.
+    unsafe {
+        let act = on_load.vectors::<S, ACT>(s, c);
+        let first = plane
+            .start
+            .wrapping_offset((h0 * plane.w as isize + w0) * plane.channels as isize)
+            .wrapping_add(c);
+        let line = plane.w * plane.channels;
+        let mut columns = [s.zero(); FREQUENCIES];
+        let columns = columns.as_mut_ptr();
+        for k in 0..SIZE {
+            let mut d = [s.zero(); SIZE];
+            let column_outside = EDGE && (w0 + (k as isize) < 0 || w0 + k as isize >= plane.w as isize);
+            for j in 0..SIZE {
+                let outside =
+                    EDGE && (column_outside || h0 + (j as isize) < 0 || h0 + j as isize >= plane.h as isize);
+                if !outside {
+                    let x = first.wrapping_add(j * line + k * plane.channels);
+                    let x = if EDGE { s.load_partial_ptr(x, lanes) } else { s.load_ptr(x) };
+                    d[j] = if ACT { act.apply(s, x) } else { x };
+                }
+            }
+            let d = p.input(d);
+            for j in 0..SIZE {
+                *columns.add(j * SIZE + k) = d[j];
+            }
+        }
+        for j in 0..SIZE {
+            let d = columns.add(j * SIZE);
+            let d = p.input([*d, *d.add(1), *d.add(2), *d.add(3), *d.add(4), *d.add(5)]);
+            let out = out.add(j * SIZE * frequency_stride);
+            for k in 0..SIZE {
+                s.store_ptr(d[k], out.add(k * frequency_stride));
+            }
+        }
+    }
+}
+
+/// A·dy·Aᵀ of the row of tiles whose first line is `h0`; what lies outside the plane is 0.
+///
+/// # Safety
+///
+/// As [`input_row`].
+#[inline(always)]
+pub(super) unsafe fn gradient_row<S: Simd>(
+    p: &Points<S>,
+    plane: Plane<S::Elem>,
+    h0: usize,
+    row: TileRow<S::Elem>,
+) {
+    for t in 0..row.tiles {
+        let w0 = t * STEP;
+        let inside = h0 + STEP <= plane.h && w0 + STEP <= plane.w;
+        for c in (0..plane.channels).step_by(S::LANES) {
+            // SAFETY: the caller's.
+            unsafe {
+                let out = row.start.add(t * row.tile_stride + c);
+                if inside && c + S::LANES <= plane.channels {
+                    gradient_tile::<S, false>(p, plane, [h0, w0], c, out, row.frequency_stride);
+                } else {
+                    gradient_tile::<S, true>(p, plane, [h0, w0], c, out, row.frequency_stride);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn gradient_tile<S: Simd, const EDGE: bool>(
+    p: &Points<S>,
+    plane: Plane<S::Elem>,
+    [h0, w0]: [usize; 2],
+    c: usize,
+    out: *mut S::Elem,
+    frequency_stride: usize,
+) {
+    let s = p.s;
+    let lanes = (plane.channels - c).min(S::LANES);
+    // SAFETY: addresses are those of pixels inside the plane, and of the tile's 36 vectors.
+    unsafe {
+        let first = plane.start.add((h0 * plane.w + w0) * plane.channels + c);
+        let line = plane.w * plane.channels;
+        let mut columns = [s.zero(); SIZE * STEP];
+        let columns = columns.as_mut_ptr();
+        for k in 0..STEP {
+            let mut y = [s.zero(); STEP];
+            for j in 0..STEP {
+                if !EDGE || (h0 + j < plane.h && w0 + k < plane.w) {
+                    let dy = first.wrapping_add(j * line + k * plane.channels);
+                    y[j] = if EDGE { s.load_partial_ptr(dy, lanes) } else { s.load_ptr(dy) };
+                }
+            }
+            let y = p.gradient(y);
+            for j in 0..SIZE {
+                *columns.add(j * STEP + k) = y[j];
+            }
+        }
+        for j in 0..SIZE {
+            let y = columns.add(j * STEP);
+            let y = p.gradient([*y, *y.add(1), *y.add(2), *y.add(3)]);
+            let out = out.add(j * SIZE * frequency_stride);
+            for k in 0..SIZE {
+                s.store_ptr(y[k], out.add(k * frequency_stride));
+            }
+        }
+    }
+}
+
+/// y = Aᵀ·m·A + bias of a row of tiles whose first line is `h0`, cut to the plane, each vector on its way through
+/// `sums`.
+///
+/// # Safety
+///
+/// The row of tiles must be readable, with one vector of slack; the plane writable; `bias` readable, whole vectors
+/// of it.
+#[inline(always)]
+pub(super) unsafe fn output_row<S: Simd, R: RowSums<S>>(
+    p: &Points<S>,
+    row: TileRow<S::Elem>,
+    bias: *const S::Elem,
+    plane: Plane<S::Elem>,
+    h0: usize,
+    sums: &mut R,
+) {
+    for t in 0..row.tiles {
+        let w0 = t * STEP;
+        let inside = h0 + STEP <= plane.h && w0 + STEP <= plane.w;
+        for c in (0..plane.channels).step_by(S::LANES) {
+            // SAFETY: the caller's.
+            unsafe {
+                let m = row.start.add(t * row.tile_stride + c);
+                let bias = p.s.load_ptr(bias.add(c));
+                if inside && c + S::LANES <= plane.channels {
+                    output_tile::<S, R, false>(p, m, row.frequency_stride, bias, plane, [h0, w0], c, sums);
+                } else {
+                    output_tile::<S, R, true>(p, m, row.frequency_stride, bias, plane, [h0, w0], c, sums);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn output_tile<S: Simd, R: RowSums<S>, const EDGE: bool>(
+    p: &Points<S>,
+    m: *const S::Elem,
+    frequency_stride: usize,
+    bias: S::V,
+    plane: Plane<S::Elem>,
+    [h0, w0]: [usize; 2],
+    c: usize,
+    sums: &mut R,
+) {
+    let s = p.s;
+    let lanes = if EDGE { (plane.channels - c).min(S::LANES) } else { S::LANES };
+    // SAFETY: addresses are those of pixels inside the plane, and of the tile's 36 vectors.
+    unsafe {
+        let mut columns = [s.zero(); STEP * SIZE];
+        let columns = columns.as_mut_ptr();
+        for k in 0..SIZE {
+            let mut column = [s.zero(); SIZE];
+            for j in 0..SIZE {
+                column[j] = s.load_ptr(m.add((j * SIZE + k) * frequency_stride));
+            }
+            let y = p.output(column);
+            for i in 0..STEP {
+                *columns.add(i * SIZE + k) = y[i];
+            }
+        }
+        let mut state = sums.begin(s, c);
+        for i in 0..STEP {
+            if EDGE && h0 + i >= plane.h {
+                break;
+            }
+            let y = columns.add(i * SIZE);
+            let y = p.output([*y, *y.add(1), *y.add(2), *y.add(3), *y.add(4), *y.add(5)]);
+            let place = ((h0 + i) * plane.w + w0) * plane.channels + c;
+            for k in 0..STEP {
+                if EDGE && w0 + k >= plane.w {
+                    break;
+                }
+                let place = place + k * plane.channels;
+                let y = sums.pass(s, &mut state, y[k] + bias, place, lanes);
+                let out = plane.start.add(place);
+                if EDGE { s.store_partial_ptr(y, out, lanes) } else { s.store_ptr(y, out) }
+            }
+        }
+        sums.end(s, c, state);
+    }
+}
