@@ -38,6 +38,9 @@ def parse():
     parser.add_argument("--steps", type=int, default=3, help="timed steps of one process (default 3)")
     parser.add_argument("--rounds", type=int, default=2, help="processes of each side for each line (default 2)")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--modes", default=",".join(MODES + [f"{mode}+bf16" for mode in MODES]),
+                        help="modes of the sweep (default: all)")
+    parser.add_argument("--only-jemalloc", action="store_true", help="sweep with jemalloc preloaded only")
     parser.add_argument("--no-infer", action="store_true", help="training only")
     parser.add_argument("--twin", default=HERE / "../../shared/bench/train_step_torch.py", type=pathlib.Path,
                         help="the program that times PyTorch")
@@ -99,13 +102,20 @@ def load(path):
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def allocators(args):
+    if args.jemalloc is None:
+        print("# libjemalloc.so.2 is not there: PyTorch runs as installed only", file=sys.stderr)
+        return [False]
+    return [True] if args.only_jemalloc else [False, True]
+
+
 def sweep(args):
     winners = load(args.winners)
     print("| case | mode | s | GFLOP/s | peak MB |\n|---|---|---|---|---|")
     for shape, base, infer in lines(args):
         found = {}
-        for jemalloc in [False, True] if args.jemalloc else [False]:
-            for mode in MODES + [f"{mode}+bf16" for mode in MODES]:
+        for jemalloc in allocators(args):
+            for mode in args.modes.split(","):
                 result = pytorch(args, shape, base, infer, mode, jemalloc)
                 if result:
                     name = mode + (" jemalloc" if jemalloc else "")
@@ -118,7 +128,7 @@ def sweep(args):
             "fp32": fastest(lambda name: "bf16" not in name),
             "installed": fastest(lambda name: "bf16" not in name and "jemalloc" not in name),
             "bf16": fastest(lambda name: "bf16" in name),
-            "leanest_mb": min(r["peak_rss_mb"] for name, r in found.items() if "bf16" not in name),
+            "leanest_mb": min((r["peak_rss_mb"] for name, r in found.items() if "bf16" not in name), default=None),
             "installed_s": min((r["median_s"] for name, r in found.items() if "bf16" not in name and "jemalloc" not in name), default=None),
             "bf16_s": min((r["median_s"] for name, r in found.items() if "bf16" in name), default=None),
         }

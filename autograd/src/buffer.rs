@@ -109,6 +109,34 @@ impl<T: Real> Drop for Buffer<T> {
     }
 }
 
+/// `len` bytes out of recycled memory: what an operation notes in less than a number for each element.
+pub struct Bytes {
+    words: Buffer<f32>,
+    len: usize,
+}
+
+impl Bytes {
+    /// `len` bytes of unspecified (but initialised) content.
+    pub fn scratch(len: usize) -> Self {
+        Self { words: Buffer::scratch(len.div_ceil(size_of::<f32>())), len }
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the buffer holds at least `len` initialised bytes, and any bits are a byte.
+        unsafe { std::slice::from_raw_parts(self.words.data.as_ptr().cast(), self.len) }
+    }
+}
+
+impl DerefMut for Bytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`; any bytes are numbers, and `&mut self` makes the access exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.words.data.as_ptr().cast(), self.len) }
+    }
+}
+
 fn layout_of<T>(len: usize) -> Layout {
     // At least one line, so that an empty buffer is no special case.
     let bytes = len.checked_mul(size_of::<T>()).expect("a tensor's size in bytes fits usize").max(ALIGNMENT);

@@ -1,69 +1,27 @@
 //! Convolution against the machine's limit, measured in the same run.
 //!
-//! `cargo bench -p benches --bench conv3d` prints Criterion's throughput (elements are floating-point
-//! operations) and, for each pass, the share of the limit: a loop of multiply-adds in registers, on all
-//! threads, timed in turns with the pass, so that other load on the machine hits both.
+//! `cargo bench -p benches --bench conv3d` prints, for each pass and algorithm, the rate and its share of the limit: a loop
+//! of multiply-adds in registers, on all threads, timed in turns with the pass. Rates count the operations of the direct
+//! sum, so Winograd's exceed the limit. Then what normalisation and activation on load and sums on store add, and
+//! Criterion's own figures (elements are floating-point operations).
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
-
-use autograd::simd::{self, Job, Simd};
+use autograd::simd;
+use benches::limits::{arithmetic, beside};
 use criterion::{Criterion, Throughput};
-use nn::kernels::conv3d::{self, Conv3dShape, Conv3dSpec};
-use rayon::prelude::*;
+use nn::kernels::conv3d::{self, Conv3dShape, Conv3dSpec, ConvAlgorithm, Epilogue, Prologue, Source, Target};
 
-/// Multiply-adds on 12 independent vectors: enough to hide a latency of 4 cycles at two a cycle.
-struct MultiplyAdds(usize);
-
-impl Job<f32> for MultiplyAdds {
-    type Output = (f32, u64);
-
-    #[inline(always)]
-    fn run<S: Simd<Elem = f32>>(self, s: S) -> (f32, u64) {
-        const CHAINS: usize = 12;
-        let mut sums = [s.splat(1.0); CHAINS];
-        let (a, b) = (s.splat(black_box(0.999)), s.splat(black_box(0.001)));
-        for _ in 0..self.0 {
-            for sum in &mut sums {
-                *sum = s.mul_add(*sum, a, b);
-            }
-        }
-        let total = sums.into_iter().fold(s.zero(), |total, sum| total + sum);
-        (s.sum(total), (2 * CHAINS * S::LANES * self.0) as u64)
-    }
-}
-
-/// Floating-point operations a second, on all threads.
-fn limit() -> f64 {
-    let start = Instant::now();
-    let threads = rayon::current_num_threads();
-    let run = |_| simd::dispatch(MultiplyAdds(black_box(8_000_000))).1;
-    let operations: u64 = (0..threads).into_par_iter().with_max_len(1).map(run).sum();
-    operations as f64 / start.elapsed().as_secs_f64()
-}
-
-/// Prints the best of a few runs of `pass` and its share of the best limit between them.
-fn share(name: &str, flops: u64, mut pass: impl FnMut()) {
-    pass();
-    let (mut fastest, mut best_limit) = (Duration::MAX, limit());
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(1200) {
-        let turn = Instant::now();
-        pass();
-        fastest = fastest.min(turn.elapsed());
-        best_limit = best_limit.max(limit());
-    }
+/// Prints the rate of `pass` and its share of the limit.
+fn share(name: &str, flops: u64, pass: impl FnMut()) {
+    let (fastest, limit) = beside(arithmetic, pass);
     let rate = flops as f64 / fastest.as_secs_f64();
-    println!(
-        "{name}: {:.0} of {:.0} GFLOP/s, {:.0} %",
-        rate / 1e9,
-        best_limit / 1e9,
-        100.0 * rate / best_limit
-    );
+    println!("{name}: {:.0} of {:.0} GFLOP/s, {:.0} %", rate / 1e9, limit / 1e9, 100.0 * rate / limit);
 }
 
-fn benches(c: &mut Criterion) {
-    println!("instruction set {}, {} threads", simd::active(), rayon::current_num_threads());
+fn numbers(len: usize) -> Vec<f32> {
+    (0..len).map(|i| (i % 17) as f32 - 8.0).collect()
+}
+
+fn passes(c: &mut Criterion) {
     let spec = Conv3dSpec::new([3; 3]).same_padding();
     let sizes = [
         (32, 32, [32, 128, 128]),
@@ -75,29 +33,85 @@ fn benches(c: &mut Criterion) {
     ];
     for (ci, co, input) in sizes {
         let shape = Conv3dShape::new(1, input, ci, co, spec).expect("a 3x3x3 window fits");
-        let numbers =
-            |len: usize| autograd::Tensor::from_vec([len], (0..len).map(|i| (i % 17) as f32 - 8.0).collect());
         let (x, weight, dy) = (numbers(shape.x_len()), numbers(shape.weight_len()), numbers(shape.y_len()));
-        let (x, weight, dy) = (x.data(), weight.data(), dy.data());
-        let (mut y, mut dx, mut dw) = (dy.to_vec(), x.to_vec(), weight.to_vec());
-        let name = format!("{ci}->{co} {input:?}");
-        let mut group = c.benchmark_group(&name);
+        let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), weight.clone());
+        let mut group = c.benchmark_group(format!("{ci}->{co} {input:?}"));
         group.sample_size(10).throughput(Throughput::Elements(shape.flops()));
-        let mut forward = || conv3d::forward(&shape, x, weight, None, &mut y);
-        share(&format!("{name} forward"), shape.flops(), &mut forward);
-        group.bench_function("forward", |b| b.iter(&mut forward));
-        let mut backward_input = || conv3d::backward_input(&shape, weight, dy, &mut dx);
-        share(&format!("{name} backward_input"), shape.flops(), &mut backward_input);
-        group.bench_function("backward_input", |b| b.iter(&mut backward_input));
-        let mut backward_weight = || conv3d::backward_weight(&shape, x, dy, &mut dw);
-        share(&format!("{name} backward_weight"), shape.flops(), &mut backward_weight);
-        group.bench_function("backward_weight", |b| b.iter(&mut backward_weight));
+        let algorithms: &[ConvAlgorithm] = if ci == 1 {
+            &[ConvAlgorithm::Direct]
+        } else {
+            &[ConvAlgorithm::Direct, ConvAlgorithm::Winograd]
+        };
+        for &algorithm in algorithms {
+            let shape = shape.with_algorithm(algorithm);
+            let name = format!("{ci}->{co} {input:?} {algorithm:?}").to_lowercase();
+            let mut forward = || conv3d::forward(&shape, &x, &weight, None, &mut y);
+            share(&format!("{name} forward"), shape.flops(), &mut forward);
+            group.bench_function(format!("{algorithm:?} forward"), |b| b.iter(&mut forward));
+            let mut backward_input = || conv3d::backward_input(&shape, &weight, &dy, &mut dx);
+            share(&format!("{name} gradient of the input"), shape.flops(), &mut backward_input);
+            group.bench_function(format!("{algorithm:?} gradient of the input"), |b| {
+                b.iter(&mut backward_input)
+            });
+            let mut backward_weight = || conv3d::backward_weight(&shape, &x, &dy, &mut dw);
+            share(&format!("{name} gradient of the weight"), shape.flops(), &mut backward_weight);
+            group.bench_function(format!("{algorithm:?} gradient of the weight"), |b| {
+                b.iter(&mut backward_weight)
+            });
+        }
         group.finish();
     }
 }
 
+/// What the fused unit costs beside the plain convolution, timed in turns.
+fn fused() {
+    let spec = Conv3dSpec::new([3; 3]).same_padding();
+    for (channels, input) in
+        [(16, [64, 128, 128]), (32, [32, 128, 128]), (32, [96, 96, 96]), (64, [32, 64, 64]), (64, [48; 3])]
+    {
+        let shape = Conv3dShape::new(1, input, channels, channels, spec).expect("a 3x3x3 window fits");
+        let (x, weight) = (numbers(shape.x_len()), numbers(shape.weight_len()));
+        let (mut y, mut dw) = (x.clone(), weight.clone());
+        let ones = vec![1.0; channels];
+        let prologue = Prologue::new(channels, &ones, &ones, &ones, 0.01);
+        let plain = Source { x: &x, channels, prologue: None };
+        let source = Source { prologue: Some(&prologue), ..plain };
+        let mut price = |name: &str, with: &mut dyn FnMut(bool)| {
+            let mut fastest = [f64::MAX; 2];
+            for turn in 0..24 {
+                let start = std::time::Instant::now();
+                with(turn % 2 == 1);
+                let spent = start.elapsed().as_secs_f64();
+                fastest[turn % 2] = fastest[turn % 2].min(spent);
+            }
+            let [without, with] = fastest.map(|s| 1e3 * s);
+            println!(
+                "{channels} channels {input:?} {name}: {with:.1} ms instead of {without:.1}, {:+.1} %",
+                100.0 * (with / without - 1.0)
+            );
+        };
+        price("norm and activation on load, statistics on store", &mut |fused| {
+            let (source, epilogue) =
+                if fused { (source, Epilogue::Moments) } else { (plain, Epilogue::Nothing) };
+            conv3d::forward_fused(&shape, &[source], &weight, None, &mut y, epilogue);
+        });
+        price("gradient of the weight, norm and activation on load", &mut |fused| {
+            let source = if fused { source } else { plain };
+            conv3d::backward_weight_fused(&shape, &[source], &x, &mut dw);
+        });
+        price("gradient of the input, led through the activation with its sums", &mut |fused| {
+            let epilogue =
+                if fused { Epilogue::Gradient { x: &x, prologue: &prologue } } else { Epilogue::Nothing };
+            let targets = &mut [Target { y: &mut y, channels }];
+            conv3d::backward_input_fused(&shape, &weight, &x, targets, epilogue);
+        });
+    }
+}
+
 fn main() {
+    println!("instruction set {}, {} threads", simd::active(), rayon::current_num_threads());
     let mut criterion = Criterion::default().configure_from_args();
-    benches(&mut criterion);
+    fused();
+    passes(&mut criterion);
     criterion.final_summary();
 }

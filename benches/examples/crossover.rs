@@ -1,64 +1,69 @@
-use nn::kernels::conv3d::{self, *};
+//! Where Winograd's convolution overtakes the direct one: the measurements behind the cost model of
+//! `nn/src/kernels/conv3d/passes.rs`.
+//!
+//! `cargo run --release -p benches --example crossover` prints, for shapes from far below to far above the crossing,
+//! microseconds of both and their ratio.
+
 use std::time::Instant;
-fn time(mut f: impl FnMut()) -> f64 {
-    f();
+
+use nn::kernels::conv3d::{self, Conv3dShape, Conv3dSpec, ConvAlgorithm};
+
+/// The fastest of a few runs, in microseconds.
+fn fastest(mut pass: impl FnMut()) -> f64 {
+    pass();
     let mut best = f64::MAX;
     for _ in 0..7 {
-        let t = Instant::now();
-        f();
-        best = best.min(t.elapsed().as_secs_f64());
+        let start = Instant::now();
+        pass();
+        best = best.min(start.elapsed().as_secs_f64());
     }
     best * 1e6
 }
+
+fn numbers(len: usize) -> Vec<f32> {
+    (0..len).map(|i| (i % 17) as f32 - 8.0).collect()
+}
+
 fn main() {
-    rayon::ThreadPoolBuilder::new().num_threads(2).build_global().unwrap();
+    println!("ci -> co  [d, h, w]: direct / Winograd in us, and how many times faster Winograd is");
     let spec = Conv3dSpec::new([3; 3]).same_padding();
-    for (ci, co, s) in [
-        (2, 16, [32; 3]),
+    let shapes = [
+        (1, 32, [64; 3]),
         (2, 32, [64; 3]),
         (4, 32, [64; 3]),
-        (4, 16, [32; 3]),
-        (8, 8, [32; 3]),
         (8, 16, [32; 3]),
-        (16, 16, [16; 3]),
         (16, 16, [8; 3]),
-        (32, 32, [4, 4, 4]),
-        (32, 32, [6, 6, 6]),
+        (16, 16, [16; 3]),
+        (32, 32, [4; 3]),
+        (32, 32, [6; 3]),
         (32, 32, [8; 3]),
+        (32, 32, [30, 10, 10]),
         (128, 128, [2, 4, 4]),
-        (128, 128, [4, 4, 4]),
-        (128, 128, [6, 6, 6]),
-        (128, 128, [8, 8, 8]),
-        (256, 256, [4, 4, 4]),
-        (256, 256, [6, 6, 6]),
+        (128, 128, [4; 3]),
+        (128, 128, [6; 3]),
+        (128, 128, [8; 3]),
+        (256, 256, [4; 3]),
+        (256, 256, [6; 3]),
         (256, 256, [8; 3]),
         (256, 256, [12; 3]),
-        (256, 256, [4, 12, 12]),
-        (32, 32, [96, 5, 5]),
-        (32, 32, [30, 10, 10]),
-    ] {
-        let shape = Conv3dShape::new(1, s, ci, co, spec).unwrap();
-        let n = |l: usize| (0..l).map(|i| (i % 17) as f32 - 8.0).collect::<Vec<_>>();
-        let (x, w, dy) = (n(shape.x_len()), n(shape.weight_len()), n(shape.y_len()));
-        let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
-        let mut out = vec![];
-        for a in [ConvAlgorithm::Direct, ConvAlgorithm::Winograd] {
-            let shape = shape.with_algorithm(a);
-            out.push(time(|| conv3d::forward(&shape, &x, &w, None, &mut y)));
-            out.push(time(|| conv3d::backward_input(&shape, &w, &dy, &mut dx)));
-            out.push(time(|| conv3d::backward_weight(&shape, &x, &dy, &mut dw)));
+    ];
+    for (ci, co, size) in shapes {
+        let shape = Conv3dShape::new(1, size, ci, co, spec).expect("a 3x3x3 window fits");
+        let (x, weight, dy) = (numbers(shape.x_len()), numbers(shape.weight_len()), numbers(shape.y_len()));
+        let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), weight.clone());
+        let [direct, winograd] = [ConvAlgorithm::Direct, ConvAlgorithm::Winograd].map(|algorithm| {
+            let shape = shape.with_algorithm(algorithm);
+            [
+                fastest(|| conv3d::forward(&shape, &x, &weight, None, &mut y)),
+                fastest(|| conv3d::backward_input(&shape, &weight, &dy, &mut dx)),
+                fastest(|| conv3d::backward_weight(&shape, &x, &dy, &mut dw)),
+            ]
+        });
+        print!("{ci} -> {co}  {size:?}:");
+        for (i, pass) in ["forward", "gradient of the input", "of the weight"].into_iter().enumerate() {
+            let (a, b) = (direct[i], winograd[i]);
+            print!("  {pass} {a:.0} / {b:.0} = {:.2}", a / b);
         }
-        println!(
-            "{ci}->{co} {s:?}: fwd {:.0}/{:.0} = {:.2}  dx {:.0}/{:.0} = {:.2}  dw {:.0}/{:.0} = {:.2}",
-            out[0],
-            out[3],
-            out[0] / out[3],
-            out[1],
-            out[4],
-            out[1] / out[4],
-            out[2],
-            out[5],
-            out[2] / out[5]
-        );
+        println!();
     }
 }

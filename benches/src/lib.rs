@@ -2,6 +2,7 @@
 //! beside PyTorch.
 #![forbid(unsafe_code)]
 
+pub mod limits;
 mod profile;
 
 pub use profile::Profile;
@@ -11,6 +12,14 @@ pub fn peak_rss_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).map_or(0, |kb| kb / 1024)
+}
+
+/// The page faults of this process so far that needed no disk; 0 where the system does not tell.
+pub fn page_faults() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name in parentheses may hold spaces; minflt is the 8th field behind it.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(7).next().and_then(|faults| faults.parse().ok()).unwrap_or(0)
 }
 
 /// Multiply-adds × 2 of every convolution in a forward pass of the reference U-Net with strides of 2, counted as direct

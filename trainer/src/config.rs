@@ -86,6 +86,7 @@ pub struct Model {
     pub dropout: f64,
     pub residual: bool,
     pub deep_supervision: bool,
+    pub checkpointing: unet3d::Checkpointing,
     pub prior_bias: bool,
 }
 

@@ -89,6 +89,7 @@ impl Plan {
             dropout: config.model.dropout,
             residual: config.model.residual,
             deep_supervision: config.model.deep_supervision,
+            checkpointing: config.model.checkpointing,
         }
         .validated()
         .map_err(|e| Error::config("model", e.to_string()))?;

@@ -47,6 +47,20 @@ pub struct UNet3dConfig {
     pub residual: bool,
     /// Yields logits at every decoder level in training.
     pub deep_supervision: bool,
+    /// What the backward pass computes again instead of keeping it.
+    pub checkpointing: Checkpointing,
+}
+
+/// What is computed twice to save memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checkpointing {
+    /// Nothing.
+    #[default]
+    None,
+    /// Each level of encoder and decoder: of a level only its input and output are kept. The convolutions' forward pass
+    /// runs twice, so a step takes about a third longer.
+    Level,
 }
 
 /// The normalisation behind each convolution.
@@ -97,6 +111,7 @@ impl Default for UNet3dConfig {
             dropout: 0.0,
             residual: false,
             deep_supervision: false,
+            checkpointing: Checkpointing::None,
         }
     }
 }

@@ -11,7 +11,7 @@ mod model;
 mod up;
 
 pub use block::Block;
-pub use config::{AXES, Norm, UNet3dConfig, Upsampling};
+pub use config::{AXES, Checkpointing, Norm, UNet3dConfig, Upsampling};
 pub use error::Error;
 pub use model::UNet3d;
 pub use up::Up;

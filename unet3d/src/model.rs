@@ -8,7 +8,7 @@ use rand::Rng;
 
 use crate::block::Block;
 use crate::up::Up;
-use crate::{Error, UNet3dConfig};
+use crate::{Checkpointing, Error, UNet3dConfig};
 
 /// A 3-D U-Net (Çiçek et al. 2016): `[n, d, h, w, in_channels]` to logits `[n, d, h, w, out_channels]`.
 ///
@@ -129,7 +129,7 @@ impl<T: Real> UNet3d<T> {
         let mut x = Input::from(x);
         let mut skips = Vec::new();
         for (level, block) in self.encoder.iter().enumerate() {
-            x = block.forward(x);
+            x = self.encode(block, x);
             if let Some(pool) = self.pools.get(level) {
                 skips.push(x.clone());
                 x = pool.forward(x).into();
@@ -138,7 +138,7 @@ impl<T: Real> UNet3d<T> {
         let mut scales = Vec::new();
         for (k, (up, block)) in self.ups.iter().zip(&self.decoder).enumerate() {
             let skip = skips.pop().expect("a skip for each step up");
-            x = block.forward_of_two(skip, up.forward(x));
+            x = self.decode(up, block, skip, x);
             if let Some(head) = self.heads.get(k).filter(|_| all) {
                 scales.push(head.forward(x.clone()));
             }
@@ -146,6 +146,28 @@ impl<T: Real> UNet3d<T> {
         scales.push(self.head.forward(x));
         scales.reverse();
         scales
+    }
+
+    /// One level down.
+    fn encode<'t>(&self, block: &Block<T>, x: Input<'t, T>) -> Input<'t, T> {
+        if self.config.checkpointing == Checkpointing::None {
+            return block.forward(x);
+        }
+        let block = block.clone();
+        let tape = x.tape();
+        tape.checkpoint([x.activated()], move |_, [x]| block.forward(x).activated()).into()
+    }
+
+    /// One level up.
+    fn decode<'t>(&self, up: &Up<T>, block: &Block<T>, skip: Input<'t, T>, x: Input<'t, T>) -> Input<'t, T> {
+        if self.config.checkpointing == Checkpointing::None {
+            return block.forward_of_two(skip, up.forward(x));
+        }
+        let (up, block) = (up.clone(), block.clone());
+        let (skip, x) = (skip.activated(), x.activated());
+        let tape = x.tape();
+        tape.checkpoint([skip, x], move |_, [skip, x]| block.forward_of_two(skip, up.forward(x)).activated())
+            .into()
     }
 }
 

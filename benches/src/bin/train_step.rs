@@ -14,7 +14,7 @@ use nn::optim::{AdamConfig, OptimizerConfig};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
-use unet3d::{UNet3d, UNet3dConfig};
+use unet3d::{Checkpointing, UNet3d, UNet3dConfig};
 
 /// Times training steps, or forward passes, of the reference U-Net.
 #[derive(Parser)]
@@ -33,6 +33,9 @@ struct Args {
     /// Forward passes only.
     #[arg(long)]
     infer: bool,
+    /// Computes each level again in the backward pass instead of keeping it.
+    #[arg(long)]
+    checkpointing: bool,
     /// Prints the share of a step's time by operation, to standard error.
     #[arg(long)]
     profile: bool,
@@ -68,6 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         max_channels: usize::MAX,
         levels: args.levels,
         strides,
+        checkpointing: if args.checkpointing { Checkpointing::Level } else { Checkpointing::None },
         ..Default::default()
     };
     let mut rng = ChaCha8Rng::seed_from_u64(0);
@@ -79,7 +83,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut seconds = Vec::new();
     let profile = Arc::new(Mutex::new(Profile::default()));
+    let mut faults = 0;
     for step in 0..args.steps + 2 {
+        if step == 2 {
+            faults = benches::page_faults();
+        }
         let start = Instant::now();
         if args.infer {
             let tape = Tape::no_grad();
@@ -125,6 +133,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     if args.profile {
         profile.lock().expect("no panic while it is held").print();
+        let faults = (benches::page_faults() - faults) as f64 / args.steps as f64;
+        eprintln!("page faults a step after the second: {faults}");
+        eprintln!("{:?}", autograd::buffer::usage());
     }
     println!("{}", serde_json::to_string(&line)?);
     Ok(())

@@ -103,12 +103,12 @@ fn convolve<'t, T: Real>(
     let tape = weight.tape();
     let (mut x, readers): (Vec<_>, Vec<_>) = inputs.into_iter().map(Input::split).unzip();
     let shape = shape_of(settings, &shapes(&readers), weight.value(), bias.value());
-    let epilogue = if wants_stats { Epilogue::Moments } else { Epilogue::Nothing };
-    let (y, sums) = forward(&shape, &readers, weight.value(), bias.value(), epilogue);
-    let stats = wants_stats.then(|| match sums {
-        Some(sums) => ChannelStats::from_sums(y.shape(), &sums),
-        None => ChannelStats::of(&y),
-    });
+    let (y, stats) = if wants_stats {
+        let (y, stats) = forward_with_stats(&shape, &readers, weight.value(), bias.value());
+        (y, Some(stats))
+    } else {
+        (forward(&shape, &readers, weight.value(), bias.value(), Epilogue::Nothing).0, None)
+    };
     let saved = (shape, weight.value().clone());
     let second = if x.len() > 1 { x.swap_remove(1) } else { tape.absent() };
     let first = x.swap_remove(0);
@@ -173,6 +173,24 @@ pub(super) fn forward<T: Real>(
     let sources: Vec<_> = readings.iter().map(|reading| reading.source()).collect();
     let sums = conv3d::forward_fused(shape, &sources, weight.data(), optional(bias), y.data_mut(), epilogue);
     (y, sums)
+}
+
+/// y and its statistics.
+pub(super) fn forward_with_stats<T: Real>(
+    shape: &Conv3dShape,
+    readers: &[Reader<T>],
+    weight: &Tensor<T>,
+    bias: &Tensor<T>,
+) -> (Tensor<T>, ChannelStats<T>) {
+    let [od, oh, ow] = shape.output();
+    let on_the_way = ChannelStats::<T>::worth_taking_on_the_way([shape.n(), od, oh, ow, shape.co()].into());
+    let epilogue = if on_the_way { Epilogue::Moments } else { Epilogue::Nothing };
+    let (y, sums) = forward(shape, readers, weight, bias, epilogue);
+    let stats = match sums.filter(|_| on_the_way) {
+        Some(sums) => ChannelStats::from_sums(y.shape(), &sums),
+        None => ChannelStats::of(&y),
+    };
+    (y, stats)
 }
 
 /// dx

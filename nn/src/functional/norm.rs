@@ -110,6 +110,13 @@ impl<T: Real> ChannelStats<T> {
         Self { extents, mean, m2 }
     }
 
+    /// Whether a tensor of this shape is worth measuring while it is written. One of a single slab is in the cache when it
+    /// is whole, and is measured then.
+    pub(super) fn worth_taking_on_the_way(shape: Shape) -> bool {
+        let extents = Extents::of(shape);
+        extents.sample() > extents.slab()
+    }
+
     /// From the means and M2s that a convolution has taken while it wrote a tensor of this shape.
     #[track_caller]
     pub(super) fn from_sums(shape: Shape, sums: &[(f64, f64)]) -> Self {

@@ -9,7 +9,7 @@
 
 use autograd::{Function, Real, Tensor, Var};
 
-use super::conv3d::{backward_bias, backward_weight, forward, shape_of};
+use super::conv3d::{backward_bias, backward_weight, forward, forward_with_stats, shape_of};
 use super::deferred::{Reader, Reading};
 use super::norm_act::Normalised;
 use super::{Activation, ChannelStats, Conv3dSettings, Moments, NormAct};
@@ -64,12 +64,8 @@ pub fn norm_act_conv3d_with<'t, T: Real>(
     let shape = shape_of(settings, &[raw.shape()], weight.value(), bias.value());
     let unit = Normalised::new(raw.value(), moments, gamma.value(), beta.value(), activation);
     let reader = Reader::of_unit(unit);
-    let (y, sums) =
-        forward(&shape, std::slice::from_ref(&reader), weight.value(), bias.value(), Epilogue::Moments);
-    let stats = match sums {
-        Some(sums) => ChannelStats::from_sums(y.shape(), &sums),
-        None => ChannelStats::of(&y),
-    };
+    let readers = std::slice::from_ref(&reader);
+    let (y, stats) = forward_with_stats(&shape, readers, weight.value(), bias.value());
     let saved = Saved { reader: reader.clone(), weight: weight.value().clone(), shape };
     (tape.record(NormActConv3d { reader, settings }, [raw, gamma, beta, weight, bias], y, saved), stats)
 }

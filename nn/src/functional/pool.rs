@@ -1,5 +1,6 @@
 //! Max and average pooling.
 
+use autograd::buffer::Bytes;
 use autograd::parallel::SLAB;
 use autograd::{Function, Real, Shape, Tensor, Var};
 use rayon::prelude::*;
@@ -79,7 +80,7 @@ pub(super) fn rows_per_task(row: usize) -> usize {
 
 impl<T: Real> Function<T, 1> for MaxPool<T> {
     /// The input's shape, the output's, and which tap of its window each output came from.
-    type Saved = (Shape, Shape, Vec<u8>);
+    type Saved = (Shape, Shape, Bytes);
 
     fn forward(&self, _: [&Tensor<T>; 1]) -> (Tensor<T>, Self::Saved) {
         let Self { spec, reader } = self;
@@ -87,7 +88,7 @@ impl<T: Real> Function<T, 1> for MaxPool<T> {
         let [n, d, h, w, c] = x.dims5();
         let [od, oh, ow] = spec.output([d, h, w]);
         let mut y = Tensor::scratch([n, od, oh, ow, c]);
-        let mut arg = vec![0; y.numel()];
+        let mut arg = Bytes::scratch(y.numel());
         let row = ow * c;
         let rows = y.data_mut().par_chunks_mut(row.max(1)).zip(arg.par_chunks_mut(row.max(1)));
         rows.with_min_len(rows_per_task(row)).enumerate().for_each(|(i, (y, arg))| {

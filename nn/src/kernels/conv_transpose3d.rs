@@ -16,7 +16,7 @@
 //! The output voxels with the same position modulo the stride see the same taps, so each remainder is one
 //! dense correlation ([`super::conv3d`] has the loops) and no zeros are inserted. With kernel = stride and
 //! padding 0, a decoder's upsampling, each remainder sees one tap: a matrix product of pixels × ci with ci ×
-//! co.
+//! kw·co.
 //!
 //! Each entry writes its whole output. The same input gives the same bits for any number of threads.
 //!
@@ -33,12 +33,13 @@
 //! ```
 
 use autograd::Real;
+use autograd::buffer::Buffer;
 use autograd::simd::{self, Isa};
 
 pub use super::conv3d::backward_bias;
 use super::conv3d::direct::{Plan, Weight};
 use super::conv3d::geometry::Axis;
-use super::conv3d::{adjoint_axes, engines};
+use super::conv3d::{Conv3dSpec, adjoint_axes, engines};
 
 pub mod reference;
 mod shape;
@@ -89,11 +90,44 @@ pub(crate) fn forward_on<T: Real>(
     y: &mut [T],
 ) {
     let spec = shape.spec().convolution();
+    if shape.tiles() {
+        return tile(isa, shape, x, weight, bias, y);
+    }
     let weight = Weight { data: weight, kernel: spec.kernel, k_stride: shape.co(), column_stride: 1 };
     let (n, k_channels, columns) = (shape.n(), shape.ci(), shape.co());
     for axes in adjoint_axes(&spec, shape.input(), shape.output()) {
         let plan = Plan { n, axes, k_channels, columns };
         (engines::<T>().correlate)(isa, &plan, x, weight, bias, y);
+    }
+}
+
+/// The forward pass where windows tile the output: what an input voxel yields along w lies side by side, so kw·co columns
+/// are written at once, and only the positions along d and h are passes of their own.
+fn tile<T: Real>(
+    isa: Isa,
+    shape: &ConvTranspose3dShape,
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    y: &mut [T],
+) {
+    let [kd, kh, kw] = shape.spec().kernel;
+    let (ci, co) = (shape.ci(), shape.co());
+    assert_eq!(weight.len(), shape.weight_len(), "length of the weight");
+    // [kd, kh, kw, ci, co] to [kd, kh, ci, kw, co]
+    let mut packed = Buffer::scratch(weight.len());
+    for (i, row) in packed.chunks_exact_mut(co).enumerate() {
+        let (d_h, c, w) = (i / (ci * kw), i / kw % ci, i % kw);
+        row.copy_from_slice(&weight[((d_h * kw + w) * ci + c) * co..][..co]);
+    }
+    let bias = bias.map(|bias| bias.repeat(kw));
+    let [d, h, w] = shape.input();
+    let [od, oh, _] = shape.output();
+    let spec = Conv3dSpec { stride: [kd, kh, 1], ..Conv3dSpec::new([kd, kh, 1]) };
+    let weight = Weight { data: &packed, kernel: spec.kernel, k_stride: kw * co, column_stride: 1 };
+    for axes in adjoint_axes(&spec, [d, h, w], [od, oh, w]) {
+        let plan = Plan { n: shape.n(), axes, k_channels: ci, columns: kw * co };
+        (engines::<T>().correlate)(isa, &plan, x, weight, bias.as_deref(), y);
     }
 }
 

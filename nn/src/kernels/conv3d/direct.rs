@@ -9,7 +9,7 @@
 //! stretch, because the taps along w are neighbours in memory; with dilation one stretch for each tap).
 //!
 //! A tile that would read beyond the ends of w reads a copy of its window, with zeros there, instead; tiles
-//! inside read x in place. The copy is also where a prologue (scale, shift and slope per channel) can act.
+//! inside read x in place. An epilogue sums up a task's rows when they are written, from the cache.
 //!
 //! Intensity: a tile of 14 pixels × 32 columns does 28 multiply-adds of 16 lanes for 2 loads of weights and
 //! 14 broadcasts from the first-level cache.
@@ -21,6 +21,7 @@ use autograd::buffer::Buffer;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
+use super::fuse::{Epilogue, RowSums, Sums, TaskSums};
 use super::geometry::{Axis, Tap};
 use super::tile::{self, Row, WIDTH};
 use crate::kernels::{Output, part, parts};
@@ -81,6 +82,23 @@ pub(crate) fn correlate<T: Real>(
     bias: Option<&[T]>,
     y: &mut [T],
 ) {
+    correlate_and_sum(isa, plan, x, weight, bias, y, Epilogue::Nothing);
+}
+
+/// As [`correlate`], and the epilogue's sums, for a plan that writes each place.
+///
+/// # Panics
+///
+/// As [`correlate`]; also if there is an epilogue and the plan leaves places alone.
+pub(crate) fn correlate_and_sum<T: Real>(
+    isa: Isa,
+    plan: &Plan,
+    x: &[T],
+    weight: Weight<'_, T>,
+    bias: Option<&[T]>,
+    y: &mut [T],
+    epilogue: Epilogue<'_, T>,
+) -> Sums {
     let [d, h, w] = &plan.axes;
     assert_eq!(x.len(), plan.n * d.input * h.input * w.input * plan.k_channels, "length of the input");
     assert_eq!(y.len(), plan.n * d.out_len * h.out_len * w.out_len * plan.columns, "length of the output");
@@ -96,17 +114,35 @@ pub(crate) fn correlate<T: Real>(
         assert_eq!(bias.len(), plan.columns, "length of the bias");
         start[..plan.columns].copy_from_slice(bias);
     }
-    let rows = plan.n * d.count * h.count;
-    if rows * w.count == 0 {
-        return;
+    if !matches!(epilogue, Epilogue::Nothing) {
+        let whole = plan.axes.iter().all(|axis| axis.count == axis.out_len);
+        assert!(whole, "sums are of an output that is written whole");
     }
-    let rows_per_task = (TASK_PIXELS / w.count).clamp(1, rows.div_ceil(TASKS));
+    if let Epilogue::Gradient { x, prologue } = epilogue {
+        assert_eq!((x.len(), prologue.channels()), (y.len(), plan.columns), "x of a gradient");
+    }
+    let rows = d.count * h.count;
+    if rows * w.count == 0 {
+        return Sums::new();
+    }
+    let rows_per_task = (TASK_PIXELS / w.count).clamp(1, (plan.n * rows).div_ceil(TASKS));
+    let tasks = rows.div_ceil(rows_per_task);
     let run = w.run();
     let output = Output(y.as_mut_ptr());
-    (0..rows.div_ceil(rows_per_task)).into_par_iter().for_each(|task| {
-        let rows = task * rows_per_task..rows.min((task + 1) * rows_per_task);
-        simd::dispatch_on(isa, Strip { plan, run, x, weight: &packed, bias: &start, y: output, rows });
-    });
+    let task = |task: usize| {
+        let (n, task) = (task / tasks, task % tasks);
+        let rows = n * rows + task * rows_per_task..n * rows + rows.min((task + 1) * rows_per_task);
+        let mut sums = TaskSums::new(if matches!(epilogue, Epilogue::Nothing) { 0 } else { plan.columns });
+        let sums_of = &mut sums;
+        let (weight, bias) = (&*packed, &*start);
+        simd::dispatch_on(
+            isa,
+            Strip { plan, run, x, weight, bias, y: output, rows, epilogue, sums: sums_of },
+        );
+        sums
+    };
+    let sums: Vec<_> = (0..plan.n * tasks).into_par_iter().map(task).collect();
+    TaskSums::merge(epilogue, plan.columns, sums.chunks(tasks))
 }
 
 /// `[block][td][th][tw][k][column in block]`, columns beyond the last are 0.
@@ -159,15 +195,25 @@ struct Strip<'a, T> {
     weight: &'a [T],
     bias: &'a [T],
     y: Output<T>,
-    /// Of the n·d·h output rows that the plan counts.
+    /// Of the n·d·h output rows that the plan counts; of one sample.
     rows: Range<usize>,
+    epilogue: Epilogue<'a, T>,
+    sums: &'a mut TaskSums<T>,
 }
 
 impl<T: Real> Job<T> for Strip<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, s: S) {
+    fn run<S: Simd<Elem = T>>(mut self, s: S) {
+        self.write(s);
+        self.sum(s);
+    }
+}
+
+impl<T: Real> Strip<'_, T> {
+    #[inline(always)]
+    fn write<S: Simd<Elem = T>>(&self, s: S) {
         let [d, h, w] = &self.plan.axes;
         let max_height = tile::max_height(S::REGISTERS);
         let window = (max_height - 1) * w.step + self.run;
@@ -238,6 +284,55 @@ impl<T: Real> Job<T> for Strip<'_, T> {
 }
 
 impl<T: Real> Strip<'_, T> {
+    /// The epilogue, row by row: they are in the second-level cache still.
+    #[inline(always)]
+    fn sum<S: Simd<Elem = T>>(&mut self, s: S) {
+        let pixels = self.plan.axes[2].count;
+        let row_len = pixels * self.plan.columns;
+        for row in self.rows.clone() {
+            let first = row * row_len;
+            match self.epilogue {
+                Epilogue::Nothing => return,
+                Epilogue::Moments => {
+                    if self.sums.is_empty() {
+                        let mut sums = self.sums.moments();
+                        self.pass(s, first, &mut sums);
+                        self.sums.set_pivot(pixels);
+                    }
+                    let mut sums = self.sums.moments();
+                    self.pass(s, first, &mut sums);
+                }
+                Epilogue::Gradient { x, prologue } => {
+                    let [d, h, _] = &self.plan.axes;
+                    let n = row / (d.count * h.count);
+                    let mut sums = self.sums.gradient(x[first..].as_ptr(), prologue.of_sample(n));
+                    self.pass(s, first, &mut sums);
+                }
+            }
+            self.sums.close_row(pixels);
+        }
+    }
+
+    /// Sends the row of y that starts at `first` through `sums`.
+    #[inline(always)]
+    fn pass<S: Simd<Elem = T>, R: RowSums<S>>(&self, s: S, first: usize, sums: &mut R) {
+        let columns = self.plan.columns;
+        for c in (0..columns).step_by(S::LANES) {
+            let lanes = (columns - c).min(S::LANES);
+            // SAFETY: `c` is a multiple of the lanes below the channels; the row is this task's, inside y, and written.
+            unsafe {
+                let mut state = sums.begin(s, c);
+                for pixel in 0..self.plan.axes[2].count {
+                    let place = pixel * columns + c;
+                    let y = self.y.at(first + place).0;
+                    let value = sums.pass(s, &mut state, s.load_partial_ptr(y, lanes), place, lanes);
+                    s.store_partial_ptr(value, y, lanes);
+                }
+                sums.end(s, c, state);
+            }
+        }
+    }
+
     /// The stretches that output row (n, od, oh) reads, relative to output pixel 0.
     #[inline(always)]
     fn gather(&self, n: usize, od: usize, oh: usize, width: usize, rows: &mut Vec<Row>) {

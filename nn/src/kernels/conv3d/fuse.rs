@@ -375,11 +375,28 @@ impl<T: Real> TaskSums<T> {
         self.count += count;
     }
 
+    /// The epilogue's sums of all samples, from those of each sample's tasks in order.
+    pub(crate) fn merge<'a>(
+        epilogue: Epilogue<'_, T>,
+        channels: usize,
+        samples: impl Iterator<Item = &'a [Self]>,
+    ) -> Sums {
+        match epilogue {
+            Epilogue::Nothing => Sums::new(),
+            Epilogue::Moments => {
+                samples.flat_map(|tasks| Self::merge_moments(channels, tasks.iter())).collect()
+            }
+            Epilogue::Gradient { .. } => {
+                samples.flat_map(|tasks| Self::merge_sums(channels, tasks.iter())).collect()
+            }
+        }
+    }
+
     /// The merged sums of tasks in their order, as mean and M2.
     ///
     /// # Source
     /// Chan, Golub and LeVeque 1983, equation 2.1.
-    pub(crate) fn merge_moments<'a>(channels: usize, tasks: impl Iterator<Item = &'a Self>) -> Sums {
+    fn merge_moments<'a>(channels: usize, tasks: impl Iterator<Item = &'a Self>) -> Sums {
         let mut all = vec![(0.0, 0.0); channels];
         let mut before = 0.0;
         for task in tasks.filter(|task| !task.is_empty()) {
@@ -398,7 +415,7 @@ impl<T: Real> TaskSums<T> {
     }
 
     /// The sums of tasks, added in their order.
-    pub(crate) fn merge_sums<'a>(channels: usize, tasks: impl Iterator<Item = &'a Self>) -> Sums {
+    fn merge_sums<'a>(channels: usize, tasks: impl Iterator<Item = &'a Self>) -> Sums {
         let mut all = vec![(0.0, 0.0); channels];
         for task in tasks {
             for (all, total) in all.iter_mut().zip(&task.total) {
@@ -409,3 +426,6 @@ impl<T: Real> TaskSums<T> {
         all
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ use super::fuse::{Epilogue, Source, Sums, Target};
 use super::winograd::{self, Schedule};
 use super::{Conv3dShape, ConvAlgorithm, adjoint_axes, engines, pointwise};
 
-/// y = bias + sources ∗ weight; the mean and M2 of each sample and channel of y where that cost nothing.
+/// y = bias + sources ∗ weight, and the epilogue's sums where the algorithm takes them.
 pub(crate) fn forward_on<T: Real>(
     isa: Isa,
     shape: &Conv3dShape,
@@ -48,8 +48,11 @@ pub(crate) fn forward_on<T: Real>(
         let correlate = engines::<T>().winograd;
         return Some(correlate(isa, schedule, &plan, sources, weight, bias, targets, epilogue));
     }
-    with_one_source(isa, shape, sources, |x| (engines::<T>().correlate)(isa, &plan, x, weight, bias, y));
-    None
+    let mut sums = None;
+    with_one_source(isa, shape, sources, |x| {
+        sums = Some((engines::<T>().correlate_and_sum)(isa, &plan, x, weight, bias, y, epilogue));
+    });
+    sums
 }
 
 /// The targets = the gradient of the input, whose channels they share among them; and the epilogue's sums, where the
@@ -86,9 +89,12 @@ pub(crate) fn backward_input_on<T: Real>(
             (engines::<T>().correlate)(isa, plan, dy, weight, None, dx);
         }
     };
-    match targets {
-        [target] => correlate(target.y),
-        _ => {
+    match (targets, plans.as_slice()) {
+        ([target], [plan]) => {
+            return Some((engines::<T>().correlate_and_sum)(isa, plan, dy, weight, None, target.y, epilogue));
+        }
+        ([target], _) => correlate(target.y),
+        (targets, _) => {
             let mut dx = Buffer::scratch(shape.x_len());
             correlate(&mut dx);
             split(&dx, targets);

@@ -91,7 +91,7 @@ pub(super) fn backward_input<T: Real>(
     }
     let weight = &transposed(shape, weight, isa.lanes::<T>());
     let pixels = pixels(shape);
-    let mut all = Sums::new();
+    let mut all = vec![];
     for (n, (dx, dy)) in dx.chunks_mut(pixels * ci).zip(dy.chunks(pixels * co)).enumerate() {
         let out = Output(dx.as_mut_ptr());
         let tasks = (0..pixels.div_ceil(slab(shape))).into_par_iter().map(|task| {
@@ -103,12 +103,9 @@ pub(super) fn backward_input<T: Real>(
             );
             sums
         });
-        let tasks: Vec<_> = tasks.collect();
-        if let Epilogue::Gradient { .. } = epilogue {
-            all.extend(TaskSums::merge_sums(ci, tasks.iter()));
-        }
+        all.push(tasks.collect::<Vec<_>>());
     }
-    all
+    TaskSums::merge(epilogue, ci, all.iter().map(Vec::as_slice))
 }
 
 pub(super) fn backward_weight<T: Real>(

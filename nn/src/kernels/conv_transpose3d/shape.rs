@@ -113,6 +113,12 @@ impl ConvTranspose3dShape {
         &self.spec
     }
 
+    /// Whether the windows tile the output: each output voxel comes from one input voxel.
+    pub(crate) fn tiles(&self) -> bool {
+        let ConvTranspose3dSpec { kernel, stride, padding, output_padding, dilation } = self.spec;
+        kernel == stride && padding == [0; 3] && output_padding == [0; 3] && dilation == [1; 3]
+    }
+
     /// n·d·h·w·ci
     pub fn x_len(&self) -> usize {
         self.n * self.input.iter().product::<usize>() * self.ci

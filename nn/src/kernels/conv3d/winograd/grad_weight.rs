@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::planes::input_planes;
 use super::transform::{self, FREQUENCIES, Plane, Points, STEP, TileRow};
 use super::weight::{self, Layout};
-use super::{Tiles, check, fits, frequency_stride, steps, stride};
+use super::{TASKS, Tiles, check, fits, frequency_stride, steps, stride};
 use crate::kernels::conv3d::direct::Plan;
 use crate::kernels::conv3d::fuse::Source;
 use crate::kernels::conv3d::tile::{self, Segment};
@@ -27,7 +27,7 @@ use crate::kernels::{Output, part, parts};
 /// Tiles of a visit: V and Z of one frequency stay in the first-level cache.
 const VISIT: usize = 128;
 /// V and Z of the planes at work, in bytes.
-const CHUNK_BYTES: usize = 10 << 20;
+const CHUNK_BYTES: usize = 6 << 20;
 
 /// dw\[tap\]\[k\]\[column\], written at tap·(their number) + k·`strides[0]` + column·`strides[1]`.
 ///
@@ -66,10 +66,24 @@ pub(crate) fn grad_weight<T: Real>(
         z_stride: layout.padded(),
     };
     let cut = Cut::of(&pass);
+    // One piece of memory for all chunks; the first is as large as any.
+    let tiles = cut.tile_rows * pass.tiles.columns;
+    let most_ids = (cut.depth.saturating_sub(1) * d.step + d.span()).min(d.input);
+    let v_frequency = frequency_stride::<T>(most_ids * tiles * pass.v_stride);
+    let z_frequency = frequency_stride::<T>(cut.depth * tiles * pass.z_stride);
+    let mut v = Buffer::<T>::scratch(steps::transformed_len(v_frequency, lanes));
+    let mut z = Buffer::<T>::scratch(steps::transformed_len(z_frequency, lanes));
+    let memory = Memory {
+        v: Output(v.as_mut_ptr()),
+        z: Output(z.as_mut_ptr()),
+        du: Output(du.as_mut_ptr()),
+        v_frequency,
+        z_frequency,
+    };
     for n in 0..plan.n {
         for rows in pieces(pass.tiles.rows, cut.tile_rows) {
             for ods in pieces(d.count, cut.depth) {
-                chunk(&pass, n, &rows, &ods, Output(du.as_mut_ptr()));
+                chunk(&pass, n, &rows, &ods, memory);
             }
         }
     }
@@ -112,28 +126,35 @@ struct Pass<'a, T> {
     z_stride: usize,
 }
 
-fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, rows: &Range<usize>, ods: &Range<usize>, du: Output<T>) {
+/// Where V, Z and dU are, and the numbers of one frequency of V and Z.
+#[derive(Clone, Copy)]
+struct Memory<T> {
+    v: Output<T>,
+    z: Output<T>,
+    du: Output<T>,
+    v_frequency: usize,
+    z_frequency: usize,
+}
+
+fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, rows: &Range<usize>, ods: &Range<usize>, memory: Memory<T>) {
+    let Memory { v, z, du, v_frequency, z_frequency } = memory;
     let ids = input_planes(&pass.plan.axes[0], ods);
     let plane = rows.len() * pass.tiles.columns;
-    let lanes = pass.isa.lanes::<T>();
-    let v_frequency = frequency_stride::<T>(ids.len() * plane * pass.v_stride);
-    let z_frequency = frequency_stride::<T>(ods.len() * plane * pass.z_stride);
-    let mut v = Buffer::<T>::scratch(steps::transformed_len(v_frequency, lanes));
-    let mut z = Buffer::<T>::scratch(steps::transformed_len(z_frequency, lanes));
-    let (v, z) = (Output(v.as_mut_ptr()), Output(z.as_mut_ptr()));
-    // 1. V and Z
-    (0..(ids.len() + ods.len()) * rows.len()).into_par_iter().for_each(|task| {
-        let (i, row) = (task / rows.len(), task % rows.len());
-        let tile_row = rows.start + row;
+    // 1. V and Z, rows of tiles cut where there are few.
+    let all_rows = (ids.len() + ods.len()) * rows.len();
+    let cuts = TASKS.div_ceil(all_rows).min(pass.tiles.columns);
+    (0..all_rows * cuts).into_par_iter().for_each(|task| {
+        let (row, tiles) = (task / cuts, part(pass.tiles.columns, cuts, task % cuts));
+        let (i, tile_row) = (row / rows.len(), rows.start + row % rows.len());
         if i < ids.len() {
             let at = [n, ids.start + i, tile_row];
-            let v = v.at(task * pass.tiles.columns * pass.v_stride);
-            simd::dispatch_on(pass.isa, LoadInput { pass, at, v, v_frequency });
+            let v = v.at((row * pass.tiles.columns + tiles.start) * pass.v_stride);
+            simd::dispatch_on(pass.isa, LoadInput { pass, at, tiles, v, v_frequency });
         } else {
-            let i = i - ids.len();
-            let at = [n, ods.start + i, tile_row];
-            let z = z.at((i * rows.len() + row) * pass.tiles.columns * pass.z_stride);
-            simd::dispatch_on(pass.isa, LoadGradient { pass, at, z, z_frequency });
+            let row = row - ids.len() * rows.len();
+            let at = [n, ods.start + i - ids.len(), tile_row];
+            let z = z.at((row * pass.tiles.columns + tiles.start) * pass.z_stride);
+            simd::dispatch_on(pass.isa, LoadGradient { pass, at, tiles, z, z_frequency });
         }
     });
     // 2. dU
@@ -159,6 +180,7 @@ fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, rows: &Range<usize>, ods: &Range
 struct LoadInput<'a, 'p, T> {
     pass: &'a Pass<'p, T>,
     at: [usize; 3],
+    tiles: Range<usize>,
     v: Output<T>,
     v_frequency: usize,
 }
@@ -168,12 +190,11 @@ impl<T: Real> Job<T> for LoadInput<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { pass, at: [n, id, tile_row], v, v_frequency } = self;
-        let at = [n, id, tile_row, pass.tiles.columns];
+        let Self { pass, at, tiles, v, v_frequency } = self;
         // SAFETY: V has room for all tiles of all planes at all frequencies, and tiles are whole vectors apart.
         unsafe {
             let p = Points::new(s);
-            steps::load_row(&p, &pass.plan.axes, pass.sources, at, v.0, [pass.v_stride, v_frequency]);
+            steps::load_row(&p, &pass.plan.axes, pass.sources, at, tiles, v.0, [pass.v_stride, v_frequency]);
         }
     }
 }
@@ -181,6 +202,7 @@ impl<T: Real> Job<T> for LoadInput<'_, '_, T> {
 struct LoadGradient<'a, 'p, T> {
     pass: &'a Pass<'p, T>,
     at: [usize; 3],
+    tiles: Range<usize>,
     z: Output<T>,
     z_frequency: usize,
 }
@@ -190,20 +212,25 @@ impl<T: Real> Job<T> for LoadGradient<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { pass, at: [n, od, tile_row], z, z_frequency } = self;
+        let Self { pass, at: [n, od, tile_row], tiles, z, z_frequency } = self;
         let [d, h, w] = &pass.plan.axes;
         let (h, w, channels) = (h.count, w.count, pass.plan.columns);
         let plane = h * w * channels;
         let start = pass.dy[(n * d.count + od) * plane..][..plane].as_ptr().cast_mut();
         let row = TileRow {
             start: z.0,
-            tiles: pass.tiles.columns,
+            tiles: tiles.len(),
             tile_stride: pass.z_stride,
             frequency_stride: z_frequency,
         };
         // SAFETY: the plane is a slice, which is only read; Z has room for all tiles of all planes at all frequencies.
         unsafe {
-            transform::gradient_row(&Points::new(s), Plane { start, h, w, channels }, tile_row * STEP, row);
+            transform::gradient_row(
+                &Points::new(s),
+                Plane { start, h, w, channels },
+                [tile_row, tiles.start].map(|t| t * STEP),
+                row,
+            );
         }
     }
 }

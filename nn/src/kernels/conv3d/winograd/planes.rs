@@ -18,12 +18,22 @@ use crate::kernels::{Output, part};
 
 /// `depth` planes at a time.
 pub(super) fn run<T: Real>(pass: &Pass<'_, T>, depth: usize) -> SampleSums<T> {
+    let d = &pass.plan.axes[0];
+    // One piece of memory for all chunks; the first is as large as any.
+    let plane = pass.tiles.rows * pass.tiles.columns;
+    let most_ids = (depth.saturating_sub(1) * d.step + d.span()).min(d.input);
+    let v_frequency = frequency_stride::<T>(most_ids * plane * pass.v_stride);
+    let m_frequency = frequency_stride::<T>(depth.min(d.count) * plane * pass.m_stride);
+    let lanes = pass.isa.lanes::<T>();
+    let mut v = Buffer::<T>::scratch(steps::transformed_len(v_frequency, lanes));
+    let mut m = Buffer::<T>::scratch(steps::transformed_len(m_frequency, lanes));
+    let memory =
+        Memory { v: Output(v.as_mut_ptr()), m: Output(m.as_mut_ptr()), strides: [v_frequency, m_frequency] };
     let mut all = Vec::with_capacity(pass.plan.n);
     for n in 0..pass.plan.n {
         let mut sums = vec![];
-        let planes = pass.plan.axes[0].count;
-        for first in (0..planes).step_by(depth) {
-            sums.extend(chunk(pass, n, first..planes.min(first + depth)));
+        for first in (0..d.count).step_by(depth) {
+            sums.extend(chunk(pass, n, first..d.count.min(first + depth), memory));
         }
         all.push(sums);
     }
@@ -42,16 +52,17 @@ pub(super) fn input_planes(d: &Axis, ods: &Range<usize>) -> Range<usize> {
     }
 }
 
-fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>) -> Vec<TaskSums<T>> {
-    let d = &pass.plan.axes[0];
-    let ids = input_planes(d, &ods);
-    let plane = pass.tiles.rows * pass.tiles.columns;
-    let lanes = pass.isa.lanes::<T>();
-    let v_frequency = frequency_stride::<T>(ids.len() * plane * pass.v_stride);
-    let m_frequency = frequency_stride::<T>(ods.len() * plane * pass.m_stride);
-    let mut v = Buffer::<T>::scratch(steps::transformed_len(v_frequency, lanes));
-    let mut m = Buffer::<T>::scratch(steps::transformed_len(m_frequency, lanes));
-    let (v, m) = (Output(v.as_mut_ptr()), Output(m.as_mut_ptr()));
+/// Where V and M are, and the numbers of one frequency of each.
+#[derive(Clone, Copy)]
+struct Memory<T> {
+    v: Output<T>,
+    m: Output<T>,
+    strides: [usize; 2],
+}
+
+fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>, memory: Memory<T>) -> Vec<TaskSums<T>> {
+    let Memory { v, m, strides: [v_frequency, m_frequency] } = memory;
+    let ids = input_planes(&pass.plan.axes[0], &ods);
     let rows = pass.tiles.rows;
     // 1. V, the last row of all planes last: a row's slack is the next row's start.
     (0..ids.len() * rows).into_par_iter().for_each(|task| {
@@ -106,13 +117,13 @@ impl<T: Real> Job<T> for Load<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { pass, at: [n, id, tile_row], v, v_frequency } = self;
-        let at = [n, id, tile_row, pass.tiles.columns];
+        let Self { pass, at, v, v_frequency } = self;
+        let tiles = 0..pass.tiles.columns;
         // SAFETY: V has room for all tiles of all planes at all frequencies. Tiles are whole vectors apart
         // (`stride`), so no row's last vector reaches into another task's.
         unsafe {
             let p = Points::new(s);
-            steps::load_row(&p, &pass.plan.axes, pass.sources, at, v.0, [pass.v_stride, v_frequency]);
+            steps::load_row(&p, &pass.plan.axes, pass.sources, at, tiles, v.0, [pass.v_stride, v_frequency]);
         }
     }
 }

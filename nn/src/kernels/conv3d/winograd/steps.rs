@@ -12,8 +12,8 @@ use crate::kernels::conv3d::geometry::Axis;
 use crate::kernels::conv3d::tile::{self, Row};
 use crate::kernels::{part, parts};
 
-/// Transforms row `tile_row` of tiles of input plane `id` of sample `n`, all sources, to `v` (frequency 0, channel 0 of
-/// its first tile).
+/// Transforms `tiles` of row `tile_row` of input plane `id` of sample `n`, all sources, to `v` (frequency 0, channel 0 of
+/// the first of them).
 ///
 /// # Safety
 ///
@@ -23,7 +23,8 @@ pub(super) unsafe fn load_row<S: Simd>(
     p: &Points<S>,
     axes: &[Axis; 3],
     sources: &[Source<'_, S::Elem>],
-    [n, id, tile_row, tiles]: [usize; 4],
+    [n, id, tile_row]: [usize; 3],
+    tiles: Range<usize>,
     v: *mut S::Elem,
     [tile_stride, frequency_stride]: [usize; 2],
 ) {
@@ -37,11 +38,12 @@ pub(super) unsafe fn load_row<S: Simd>(
             w: w.input,
             channels: source.channels,
         };
-        let row = TileRow { start: v.wrapping_add(first), tiles, tile_stride, frequency_stride };
+        let row = TileRow { start: v.wrapping_add(first), tiles: tiles.len(), tile_stride, frequency_stride };
         let h0 = (tile_row * STEP) as isize + h.taps[0].offset;
+        let w0 = (tiles.start * STEP) as isize + w.taps[0].offset;
         let on_load = source.prologue.map(|prologue| prologue.of_sample(n));
         // SAFETY: the plane is a slice, which is only read; the row is the caller's.
-        unsafe { transform::input_row(p, plane, on_load, [h0, w.taps[0].offset], row) };
+        unsafe { transform::input_row(p, plane, on_load, [h0, w0], row) };
         first += source.channels;
     }
 }

@@ -88,12 +88,13 @@ impl<T: Real> Job<T> for Strip<'_, '_, T> {
                         let v = v.wrapping_add(id % slots * slab + i * columns * pass.v_stride);
                         // SAFETY: a slab has room for the strip's tiles at all frequencies, and slack.
                         unsafe {
-                            let at = [n, id, tile_row, columns];
+                            let at = [n, id, tile_row];
                             steps::load_row(
                                 &p,
                                 &pass.plan.axes,
                                 pass.sources,
                                 at,
+                                0..columns,
                                 v,
                                 [pass.v_stride, v_frequency],
                             );

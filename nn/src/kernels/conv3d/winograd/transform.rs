@@ -250,7 +250,7 @@ unsafe fn input_tile<S: Simd, const ACT: bool, const EDGE: bool>(
     }
 }
 
-/// A·dy·Aᵀ of the row of tiles whose first line is `h0`; what lies outside the plane is 0.
+/// A·dy·Aᵀ of a row of tiles whose first line is `h0` and whose first column is `w0`; what lies outside the plane is 0.
 ///
 /// # Safety
 ///
@@ -259,11 +259,11 @@ unsafe fn input_tile<S: Simd, const ACT: bool, const EDGE: bool>(
 pub(super) unsafe fn gradient_row<S: Simd>(
     p: &Points<S>,
     plane: Plane<S::Elem>,
-    h0: usize,
+    [h0, w0]: [usize; 2],
     row: TileRow<S::Elem>,
 ) {
     for t in 0..row.tiles {
-        let w0 = t * STEP;
+        let w0 = w0 + t * STEP;
         let inside = h0 + STEP <= plane.h && w0 + STEP <= plane.w;
         for c in (0..plane.channels).step_by(S::LANES) {
             // SAFETY: the caller's.

@@ -1,0 +1,205 @@
+//! Every algorithm with prologues, epilogues and tensors side by side against the naive loops on activated,
+//! concatenated tensors.
+
+use autograd::Real;
+use autograd::simd::{Isa, available};
+use proptest::prelude::*;
+
+use super::{Epilogue, Prologue, Source, Sums, Target};
+use crate::kernels::conv3d::tests::random;
+use crate::kernels::conv3d::{Conv3dShape, Conv3dSpec, ConvAlgorithm, passes, reference};
+
+/// A prologue with numbers of its own for each sample and channel.
+fn prologue<T: Real>(n: usize, channels: usize, slope: f64, seed: u64) -> Prologue<T> {
+    let numbers = |seed| random::<T>(n * channels, seed);
+    let (mean, scale, shift) = (numbers(seed), numbers(seed ^ 1), numbers(seed ^ 2));
+    Prologue::new(channels, &mean, &scale, &shift, T::from_f64(slope))
+}
+
+fn activated<T: Real>(x: &[T], prologue: &Prologue<T>, samples: usize) -> Vec<T> {
+    let mut y = x.to_vec();
+    let (channels, sample) = (prologue.channels(), x.len() / samples);
+    for (i, (x, y)) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)).enumerate() {
+        prologue.apply(i * channels / sample, x, y);
+    }
+    y
+}
+
+fn side_by_side<T: Real>(parts: &[(Vec<T>, usize)]) -> Vec<T> {
+    let pixels = parts[0].0.len() / parts[0].1;
+    let pixel = |p: usize| parts.iter().flat_map(move |(x, c)| x[p * c..(p + 1) * c].iter().copied());
+    (0..pixels).flat_map(pixel).collect()
+}
+
+#[track_caller]
+fn assert_near<T: Real>(what: &str, isa: Isa, got: &[T], want: &[f64]) {
+    let largest = want.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
+    let bound = 1e4 * T::EPSILON.to_f64() * largest;
+    assert_eq!(got.len(), want.len(), "{what}");
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let error = (got.to_f64() - want).abs();
+        assert!(error <= bound, "{what}[{i}] = {got}, not {want} within {bound:e}, on {isa} in {}", T::NAME);
+    }
+}
+
+/// Mean and M2 of each sample and channel, or, with g, Σ g and Σ g·(x − mean).
+fn sums(samples: usize, channels: usize, y: &[f64], factor: impl Fn(usize) -> f64, moments: bool) -> Sums {
+    let sample = y.len() / samples;
+    let of = |i: usize| {
+        let (n, c) = (i / channels, i % channels);
+        let at: Vec<usize> = (n * sample + c..(n + 1) * sample).step_by(channels).collect();
+        let total: f64 = at.iter().map(|&i| y[i]).sum();
+        if moments {
+            let mean = total / at.len() as f64;
+            (mean, at.iter().map(|&i| (y[i] - mean) * (y[i] - mean)).sum())
+        } else {
+            (total, at.iter().map(|&i| y[i] * factor(i)).sum())
+        }
+    };
+    (0..samples * channels).map(of).collect()
+}
+
+fn assert_sums<T: Real>(what: &str, isa: Isa, got: &Sums, want: &Sums) {
+    let flat = |sums: &Sums| sums.iter().flat_map(|s| [s.0, s.1]).collect::<Vec<f64>>();
+    let got: Vec<T> = flat(got).into_iter().map(T::from_f64).collect();
+    assert_near(what, isa, &got, &flat(want));
+}
+
+/// Forward with moments, the gradient of the weight, and the gradient of the input side by side.
+fn reads_and_sums<T: Real>(shape: &Conv3dShape, first: usize, slope: f64, deferred: [bool; 2]) {
+    let n = shape.n();
+    let voxels = shape.input().iter().product::<usize>();
+    let channels: Vec<usize> = if first < shape.ci() { vec![first, shape.ci() - first] } else { vec![first] };
+    let raw: Vec<Vec<T>> =
+        channels.iter().enumerate().map(|(i, c)| random(n * voxels * c, 10 + i as u64)).collect();
+    let prologues: Vec<Option<Prologue<T>>> = channels
+        .iter()
+        .enumerate()
+        .map(|(i, &c)| deferred[i].then(|| prologue(n, c, slope, 20 + 4 * i as u64)))
+        .collect();
+    let sources: Vec<Source<'_, T>> = channels
+        .iter()
+        .enumerate()
+        .map(|(i, &channels)| Source { x: &raw[i], channels, prologue: prologues[i].as_ref() })
+        .collect();
+    let parts: Vec<(Vec<T>, usize)> = sources
+        .iter()
+        .map(|s| (s.prologue.map_or_else(|| s.x.to_vec(), |p| activated(s.x, p, n)), s.channels))
+        .collect();
+    let x = side_by_side(&parts);
+    let weight = random::<T>(shape.weight_len(), 2);
+    let bias = random::<T>(shape.co(), 3);
+    let dy = random::<T>(shape.y_len(), 4);
+    let y_want = reference::forward(shape, &x, &weight, Some(&bias));
+    let dx_want = reference::backward_input(shape, &weight, &dy);
+    let dw_want = reference::backward_weight(shape, &x, &dy);
+    for isa in available() {
+        let mut y = vec![T::NAN; shape.y_len()];
+        let moments =
+            passes::forward_on(isa, shape, &sources, &weight, Some(&bias), &mut y, Epilogue::Moments);
+        assert_near("y", isa, &y, &y_want);
+        if let Some(moments) = moments {
+            let want = sums(n, shape.co(), &y_want, |_| 0.0, true);
+            assert_sums::<T>("moments", isa, &moments, &want);
+        }
+        let mut dw = vec![T::NAN; shape.weight_len()];
+        passes::backward_weight_on(isa, shape, &sources, &dy, &mut dw);
+        assert_near("dw", isa, &dw, &dw_want);
+
+        let mut dx: Vec<Vec<T>> = raw.iter().map(|x| vec![T::NAN; x.len()]).collect();
+        let mut targets: Vec<Target<'_, T>> =
+            dx.iter_mut().zip(&channels).map(|(y, &channels)| Target { y, channels }).collect();
+        passes::backward_input_on(isa, shape, &weight, &dy, &mut targets, Epilogue::Nothing);
+        let parts: Vec<_> = dx.into_iter().zip(channels.iter().copied()).collect();
+        assert_near("dx", isa, &side_by_side(&parts), &dx_want);
+    }
+}
+
+/// The gradient led back through an activation, and its two sums.
+fn leads_the_gradient_back<T: Real>(shape: &Conv3dShape, slope: f64) {
+    let (n, ci) = (shape.n(), shape.ci());
+    let x = random::<T>(shape.x_len(), 1);
+    let weight = random::<T>(shape.weight_len(), 2);
+    let dy = random::<T>(shape.y_len(), 4);
+    let mean = random::<T>(n * ci, 5);
+    let (scale, shift) = (random::<T>(n * ci, 6), random::<T>(n * ci, 7));
+    let prologue = Prologue::new(ci, &mean, &scale, &shift, T::from_f64(slope));
+    let da = reference::backward_input(shape, &weight, &dy);
+    let channel = |i: usize| i / (x.len() / n) * ci + i % ci;
+    let deviation = |i: usize| x[i].to_f64() - mean[channel(i)].to_f64();
+    let z = |i: usize| deviation(i) * scale[channel(i)].to_f64() + shift[channel(i)].to_f64();
+    let g: Vec<f64> =
+        da.iter().enumerate().map(|(i, da)| if z(i) > 0.0 { *da } else { da * slope }).collect();
+    for isa in available() {
+        let mut got = vec![T::NAN; x.len()];
+        let targets = &mut [Target { y: &mut got, channels: ci }];
+        let epilogue = Epilogue::Gradient { x: &x, prologue: &prologue };
+        match passes::backward_input_on(isa, shape, &weight, &dy, targets, epilogue) {
+            Some(got_sums) => {
+                assert_near("g", isa, &got, &g);
+                assert_sums::<T>("sums of g", isa, &got_sums, &sums(n, ci, &g, deviation, false));
+            }
+            None => assert_near("da", isa, &got, &da),
+        }
+    }
+}
+
+fn shapes() -> impl Strategy<Value = Conv3dShape> {
+    let d = (1usize..4, 1usize..3, 0usize..3);
+    let plane = prop_oneof![
+        Just(([3, 3], [1, 1])),
+        Just(([3, 3], [2, 1])),
+        Just(([1, 1], [1, 1])),
+        Just(([2, 3], [1, 1])),
+    ];
+    let algorithm = prop_oneof![Just(ConvAlgorithm::Direct), Just(ConvAlgorithm::Winograd)];
+    let sizes = [1usize..6, 3usize..11, 3usize..11];
+    (1usize..3, sizes, 1usize..20, 1usize..20, d, plane, any::<bool>(), algorithm).prop_filter_map(
+        "the window fits",
+        |(n, input, ci, co, (kd, sd, pd), (kernel, stride), voxel, algorithm)| {
+            let spec = Conv3dSpec {
+                kernel: [if voxel { 1 } else { kd }, kernel[0], kernel[1]],
+                stride: [if voxel { 1 } else { sd }, stride[0], stride[1]],
+                padding: if kernel == [1, 1] { [0; 3] } else { [pd, 1, 1] },
+                dilation: [1; 3],
+            };
+            Conv3dShape::new(n, input, ci, co, spec).ok().map(|shape| shape.with_algorithm(algorithm))
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn reading_through_prologues_side_by_side_equals_activating_and_concatenating(
+        shape in shapes(), first in 1usize..20, slope in 0.0f64..1.0, deferred in [any::<bool>(), any::<bool>()],
+    ) {
+        reads_and_sums::<f64>(&shape, first.min(shape.ci()), slope, deferred);
+        reads_and_sums::<f32>(&shape, first.min(shape.ci()), slope, deferred);
+    }
+
+    #[test]
+    fn an_epilogue_leads_the_gradient_back_through_the_activation(shape in shapes(), slope in 0.0f64..1.0) {
+        leads_the_gradient_back::<f64>(&shape, slope);
+        leads_the_gradient_back::<f32>(&shape, slope);
+    }
+}
+
+#[test]
+fn moments_survive_a_mean_that_is_much_larger() {
+    let spec = Conv3dSpec::new([3; 3]).same_padding();
+    let shape = Conv3dShape::new(1, [3, 40, 40], 8, 8, spec).unwrap().with_algorithm(ConvAlgorithm::Winograd);
+    let (x, weight) = (random::<f32>(shape.x_len(), 1), random::<f32>(shape.weight_len(), 2));
+    let mut y = vec![f32::NAN; shape.y_len()];
+    let run = |bias: f32, y: &mut [f32]| {
+        let source = Source { x: &x, channels: 8, prologue: None };
+        let bias = [bias; 8];
+        let isa = autograd::simd::active();
+        passes::forward_on(isa, &shape, &[source], &weight, Some(&bias), y, Epilogue::Moments).unwrap()
+    };
+    let (near, far) = (run(0.0, &mut y), run(1e4, &mut y));
+    for (near, far) in near.iter().zip(&far) {
+        assert!((near.1 - far.1).abs() <= 1e-3 * near.1, "{near:?} {far:?}");
+    }
+}

@@ -1,0 +1,155 @@
+//! Laws of Winograd's convolution on the tape, and of tensors that their readers activate.
+
+use autograd::{Real, Tape, Tensor, Var};
+use common::{
+    check, equal_functions, random, same_for_any_threads, single_agrees_with_double, value_and_gradients,
+};
+use nn::functional::{
+    Activation, ChannelStats, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Deferred,
+    Input, NormAct, NormKind, Pool3dSpec, conv_transpose3d, conv3d, conv3d_of_two_with_stats, max_pool3d,
+    norm_act_conv3d,
+};
+use proptest::prelude::*;
+
+#[path = "support/common.rs"]
+mod common;
+
+fn winograd(kernel_d: usize) -> Conv3dSettings {
+    let spec = Conv3dSpec::new([kernel_d, 3, 3]).same_padding();
+    Conv3dSettings { spec, algorithm: ConvAlgorithm::Winograd }
+}
+
+/// v\[0\] normalised by its own statistics with γ = v\[1\] and β = v\[2\], left to the reader.
+fn deferred<'t, T: Real>(v: &[Var<'t, T>], activation: Activation) -> Deferred<'t, T> {
+    let stats = ChannelStats::of(v[0].value());
+    let moments = stats.moments(NormKind::Instance, 0.1);
+    Deferred::new(v[0].clone(), moments, v[1].clone(), v[2].clone(), activation)
+}
+
+/// Two readers of one deferred tensor: a convolution beside v\[3\], and a pooling; then a transposed convolution.
+fn network<'t, T: Real>(v: &[Var<'t, T>], x: &Input<'t, T>, conv: Conv3dSettings) -> Var<'t, T> {
+    let tape = v[0].tape();
+    let (y, _) = conv3d_of_two_with_stats(x.clone(), v[3].clone(), v[4].clone(), tape.absent(), conv);
+    let pooled = max_pool3d(x.clone(), Pool3dSpec::new([1, 2, 2]));
+    let up = ConvTranspose3dSpec { stride: [1, 2, 2], ..ConvTranspose3dSpec::new([1, 2, 2]) };
+    let transposed = conv_transpose3d(x.clone(), v[5].clone(), tape.absent(), up);
+    let head = conv3d(x.clone(), v[6].clone(), v[7].clone(), Conv3dSpec::new([1; 3]));
+    y.sum()
+        + pooled.sum() * T::from_f64(2.0)
+        + (transposed.clone() * transposed).sum()
+        + (head.clone() * head).sum()
+}
+
+fn inputs<T: Real>(n: usize, [d, h, w]: [usize; 3], [c, own, co]: [usize; 3], seed: u64) -> Vec<Tensor<T>> {
+    vec![
+        random([n, d, 2 * h, 2 * w, c], seed),
+        random([c], seed ^ 1),
+        random([c], seed ^ 2),
+        random([n, d, 2 * h, 2 * w, own], seed ^ 3),
+        random([3, 3, 3, c + own, co], seed ^ 4),
+        random([1, 2, 2, c, 2], seed ^ 5),
+        random([1, 1, 1, c, 3], seed ^ 6),
+        random([3], seed ^ 7),
+    ]
+}
+
+fn leaky_activations() -> impl Strategy<Value = Activation> {
+    prop_oneof![
+        Just(Activation::Identity),
+        Just(Activation::Relu),
+        Just(Activation::leaky_relu(0.01)),
+        Just(Activation::leaky_relu(1.5)),
+        Just(Activation::Silu),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn gradient_of_winograds_convolution_matches_finite_difference(
+        n in 1usize..3, d in 1usize..4, h in 1usize..8, w in 1usize..8, kd in prop::sample::select(vec![1usize, 3]),
+        ci in prop::sample::select(vec![1usize, 3, 8, 9]), co in prop::sample::select(vec![1usize, 7, 8]),
+        seed in any::<u64>(),
+    ) {
+        let inputs = [
+            random([n, d, h, w, ci], seed), random([kd, 3, 3, ci, co], seed ^ 1), random([co], seed ^ 2),
+        ];
+        check("conv3d by Winograd", &inputs, |_, v| {
+            conv3d(v[0].clone(), v[1].clone(), v[2].clone(), winograd(kd))
+        });
+    }
+
+    #[test]
+    fn gradient_of_the_unit_by_winograd_matches_finite_difference(
+        n in 1usize..3, h in 2usize..6, w in 2usize..6, ci in prop::sample::select(vec![1usize, 2, 8, 9]),
+        co in prop::sample::select(vec![1usize, 3, 8]), seed in any::<u64>(),
+    ) {
+        let inputs = [
+            random([n, 2, h, w, ci], seed), random([ci], seed ^ 1), random([ci], seed ^ 2),
+            random([3, 3, 3, ci, co], seed ^ 3), random([co], seed ^ 4),
+        ];
+        // The identity has no kink.
+        let settings = NormAct::new(NormKind::Instance).with_eps(0.1);
+        check("norm_act_conv3d by Winograd", &inputs, |_, v| {
+            let stats = ChannelStats::of(v[0].value());
+            let [raw, gamma, beta, weight, bias] = [0, 1, 2, 3, 4].map(|i: usize| v[i].clone());
+            norm_act_conv3d(raw, &stats, gamma, beta, settings, weight, bias, winograd(3)).0
+        });
+    }
+
+    #[test]
+    fn readers_of_a_deferred_tensor_equal_readers_of_the_tensor(
+        n in 1usize..3, d in 1usize..3, h in 1usize..4, w in 1usize..4, c in 1usize..10, own in 1usize..10,
+        co in 1usize..10, activation in leaky_activations(), by_winograd in any::<bool>(), seed in any::<u64>(),
+    ) {
+        let algorithm = if by_winograd { ConvAlgorithm::Winograd } else { ConvAlgorithm::Direct };
+        let conv = Conv3dSettings { algorithm, ..winograd(3) };
+        equal_functions(
+            &inputs(n, [d, h, w], [c, own, co], seed),
+            |_, v| network(v, &deferred(v, activation).into(), conv),
+            |_, v| {
+                let x = deferred(v, activation).activated();
+                let beside = x.clone().concat_channels(v[3].clone());
+                let y = conv3d(beside, v[4].clone(), v[0].tape().absent(), conv);
+                let others = network(v, &x.clone().into(), conv);
+                // The same sum, with the concatenation computed: network() − y + y.
+                let (two, _) = conv3d_of_two_with_stats(x, v[3].clone(), v[4].clone(), v[0].tape().absent(), conv);
+                others - two.sum() + y.sum()
+            },
+        );
+    }
+
+    #[test]
+    fn statistics_taken_on_the_way_are_those_of_the_result(
+        n in 1usize..3, d in 1usize..4, h in 1usize..20, w in 1usize..20, co in 1usize..20, seed in any::<u64>(),
+    ) {
+        let tape = Tape::<f64>::no_grad();
+        let (x, weight) = (random([n, d, h, w, 3], seed), random([3, 3, 3, 4, co], seed ^ 1));
+        let (x, more) = (tape.constant(x), tape.constant(random([n, d, h, w, 1], seed ^ 2)));
+        let (y, got) =
+            conv3d_of_two_with_stats(x, more, tape.constant(weight), tape.absent(), winograd(3));
+        let want = ChannelStats::of(y.value());
+        for i in 0..n * co {
+            prop_assert!((got.mean()[i] - want.mean()[i]).abs() <= 1e-12);
+            prop_assert!((got.m2()[i] - want.m2()[i]).abs() <= 1e-11 * (1.0 + want.m2()[i]));
+        }
+    }
+}
+
+#[test]
+fn winograds_convolution_agrees_in_f32_and_does_not_depend_on_threads() {
+    let single = inputs::<f32>(2, [5, 9, 11], [17, 8, 16], 3);
+    let by = |algorithm| Conv3dSettings { algorithm, ..winograd(3) };
+    let unit = Activation::Identity;
+    single_agrees_with_double(
+        &single,
+        |_, v| network(v, &deferred(v, unit).into(), by(ConvAlgorithm::Winograd)),
+        |_, v| network(v, &deferred(v, unit).into(), by(ConvAlgorithm::Direct)),
+    );
+    same_for_any_threads("a network by Winograd", || {
+        value_and_gradients(&single, |_, v| {
+            network(v, &deferred(v, unit).into(), by(ConvAlgorithm::Winograd))
+        })
+    });
+}

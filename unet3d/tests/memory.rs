@@ -1,0 +1,103 @@
+//! What training steps ask of the allocator. One test, because the counts are the process'.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use autograd::{Tape, Tensor, buffer};
+use losses::{BceWithLogits, Loss};
+use nn::optim::{AdamConfig, Optimizer, OptimizerConfig};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use unet3d::{Checkpointing, UNet3d, UNet3dConfig};
+
+/// Allocations of 64 KiB or more.
+static LARGE: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: every call is the system allocator's own.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller's.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size);
+        // SAFETY: the caller's.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+fn count(size: usize) {
+    if size >= 64 << 10 {
+        LARGE.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+struct Run {
+    model: UNet3d,
+    adam: Box<dyn Optimizer<f32>>,
+    image: Tensor,
+    target: Tensor,
+}
+
+impl Run {
+    fn new(checkpointing: Checkpointing) -> Self {
+        let config = UNet3dConfig { base_channels: 16, levels: 4, checkpointing, ..Default::default() };
+        let model = UNet3d::new(config, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let adam = OptimizerConfig::Adam(AdamConfig::default()).build().unwrap();
+        let shape = [1, 16, 40, 48, 1];
+        let image = Tensor::from_fn(shape, |i| (i % 97) as f32 / 48.0 - 1.0);
+        let target = Tensor::from_fn(shape, |i| if i % 97 > 95 { 1.0 } else { 0.0 });
+        Self { model, adam, image, target }
+    }
+
+    fn step(&mut self, key: u64) {
+        let tape = Tape::train(key);
+        let logits = self.model.forward(tape.constant(self.image.clone())).unwrap();
+        let loss = BceWithLogits::new().pos_weight(10).forward(&logits, &self.target).unwrap();
+        let mut gradients = loss.backward();
+        gradients.clip_global_norm(12.0);
+        self.adam.step(&mut self.model, &gradients);
+    }
+}
+
+#[test]
+fn steps_after_the_second_allocate_nothing_large_and_recomputation_holds_less() {
+    let mut peaks = vec![];
+    // The leaner first, since the peak is the process'.
+    for checkpointing in [Checkpointing::Level, Checkpointing::None] {
+        let mut run = Run::new(checkpointing);
+        run.step(0);
+        run.step(1);
+        let before = LARGE.load(Ordering::Relaxed);
+        for key in 2..6 {
+            run.step(key);
+        }
+        let large = LARGE.load(Ordering::Relaxed) - before;
+        assert_eq!(large, 0, "allocations of 64 KiB or more in four steps with {checkpointing:?}");
+        peaks.push(buffer::usage().peak_live);
+    }
+    assert!(
+        (peaks[0] as f64) < 0.9 * peaks[1] as f64,
+        "recomputing: {} bytes, keeping: {}",
+        peaks[0],
+        peaks[1]
+    );
+}
