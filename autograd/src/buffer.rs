@@ -30,6 +30,11 @@ pub fn poison_recycled(on: bool) {
     POISON.store(on, Ordering::Relaxed);
 }
 
+/// Whether recycled memory is to be filled with NaN: for kernels that keep memory of their own.
+pub fn poisons_recycled() -> bool {
+    POISON.load(Ordering::Relaxed)
+}
+
 /// How much memory the process holds in buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferUsage {
@@ -63,7 +68,7 @@ impl<T: Real> Buffer<T> {
     pub fn scratch(len: usize) -> Self {
         let (block, recycled) = obtain(layout_of::<T>(len));
         let mut buffer = Self { data: block.cast(), len };
-        if recycled && POISON.load(Ordering::Relaxed) {
+        if recycled && poisons_recycled() {
             buffer.fill(T::NAN);
         }
         buffer

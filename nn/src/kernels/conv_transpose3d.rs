@@ -33,13 +33,13 @@
 //! ```
 
 use autograd::Real;
-use autograd::buffer::Buffer;
 use autograd::simd::{self, Isa};
 
 pub use super::conv3d::backward_bias;
 use super::conv3d::direct::{Plan, Weight};
 use super::conv3d::geometry::Axis;
 use super::conv3d::{Conv3dSpec, adjoint_axes, engines};
+use super::scratch::Scratch;
 
 pub mod reference;
 mod shape;
@@ -115,7 +115,7 @@ fn tile<T: Real>(
     let (ci, co) = (shape.ci(), shape.co());
     assert_eq!(weight.len(), shape.weight_len(), "length of the weight");
     // [kd, kh, kw, ci, co] to [kd, kh, ci, kw, co]
-    let mut packed = Buffer::scratch(weight.len());
+    let mut packed = Scratch::new(weight.len());
     for (i, row) in packed.chunks_exact_mut(co).enumerate() {
         let (d_h, c, w) = (i / (ci * kw), i / kw % ci, i % kw);
         row.copy_from_slice(&weight[((d_h * kw + w) * ci + c) * co..][..co]);

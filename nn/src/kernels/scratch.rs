@@ -1,25 +1,111 @@
-//! Scratch memory that a thread keeps from task to task, so that a kernel neither allocates nor takes a lock.
+//! Scratch memory that is kept from pass to pass, so that no step but the first allocates it.
 
-use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
 
 use autograd::Real;
-use autograd::buffer::Buffer;
+use autograd::buffer::{Buffer, poisons_recycled};
 
-thread_local! {
-    static SPARE: RefCell<Vec<Buffer<f64>>> = const { RefCell::new(Vec::new()) };
+use super::Output;
+
+static SPARE: Mutex<Vec<Buffer<f64>>> = Mutex::new(Vec::new());
+
+/// Memory of one pass, aligned to a cache line; it goes back when it is dropped.
+///
+/// Passes ask for many sizes, one after the other. A block serves every size up to its own, so that there are as many
+/// blocks as a pass holds at once, each as large as the largest request was.
+pub(crate) struct Scratch<T: Real> {
+    /// Taken on drop only.
+    buffer: Option<Buffer<f64>>,
+    len: usize,
+    of: PhantomData<T>,
 }
 
-/// `f` of `len` numbers of unspecified content, aligned to a cache line.
-///
-/// Calls may nest; no borrow is held while `f` runs.
-pub(crate) fn with<T: Real, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
-    let words = (len * size_of::<T>()).div_ceil(size_of::<f64>());
-    let spare = SPARE.with_borrow_mut(Vec::pop).filter(|spare| spare.len() >= words);
-    let mut buffer = spare.unwrap_or_else(|| Buffer::scratch(words));
-    // SAFETY: the buffer holds at least `len` numbers of type `T`, which is `f32` or `f64`: any bits are a number, and
-    // the alignment is a cache line's.
-    let numbers = unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<T>(), len) };
-    let result = f(numbers);
-    SPARE.with_borrow_mut(|spare| spare.push(buffer));
-    result
+impl<T: Real> Scratch<T> {
+    /// `len` numbers of unspecified content.
+    pub(crate) fn new(len: usize) -> Self {
+        let words = (len * size_of::<T>()).div_ceil(size_of::<f64>());
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let sizes = || spare.iter().enumerate().map(|(i, spare)| (spare.len(), i));
+        let fits = sizes().filter(|(size, _)| *size >= words).min();
+        // The largest of those that are too small makes room for its successor.
+        let taken = fits.or_else(|| sizes().max()).map(|(_, i)| spare.swap_remove(i));
+        drop(spare);
+        let buffer = taken.filter(|spare| spare.len() >= words).unwrap_or_else(|| Buffer::scratch(words));
+        let mut scratch = Self { buffer: Some(buffer), len, of: PhantomData };
+        if poisons_recycled() {
+            scratch.fill(T::NAN);
+        }
+        scratch
+    }
+
+    /// `len` zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        let mut zeros = Self::new(len);
+        autograd::parallel::for_each_slab(&mut zeros, 64 << 10, |_, slab| slab.fill(T::ZERO));
+        zeros
+    }
+}
+
+impl<T: Real> Drop for Scratch<T> {
+    fn drop(&mut self) {
+        SPARE.lock().unwrap_or_else(PoisonError::into_inner).extend(self.buffer.take());
+    }
+}
+
+impl<T: Real> Deref for Scratch<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        let buffer = self.buffer.as_ref().expect("it is taken on drop only");
+        // SAFETY: the buffer holds at least `len` numbers of type `T`, which is `f32` or `f64`: any bits are a number, and
+        // the alignment is a cache line's.
+        unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<T>(), self.len) }
+    }
+}
+
+impl<T: Real> DerefMut for Scratch<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        let buffer = self.buffer.as_mut().expect("it is taken on drop only");
+        // SAFETY: as in `deref`, and `&mut self` makes the access exclusive.
+        unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<T>(), self.len) }
+    }
+}
+
+/// A part of a pass' scratch memory for each thread, so that its tasks neither allocate nor take a lock.
+pub(crate) struct PerThread<T: Real> {
+    memory: Scratch<T>,
+    start: Output<T>,
+    len: usize,
+    threads: usize,
+}
+
+impl<T: Real> PerThread<T> {
+    /// `len` numbers for each thread of the pool that runs the tasks of this pass.
+    pub(crate) fn new(len: usize) -> Self {
+        // Parts start on cache lines.
+        let len = len.next_multiple_of(64 / size_of::<T>());
+        let threads = rayon::current_num_threads();
+        let mut memory = Scratch::new(threads * len);
+        let start = Output(memory.as_mut_ptr());
+        Self { memory, start, len, threads }
+    }
+
+    /// The part of the thread that asks, of unspecified content.
+    ///
+    /// # Safety
+    ///
+    /// A task of this pass may hold one at a time, and must not wait for other tasks while it does: the thread might run
+    /// one of them meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "each thread has a part of its own; see Safety")]
+    pub(crate) unsafe fn part(&self) -> &mut [T] {
+        let thread = rayon::current_thread_index().unwrap_or(0);
+        assert!(
+            thread < self.threads && self.memory.len() == self.threads * self.len,
+            "a thread of the pool"
+        );
+        // SAFETY: the part is inside the memory, and no other thread has this index; the caller vouches for this one.
+        unsafe { std::slice::from_raw_parts_mut(self.start.at(thread * self.len).0, self.len) }
+    }
 }

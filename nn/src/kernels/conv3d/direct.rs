@@ -17,13 +17,13 @@
 use std::ops::Range;
 
 use autograd::Real;
-use autograd::buffer::Buffer;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
 use super::fuse::{Epilogue, RowSums, Sums, TaskSums};
 use super::geometry::{Axis, Tap};
 use super::tile::{self, Row, WIDTH};
+use crate::kernels::scratch::{PerThread, Scratch};
 use crate::kernels::{Output, part, parts};
 
 /// Output pixels in a task, about: their input should fit the second-level cache.
@@ -128,16 +128,20 @@ pub(crate) fn correlate_and_sum<T: Real>(
     let rows_per_task = (TASK_PIXELS / w.count).clamp(1, (plan.n * rows).div_ceil(TASKS));
     let tasks = rows.div_ceil(rows_per_task);
     let run = w.run();
+    let window = (tile::max_height_on(isa) - 1) * w.step + run;
+    let patches = PerThread::new(plan.taps() / run * window * plan.k_channels);
     let output = Output(y.as_mut_ptr());
     let task = |task: usize| {
         let (n, task) = (task / tasks, task % tasks);
         let rows = n * rows + task * rows_per_task..n * rows + rows.min((task + 1) * rows_per_task);
         let mut sums = TaskSums::new(if matches!(epilogue, Epilogue::Nothing) { 0 } else { plan.columns });
         let sums_of = &mut sums;
+        // SAFETY: the task takes it once, and waits for no other.
+        let patch = unsafe { patches.part() };
         let (weight, bias) = (&*packed, &*start);
         simd::dispatch_on(
             isa,
-            Strip { plan, run, x, weight, bias, y: output, rows, epilogue, sums: sums_of },
+            Strip { plan, run, x, weight, bias, y: output, rows, patch, epilogue, sums: sums_of },
         );
         sums
     };
@@ -146,12 +150,12 @@ pub(crate) fn correlate_and_sum<T: Real>(
 }
 
 /// `[block][td][th][tw][k][column in block]`, columns beyond the last are 0.
-fn pack<T: Real>(plan: &Plan, weight: Weight<'_, T>, lanes: usize) -> Buffer<T> {
+fn pack<T: Real>(plan: &Plan, weight: Weight<'_, T>, lanes: usize) -> Scratch<T> {
     let [d, h, w] = &plan.axes;
     let [_, kernel_h, kernel_w] = weight.kernel;
     let tap_size = plan.k_channels * plan.columns;
     assert_eq!(weight.data.len(), weight.kernel.iter().product::<usize>() * tap_size, "length of the weight");
-    let mut packed = Buffer::scratch(plan.columns.next_multiple_of(lanes) * plan.depth());
+    let mut packed = Scratch::new(plan.columns.next_multiple_of(lanes) * plan.depth());
     if packed.is_empty() {
         return packed;
     }
@@ -197,6 +201,8 @@ struct Strip<'a, T> {
     y: Output<T>,
     /// Of the n·d·h output rows that the plan counts; of one sample.
     rows: Range<usize>,
+    /// Room for a tile's copies of its windows.
+    patch: &'a mut [T],
     epilogue: Epilogue<'a, T>,
     sums: &'a mut TaskSums<T>,
 }
@@ -206,19 +212,18 @@ impl<T: Real> Job<T> for Strip<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(mut self, s: S) {
-        self.write(s);
+        let patch = std::mem::take(&mut self.patch);
+        self.write(s, patch);
         self.sum(s);
     }
 }
 
 impl<T: Real> Strip<'_, T> {
     #[inline(always)]
-    fn write<S: Simd<Elem = T>>(&self, s: S) {
+    fn write<S: Simd<Elem = T>>(&self, s: S, patch: &mut [T]) {
         let [d, h, w] = &self.plan.axes;
         let max_height = tile::max_height(S::REGISTERS);
-        let window = (max_height - 1) * w.step + self.run;
         let stretches = self.plan.taps() / self.run;
-        let mut patch = vec![T::ZERO; stretches * window * self.plan.k_channels];
         let mut rows = Vec::with_capacity(stretches);
         let mut patch_rows = Vec::with_capacity(stretches);
         let block = WIDTH * S::LANES;
@@ -246,7 +251,7 @@ impl<T: Real> Strip<'_, T> {
                     let (x, tile_rows) = if in_place {
                         (self.x.as_ptr().wrapping_add(x_start), &rows)
                     } else {
-                        self.copy_windows(&rows, &pixels, &mut patch, &mut patch_rows);
+                        self.copy_windows(&rows, &pixels, patch, &mut patch_rows);
                         (patch.as_ptr(), &patch_rows)
                     };
                     // With few stretches the tile waits for memory: its pixels lie apart, and no hardware

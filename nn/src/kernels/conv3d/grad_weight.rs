@@ -16,12 +16,12 @@
 use std::ops::Range;
 
 use autograd::Real;
-use autograd::buffer::Buffer;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
 use super::direct::{Plan, copy_padded};
 use super::tile::{self, Segment, WIDTH};
+use crate::kernels::scratch::{PerThread, Scratch};
 use crate::kernels::{part, parts};
 
 /// Pixels of a visit, about.
@@ -54,7 +54,8 @@ pub(crate) fn grad_weight<T: Real>(
     assert_eq!(dy.len(), pixels * plan.columns, "length of the output's gradient");
     assert_eq!(dw.len(), plan.depth() * plan.columns, "length of the weight's gradient");
     let cut = Cut::new(plan, isa.lanes::<T>());
-    let mut partials = Buffer::zeroed(cut.slabs * cut.pairs * cut.k * cut.block);
+    let mut partials = Scratch::zeros(cut.slabs * cut.pairs * cut.k * cut.block);
+    let visits = PerThread::new(cut.patch_len(plan) + cut.panel_len(plan));
     let slab_len = cut.pairs * cut.k * cut.block;
     let rows = plan.n * d.count * h.count;
     partials.par_chunks_mut(slab_len).enumerate().for_each(|(i, slab)| {
@@ -63,7 +64,10 @@ pub(crate) fn grad_weight<T: Real>(
         groups.enumerate().for_each(|(group, sums)| {
             let first = group * cut.pairs_per_group;
             let pairs = first..cut.pairs.min(first + cut.pairs_per_group);
-            simd::dispatch_on(isa, Task { plan, cut: &cut, x, dy, rows: rows.clone(), pairs, sums });
+            let rows = rows.clone();
+            // SAFETY: the task takes it once, and waits for no other.
+            let visit = unsafe { visits.part() };
+            simd::dispatch_on(isa, Task { plan, cut: &cut, x, dy, rows, pairs, visit, sums });
         });
     });
     merge(plan, &cut, &partials, strides, dw);
@@ -83,6 +87,7 @@ struct Cut {
     pairs: usize,
     pairs_per_group: usize,
     slabs: usize,
+    rows_per_visit: usize,
 }
 
 impl Cut {
@@ -98,7 +103,28 @@ impl Cut {
         let slabs = (reads / (READS_PER_SUM * sums)).clamp(1, TASKS).min(rows.max(1));
         let groups = TASKS.div_ceil(slabs).min(pairs);
         let pairs_per_group = pairs.div_ceil(groups);
-        Self { run, k: run * plan.k_channels, stretches, block, pairs, pairs_per_group, slabs }
+        let rows_per_visit = (VISIT_PIXELS / w.count.max(1)).max(1);
+        Self {
+            run,
+            k: run * plan.k_channels,
+            stretches,
+            block,
+            pairs,
+            pairs_per_group,
+            slabs,
+            rows_per_visit,
+        }
+    }
+
+    /// Copies of a visit's windows: those before and after the interior overlap in less than one window.
+    fn patch_len(&self, plan: &Plan) -> usize {
+        let w = &plan.axes[2];
+        self.rows_per_visit * (w.count * w.step + 2 * self.run) * plan.k_channels
+    }
+
+    /// A copy of a visit's rows of dy, one block of columns wide.
+    fn panel_len(&self, plan: &Plan) -> usize {
+        self.rows_per_visit * plan.axes[2].count * self.block
     }
 }
 
@@ -134,6 +160,8 @@ struct Task<'a, T> {
     /// Rows of dy: the slab.
     rows: Range<usize>,
     pairs: Range<usize>,
+    /// Room for what a visit copies.
+    visit: &'a mut [T],
     /// `[pair][k][column in block]`
     sums: &'a mut [T],
 }
@@ -142,17 +170,13 @@ impl<T: Real> Job<T> for Task<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, s: S) {
+    fn run<S: Simd<Elem = T>>(mut self, s: S) {
         let (plan, cut) = (self.plan, self.cut);
         let w = &plan.axes[2];
-        let rows_per_visit = (VISIT_PIXELS / w.count).max(1);
+        let rows_per_visit = cut.rows_per_visit;
+        let (patch, panel) = std::mem::take(&mut self.visit).split_at_mut(cut.patch_len(plan));
         let tiles = parts(cut.k, tile::max_height(S::REGISTERS));
-        let mut scratch = Scratch {
-            segments: Vec::with_capacity(3 * rows_per_visit),
-            // The windows before and after the interior overlap in less than one window.
-            patch: vec![T::ZERO; rows_per_visit * (w.count * w.step + 2 * cut.run) * plan.k_channels],
-            panel: vec![],
-        };
+        let mut visit = Visit { segments: Vec::with_capacity(3 * rows_per_visit), patch, panel };
         // 1. Visits of a few rows.
         for first_row in self.rows.clone().step_by(rows_per_visit) {
             let rows = first_row..self.rows.end.min(first_row + rows_per_visit);
@@ -164,10 +188,10 @@ impl<T: Real> Job<T> for Task<'_, T> {
                 let width = columns.div_ceil(S::LANES);
                 let whole = columns == width * S::LANES;
                 if !whole && block != first {
-                    self.fill_panel(&rows, first, width * S::LANES, &mut scratch.panel);
+                    self.fill_panel(&rows, first, width * S::LANES, visit.panel);
                 }
                 block = first;
-                self.collect(&rows, pair % cut.stretches, first, width * S::LANES, whole, &mut scratch);
+                self.collect(&rows, pair % cut.stretches, first, width * S::LANES, whole, &mut visit);
                 let sums =
                     &mut self.sums[(pair - self.pairs.start) * cut.k * cut.block..][..cut.k * cut.block];
                 // 3. Tiles along the stretch.
@@ -175,7 +199,7 @@ impl<T: Real> Job<T> for Task<'_, T> {
                     let k = part(cut.k, tiles, i);
                     let operands = tile::GradWeight {
                         s,
-                        segments: &scratch.segments,
+                        segments: &visit.segments,
                         x_first: k.start,
                         x_step: w.step * plan.k_channels,
                         dy_step: if whole { plan.columns } else { width * S::LANES },
@@ -192,21 +216,22 @@ impl<T: Real> Job<T> for Task<'_, T> {
     }
 }
 
-struct Scratch<T> {
+/// What a visit reads.
+struct Visit<'a, T> {
     segments: Vec<Segment<T>>,
     /// Copies of windows that leave their line.
-    patch: Vec<T>,
+    patch: &'a mut [T],
     /// Copies of dy, padded to whole vectors.
-    panel: Vec<T>,
+    panel: &'a mut [T],
 }
 
 impl<T: Real> Task<'_, T> {
     /// Copies the columns from `first` on of the visit's rows, `width` for each pixel, 0 beyond the last.
     #[inline(always)]
-    fn fill_panel(&self, rows: &Range<usize>, first: usize, width: usize, panel: &mut Vec<T>) {
+    fn fill_panel(&self, rows: &Range<usize>, first: usize, width: usize, panel: &mut [T]) {
         let (w, columns) = (self.plan.axes[2].count, self.plan.columns);
-        panel.clear();
-        panel.resize(rows.len() * w * width, T::ZERO);
+        let panel = &mut panel[..rows.len() * w * width];
+        panel.fill(T::ZERO);
         let dy = self.dy[rows.start * w * columns..rows.end * w * columns].chunks_exact(columns);
         for (dy, panel) in dy.zip(panel.chunks_exact_mut(width)) {
             panel[..columns - first].copy_from_slice(&dy[first..]);
@@ -223,7 +248,7 @@ impl<T: Real> Task<'_, T> {
         first: usize,
         width: usize,
         whole: bool,
-        scratch: &mut Scratch<T>,
+        visit: &mut Visit<'_, T>,
     ) {
         let [d, h, w] = &self.plan.axes;
         let (channels, columns, run) = (self.plan.k_channels, self.plan.columns, self.cut.run);
@@ -231,8 +256,8 @@ impl<T: Real> Task<'_, T> {
         let (td, th) = (d.taps[stretch / per_line / h.taps.len()], h.taps[stretch / per_line % h.taps.len()]);
         let tw = w.taps[stretch % per_line * run];
         let inside = w.interior(tw.offset, run);
-        let mut patch = scratch.patch.as_mut_slice();
-        scratch.segments.clear();
+        let mut patch = &mut *visit.patch;
+        visit.segments.clear();
         for row in rows.clone() {
             let (n, od, oh) = (row / h.count / d.count, row / h.count % d.count, row % h.count);
             let (Some(id), Some(ih)) = (d.position(od, td), h.position(oh, th)) else { continue };
@@ -243,7 +268,7 @@ impl<T: Real> Task<'_, T> {
                 if whole {
                     self.dy.as_ptr().wrapping_add((row * w.count + pixel) * columns + first)
                 } else {
-                    scratch.panel.as_ptr().wrapping_add(((row - rows.start) * w.count + pixel) * width)
+                    visit.panel.as_ptr().wrapping_add(((row - rows.start) * w.count + pixel) * width)
                 }
             };
             for pixels in [0..inside.start, inside.clone(), inside.end..w.count] {
@@ -259,7 +284,7 @@ impl<T: Real> Task<'_, T> {
                     copy_padded(self.x, line, w.input * channels, window(pixels.start), target);
                     target.as_ptr()
                 };
-                scratch.segments.push(Segment { x, dy: dy(pixels.start), pixels: pixels.len() });
+                visit.segments.push(Segment { x, dy: dy(pixels.start), pixels: pixels.len() });
             }
         }
     }

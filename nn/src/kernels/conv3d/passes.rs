@@ -17,7 +17,6 @@
 //! outputs, has loops of its own (`pointwise.rs`), whatever is asked for.
 
 use autograd::Real;
-use autograd::buffer::Buffer;
 use autograd::parallel::{SLAB, for_each_slab};
 use autograd::simd::{self, Isa, Job, Simd};
 
@@ -25,6 +24,7 @@ use super::direct::{Plan, Weight};
 use super::fuse::{Epilogue, Source, Sums, Target};
 use super::winograd::{self, Schedule};
 use super::{Conv3dShape, ConvAlgorithm, adjoint_axes, engines, pointwise};
+use crate::kernels::scratch::Scratch;
 
 /// y = bias + sources ∗ weight, and the epilogue's sums where the algorithm takes them.
 pub(crate) fn forward_on<T: Real>(
@@ -95,7 +95,7 @@ pub(crate) fn backward_input_on<T: Real>(
         }
         ([target], _) => correlate(target.y),
         (targets, _) => {
-            let mut dx = Buffer::scratch(shape.x_len());
+            let mut dx = Scratch::new(shape.x_len());
             correlate(&mut dx);
             split(&dx, targets);
         }
@@ -162,7 +162,7 @@ fn with_one_source<T: Real>(isa: Isa, shape: &Conv3dShape, sources: &[Source<'_,
     }
     let channels = shape.ci();
     let voxels = shape.input().iter().product::<usize>();
-    let mut x = Buffer::scratch(shape.x_len());
+    let mut x = Scratch::new(shape.x_len());
     for_each_slab(&mut x, (SLAB / channels).max(1) * channels, |start, slab| {
         simd::dispatch_on(isa, Gather { sources, channels, voxels, first: start / channels, slab });
     });

@@ -11,7 +11,6 @@
 use std::ops::Range;
 
 use autograd::Real;
-use autograd::buffer::Buffer;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
@@ -22,6 +21,7 @@ use super::{TASKS, Tiles, check, fits, frequency_stride, steps, stride};
 use crate::kernels::conv3d::direct::Plan;
 use crate::kernels::conv3d::fuse::Source;
 use crate::kernels::conv3d::tile::{self, Segment};
+use crate::kernels::scratch::Scratch;
 use crate::kernels::{Output, part, parts};
 
 /// Tiles of a visit: V and Z of one frequency stay in the first-level cache.
@@ -54,7 +54,7 @@ pub(crate) fn grad_weight<T: Real>(
     );
     let lanes = isa.lanes::<T>();
     let layout = Layout::new(plan, lanes);
-    let mut du = Buffer::zeroed(FREQUENCIES * layout.frequency());
+    let mut du = Scratch::zeros(FREQUENCIES * layout.frequency());
     let pass = Pass {
         isa,
         plan,
@@ -71,8 +71,8 @@ pub(crate) fn grad_weight<T: Real>(
     let most_ids = (cut.depth.saturating_sub(1) * d.step + d.span()).min(d.input);
     let v_frequency = frequency_stride::<T>(most_ids * tiles * pass.v_stride);
     let z_frequency = frequency_stride::<T>(cut.depth * tiles * pass.z_stride);
-    let mut v = Buffer::<T>::scratch(steps::transformed_len(v_frequency, lanes));
-    let mut z = Buffer::<T>::scratch(steps::transformed_len(z_frequency, lanes));
+    let mut v = Scratch::<T>::new(steps::transformed_len(v_frequency, lanes));
+    let mut z = Scratch::<T>::new(steps::transformed_len(z_frequency, lanes));
     let memory = Memory {
         v: Output(v.as_mut_ptr()),
         z: Output(z.as_mut_ptr()),

@@ -6,7 +6,6 @@
 use std::ops::Range;
 
 use autograd::Real;
-use autograd::buffer::Buffer;
 use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
@@ -14,6 +13,7 @@ use super::transform::{FREQUENCIES, Points};
 use super::{Pass, SampleSums, frequency_stride, steps};
 use crate::kernels::conv3d::fuse::TaskSums;
 use crate::kernels::conv3d::geometry::Axis;
+use crate::kernels::scratch::Scratch;
 use crate::kernels::{Output, part};
 
 /// `depth` planes at a time.
@@ -25,8 +25,8 @@ pub(super) fn run<T: Real>(pass: &Pass<'_, T>, depth: usize) -> SampleSums<T> {
     let v_frequency = frequency_stride::<T>(most_ids * plane * pass.v_stride);
     let m_frequency = frequency_stride::<T>(depth.min(d.count) * plane * pass.m_stride);
     let lanes = pass.isa.lanes::<T>();
-    let mut v = Buffer::<T>::scratch(steps::transformed_len(v_frequency, lanes));
-    let mut m = Buffer::<T>::scratch(steps::transformed_len(m_frequency, lanes));
+    let mut v = Scratch::<T>::new(steps::transformed_len(v_frequency, lanes));
+    let mut m = Scratch::<T>::new(steps::transformed_len(m_frequency, lanes));
     let memory =
         Memory { v: Output(v.as_mut_ptr()), m: Output(m.as_mut_ptr()), strides: [v_frequency, m_frequency] };
     let mut all = Vec::with_capacity(pass.plan.n);

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::transform::{FREQUENCIES, Points};
 use super::{Pass, SampleSums, frequency_stride, steps};
 use crate::kernels::conv3d::fuse::TaskSums;
-use crate::kernels::scratch;
+use crate::kernels::scratch::PerThread;
 
 /// Tasks of `tile_rows` rows of tiles by `depth` planes of the output.
 pub(super) fn run<T: Real>(pass: &Pass<'_, T>, tile_rows: usize, depth: usize) -> SampleSums<T> {
@@ -25,17 +25,18 @@ pub(super) fn run<T: Real>(pass: &Pass<'_, T>, tile_rows: usize, depth: usize) -
     let lanes = pass.isa.lanes::<T>();
     let slab = steps::transformed_len(v_frequency, lanes);
     let slots = pass.plan.axes[0].span().max(1);
+    let memory = PerThread::new(slots * slab + steps::transformed_len(m_frequency, lanes));
     let task = |task: usize| {
         let (n, strip, segment) = (task / segments / strips, task / segments % strips, task % segments);
         let rows = strip * tile_rows..pass.tiles.rows.min((strip + 1) * tile_rows);
         let ods = segment * depth..planes.min((segment + 1) * depth);
         let mut sums = TaskSums::new(pass.plan.columns);
-        scratch::with(slots * slab + steps::transformed_len(m_frequency, lanes), |memory| {
-            let (v, m) = memory.split_at_mut(slots * slab);
-            let strip =
-                Strip { pass, n, rows, ods, slots, slab, v, m, v_frequency, m_frequency, sums: &mut sums };
-            simd::dispatch_on(pass.isa, strip);
-        });
+        // SAFETY: the task takes it once, and waits for no other.
+        let memory = unsafe { memory.part() };
+        let (v, m) = memory.split_at_mut(slots * slab);
+        let strip =
+            Strip { pass, n, rows, ods, slots, slab, v, m, v_frequency, m_frequency, sums: &mut sums };
+        simd::dispatch_on(pass.isa, strip);
         sums
     };
     (0..pass.plan.n)

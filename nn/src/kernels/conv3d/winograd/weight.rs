@@ -4,14 +4,14 @@
 //! padded to whole vectors with zeros: what the register tile reads from front to back.
 
 use autograd::Real;
-use autograd::buffer::Buffer;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
 use super::transform::{FREQUENCIES, G, SIZE};
+use crate::kernels::Output;
 use crate::kernels::conv3d::direct::{Plan, Weight};
 use crate::kernels::conv3d::tile::WIDTH;
-use crate::kernels::{Output, scratch};
+use crate::kernels::scratch::{PerThread, Scratch};
 
 /// k in a task.
 const ROWS: usize = 16;
@@ -63,19 +63,20 @@ impl Layout {
 }
 
 /// U
-pub(super) fn transform<T: Real>(isa: Isa, plan: &Plan, weight: Weight<'_, T>) -> Buffer<T> {
+pub(super) fn transform<T: Real>(isa: Isa, plan: &Plan, weight: Weight<'_, T>) -> Scratch<T> {
     let layout = Layout::new(plan, isa.lanes::<T>());
     let tap_size = plan.k_channels * plan.columns;
     assert_eq!(weight.data.len(), weight.kernel.iter().product::<usize>() * tap_size, "length of the weight");
-    let mut u = Buffer::scratch(FREQUENCIES * layout.frequency());
+    let mut u = Scratch::new(FREQUENCIES * layout.frequency());
     let out = Output(u.as_mut_ptr());
+    let nine = PerThread::new(9 * ROWS * layout.padded());
     let chunks = layout.k.div_ceil(ROWS);
     (0..layout.taps * chunks).into_par_iter().for_each(|task| {
         let (tap, k) = (task / chunks, task % chunks * ROWS);
         let rows = k..layout.k.min(k + ROWS);
-        scratch::with(9 * rows.len() * layout.padded(), |g| {
-            simd::dispatch_on(isa, Forward { plan, layout, weight, tap, rows: rows.clone(), u: out, g });
-        });
+        // SAFETY: the task takes it once, and waits for no other.
+        let g = unsafe { &mut nine.part()[..9 * rows.len() * layout.padded()] };
+        simd::dispatch_on(isa, Forward { plan, layout, weight, tap, rows, u: out, g });
     });
     u
 }
