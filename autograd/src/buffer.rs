@@ -2,9 +2,9 @@
 //!
 //! A training step asks for the same few hundred large blocks each time. Given back to the system, each would be
 //! mapped and faulted in page by page in every step, which costs as much time as the arithmetic. So a dropped
-//! [`Buffer`] goes to a free list keyed by exact size, and the next request of that size takes it from there.
-//! The list is bounded: cached and live memory together stay within 5/4 of the largest amount that was ever live;
-//! beyond that the blocks that lay unused longest are released.
+//! [`Buffer`] goes to a free list: below 4 MB keyed by exact size, from there on cut and joined as needed (see
+//! `arena.rs`). The list is bounded: cached and live memory together stay within 5/4 of the largest amount that was ever
+//! live; beyond that, unused blocks are released.
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +13,10 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use self::arena::Arena;
 use crate::Real;
+
+mod arena;
 
 /// Every buffer starts at a multiple of this: a cache line, and the widest vector register.
 pub const ALIGNMENT: usize = 64;
@@ -145,7 +148,7 @@ impl DerefMut for Bytes {
 fn layout_of<T>(len: usize) -> Layout {
     // At least one line, so that an empty buffer is no special case.
     let bytes = len.checked_mul(size_of::<T>()).expect("a tensor's size in bytes fits usize").max(ALIGNMENT);
-    let align = if bytes >= HUGE { HUGE_PAGE } else { ALIGNMENT };
+    let (bytes, align) = if bytes >= HUGE { (Arena::rounded(bytes), HUGE_PAGE) } else { (bytes, ALIGNMENT) };
     Layout::from_size_align(bytes, align).expect("a tensor's size in bytes fits isize")
 }
 
@@ -164,6 +167,7 @@ fn obtain(layout: Layout) -> (NonNull<u8>, bool) {
     let block = unsafe { if layout.size() >= HUGE { alloc(layout) } else { alloc_zeroed(layout) } };
     let block = NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout));
     if layout.size() >= HUGE {
+        free_list().arena.add(block.as_ptr() as usize, layout.size());
         ask_for_huge_pages(block, layout.size());
         // SAFETY: the block has `size` bytes. They are written after the advice, so that huge pages are faulted in.
         unsafe { block.as_ptr().write_bytes(0, layout.size()) };
@@ -203,14 +207,22 @@ unsafe impl Send for Block {}
 /// Freed blocks by size, each with the tick at which it came back.
 struct FreeList {
     blocks: BTreeMap<usize, VecDeque<(u64, Block)>>,
+    /// Those from [`HUGE`] bytes on.
+    arena: Arena,
     tick: u64,
     live: usize,
     cached: usize,
     peak_live: usize,
 }
 
-static FREE: Mutex<FreeList> =
-    Mutex::new(FreeList { blocks: BTreeMap::new(), tick: 0, live: 0, cached: 0, peak_live: 0 });
+static FREE: Mutex<FreeList> = Mutex::new(FreeList {
+    blocks: BTreeMap::new(),
+    arena: Arena::new(),
+    tick: 0,
+    live: 0,
+    cached: 0,
+    peak_live: 0,
+});
 
 fn free_list() -> MutexGuard<'static, FreeList> {
     // Nothing in a critical section can leave the list inconsistent, so a panicking holder is no obstacle.
@@ -223,22 +235,38 @@ impl FreeList {
         let bytes = layout.size();
         self.live += bytes;
         self.peak_live = self.peak_live.max(self.live);
-        if let Some((_, block)) = self.blocks.get_mut(&bytes).and_then(VecDeque::pop_back) {
+        let hit = if bytes >= HUGE {
+            self.arena.take(bytes).and_then(|start| NonNull::new(start as *mut u8)).map(Block)
+        } else {
+            self.blocks.get_mut(&bytes).and_then(VecDeque::pop_back).map(|(_, block)| block)
+        };
+        if hit.is_some() {
             self.cached -= bytes;
-            return (Some(block), Vec::new());
+            return (hit, Vec::new());
         }
         let mut evicted = Vec::new();
-        while self.cached > 0 && self.live + self.cached > self.peak_live + self.peak_live / 4 {
-            evicted.extend(self.evict_oldest());
+        while self.live + self.cached > self.peak_live + self.peak_live / 4 {
+            let Some(unused) = self.evict_unused().or_else(|| self.evict_oldest()) else { break };
+            evicted.push(unused);
         }
         (None, evicted)
+    }
+
+    fn evict_unused(&mut self) -> Option<(Block, Layout)> {
+        let (start, bytes) = self.arena.remove_unused()?;
+        self.cached -= bytes;
+        NonNull::new(start as *mut u8).map(|start| (Block(start), layout_of::<u8>(bytes)))
     }
 
     fn put(&mut self, block: Block, layout: Layout) {
         self.tick += 1;
         self.live -= layout.size();
         self.cached += layout.size();
-        self.blocks.entry(layout.size()).or_default().push_back((self.tick, block));
+        if layout.size() >= HUGE {
+            self.arena.put(block.0.as_ptr() as usize, layout.size());
+        } else {
+            self.blocks.entry(layout.size()).or_default().push_back((self.tick, block));
+        }
     }
 
     fn evict_oldest(&mut self) -> Option<(Block, Layout)> {

@@ -1,6 +1,6 @@
 //! The network: down, up, and the way across.
 
-use autograd::{Mode, Parameter, Real, Tensor, Var};
+use autograd::{Mode, Parameter, Real, Tape, Tensor, Var};
 use nn::functional::{Conv3dSpec, Input, Pool3dSpec};
 use nn::layers::{Conv3d, MaxPool3d};
 use nn::{Layout, Module, join};
@@ -155,7 +155,7 @@ impl<T: Real> UNet3d<T> {
         }
         let block = block.clone();
         let tape = x.tape();
-        tape.checkpoint([x.activated()], move |_, [x]| block.forward(x).activated()).into()
+        tape.checkpoint([x.activated()], move |tape, [x]| result(tape, block.forward(x))).into()
     }
 
     /// One level up.
@@ -166,9 +166,17 @@ impl<T: Real> UNet3d<T> {
         let (up, block) = (up.clone(), block.clone());
         let (skip, x) = (skip.activated(), x.activated());
         let tape = x.tape();
-        tape.checkpoint([skip, x], move |_, [skip, x]| block.forward_of_two(skip, up.forward(x)).activated())
-            .into()
+        tape.checkpoint([skip, x], move |tape, [skip, x]| {
+            result(tape, block.forward_of_two(skip, up.forward(x)))
+        })
+        .into()
     }
+}
+
+/// What a level yields: the activated tensor when it is first computed; when it is computed again, to be differentiated,
+/// the place on the tape, without spending memory on the tensor.
+fn result<'a, T: Real>(tape: &'a Tape<T>, y: Input<'a, T>) -> Var<'a, T> {
+    if tape.is_recording() { y.carrier() } else { y.activated() }
 }
 
 impl<T: Real> Module<T> for UNet3d<T> {

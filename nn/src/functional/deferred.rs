@@ -116,6 +116,15 @@ impl<'t, T: Real> Input<'t, T> {
         }
     }
 
+    /// Where the gradient of the activated tensor enters the tape; its value is the tensor as it lies. This is what a
+    /// recomputation ([`Tape::checkpoint`]) leads a gradient back from: it needs the place, and not the activated tensor.
+    pub fn carrier(self) -> Var<'t, T> {
+        match self {
+            Self::Plain(x) => x,
+            Self::Deferred(x) => x.carrier,
+        }
+    }
+
     /// What the tape knows of it, and how to read it.
     pub(super) fn split(self) -> (Var<'t, T>, Reader<T>) {
         match self {

@@ -18,6 +18,9 @@ pub enum NormKind {
     Batch,
 }
 
+/// The most runs of slabs that a sum is taken in; enough for many cores.
+const RUNS: usize = 256;
+
 /// An activation as `samples` × `voxels` × `channels`, and how it is cut into slabs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Extents {
@@ -45,27 +48,31 @@ impl Extents {
         self.voxels * self.channels
     }
 
-    /// For each channel of sample `n`, the merged results of `f(range of numbers)` of its slabs, in slab order.
+    /// For each channel of sample `n`, the merged results of `f(range of numbers)` of its slabs. Runs of slabs are merged
+    /// in slab order, then the runs, of which there are at most [`RUNS`]: so few results are kept at a time.
     pub(super) fn reduce<R: Copy + Send>(
         &self,
         n: usize,
         f: impl Fn(std::ops::Range<usize>) -> Vec<R> + Sync,
-        merge: impl Fn(R, usize, R, usize) -> R,
+        merge: impl Fn(R, usize, R, usize) -> R + Sync,
     ) -> Vec<R> {
         let offset = n * self.sample();
-        let parts = map_slabs(self.sample(), self.slab(), |r| {
-            let voxels = r.len() / self.channels;
-            (voxels, f(offset + r.start..offset + r.end))
-        });
-        let mut parts = parts.into_iter();
-        let (mut before, mut all) = parts.next().expect("a sample has at least one slab");
-        for (voxels, part) in parts {
+        let join = |(before, mut all): (usize, Vec<R>), (voxels, part): (usize, Vec<R>)| {
             for (all, part) in all.iter_mut().zip(part) {
                 *all = merge(*all, before, part, voxels);
             }
-            before += voxels;
-        }
-        all
+            (before + voxels, all)
+        };
+        let slab = self.slab();
+        let run = self.sample().div_ceil(slab).div_ceil(RUNS);
+        let runs = map_slabs(self.sample(), run * slab, |r| {
+            let slabs = r.clone().step_by(slab).map(|start| {
+                let end = r.end.min(start + slab);
+                ((end - start) / self.channels, f(offset + start..offset + end))
+            });
+            slabs.reduce(join).expect("a run has at least one slab")
+        });
+        runs.into_iter().reduce(join).expect("a sample has at least one run").1
     }
 }
 
