@@ -51,12 +51,12 @@ fn passes(c: &mut Criterion) {
             let mut backward_input = || conv3d::backward_input(&shape, &weight, &dy, &mut dx);
             share(&format!("{name} gradient of the input"), shape.flops(), &mut backward_input);
             group.bench_function(format!("{algorithm:?} gradient of the input"), |b| {
-                b.iter(&mut backward_input)
+                b.iter(&mut backward_input);
             });
             let mut backward_weight = || conv3d::backward_weight(&shape, &x, &dy, &mut dw);
             share(&format!("{name} gradient of the weight"), shape.flops(), &mut backward_weight);
             group.bench_function(format!("{algorithm:?} gradient of the weight"), |b| {
-                b.iter(&mut backward_weight)
+                b.iter(&mut backward_weight);
             });
         }
         group.finish();
@@ -76,7 +76,7 @@ fn fused() {
         let prologue = Prologue::new(channels, &ones, &ones, &ones, 0.01);
         let plain = Source { x: &x, channels, prologue: None };
         let source = Source { prologue: Some(&prologue), ..plain };
-        let mut price = |name: &str, with: &mut dyn FnMut(bool)| {
+        let price = |name: &str, with: &mut dyn FnMut(bool)| {
             let mut fastest = [f64::MAX; 2];
             for turn in 0..24 {
                 let start = std::time::Instant::now();

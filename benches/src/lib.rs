@@ -18,8 +18,8 @@ pub fn peak_rss_mb() -> u64 {
 pub fn page_faults() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name in parentheses may hold spaces; minflt is the 8th field behind it.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(7).next().and_then(|faults| faults.parse().ok()).unwrap_or(0)
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.nth(7).and_then(|faults| faults.parse().ok()).unwrap_or(0)
 }
 
 /// Multiply-adds × 2 of every convolution in a forward pass of the reference U-Net with strides of 2, counted as direct

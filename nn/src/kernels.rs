@@ -15,6 +15,7 @@ pub mod norm;
 pub mod pool;
 pub mod resample;
 pub(crate) mod scratch;
+pub mod tasks;
 
 /// A table of functions that are generic over the number type.
 ///

@@ -99,7 +99,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 profile.lock().expect("no panic while it is held").start();
                 let profile = Arc::clone(profile);
                 tape.observe(move |event| {
-                    profile.lock().expect("no panic while it is held").operation(event)
+                    profile.lock().expect("no panic while it is held").operation(event);
                 });
             }
             let logits = model.forward(tape.constant(image.clone()))?;

@@ -5,6 +5,8 @@
 //! tensor with a few numbers per channel, its gradient that of the activated tensor, which the tape adds up over the
 //! readers as usual.
 
+use std::sync::Arc;
+
 use autograd::{Function, Real, Shape, Tape, Tensor, Var};
 
 use super::norm_act::Normalised;
@@ -16,7 +18,7 @@ use crate::kernels::conv3d::{Prologue, Source};
 pub struct Deferred<'t, T: Real = f32> {
     /// The raw tensor, at a place on the tape that takes the gradient of the activated one.
     carrier: Var<'t, T>,
-    unit: Normalised<T>,
+    unit: Arc<Normalised<T>>,
 }
 
 impl<'t, T: Real> Deferred<'t, T> {
@@ -32,7 +34,7 @@ impl<'t, T: Real> Deferred<'t, T> {
         beta: Var<'t, T>,
         activation: Activation,
     ) -> Self {
-        let unit = Normalised::new(raw.value(), moments, gamma.value(), beta.value(), activation);
+        let unit = Arc::new(Normalised::new(raw.value(), moments, gamma.value(), beta.value(), activation));
         let carrier = raw.tape().apply(DeferredNormAct { unit: unit.clone() }, [raw, gamma, beta]);
         Self { carrier, unit }
     }
@@ -50,24 +52,24 @@ impl<'t, T: Real> Deferred<'t, T> {
 
 /// The carrier of a [`Deferred`]: its gradient is that of the activated tensor.
 struct DeferredNormAct<T: Real> {
-    unit: Normalised<T>,
+    unit: Arc<Normalised<T>>,
 }
 
 impl<T: Real> Function<T, 3> for DeferredNormAct<T> {
-    type Saved = Normalised<T>;
+    type Saved = Arc<Normalised<T>>;
 
-    fn forward(&self, [raw, ..]: [&Tensor<T>; 3]) -> (Tensor<T>, Normalised<T>) {
+    fn forward(&self, [raw, ..]: [&Tensor<T>; 3]) -> (Tensor<T>, Self::Saved) {
         (raw.clone(), self.unit.clone())
     }
 
-    fn backward(&self, unit: Normalised<T>, da: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
+    fn backward(&self, unit: Self::Saved, da: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
         unit.backward(da, needs)
     }
 }
 
 /// The activated tensor of a carrier; the gradients are the same.
 struct Realised<T: Real> {
-    unit: Normalised<T>,
+    unit: Arc<Normalised<T>>,
 }
 
 impl<T: Real> Function<T, 1> for Realised<T> {
@@ -156,12 +158,12 @@ impl<'t, T: Real> From<Deferred<'t, T>> for Input<'t, T> {
 #[derive(Clone)]
 pub(super) struct Reader<T: Real> {
     x: Tensor<T>,
-    unit: Option<Normalised<T>>,
+    unit: Option<Arc<Normalised<T>>>,
     prologue: Option<Prologue<T>>,
 }
 
 impl<T: Real> Reader<T> {
-    pub(super) fn of_unit(unit: Normalised<T>) -> Self {
+    pub(super) fn of_unit(unit: Arc<Normalised<T>>) -> Self {
         Self { x: unit.x().clone(), prologue: unit.prologue(), unit: Some(unit) }
     }
 
@@ -180,10 +182,10 @@ impl<T: Real> Reader<T> {
 
     /// The activated tensor.
     pub(super) fn activated(&self) -> Tensor<T> {
-        self.unit.as_ref().map_or_else(|| self.x.clone(), Normalised::activated)
+        self.unit.as_ref().map_or_else(|| self.x.clone(), |unit| unit.activated())
     }
 
-    pub(super) fn into_unit(self) -> Option<Normalised<T>> {
+    pub(super) fn into_unit(self) -> Option<Arc<Normalised<T>>> {
         self.unit
     }
 }

@@ -203,7 +203,7 @@ impl<T: Real> Normalised<T> {
     }
 
     /// dx, dγ, dβ
-    pub(super) fn backward(self, dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
+    pub(super) fn backward(&self, dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
         let extents = self.moments.extents;
         let sums = if needs[1] || needs[2] || self.moments.over.is_some() {
             self.sums(&dy)
@@ -215,7 +215,7 @@ impl<T: Real> Normalised<T> {
 
     /// As [`backward`](Self::backward), from g = dy·act′(z) and its sums, Σ g and Σ g·(x − mean) per sample and channel.
     pub(super) fn backward_from(
-        self,
+        &self,
         g: Tensor<T>,
         sums: &[(f64, f64)],
         needs: [bool; 3],

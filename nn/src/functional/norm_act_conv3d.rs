@@ -7,6 +7,8 @@
 //! backward pass, the two sums that the gradient of the normalisation needs. It equals the composition of
 //! [`norm_act`](super::norm_act) and [`conv3d`](super::conv3d), value and gradients.
 
+use std::sync::Arc;
+
 use autograd::{Function, Real, Tensor, Var};
 
 use super::conv3d::{backward_bias, backward_weight, forward, forward_with_stats, shape_of};
@@ -63,7 +65,7 @@ pub fn norm_act_conv3d_with<'t, T: Real>(
     let tape = raw.tape();
     let shape = shape_of(settings, &[raw.shape()], weight.value(), bias.value());
     let unit = Normalised::new(raw.value(), moments, gamma.value(), beta.value(), activation);
-    let reader = Reader::of_unit(unit);
+    let reader = Reader::of_unit(Arc::new(unit));
     let readers = std::slice::from_ref(&reader);
     let (y, stats) = forward_with_stats(&shape, readers, weight.value(), bias.value());
     let saved = Saved { reader: reader.clone(), weight: weight.value().clone(), shape };

@@ -52,6 +52,7 @@ mod passes;
 mod pointwise;
 pub mod reference;
 mod shape;
+mod tasks;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod tile;
@@ -60,6 +61,7 @@ mod winograd;
 pub use fuse::{Epilogue, Prologue, Source, Sums, Target};
 pub(crate) use shape::check_channels;
 pub use shape::{Conv3dShape, Conv3dSpec, ConvAlgorithm, SpecError};
+pub use tasks::{backward_input_tasks, backward_weight_tasks, forward_tasks};
 
 /// y = bias + x ∗ weight
 ///

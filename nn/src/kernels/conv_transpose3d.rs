@@ -36,10 +36,11 @@ use autograd::Real;
 use autograd::simd::{self, Isa};
 
 pub use super::conv3d::backward_bias;
-use super::conv3d::direct::{Plan, Weight};
+use super::conv3d::direct::{self, Plan, Weight};
 use super::conv3d::geometry::Axis;
-use super::conv3d::{Conv3dSpec, adjoint_axes, engines};
+use super::conv3d::{Conv3dSpec, adjoint_axes, engines, grad_weight};
 use super::scratch::Scratch;
+use super::tasks::Tasks;
 
 pub mod reference;
 mod shape;
@@ -99,6 +100,17 @@ pub(crate) fn forward_on<T: Real>(
         let plan = Plan { n, axes, k_channels, columns };
         (engines::<T>().correlate)(isa, &plan, x, weight, bias, y);
     }
+}
+
+/// The tasks of one part of the forward pass (a position modulo the stride), of the gradient of the input and of the
+/// gradient of the weight.
+pub fn tasks<T: Real>(shape: &ConvTranspose3dShape) -> [Tasks; 3] {
+    let spec = shape.spec().convolution();
+    let axes = adjoint_axes(&spec, shape.input(), shape.output()).next().expect("a stride has remainders");
+    let forward = Plan { n: shape.n(), axes, k_channels: shape.ci(), columns: shape.co() };
+    let backward = adjoint_plan(shape);
+    let lanes = simd::active().lanes::<T>();
+    [direct::tasks(&forward), direct::tasks(&backward), grad_weight::tasks(&backward, lanes)]
 }
 
 /// The forward pass where windows tile the output: what an input voxel yields along w lies side by side, so kw·co columns

@@ -24,12 +24,13 @@ use super::fuse::{Epilogue, RowSums, Sums, TaskSums};
 use super::geometry::{Axis, Tap};
 use super::tile::{self, Row, WIDTH};
 use crate::kernels::scratch::{PerThread, Scratch};
+use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, part, parts};
 
 /// Output pixels in a task, about: their input should fit the second-level cache.
 const TASK_PIXELS: usize = 1024;
 /// There should be at least so many tasks, for balance.
-const TASKS: usize = 32;
+const TASKS: usize = 64;
 
 /// Up to so many stretches of input a tile's arithmetic does not hide the loads from memory.
 const FEW_STRETCHES: usize = 4;
@@ -125,7 +126,7 @@ pub(crate) fn correlate_and_sum<T: Real>(
     if rows * w.count == 0 {
         return Sums::new();
     }
-    let rows_per_task = (TASK_PIXELS / w.count).clamp(1, (plan.n * rows).div_ceil(TASKS));
+    let rows_per_task = rows_per_task(plan);
     let tasks = rows.div_ceil(rows_per_task);
     let run = w.run();
     let window = (tile::max_height_on(isa) - 1) * w.step + run;
@@ -147,6 +148,18 @@ pub(crate) fn correlate_and_sum<T: Real>(
     };
     let sums: Vec<_> = (0..plan.n * tasks).into_par_iter().map(task).collect();
     TaskSums::merge(epilogue, plan.columns, sums.chunks(tasks))
+}
+
+/// Output rows of a task, of one sample.
+fn rows_per_task(plan: &Plan) -> usize {
+    let [d, h, w] = &plan.axes;
+    (TASK_PIXELS / w.count.max(1)).clamp(1, (plan.n * d.count * h.count).div_ceil(TASKS).max(1))
+}
+
+/// How the rows are dealt out.
+pub(crate) fn tasks(plan: &Plan) -> Tasks {
+    let [d, h, _] = &plan.axes;
+    Tasks::of_pieces("rows", &[(plan.n, 1), (d.count * h.count, rows_per_task(plan))])
 }
 
 /// `[block][td][th][tw][k][column in block]`, columns beyond the last are 0.

@@ -22,13 +22,14 @@ use rayon::prelude::*;
 use super::direct::{Plan, copy_padded};
 use super::tile::{self, Segment, WIDTH};
 use crate::kernels::scratch::{PerThread, Scratch};
+use crate::kernels::tasks::Tasks;
 use crate::kernels::{part, parts};
 
 /// Pixels of a visit, about.
 const VISIT_PIXELS: usize = 256;
 /// There should be about so many tasks, for balance; as many slabs where their sums are few beside their
 /// pixels.
-const TASKS: usize = 32;
+const TASKS: usize = 64;
 /// The numbers that a slab reads for each of its sums, at least: clearing and merging a sum costs about two
 /// reads.
 const READS_PER_SUM: usize = 8;
@@ -126,6 +127,13 @@ impl Cut {
     fn panel_len(&self, plan: &Plan) -> usize {
         self.rows_per_visit * plan.axes[2].count * self.block
     }
+}
+
+/// Slabs of rows by groups of sums.
+pub(crate) fn tasks(plan: &Plan, lanes: usize) -> Tasks {
+    let cut = Cut::new(plan, lanes);
+    let rows = plan.n * plan.axes[0].count * plan.axes[1].count;
+    Tasks::of_pieces("slabs by groups", &[(rows, rows.div_ceil(cut.slabs)), (cut.pairs, cut.pairs_per_group)])
 }
 
 /// Adds the slabs' partial sums and puts them in their places.

@@ -116,8 +116,7 @@ pub(crate) fn backward_weight_on<T: Real>(
         return;
     }
     let plan = forward_plan(shape);
-    let narrow = shape.ci().min(shape.co()) < 8 && shape.algorithm() == ConvAlgorithm::Auto;
-    if !narrow && uses_winograd::<T>(shape.algorithm(), &plan, isa) {
+    if grad_weight_uses_winograd::<T>(shape, &plan, isa) {
         (engines::<T>().winograd_grad_weight)(isa, &plan, sources, dy, [shape.co(), 1], dw);
         return;
     }
@@ -126,17 +125,23 @@ pub(crate) fn backward_weight_on<T: Real>(
     });
 }
 
-fn forward_plan(shape: &Conv3dShape) -> Plan {
+pub(super) fn forward_plan(shape: &Conv3dShape) -> Plan {
     Plan { n: shape.n(), axes: shape.axes(), k_channels: shape.ci(), columns: shape.co() }
 }
 
 /// The choice by shape and instruction set: see the header.
-fn uses_winograd<T: Real>(algorithm: ConvAlgorithm, plan: &Plan, isa: Isa) -> bool {
+pub(super) fn uses_winograd<T: Real>(algorithm: ConvAlgorithm, plan: &Plan, isa: Isa) -> bool {
     if algorithm == ConvAlgorithm::Direct || !winograd::fits(plan) {
         return false;
     }
     let lanes = isa.lanes::<T>();
     algorithm == ConvAlgorithm::Winograd || winograd_cost(plan, lanes) < direct_cost(plan, lanes)
+}
+
+/// As [`uses_winograd`], for the gradient of the weight.
+pub(super) fn grad_weight_uses_winograd<T: Real>(shape: &Conv3dShape, plan: &Plan, isa: Isa) -> bool {
+    let narrow = shape.ci().min(shape.co()) < 8 && shape.algorithm() == ConvAlgorithm::Auto;
+    !narrow && uses_winograd::<T>(shape.algorithm(), plan, isa)
 }
 
 fn direct_cost(plan: &Plan, lanes: usize) -> f64 {

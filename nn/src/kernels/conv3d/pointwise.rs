@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use super::Conv3dShape;
 use super::fuse::{Epilogue, NoSums, OnLoad, RowSums, Source, Sums, TaskSums};
 use crate::kernels::Output;
+use crate::kernels::tasks::Tasks;
 
 /// The most outputs; with more, a register tile of outputs is faster.
 const MOST: usize = 8;
@@ -31,6 +32,11 @@ pub(super) fn fits(shape: &Conv3dShape) -> bool {
 /// Pixels of a slab.
 fn slab(shape: &Conv3dShape) -> usize {
     (SLAB / shape.ci()).max(1)
+}
+
+/// Slabs of a sample, for each pass.
+pub(super) fn tasks(shape: &Conv3dShape) -> Tasks {
+    Tasks::of_pieces("slabs", &[(pixels(shape), slab(shape))])
 }
 
 fn pixels(shape: &Conv3dShape) -> usize {

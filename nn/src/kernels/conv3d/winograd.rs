@@ -34,6 +34,7 @@ use self::weight::Layout;
 use super::direct::{Plan, Weight};
 use super::fuse::{Epilogue, Source, Sums, Target, TaskSums};
 use crate::kernels::Output;
+use crate::kernels::tasks::Tasks;
 
 mod grad_weight;
 mod planes;
@@ -42,7 +43,7 @@ mod strips;
 mod transform;
 mod weight;
 
-pub(crate) use grad_weight::grad_weight;
+pub(crate) use grad_weight::{grad_weight, tasks as grad_weight_tasks};
 
 /// How a correlation is cut into tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,18 @@ impl Schedule {
         let each = plane * (step * plan.k_channels + plan.columns);
         let planes = PLANES_BYTES.saturating_sub(beyond) / each.max(1);
         Self::Planes { depth: depth.div_ceil(depth.div_ceil(planes.clamp(2, depth.max(2)))) }
+    }
+}
+
+/// How a correlation is cut.
+pub(crate) fn correlate_tasks<T: Real>(plan: &Plan, isa: Isa) -> Vec<Tasks> {
+    let tiles = Tiles::of(plan);
+    match Schedule::of::<T>(plan) {
+        Schedule::Strips { tile_rows, depth } => {
+            let axes = [(plan.n, 1), (tiles.rows, tile_rows), (plan.axes[0].count, depth)];
+            vec![Tasks::of_pieces("strips", &axes)]
+        }
+        Schedule::Planes { depth } => planes::tasks(plan, &Layout::new(plan, isa.lanes::<T>()), depth),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::kernels::conv3d::direct::Plan;
 use crate::kernels::conv3d::fuse::Source;
 use crate::kernels::conv3d::tile::{self, Segment};
 use crate::kernels::scratch::Scratch;
+use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, part, parts};
 
 /// Tiles of a visit: V and Z of one frequency stay in the first-level cache.
@@ -65,7 +66,7 @@ pub(crate) fn grad_weight<T: Real>(
         dy,
         z_stride: layout.padded(),
     };
-    let cut = Cut::of(&pass);
+    let cut = Cut::of::<T>(plan, pass.v_stride, pass.z_stride);
     // One piece of memory for all chunks; the first is as large as any.
     let tiles = cut.tile_rows * pass.tiles.columns;
     let most_ids = (cut.depth.saturating_sub(1) * d.step + d.span()).min(d.input);
@@ -90,6 +91,19 @@ pub(crate) fn grad_weight<T: Real>(
     weight::transform_back(isa, plan, &du, strides, dw);
 }
 
+/// The two phases of the first planes.
+pub(crate) fn tasks<T: Real>(plan: &Plan, isa: Isa) -> Vec<Tasks> {
+    let lanes = isa.lanes::<T>();
+    let (layout, tiles) = (Layout::new(plan, lanes), Tiles::of(plan));
+    let cut = Cut::of::<T>(plan, plan.k_channels.next_multiple_of(lanes), layout.padded());
+    let ods = 0..cut.depth;
+    let rows = (input_planes(&plan.axes[0], &ods).len() + ods.len()) * cut.tile_rows;
+    let cuts = TASKS.div_ceil(rows).min(tiles.columns);
+    let mut products = Tasks::of_pieces("products", &[(layout.padded(), layout.block())]);
+    products.count *= FREQUENCIES * layout.taps;
+    vec![Tasks::of_pieces("transform", &[(rows, 1), (tiles.columns, tiles.columns.div_ceil(cuts))]), products]
+}
+
 fn pieces(len: usize, piece: usize) -> impl Iterator<Item = Range<usize>> {
     (0..len).step_by(piece).map(move |start| start..len.min(start + piece))
 }
@@ -103,11 +117,12 @@ struct Cut {
 impl Cut {
     /// As many rows of tiles as leave room for 16 planes (each further plane needs no other slab of V), then as many
     /// planes as there is room for.
-    fn of<T: Real>(pass: &Pass<'_, T>) -> Self {
-        let row = FREQUENCIES * pass.tiles.columns * (pass.v_stride + pass.z_stride) * size_of::<T>();
+    fn of<T: Real>(plan: &Plan, v_stride: usize, z_stride: usize) -> Self {
+        let tiles = Tiles::of(plan);
+        let row = FREQUENCIES * tiles.columns * (v_stride + z_stride) * size_of::<T>();
         let rows = (CHUNK_BYTES / row.max(1)).max(1);
-        let planes = pass.plan.axes[0].count.max(1);
-        let tile_rows = (rows / planes.min(16)).clamp(1, pass.tiles.rows.max(1));
+        let planes = plan.axes[0].count.max(1);
+        let tile_rows = (rows / planes.min(16)).clamp(1, tiles.rows.max(1));
         let depth = (rows / tile_rows).clamp(1, planes);
         Self { tile_rows, depth: planes.div_ceil(planes.div_ceil(depth)) }
     }

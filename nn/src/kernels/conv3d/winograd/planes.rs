@@ -10,10 +10,13 @@ use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
 use super::transform::{FREQUENCIES, Points};
-use super::{Pass, SampleSums, frequency_stride, steps};
+use super::weight::Layout;
+use super::{Pass, SampleSums, Tiles, frequency_stride, steps};
+use crate::kernels::conv3d::direct::Plan;
 use crate::kernels::conv3d::fuse::TaskSums;
 use crate::kernels::conv3d::geometry::Axis;
 use crate::kernels::scratch::Scratch;
+use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, part};
 
 /// `depth` planes at a time.
@@ -38,6 +41,25 @@ pub(super) fn run<T: Real>(pass: &Pass<'_, T>, depth: usize) -> SampleSums<T> {
         all.push(sums);
     }
     all
+}
+
+/// The three phases of the first planes.
+pub(super) fn tasks(plan: &Plan, layout: &Layout, depth: usize) -> Vec<Tasks> {
+    let ods = 0..plan.axes[0].count.min(depth);
+    let rows = Tiles::of(plan).rows;
+    let blocks = layout.padded().div_ceil(layout.block());
+    let mut products = Tasks::of_pieces("products", &[(layout.padded(), layout.block())]);
+    products.count *= FREQUENCIES * cuts(blocks, ods.len());
+    vec![
+        Tasks::of_pieces("transform", &[(input_planes(&plan.axes[0], &ods).len() * rows, 1)]),
+        products,
+        Tasks::of_pieces("transform back", &[(ods.len() * rows, 1)]),
+    ]
+}
+
+/// Parts that the planes of a product are cut into.
+fn cuts(blocks: usize, planes: usize) -> usize {
+    super::TASKS.div_ceil(FREQUENCIES * blocks).min(planes)
 }
 
 /// The input planes that these outputs read.
@@ -72,7 +94,7 @@ fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>, memory: Memor
     });
     // 2. M
     let blocks = pass.layout.padded().div_ceil(pass.layout.block());
-    let cuts = super::TASKS.div_ceil(FREQUENCIES * blocks).min(ods.len());
+    let cuts = cuts(blocks, ods.len());
     (0..FREQUENCIES * blocks * cuts).into_par_iter().for_each(|task| {
         let (f, block, cut) = (task / cuts / blocks, task / cuts % blocks, task % cuts);
         let cut = part(ods.len(), cuts, cut);
