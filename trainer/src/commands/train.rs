@@ -168,6 +168,11 @@ fn describe(plan: &Plan, config: &Config, training: &[&str], validation: &[&str]
         "patches {:?} (d, h, w), {} a batch; {} levels from {} channels, strides {:?}",
         plan.patch_size, config.data.batch_size, model.levels, model.base_channels, model.strides
     );
+    if model.checkpointing == unet3d::Checkpointing::Level {
+        println!(
+            "checkpointing by level: less memory, but every level is computed twice; a step takes about a third longer"
+        );
+    }
     println!(
         "{} epochs of {} steps; {}, lr {}",
         config.training.epochs,

@@ -21,11 +21,16 @@ use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
 use super::fuse::{Epilogue, RowSums, Sums, TaskSums};
-use super::geometry::{Axis, Tap};
+use super::geometry::Axis;
 use super::tile::{self, Row, WIDTH};
-use crate::kernels::scratch::{PerThread, Scratch};
+use crate::kernels::scratch::PerThread;
 use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, part, parts};
+
+mod weight;
+
+pub(crate) use weight::Weight;
+use weight::pack;
 
 /// Output pixels in a task, about: their input should fit the second-level cache.
 const TASK_PIXELS: usize = 1024;
@@ -34,18 +39,6 @@ const TASKS: usize = 64;
 
 /// Up to so many stretches of input a tile's arithmetic does not hide the loads from memory.
 const FEW_STRETCHES: usize = 4;
-
-/// A weight tensor, read as `[tap][k][column]`.
-#[derive(Clone, Copy)]
-pub(crate) struct Weight<'a, T> {
-    pub(crate) data: &'a [T],
-    /// Taps along d, h, w.
-    pub(crate) kernel: [usize; 3],
-    /// Elements between neighbouring k.
-    pub(crate) k_stride: usize,
-    /// Elements between neighbouring columns.
-    pub(crate) column_stride: usize,
-}
 
 /// A correlation of whole volumes.
 #[derive(Clone, Debug)]
@@ -160,47 +153,6 @@ fn rows_per_task(plan: &Plan) -> usize {
 pub(crate) fn tasks(plan: &Plan) -> Tasks {
     let [d, h, _] = &plan.axes;
     Tasks::of_pieces("rows", &[(plan.n, 1), (d.count * h.count, rows_per_task(plan))])
-}
-
-/// `[block][td][th][tw][k][column in block]`, columns beyond the last are 0.
-fn pack<T: Real>(plan: &Plan, weight: Weight<'_, T>, lanes: usize) -> Scratch<T> {
-    let [d, h, w] = &plan.axes;
-    let [_, kernel_h, kernel_w] = weight.kernel;
-    let tap_size = plan.k_channels * plan.columns;
-    assert_eq!(weight.data.len(), weight.kernel.iter().product::<usize>() * tap_size, "length of the weight");
-    let mut packed = Scratch::new(plan.columns.next_multiple_of(lanes) * plan.depth());
-    if packed.is_empty() {
-        return packed;
-    }
-    let block = WIDTH * lanes;
-    packed.par_chunks_mut(block * plan.depth()).enumerate().for_each(|(b, chunk)| {
-        let width = chunk.len() / plan.depth();
-        let columns = (plan.columns - b * block).min(width);
-        let mut out = chunk.chunks_exact_mut(width * plan.k_channels);
-        for (td, th, tw) in taps(d, h, w) {
-            let tap = (td.index * kernel_h + th.index) * kernel_w + tw.index;
-            let source = &weight.data[tap * tap_size..][..tap_size];
-            let out = out.next().expect("one chunk for each tap");
-            for (k, row) in out.chunks_exact_mut(width).enumerate() {
-                let first = k * weight.k_stride + b * block * weight.column_stride;
-                if weight.column_stride == 1 {
-                    row[..columns].copy_from_slice(&source[first..first + columns]);
-                } else {
-                    for (column, place) in row[..columns].iter_mut().enumerate() {
-                        *place = source[first + column * weight.column_stride];
-                    }
-                }
-                row[columns..].fill(T::ZERO);
-            }
-        }
-    });
-    packed
-}
-
-fn taps(d: &Axis, h: &Axis, w: &Axis) -> impl Iterator<Item = (Tap, Tap, Tap)> {
-    let inner = move |td: Tap, th: Tap| w.taps.iter().map(move |tw| (td, th, *tw));
-    let middle = move |td: Tap| h.taps.iter().flat_map(move |th| inner(td, *th));
-    d.taps.iter().flat_map(move |td| middle(*td))
 }
 
 /// The work of one task.

@@ -1,7 +1,7 @@
 //! Correlations with a window of 3x3 in the plane by Winograd's F(4x4, 3x3), for the forward pass, the gradient of the
 //! input and the gradient of the weight.
 //!
-//! A tile of 4x4 outputs and the 6x6 inputs it depends on are transformed along h and w ([`transform`]); in the
+//! A tile of 4x4 outputs and the 6x6 inputs it depends on are transformed along h and w ([`points`], [`transform`]); in the
 //! transformed domain each of the 36 frequencies is a matrix product over channels, and the taps along d, whatever
 //! their stride or dilation, are summed there:
 //!
@@ -29,7 +29,7 @@
 use autograd::Real;
 use autograd::simd::Isa;
 
-use self::transform::{FREQUENCIES, STEP};
+use self::points::{FREQUENCIES, STEP};
 use self::weight::Layout;
 use super::direct::{Plan, Weight};
 use super::fuse::{Epilogue, Source, Sums, Target, TaskSums};
@@ -38,6 +38,7 @@ use crate::kernels::tasks::Tasks;
 
 mod grad_weight;
 mod planes;
+mod points;
 mod steps;
 mod strips;
 mod transform;

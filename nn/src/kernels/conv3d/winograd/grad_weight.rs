@@ -15,7 +15,8 @@ use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
 use super::planes::input_planes;
-use super::transform::{self, FREQUENCIES, Plane, Points, STEP, TileRow};
+use super::points::{FREQUENCIES, Points, STEP};
+use super::transform::{self, Plane, TileRow};
 use super::weight::{self, Layout};
 use super::{TASKS, Tiles, check, fits, frequency_stride, steps, stride};
 use crate::kernels::conv3d::direct::Plan;
@@ -26,7 +27,7 @@ use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, part, parts};
 
 /// Tiles of a visit: V and Z of one frequency stay in the first-level cache.
-const VISIT: usize = 128;
+const VISIT: usize = 96;
 /// V and Z of the planes at work, in bytes.
 const CHUNK_BYTES: usize = 6 << 20;
 

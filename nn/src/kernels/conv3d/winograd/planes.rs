@@ -9,7 +9,7 @@ use autograd::Real;
 use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
-use super::transform::{FREQUENCIES, Points};
+use super::points::{FREQUENCIES, Points};
 use super::weight::Layout;
 use super::{Pass, SampleSums, Tiles, frequency_stride, steps};
 use crate::kernels::conv3d::direct::Plan;

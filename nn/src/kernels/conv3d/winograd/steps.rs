@@ -6,7 +6,8 @@ use autograd::Real;
 use autograd::simd::Simd;
 
 use super::Pass;
-use super::transform::{self, FREQUENCIES, Plane, Points, STEP, TileRow};
+use super::points::{FREQUENCIES, Points, STEP};
+use super::transform::{self, Plane, TileRow};
 use crate::kernels::conv3d::fuse::{Epilogue, NoSums, Source, TaskSums};
 use crate::kernels::conv3d::geometry::Axis;
 use crate::kernels::conv3d::tile::{self, Row};

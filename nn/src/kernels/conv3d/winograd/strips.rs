@@ -10,7 +10,7 @@ use autograd::Real;
 use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
-use super::transform::{FREQUENCIES, Points};
+use super::points::{FREQUENCIES, Points};
 use super::{Pass, SampleSums, frequency_stride, steps};
 use crate::kernels::conv3d::fuse::TaskSums;
 use crate::kernels::scratch::PerThread;

@@ -7,7 +7,7 @@ use autograd::Real;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
-use super::transform::{FREQUENCIES, G, SIZE};
+use super::points::{FREQUENCIES, G, SIZE};
 use crate::kernels::Output;
 use crate::kernels::conv3d::direct::{Plan, Weight};
 use crate::kernels::conv3d::tile::WIDTH;
