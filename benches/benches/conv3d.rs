@@ -66,9 +66,14 @@ fn passes(c: &mut Criterion) {
 /// What the fused unit costs beside the plain convolution, timed in turns.
 fn fused() {
     let spec = Conv3dSpec::new([3; 3]).same_padding();
-    for (channels, input) in
-        [(16, [64, 128, 128]), (32, [32, 128, 128]), (32, [96, 96, 96]), (64, [32, 64, 64]), (64, [48; 3]), (128, [24; 3])]
-    {
+    for (channels, input) in [
+        (16, [64, 128, 128]),
+        (32, [32, 128, 128]),
+        (32, [96, 96, 96]),
+        (64, [32, 64, 64]),
+        (64, [48; 3]),
+        (128, [24; 3]),
+    ] {
         let shape = Conv3dShape::new(1, input, channels, channels, spec).expect("a 3x3x3 window fits");
         let (x, weight) = (numbers(shape.x_len()), numbers(shape.weight_len()));
         let (mut y, mut dw) = (x.clone(), weight.clone());

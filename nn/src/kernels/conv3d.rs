@@ -237,7 +237,7 @@ type Winograd<T> = fn(
 type PointwiseForward<T> = fn(Isa, &Conv3dShape, Source<'_, T>, &[T], Option<&[T]>, &mut [T]);
 type PointwiseBackwardInput<T> = fn(Isa, &Conv3dShape, &[T], &[T], &mut [T], Epilogue<'_, T>) -> Sums;
 type PointwiseBackwardWeight<T> = fn(Isa, &Conv3dShape, Source<'_, T>, &[T], &mut [T]);
-type WinogradGradWeight<T> = fn(Isa, &Plan, &[Source<'_, T>], &[T], [usize; 2], &mut [T]);
+type WinogradGradWeight<T> = fn(Isa, winograd::Schedule, &Plan, &[Source<'_, T>], &[T], [usize; 2], &mut [T]);
 
 struct EnginesTable;
 

@@ -117,7 +117,8 @@ pub(crate) fn backward_weight_on<T: Real>(
     }
     let plan = forward_plan(shape);
     if grad_weight_uses_winograd::<T>(shape, &plan, isa) {
-        (engines::<T>().winograd_grad_weight)(isa, &plan, sources, dy, [shape.co(), 1], dw);
+        let schedule = Schedule::of_grad_weight::<T>(&plan);
+        (engines::<T>().winograd_grad_weight)(isa, schedule, &plan, sources, dy, [shape.co(), 1], dw);
         return;
     }
     with_one_source(isa, shape, sources, |x| {

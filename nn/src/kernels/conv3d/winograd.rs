@@ -16,8 +16,9 @@
 //! **Schedules.** Where planes are large, a task is a *strip* of tile rows ([`strips`]): it walks along d with a ring
 //! of transformed slabs in its second-level cache, and nothing transformed ever leaves it. Where planes are small and
 //! weights large, whole *planes* are transformed, multiplied frequency by frequency, and transformed back
-//! ([`planes`]), so that U is read once for many tiles. The gradient of the weight ([`grad_weight`]) goes by planes
-//! too: there a frequency sums over all tiles, and each sum belongs to one task.
+//! ([`planes`]), so that U is read once for many tiles. The gradient of the weight goes by strips where its sums are few
+//! ([`grad_strips`]), and by planes elsewhere ([`grad_weight`]): there a frequency sums over all tiles, and each sum
+//! belongs to one task.
 //!
 //! **Error.** For |x|, |w| ≤ 1 and P = kd·ci products at a frequency, |computed − exact| ≤ (P + 20)·u·750·P, u = ε/2, in
 //! the worst case (the direct sum: 9·P·u·9·P); the tests derive it. On data like a network's, the largest error is 3e-6 of
@@ -36,6 +37,7 @@ use super::fuse::{Epilogue, Source, Sums, Target, TaskSums};
 use crate::kernels::Output;
 use crate::kernels::tasks::Tasks;
 
+mod grad_strips;
 mod grad_weight;
 mod planes;
 mod points;
@@ -61,6 +63,8 @@ const STRIP_TILES: usize = 24;
 const TASKS: usize = 64;
 /// The weights of a strip are read again for each plane; beyond this many bytes that costs more than planes do.
 const STRIP_WEIGHTS: usize = 4 << 20;
+/// The sums of a strip are read and written for each plane; they should leave room in a second-level cache.
+const STRIP_SUMS: usize = 512 << 10;
 /// V and M of the planes at work, in bytes: they should stay in a third-level cache.
 const PLANES_BYTES: usize = 8 << 20;
 
@@ -71,10 +75,7 @@ impl Schedule {
         let depth = plan.axes[0].count;
         let u = FREQUENCIES * plan.axes[0].taps.len() * plan.k_channels * plan.columns * size_of::<T>();
         if tiles.rows * tiles.columns >= 2 * STRIP_TILES && u <= STRIP_WEIGHTS {
-            let tile_rows = STRIP_TILES.div_ceil(tiles.columns).min(tiles.rows);
-            let strips = plan.n * tiles.rows.div_ceil(tile_rows);
-            let segments = TASKS.div_ceil(strips).min(depth.div_ceil(4)).max(1);
-            return Self::Strips { tile_rows, depth: depth.div_ceil(segments) };
+            return Self::strips(plan);
         }
         let plane = FREQUENCIES * tiles.rows * tiles.columns * size_of::<T>();
         let step = plan.axes[0].step;
@@ -82,6 +83,26 @@ impl Schedule {
         let each = plane * (step * plan.k_channels + plan.columns);
         let planes = PLANES_BYTES.saturating_sub(beyond) / each.max(1);
         Self::Planes { depth: depth.div_ceil(depth.div_ceil(planes.clamp(2, depth.max(2)))) }
+    }
+
+    /// The choice by shape for the gradient of the weight. That by planes finds their number itself.
+    pub(crate) fn of_grad_weight<T: Real>(plan: &Plan) -> Self {
+        let tiles = Tiles::of(plan);
+        let du = FREQUENCIES * plan.axes[0].taps.len() * plan.k_channels * plan.columns * size_of::<T>();
+        if tiles.rows * tiles.columns >= 2 * STRIP_TILES && du <= STRIP_SUMS {
+            return Self::strips(plan);
+        }
+        Self::Planes { depth: plan.axes[0].count }
+    }
+
+    /// Enough strips for many cores, cut along d where there are few, but not below 4 planes: a cut costs the transforms of
+    /// the planes on both sides of it.
+    fn strips(plan: &Plan) -> Self {
+        let (tiles, depth) = (Tiles::of(plan), plan.axes[0].count);
+        let tile_rows = STRIP_TILES.div_ceil(tiles.columns).min(tiles.rows);
+        let strips = plan.n * tiles.rows.div_ceil(tile_rows);
+        let segments = TASKS.div_ceil(strips).min(depth.div_ceil(4)).max(1);
+        Self::Strips { tile_rows, depth: depth.div_ceil(segments) }
     }
 }
 

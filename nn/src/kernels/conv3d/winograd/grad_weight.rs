@@ -1,7 +1,7 @@
 //! The gradient of the weight: dU\[f\]\[kd\]\[ci\]\[co\] = Σ_tiles V\[f\]\[d + kd\]\[tile\]\[ci\] · Z\[f\]\[tile\]\[co\],
 //! then dg = Gᵀ·dU·G.
 //!
-//! A few planes of the output at a time: V and Z are computed in parallel rows of tiles, then each task adds the
+//! With few channels by strips: see [`super::grad_strips`]. Else a few planes of the output at a time: V and Z are computed in parallel rows of tiles, then each task adds the
 //! products of one frequency, tap along d and block of columns to sums of its own, over all tiles of the planes. So
 //! there are no partial sums to merge, and the order of each sum is that of the tiles.
 //!
@@ -18,7 +18,7 @@ use super::planes::input_planes;
 use super::points::{FREQUENCIES, Points, STEP};
 use super::transform::{self, Plane, TileRow};
 use super::weight::{self, Layout};
-use super::{TASKS, Tiles, check, fits, frequency_stride, steps, stride};
+use super::{Schedule, TASKS, Tiles, check, fits, frequency_stride, grad_strips, steps, stride};
 use crate::kernels::conv3d::direct::Plan;
 use crate::kernels::conv3d::fuse::Source;
 use crate::kernels::conv3d::tile::{self, Segment};
@@ -40,6 +40,7 @@ const CHUNK_BYTES: usize = 6 << 20;
 /// If `isa` is not available, a length does not fit the plan, or the plan does not [fit](fits).
 pub(crate) fn grad_weight<T: Real>(
     isa: Isa,
+    schedule: Schedule,
     plan: &Plan,
     sources: &[Source<'_, T>],
     dy: &[T],
@@ -67,6 +68,11 @@ pub(crate) fn grad_weight<T: Real>(
         dy,
         z_stride: layout.padded(),
     };
+    if let Schedule::Strips { tile_rows, depth } = schedule {
+        grad_strips::run(&pass, tile_rows, depth, &mut du);
+        weight::transform_back(isa, plan, &du, strides, dw);
+        return;
+    }
     let cut = Cut::of::<T>(plan, pass.v_stride, pass.z_stride);
     // One piece of memory for all chunks; the first is as large as any.
     let tiles = cut.tile_rows * pass.tiles.columns;
@@ -96,6 +102,10 @@ pub(crate) fn grad_weight<T: Real>(
 pub(crate) fn tasks<T: Real>(plan: &Plan, isa: Isa) -> Vec<Tasks> {
     let lanes = isa.lanes::<T>();
     let (layout, tiles) = (Layout::new(plan, lanes), Tiles::of(plan));
+    if let Schedule::Strips { tile_rows, depth } = Schedule::of_grad_weight::<T>(plan) {
+        let axes = [(plan.n, 1), (tiles.rows, tile_rows), (plan.axes[0].count, depth)];
+        return vec![Tasks::of_pieces("strips", &axes)];
+    }
     let cut = Cut::of::<T>(plan, plan.k_channels.next_multiple_of(lanes), layout.padded());
     let ods = 0..cut.depth;
     let rows = (input_planes(&plan.axes[0], &ods).len() + ods.len()) * cut.tile_rows;
@@ -129,17 +139,18 @@ impl Cut {
     }
 }
 
-struct Pass<'a, T> {
-    isa: Isa,
-    plan: &'a Plan,
-    tiles: Tiles,
-    layout: Layout,
-    sources: &'a [Source<'a, T>],
+/// One gradient of a weight, as its tasks see it.
+pub(super) struct Pass<'a, T> {
+    pub(super) isa: Isa,
+    pub(super) plan: &'a Plan,
+    pub(super) tiles: Tiles,
+    pub(super) layout: Layout,
+    pub(super) sources: &'a [Source<'a, T>],
     /// Numbers of a tile in V.
-    v_stride: usize,
-    dy: &'a [T],
+    pub(super) v_stride: usize,
+    pub(super) dy: &'a [T],
     /// Numbers of a tile in Z.
-    z_stride: usize,
+    pub(super) z_stride: usize,
 }
 
 /// Where V, Z and dU are, and the numbers of one frequency of V and Z.
@@ -307,8 +318,12 @@ impl<T: Real> Job<T> for Multiply<'_, '_, T> {
 }
 
 /// Adds the products of a visit's tiles to the sums.
+///
+/// # Safety
+///
+/// The segments must be readable, whole vectors of dy, and the sums of one block and tap writable at `du`.
 #[inline(always)]
-unsafe fn visit<S: Simd>(
+pub(super) unsafe fn visit<S: Simd>(
     s: S,
     pass: &Pass<'_, S::Elem>,
     segments: &[Segment<S::Elem>],

@@ -56,7 +56,7 @@ fn all_passes<T: Real>(shape: &Conv3dShape, schedule: Schedule) {
         assert_within_bound("y", isa, &y, &y_want, taps * shape.ci() / 9);
 
         let mut dw = vec![T::NAN; shape.weight_len()];
-        grad_weight(isa, &plan, &[source(&x, shape.ci())], &dy, [shape.co(), 1], &mut dw);
+        grad_weight(isa, schedule, &plan, &[source(&x, shape.ci())], &dy, [shape.co(), 1], &mut dw);
         // Tiles that reach over the edge count whole.
         let [d, h, w] = shape.output();
         let tiles = shape.n() * d * h.div_ceil(4) * w.div_ceil(4);

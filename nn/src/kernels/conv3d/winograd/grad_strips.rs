@@ -1,0 +1,139 @@
+//! The gradient of the weight by strips: a task owns a few rows of tiles, walks along d, and adds to sums of its own.
+//!
+//! For few channels. The ring of V, the plane of Z and the task's dU together stay in a second-level cache, where the
+//! planes of [`super::grad_weight`] go through a third-level cache that other programs share. The tasks' sums are added in
+//! their order, in `f64`.
+
+use std::ops::Range;
+
+use autograd::Real;
+use autograd::parallel::for_each_slab;
+use autograd::simd::{self, Job, Simd};
+use rayon::prelude::*;
+
+use super::grad_weight::{Pass, visit};
+use super::points::{FREQUENCIES, Points, STEP};
+use super::transform::{self, Plane, TileRow};
+use super::{frequency_stride, steps};
+use crate::kernels::conv3d::tile::{self, Segment};
+use crate::kernels::parts;
+use crate::kernels::scratch::{PerThread, Scratch};
+
+/// Numbers of dU that a task merges at a time.
+const SLAB: usize = 4 << 10;
+
+/// dU, by tasks of `tile_rows` rows of tiles by `depth` planes of the output.
+pub(super) fn run<T: Real>(pass: &Pass<'_, T>, tile_rows: usize, depth: usize, du: &mut [T]) {
+    let planes = pass.plan.axes[0].count;
+    let (strips, segments) = (pass.tiles.rows.div_ceil(tile_rows), planes.div_ceil(depth));
+    let tiles = tile_rows * pass.tiles.columns;
+    let v_frequency = frequency_stride::<T>(tiles * pass.v_stride);
+    let z_frequency = frequency_stride::<T>(tiles * pass.z_stride);
+    let lanes = pass.isa.lanes::<T>();
+    let slab = steps::transformed_len(v_frequency, lanes);
+    let slots = pass.plan.axes[0].span().max(1);
+    let memory = PerThread::new(slots * slab + steps::transformed_len(z_frequency, lanes));
+    let mut sums = Scratch::new(pass.plan.n * strips * segments * du.len());
+    sums.par_chunks_mut(du.len()).enumerate().for_each(|(task, du)| {
+        let (n, strip, segment) = (task / segments / strips, task / segments % strips, task % segments);
+        let rows = strip * tile_rows..pass.tiles.rows.min((strip + 1) * tile_rows);
+        let ods = segment * depth..planes.min((segment + 1) * depth);
+        // SAFETY: the task takes it once, and waits for no other.
+        let (v, z) = unsafe { memory.part() }.split_at_mut(slots * slab);
+        du.fill(T::ZERO);
+        simd::dispatch_on(
+            pass.isa,
+            Strip { pass, n, rows, ods, slots, slab, v, z, v_frequency, z_frequency, du },
+        );
+    });
+    let len = du.len();
+    for_each_slab(du, SLAB, |start, du| {
+        for (i, du) in du.iter_mut().enumerate() {
+            let of_tasks = sums[start + i..].iter().step_by(len);
+            *du = T::from_f64(of_tasks.map(|sum| sum.to_f64()).sum());
+        }
+    });
+}
+
+struct Strip<'a, 'p, T> {
+    pass: &'a Pass<'p, T>,
+    n: usize,
+    /// Of tiles.
+    rows: Range<usize>,
+    /// Planes of the output.
+    ods: Range<usize>,
+    /// Slabs in the ring.
+    slots: usize,
+    /// Numbers of a slab.
+    slab: usize,
+    v: &'a mut [T],
+    z: &'a mut [T],
+    v_frequency: usize,
+    z_frequency: usize,
+    du: &'a mut [T],
+}
+
+impl<T: Real> Job<T> for Strip<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Self { pass, n, rows, ods, slots, slab, v, z, v_frequency, z_frequency, du } = self;
+        let [d, h, w] = &pass.plan.axes;
+        let p = Points::new(s);
+        let (columns, layout) = (pass.tiles.columns, &pass.layout);
+        let (v, z, du) = (v.as_mut_ptr(), z.as_mut_ptr(), du.as_mut_ptr());
+        let heights = parts(layout.k, tile::max_height(S::REGISTERS));
+        let plane_len = h.count * w.count * pass.plan.columns;
+        // The input plane that each slot of the ring holds.
+        let mut held = vec![usize::MAX; slots];
+        for od in ods {
+            // 1. The slabs that this plane reads, and its own gradient.
+            for (i, tile_row) in rows.clone().enumerate() {
+                for tap in &d.taps {
+                    let Some(id) = d.position(od, *tap) else { continue };
+                    if held[id % slots] == id {
+                        continue;
+                    }
+                    let v = v.wrapping_add(id % slots * slab + i * columns * pass.v_stride);
+                    // SAFETY: a slab has room for the strip's tiles at all frequencies, and slack.
+                    unsafe {
+                        let (at, strides) = ([n, id, tile_row], [pass.v_stride, v_frequency]);
+                        steps::load_row(&p, &pass.plan.axes, pass.sources, at, 0..columns, v, strides);
+                    }
+                }
+                let plane = pass.dy[(n * d.count + od) * plane_len..][..plane_len].as_ptr().cast_mut();
+                let plane = Plane { start: plane, h: h.count, w: w.count, channels: pass.plan.columns };
+                let row = TileRow {
+                    start: z.wrapping_add(i * columns * pass.z_stride),
+                    tiles: columns,
+                    tile_stride: pass.z_stride,
+                    frequency_stride: z_frequency,
+                };
+                // SAFETY: the plane is a slice, which is only read; Z has room for the strip's tiles, and slack.
+                unsafe { transform::gradient_row(&p, plane, [tile_row * STEP, 0], row) };
+            }
+            for tap in &d.taps {
+                if let Some(id) = d.position(od, *tap) {
+                    held[id % slots] = id;
+                }
+            }
+            // 2. The products.
+            for f in 0..FREQUENCIES {
+                for first in (0..layout.padded()).step_by(layout.block()) {
+                    for (i, tap) in d.taps.iter().enumerate() {
+                        let Some(id) = d.position(od, *tap) else { continue };
+                        let segments = [Segment {
+                            x: v.wrapping_add(id % slots * slab + f * v_frequency),
+                            dy: z.wrapping_add(f * z_frequency + first),
+                            pixels: rows.len() * columns,
+                        }];
+                        let du = du.wrapping_add(f * layout.frequency() + layout.start(first, i));
+                        // SAFETY: V and Z were filled above, and dU is the task's.
+                        unsafe { visit(s, pass, &segments, heights, layout.width(first), du) };
+                    }
+                }
+            }
+        }
+    }
+}
