@@ -138,7 +138,7 @@ def sweep(args):
 def compare(args):
     winners = load(args.winners)
     print(f"{platform.processor() or platform.machine()}, {cpu()}, {args.threads} threads; medians of {args.rounds} x {args.steps} steps in turn\n")
-    print("| | PyTorch, its fastest fp32 mode | s | peak MB | ours, s | peak MB | times faster | memory | as installed, s | bf16, s |")
+    print("| | PyTorch, its fastest fp32 mode | s | leanest MB | ours, s | peak MB | times faster | memory | as installed, s | bf16, s |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for shape, base, infer in lines(args):
         winner = winners.get(key(shape, base, infer))
@@ -155,8 +155,10 @@ def compare(args):
         median = lambda results: statistics.median(result["median_s"] for result in results)
         peak = lambda results: max(result["peak_rss_mb"] for result in results)
         a, b = median(theirs), median(own)
-        print(f"| {key(shape, base, infer)} | {winner['fp32']} | {a:.3f} | {winner['leanest_mb']} (leanest) | {b:.3f} | {peak(own)} "
-              f"| {a / b:.2f} | {peak(own) / winner['leanest_mb']:.2f} | {winner['installed_s']} | {winner['bf16_s']} |", flush=True)
+        leanest = min(filter(None, [winner["leanest_mb"], peak(theirs)]))
+        seconds = lambda s: "–" if s is None else f"{s:.2f}"
+        print(f"| {key(shape, base, infer)} | {winner['fp32']} | {a:.3f} | {leanest} | {b:.3f} | {peak(own)} "
+              f"| {a / b:.2f} | {peak(own) / leanest:.2f} | {seconds(winner['installed_s'])} | {seconds(winner['bf16_s'])} |", flush=True)
 
 
 def cpu():

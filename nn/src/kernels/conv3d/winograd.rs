@@ -66,7 +66,7 @@ const STRIP_WEIGHTS: usize = 4 << 20;
 /// The sums of a strip are read and written for each plane; they should leave room in a second-level cache.
 const STRIP_SUMS: usize = 512 << 10;
 /// V and M of the planes at work, in bytes: they should stay in a third-level cache.
-const PLANES_BYTES: usize = 8 << 20;
+const PLANES_BYTES: usize = 20 << 20;
 
 impl Schedule {
     /// The choice by shape.
@@ -102,7 +102,7 @@ impl Schedule {
         let tile_rows = STRIP_TILES.div_ceil(tiles.columns).min(tiles.rows);
         let strips = plan.n * tiles.rows.div_ceil(tile_rows);
         let segments = TASKS.div_ceil(strips).min(depth.div_ceil(4)).max(1);
-        Self::Strips { tile_rows, depth: depth.div_ceil(segments) }
+        Self::Strips { tile_rows, depth: (depth / segments).max(1) }
     }
 }
 

@@ -14,11 +14,11 @@ use autograd::Real;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
-use super::planes::input_planes;
+use super::planes::{input_planes, row_cuts};
 use super::points::{FREQUENCIES, Points, STEP};
 use super::transform::{self, Plane, TileRow};
 use super::weight::{self, Layout};
-use super::{Schedule, TASKS, Tiles, check, fits, frequency_stride, grad_strips, steps, stride};
+use super::{Schedule, Tiles, check, fits, frequency_stride, grad_strips, steps, stride};
 use crate::kernels::conv3d::direct::Plan;
 use crate::kernels::conv3d::fuse::Source;
 use crate::kernels::conv3d::tile::{self, Segment};
@@ -109,7 +109,7 @@ pub(crate) fn tasks<T: Real>(plan: &Plan, isa: Isa) -> Vec<Tasks> {
     let cut = Cut::of::<T>(plan, plan.k_channels.next_multiple_of(lanes), layout.padded());
     let ods = 0..cut.depth;
     let rows = (input_planes(&plan.axes[0], &ods).len() + ods.len()) * cut.tile_rows;
-    let cuts = TASKS.div_ceil(rows).min(tiles.columns);
+    let cuts = row_cuts(rows, tiles.columns);
     let mut products = Tasks::of_pieces("products", &[(layout.padded(), layout.block())]);
     products.count *= FREQUENCIES * layout.taps;
     vec![Tasks::of_pieces("transform", &[(rows, 1), (tiles.columns, tiles.columns.div_ceil(cuts))]), products]
@@ -169,7 +169,7 @@ fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, rows: &Range<usize>, ods: &Range
     let plane = rows.len() * pass.tiles.columns;
     // 1. V and Z, rows of tiles cut where there are few.
     let all_rows = (ids.len() + ods.len()) * rows.len();
-    let cuts = TASKS.div_ceil(all_rows).min(pass.tiles.columns);
+    let cuts = row_cuts(all_rows, pass.tiles.columns);
     (0..all_rows * cuts).into_par_iter().for_each(|task| {
         let (row, tiles) = (task / cuts, part(pass.tiles.columns, cuts, task % cuts));
         let (i, tile_row) = (row / rows.len(), rows.start + row % rows.len());

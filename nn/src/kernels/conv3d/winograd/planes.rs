@@ -49,16 +49,23 @@ pub(super) fn tasks(plan: &Plan, layout: &Layout, depth: usize) -> Vec<Tasks> {
     let rows = Tiles::of(plan).rows;
     let blocks = layout.padded().div_ceil(layout.block());
     let mut products = Tasks::of_pieces("products", &[(layout.padded(), layout.block())]);
-    products.count *= FREQUENCIES * cuts(blocks, ods.len());
-    vec![
-        Tasks::of_pieces("transform", &[(input_planes(&plan.axes[0], &ods).len() * rows, 1)]),
-        products,
-        Tasks::of_pieces("transform back", &[(ods.len() * rows, 1)]),
-    ]
+    products.count *= FREQUENCIES * product_cuts(blocks, ods.len());
+    let columns = Tiles::of(plan).columns;
+    let transform = |phase, rows: usize| {
+        let piece = columns.div_ceil(row_cuts(rows, columns));
+        Tasks::of_pieces(phase, &[(rows, 1), (columns, piece)])
+    };
+    let ids = input_planes(&plan.axes[0], &ods).len();
+    vec![transform("transform", ids * rows), products, transform("transform back", ods.len() * rows)]
+}
+
+/// Parts that each of so many rows of tiles is cut into.
+pub(super) fn row_cuts(rows: usize, columns: usize) -> usize {
+    super::TASKS.div_ceil(rows.max(1)).min(columns)
 }
 
 /// Parts that the planes of a product are cut into.
-fn cuts(blocks: usize, planes: usize) -> usize {
+fn product_cuts(blocks: usize, planes: usize) -> usize {
     super::TASKS.div_ceil(FREQUENCIES * blocks).min(planes)
 }
 
@@ -86,15 +93,18 @@ fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>, memory: Memor
     let Memory { v, m, strides: [v_frequency, m_frequency] } = memory;
     let ids = input_planes(&pass.plan.axes[0], &ods);
     let rows = pass.tiles.rows;
-    // 1. V, the last row of all planes last: a row's slack is the next row's start.
-    (0..ids.len() * rows).into_par_iter().for_each(|task| {
-        let (id, tile_row) = (ids.start + task / rows, task % rows);
-        let v = v.at(task * pass.tiles.columns * pass.v_stride);
-        simd::dispatch_on(pass.isa, Load { pass, at: [n, id, tile_row], v, v_frequency });
+    let columns = pass.tiles.columns;
+    // 1. V, rows of tiles cut where there are few. Tiles are whole vectors apart, so that none reaches into another's.
+    let cuts = row_cuts(ids.len() * rows, columns);
+    (0..ids.len() * rows * cuts).into_par_iter().for_each(|task| {
+        let (row, tiles) = (task / cuts, part(columns, cuts, task % cuts));
+        let at = [n, ids.start + row / rows, row % rows];
+        let v = v.at((row * columns + tiles.start) * pass.v_stride);
+        simd::dispatch_on(pass.isa, Load { pass, at, tiles, v, v_frequency });
     });
     // 2. M
     let blocks = pass.layout.padded().div_ceil(pass.layout.block());
-    let cuts = cuts(blocks, ods.len());
+    let cuts = product_cuts(blocks, ods.len());
     (0..FREQUENCIES * blocks * cuts).into_par_iter().for_each(|task| {
         let (f, block, cut) = (task / cuts / blocks, task / cuts % blocks, task % cuts);
         let cut = part(ods.len(), cuts, cut);
@@ -112,16 +122,15 @@ fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>, memory: Memor
         simd::dispatch_on(pass.isa, job);
     });
     // 3. y
-    (0..ods.len() * rows)
+    let cuts = row_cuts(ods.len() * rows, columns);
+    (0..ods.len() * rows * cuts)
         .into_par_iter()
         .map(|task| {
-            let (od, tile_row) = (ods.start + task / rows, task % rows);
-            let m = m.at(task * pass.tiles.columns * pass.m_stride);
+            let (row, tiles) = (task / cuts, part(columns, cuts, task % cuts));
+            let at = [n, ods.start + row / rows, row % rows];
+            let m = m.at((row * columns + tiles.start) * pass.m_stride);
             let mut sums = TaskSums::new(pass.plan.columns);
-            simd::dispatch_on(
-                pass.isa,
-                Write { pass, at: [n, od, tile_row], m, m_frequency, sums: &mut sums },
-            );
+            simd::dispatch_on(pass.isa, Write { pass, at, tiles, m, m_frequency, sums: &mut sums });
             sums
         })
         .collect()
@@ -130,6 +139,7 @@ fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>, memory: Memor
 struct Load<'a, 'p, T> {
     pass: &'a Pass<'p, T>,
     at: [usize; 3],
+    tiles: Range<usize>,
     v: Output<T>,
     v_frequency: usize,
 }
@@ -139,8 +149,7 @@ impl<T: Real> Job<T> for Load<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { pass, at, v, v_frequency } = self;
-        let tiles = 0..pass.tiles.columns;
+        let Self { pass, at, tiles, v, v_frequency } = self;
         // SAFETY: V has room for all tiles of all planes at all frequencies. Tiles are whole vectors apart
         // (`stride`), so no row's last vector reaches into another task's.
         unsafe {
@@ -190,6 +199,7 @@ impl<T: Real> Job<T> for Multiply<'_, '_, T> {
 struct Write<'a, 'p, T> {
     pass: &'a Pass<'p, T>,
     at: [usize; 3],
+    tiles: Range<usize>,
     m: Output<T>,
     m_frequency: usize,
     sums: &'a mut TaskSums<T>,
@@ -200,8 +210,8 @@ impl<T: Real> Job<T> for Write<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { pass, at, m, m_frequency, sums } = self;
+        let Self { pass, at, tiles, m, m_frequency, sums } = self;
         // SAFETY: M was filled by the phase before; the row's lines are this task's.
-        unsafe { steps::write_row(&Points::new(s), pass, at, m.0, m_frequency, sums) }
+        unsafe { steps::write_row(&Points::new(s), pass, at, tiles, m.0, m_frequency, sums) }
     }
 }

@@ -96,26 +96,27 @@ pub(super) unsafe fn multiply<S: Simd>(
     }
 }
 
-/// Transforms back and writes row `tile_row` of tiles of output `od` of sample `n`, from `m` (frequency 0, column 0 of its
-/// first tile).
+/// Transforms back and writes `tiles` of row `tile_row` of output `od` of sample `n`, from `m` (frequency 0, column 0 of the
+/// first of them).
 ///
 /// # Safety
 ///
-/// `m` must be readable for the row's tiles, and no other task may write these lines of the targets.
+/// `m` must be readable for these tiles, and no other task may write their places of the targets.
 #[inline(always)]
 pub(super) unsafe fn write_row<S: Simd>(
     p: &Points<S>,
     pass: &Pass<'_, S::Elem>,
     [n, od, tile_row]: [usize; 3],
+    tiles: Range<usize>,
     m: *mut S::Elem,
     frequency_stride: usize,
     sums: &mut TaskSums<S::Elem>,
 ) {
     let [d, h, w] = &pass.plan.axes;
     let place = n * d.out_len + od * d.out_step + d.out_start;
-    let h0 = tile_row * STEP;
-    let tiles = pass.tiles.columns;
-    let count = (h.count - h0).min(STEP) * w.count;
+    let [h0, w0] = [tile_row, tiles.start].map(|tile| tile * STEP);
+    let count = (h.count - h0).min(STEP) * (w.count.min(tiles.end * STEP) - w0);
+    let tiles = tiles.len();
     for ((target, channels), first) in pass.targets.iter().zip(&pass.outputs) {
         let offset = place * h.count * w.count * channels;
         let start = target.0.wrapping_add(offset);
@@ -128,19 +129,19 @@ pub(super) unsafe fn write_row<S: Simd>(
         // x of a gradient has the target's shape.
         unsafe {
             match pass.epilogue {
-                Epilogue::Nothing => transform::output_row(p, row, bias, plane, h0, &mut NoSums),
+                Epilogue::Nothing => transform::output_row(p, row, bias, plane, [h0, w0], &mut NoSums),
                 Epilogue::Moments => {
                     if sums.is_empty() {
-                        transform::output_row(p, row, bias, plane, h0, &mut sums.moments());
+                        transform::output_row(p, row, bias, plane, [h0, w0], &mut sums.moments());
                         sums.set_pivot(count);
                     }
-                    transform::output_row(p, row, bias, plane, h0, &mut sums.moments());
+                    transform::output_row(p, row, bias, plane, [h0, w0], &mut sums.moments());
                     sums.close_row(count);
                 }
                 Epilogue::Gradient { x, prologue } => {
                     let x = x.as_ptr().wrapping_add(offset);
                     let act = prologue.of_sample(n);
-                    transform::output_row(p, row, bias, plane, h0, &mut sums.gradient(x, act));
+                    transform::output_row(p, row, bias, plane, [h0, w0], &mut sums.gradient(x, act));
                     sums.close_row(count);
                 }
             }

@@ -128,7 +128,7 @@ impl<T: Real> Job<T> for Strip<'_, '_, T> {
             for (i, tile_row) in rows.clone().enumerate() {
                 let m = m.wrapping_add(i * columns * pass.m_stride);
                 // SAFETY: M was written above; the strip's lines are this task's.
-                unsafe { steps::write_row(&p, pass, [n, od, tile_row], m, m_frequency, sums) };
+                unsafe { steps::write_row(&p, pass, [n, od, tile_row], 0..columns, m, m_frequency, sums) };
             }
         }
     }

@@ -198,7 +198,7 @@ unsafe fn gradient_tile<S: Simd, const EDGE: bool>(
     }
 }
 
-/// y = Aᵀ·m·A + bias of a row of tiles whose first line is `h0`, cut to the plane, each vector on its way through
+/// y = Aᵀ·m·A + bias of a row of tiles whose first line is `h0` and whose first column is `w0`, cut to the plane, each vector on its way through
 /// `sums`.
 ///
 /// # Safety
@@ -211,11 +211,11 @@ pub(super) unsafe fn output_row<S: Simd, R: RowSums<S>>(
     row: TileRow<S::Elem>,
     bias: *const S::Elem,
     plane: Plane<S::Elem>,
-    h0: usize,
+    [h0, w0]: [usize; 2],
     sums: &mut R,
 ) {
     for t in 0..row.tiles {
-        let w0 = t * STEP;
+        let w0 = w0 + t * STEP;
         let inside = h0 + STEP <= plane.h && w0 + STEP <= plane.w;
         for c in (0..plane.channels).step_by(S::LANES) {
             // SAFETY: the caller's.
