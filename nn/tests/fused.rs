@@ -99,6 +99,21 @@ proptest! {
     }
 
     #[test]
+    fn gradient_of_a_deferred_tensor_matches_finite_difference(
+        n in 1usize..3, h in 2usize..5, w in 1usize..5, c in 1usize..10, seed in any::<u64>(),
+    ) {
+        let inputs = [random([n, 2, h, w, c], seed), random([c], seed ^ 1), random([c], seed ^ 2)];
+        // Neither has a kink; the identity is read through a prologue, the other one activated beforehand.
+        for activation in [Activation::Identity, Activation::Silu] {
+            check("deferred", &inputs, |_, v| deferred(v, activation).activated());
+            check("conv3d of a deferred tensor", &inputs, |tape, v| {
+                let weight = tape.constant(random([1, 3, 3, c, 2], seed ^ 3));
+                conv3d(deferred(v, activation), weight, tape.absent(), winograd(1))
+            });
+        }
+    }
+
+    #[test]
     fn readers_of_a_deferred_tensor_equal_readers_of_the_tensor(
         n in 1usize..3, d in 1usize..3, h in 1usize..4, w in 1usize..4, c in 1usize..10, own in 1usize..10,
         co in 1usize..10, activation in leaky_activations(), by_winograd in any::<bool>(), seed in any::<u64>(),
