@@ -23,6 +23,9 @@ use crate::kernels::tasks::Tasks;
 /// The most outputs; with more, a register tile of outputs is faster.
 const MOST: usize = 8;
 
+/// Slabs whose sums one task of the gradient of the input adds up.
+const SLABS: usize = 4;
+
 /// Whether the kernel is one voxel that moves voxel by voxel, and the outputs are few.
 pub(super) fn fits(shape: &Conv3dShape) -> bool {
     let spec = shape.spec();
@@ -100,12 +103,24 @@ pub(super) fn backward_input<T: Real>(
     let mut all = vec![];
     for (n, (dx, dy)) in dx.chunks_mut(pixels * ci).zip(dy.chunks(pixels * co)).enumerate() {
         let out = Output(dx.as_mut_ptr());
-        let tasks = (0..pixels.div_ceil(slab(shape))).into_par_iter().map(|task| {
-            let pixels = task * slab(shape)..pixels.min((task + 1) * slab(shape));
-            let mut sums = TaskSums::new(ci);
+        let per_task = SLABS * slab(shape);
+        let tasks = (0..pixels.div_ceil(per_task)).into_par_iter().map(|task| {
+            let pixels = task * per_task..pixels.min((task + 1) * per_task);
+            let mut sums = TaskSums::new(if matches!(epilogue, Epilogue::Nothing) { 0 } else { ci });
             simd::dispatch_on(
                 isa,
-                Backward { n, ci, co, weight, dy, pixels, dx: out, epilogue, sums: &mut sums },
+                Backward {
+                    n,
+                    ci,
+                    co,
+                    weight,
+                    dy,
+                    pixels,
+                    slab: slab(shape),
+                    dx: out,
+                    epilogue,
+                    sums: &mut sums,
+                },
             );
             sums
         });
@@ -208,6 +223,8 @@ struct Backward<'a, T> {
     /// Of the sample.
     dy: &'a [T],
     pixels: Range<usize>,
+    /// Pixels whose sums are taken in the number type.
+    slab: usize,
     dx: Output<T>,
     epilogue: Epilogue<'a, T>,
     sums: &'a mut TaskSums<T>,
@@ -217,23 +234,26 @@ impl<T: Real> Job<T> for Backward<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd<Elem = T>>(mut self, s: S) {
+    fn run<S: Simd<Elem = T>>(self, s: S) {
         match self.epilogue {
             Epilogue::Gradient { x, prologue } => {
                 let sample = self.dy.len() / self.co * self.ci;
                 let x = x[self.n * sample..].as_ptr();
-                let mut sums = self.sums.gradient(x, prologue.of_sample(self.n));
-                self.write(s, &mut sums);
-                self.sums.close_row(self.pixels.len());
+                for start in self.pixels.clone().step_by(self.slab) {
+                    let pixels = start..self.pixels.end.min(start + self.slab);
+                    let mut sums = self.sums.gradient(x, prologue.of_sample(self.n));
+                    self.write(s, pixels.clone(), &mut sums);
+                    self.sums.close_row(pixels.len());
+                }
             }
-            _ => self.write(s, &mut NoSums),
+            _ => self.write(s, self.pixels.clone(), &mut NoSums),
         }
     }
 }
 
 impl<T: Real> Backward<'_, T> {
     #[inline(always)]
-    fn write<S: Simd<Elem = T>, R: RowSums<S>>(&mut self, s: S, sums: &mut R) {
+    fn write<S: Simd<Elem = T>, R: RowSums<S>>(&self, s: S, pixels: Range<usize>, sums: &mut R) {
         let (ci, co) = (self.ci, self.co);
         let padded = ci.next_multiple_of(S::LANES);
         for c in (0..ci).step_by(S::LANES) {
@@ -242,7 +262,7 @@ impl<T: Real> Backward<'_, T> {
             // sample, which dx and the epilogue's x hold.
             unsafe {
                 let mut state = sums.begin(s, c);
-                for p in self.pixels.clone() {
+                for p in pixels.clone() {
                     let mut da = s.zero();
                     for o in 0..co {
                         let weight = s.load(&self.weight[o * padded + c..]);
