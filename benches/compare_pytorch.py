@@ -7,8 +7,8 @@
     python3 benches/compare_pytorch.py --sweep    # once: every mode of PyTorch, three steps, keeps the fastest per shape
     python3 benches/compare_pytorch.py            # then: that mode and ours in turn, A B A B, each in its own process
 
-PyTorch runs in the modes plain, cl (channels_last_3d), compile, cl+compile, and the same with bf16 (for information:
-bf16 has an error of 1e-2 where f32 has 1e-6), each as installed and with jemalloc preloaded, which spares it the page
+PyTorch runs in the modes plain, cl (channels_last_3d), compile, cl+compile, and the same with bf16 (for
+information, since it computes something coarser), each as installed and with jemalloc preloaded, which spares it the page
 faults of fresh buffers. Both sides have the same net, loss (BCE with pos_weight 10), optimiser (Adam) and thread count.
 """
 import argparse

@@ -210,7 +210,6 @@ impl Conv3dShape {
 /// The loops under both kinds of convolution.
 pub(crate) struct Engines<T> {
     pub(crate) correlate: Correlate<T>,
-    correlate_and_sum: CorrelateAndSum<T>,
     pub(crate) grad_weight: GradWeight<T>,
     winograd: Winograd<T>,
     winograd_grad_weight: WinogradGradWeight<T>,
@@ -220,9 +219,7 @@ pub(crate) struct Engines<T> {
     pub(crate) sum_channels: fn(Isa, &[T], usize, &mut [T]),
 }
 
-type Correlate<T> = fn(Isa, &Plan, &[T], Weight<'_, T>, Option<&[T]>, &mut [T]);
-type CorrelateAndSum<T> =
-    fn(Isa, &Plan, &[T], Weight<'_, T>, Option<&[T]>, &mut [T], Epilogue<'_, T>) -> Sums;
+type Correlate<T> = fn(Isa, &Plan, &[T], Weight<'_, T>, Option<&[T]>, &mut [T], Epilogue<'_, T>) -> Sums;
 type GradWeight<T> = fn(Isa, &Plan, &[T], &[T], [usize; 2], &mut [T]);
 type Winograd<T> = fn(
     Isa,
@@ -256,7 +253,6 @@ impl Table for EnginesTable {
 const fn engines_of<T: Real>() -> Engines<T> {
     Engines {
         correlate: direct::correlate,
-        correlate_and_sum: direct::correlate_and_sum,
         grad_weight: grad_weight::grad_weight,
         winograd: winograd::correlate,
         winograd_grad_weight: winograd::grad_weight,

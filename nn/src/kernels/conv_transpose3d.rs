@@ -38,7 +38,7 @@ use autograd::simd::{self, Isa};
 pub use super::conv3d::backward_bias;
 use super::conv3d::direct::{self, Plan, Weight};
 use super::conv3d::geometry::Axis;
-use super::conv3d::{Conv3dSpec, adjoint_axes, engines, grad_weight};
+use super::conv3d::{Conv3dSpec, Epilogue, adjoint_axes, engines, grad_weight};
 use super::scratch::Scratch;
 use super::tasks::Tasks;
 
@@ -98,7 +98,7 @@ pub(crate) fn forward_on<T: Real>(
     let (n, k_channels, columns) = (shape.n(), shape.ci(), shape.co());
     for axes in adjoint_axes(&spec, shape.input(), shape.output()) {
         let plan = Plan { n, axes, k_channels, columns };
-        (engines::<T>().correlate)(isa, &plan, x, weight, bias, y);
+        (engines::<T>().correlate)(isa, &plan, x, weight, bias, y, Epilogue::Nothing);
     }
 }
 
@@ -139,7 +139,7 @@ fn tile<T: Real>(
     let weight = Weight { data: &packed, kernel: spec.kernel, k_stride: kw * co, column_stride: 1 };
     for axes in adjoint_axes(&spec, [d, h, w], [od, oh, w]) {
         let plan = Plan { n: shape.n(), axes, k_channels: ci, columns: kw * co };
-        (engines::<T>().correlate)(isa, &plan, x, weight, bias.as_deref(), y);
+        (engines::<T>().correlate)(isa, &plan, x, weight, bias.as_deref(), y, Epilogue::Nothing);
     }
 }
 
@@ -152,7 +152,7 @@ pub(crate) fn backward_input_on<T: Real>(
 ) {
     let plan = adjoint_plan(shape);
     let weight = Weight { data: weight, kernel: shape.spec().kernel, k_stride: 1, column_stride: shape.co() };
-    (engines::<T>().correlate)(isa, &plan, dy, weight, None, dx);
+    (engines::<T>().correlate)(isa, &plan, dy, weight, None, dx, Epilogue::Nothing);
 }
 
 pub(crate) fn backward_weight_on<T: Real>(

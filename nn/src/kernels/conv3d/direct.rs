@@ -62,29 +62,13 @@ impl Plan {
     }
 }
 
-/// y = bias + correlation of x with the weight, at the places that the plan's axes name; the others are left
-/// alone.
+/// y = bias + correlation of x with the weight, at the places that the plan's axes name, the others being left alone; and
+/// the epilogue's sums.
 ///
 /// # Panics
 ///
-/// If `isa` is not available or a length does not fit the plan.
+/// If `isa` is not available or a length does not fit the plan; if there is an epilogue and the plan leaves places alone.
 pub(crate) fn correlate<T: Real>(
-    isa: Isa,
-    plan: &Plan,
-    x: &[T],
-    weight: Weight<'_, T>,
-    bias: Option<&[T]>,
-    y: &mut [T],
-) {
-    correlate_and_sum(isa, plan, x, weight, bias, y, Epilogue::Nothing);
-}
-
-/// As [`correlate`], and the epilogue's sums, for a plan that writes each place.
-///
-/// # Panics
-///
-/// As [`correlate`]; also if there is an epilogue and the plan leaves places alone.
-pub(crate) fn correlate_and_sum<T: Real>(
     isa: Isa,
     plan: &Plan,
     x: &[T],

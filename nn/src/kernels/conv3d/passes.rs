@@ -8,9 +8,9 @@
 //! Winograd  w·V·(36/16·t·K·⌈C⌉ + 18·⌈K⌉ + 14·⌈C⌉) + 1000·t·K·C
 //! ```
 //!
-//! w ≥ 1 is what tiles of 4x4 cover for each voxel of the plane; ⌈·⌉ is the next multiple of the lanes. 18 and 14 are
-//! the prices of transforming an input and an output, 1000 that of transforming a weight (36 numbers for 9, written to
-//! memory), each in multiply-adds that the register tile does in the same time. So direct wins for a single input
+//! w ≥ 1 is what tiles of 4x4 cover for each voxel of the plane; ⌈·⌉ is the next multiple of the lanes. 18 and 14 count
+//! the operations of transforming an input and an output; 1000, for transforming a weight (36 numbers for 9, written to
+//! memory), fits the crossings that were measured. So direct wins for a single input
 //! channel, and below 100 to 500 voxels. The gradient of the weight is direct below 8 channels on either side: its
 //! products would then wait for the transformed tensors.
 //! `cargo run --release -p benches --example crossover` measures both. The head of a network, one voxel of kernel and few
@@ -50,7 +50,7 @@ pub(crate) fn forward_on<T: Real>(
     }
     let mut sums = None;
     with_one_source(isa, shape, sources, |x| {
-        sums = Some((engines::<T>().correlate_and_sum)(isa, &plan, x, weight, bias, y, epilogue));
+        sums = Some((engines::<T>().correlate)(isa, &plan, x, weight, bias, y, epilogue));
     });
     sums
 }
@@ -86,12 +86,12 @@ pub(crate) fn backward_input_on<T: Real>(
     }
     let correlate = |dx: &mut [T]| {
         for plan in &plans {
-            (engines::<T>().correlate)(isa, plan, dy, weight, None, dx);
+            (engines::<T>().correlate)(isa, plan, dy, weight, None, dx, Epilogue::Nothing);
         }
     };
     match (targets, plans.as_slice()) {
         ([target], [plan]) => {
-            return Some((engines::<T>().correlate_and_sum)(isa, plan, dy, weight, None, target.y, epilogue));
+            return Some((engines::<T>().correlate)(isa, plan, dy, weight, None, target.y, epilogue));
         }
         ([target], _) => correlate(target.y),
         (targets, _) => {

@@ -98,6 +98,9 @@ fn reads_and_sums<T: Real>(shape: &Conv3dShape, first: usize, slope: f64, deferr
         let moments =
             passes::forward_on(isa, shape, &sources, &weight, Some(&bias), &mut y, Epilogue::Moments);
         assert_near("y", isa, &y, &y_want);
+        // The head's few outputs are measured afterwards.
+        let head = shape.spec().kernel == [1; 3] && shape.co() <= 8 && sources.len() == 1;
+        assert!(moments.is_some() || head, "moments were taken on the way");
         if let Some(moments) = moments {
             let want = sums(n, shape.co(), &y_want, |_| 0.0, true);
             assert_sums::<T>("moments", isa, &moments, &want);
@@ -139,7 +142,9 @@ fn leads_the_gradient_back<T: Real>(shape: &Conv3dShape, slope: f64) {
                 assert_near("g", isa, &got, &g);
                 assert_sums::<T>("sums of g", isa, &got_sums, &sums(n, ci, &g, deviation, false));
             }
-            None => assert_near("da", isa, &got, &da),
+            // Several plans write it, one for each remainder.
+            None if shape.spec().stride != [1; 3] => assert_near("da", isa, &got, &da),
+            None => panic!("the gradient was led back on the way"),
         }
     }
 }

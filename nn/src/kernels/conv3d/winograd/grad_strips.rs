@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::grad_weight::{Pass, visit};
 use super::points::{FREQUENCIES, Points, STEP};
 use super::transform::{self, Plane, TileRow};
-use super::{frequency_stride, steps};
+use super::{StripCut, frequency_stride, steps};
 use crate::kernels::conv3d::tile::{self, Segment};
 use crate::kernels::parts;
 use crate::kernels::scratch::{PerThread, Scratch};
@@ -22,22 +22,18 @@ use crate::kernels::scratch::{PerThread, Scratch};
 /// Numbers of dU that a task merges at a time.
 const SLAB: usize = 4 << 10;
 
-/// dU, by tasks of `tile_rows` rows of tiles by `depth` planes of the output.
-pub(super) fn run<T: Real>(pass: &Pass<'_, T>, tile_rows: usize, depth: usize, du: &mut [T]) {
-    let planes = pass.plan.axes[0].count;
-    let (strips, segments) = (pass.tiles.rows.div_ceil(tile_rows), planes.div_ceil(depth));
-    let tiles = tile_rows * pass.tiles.columns;
+/// dU, strip by strip.
+pub(super) fn run<T: Real>(pass: &Pass<'_, T>, cut: StripCut, du: &mut [T]) {
+    let tiles = cut.tile_rows * pass.tiles.columns;
     let v_frequency = frequency_stride::<T>(tiles * pass.v_stride);
     let z_frequency = frequency_stride::<T>(tiles * pass.z_stride);
     let lanes = pass.isa.lanes::<T>();
     let slab = steps::transformed_len(v_frequency, lanes);
     let slots = pass.plan.axes[0].span().max(1);
     let memory = PerThread::new(slots * slab + steps::transformed_len(z_frequency, lanes));
-    let mut sums = Scratch::new(pass.plan.n * strips * segments * du.len());
+    let mut sums = Scratch::new(pass.plan.n * cut.of_sample() * du.len());
     sums.par_chunks_mut(du.len()).enumerate().for_each(|(task, du)| {
-        let (n, strip, segment) = (task / segments / strips, task / segments % strips, task % segments);
-        let rows = strip * tile_rows..pass.tiles.rows.min((strip + 1) * tile_rows);
-        let ods = segment * depth..planes.min((segment + 1) * depth);
+        let (n, rows, ods) = cut.task(task);
         // SAFETY: the task takes it once, and waits for no other.
         let (v, z) = unsafe { memory.part() }.split_at_mut(slots * slab);
         du.fill(T::ZERO);

@@ -18,7 +18,7 @@ use super::planes::{input_planes, row_cuts};
 use super::points::{FREQUENCIES, Points, STEP};
 use super::transform::{self, Plane, TileRow};
 use super::weight::{self, Layout};
-use super::{Schedule, Tiles, check, fits, frequency_stride, grad_strips, steps, stride};
+use super::{Schedule, StripCut, Tiles, check, fits, frequency_stride, grad_strips, steps, stride};
 use crate::kernels::conv3d::direct::Plan;
 use crate::kernels::conv3d::fuse::Source;
 use crate::kernels::conv3d::tile::{self, Segment};
@@ -69,7 +69,7 @@ pub(crate) fn grad_weight<T: Real>(
         z_stride: layout.padded(),
     };
     if let Schedule::Strips { tile_rows, depth } = schedule {
-        grad_strips::run(&pass, tile_rows, depth, &mut du);
+        grad_strips::run(&pass, StripCut::new(plan, tile_rows, depth), &mut du);
         weight::transform_back(isa, plan, &du, strides, dw);
         return;
     }
@@ -176,7 +176,8 @@ fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, rows: &Range<usize>, ods: &Range
         if i < ids.len() {
             let at = [n, ids.start + i, tile_row];
             let v = v.at((row * pass.tiles.columns + tiles.start) * pass.v_stride);
-            simd::dispatch_on(pass.isa, LoadInput { pass, at, tiles, v, v_frequency });
+            let (axes, sources, strides) = (&pass.plan.axes, pass.sources, [pass.v_stride, v_frequency]);
+            simd::dispatch_on(pass.isa, steps::LoadRow { axes, sources, at, tiles, v, strides });
         } else {
             let row = row - ids.len() * rows.len();
             let at = [n, ods.start + i - ids.len(), tile_row];
@@ -202,28 +203,6 @@ fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, rows: &Range<usize>, ods: &Range
         };
         simd::dispatch_on(pass.isa, job);
     });
-}
-
-struct LoadInput<'a, 'p, T> {
-    pass: &'a Pass<'p, T>,
-    at: [usize; 3],
-    tiles: Range<usize>,
-    v: Output<T>,
-    v_frequency: usize,
-}
-
-impl<T: Real> Job<T> for LoadInput<'_, '_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { pass, at, tiles, v, v_frequency } = self;
-        // SAFETY: V has room for all tiles of all planes at all frequencies, and tiles are whole vectors apart.
-        unsafe {
-            let p = Points::new(s);
-            steps::load_row(&p, &pass.plan.axes, pass.sources, at, tiles, v.0, [pass.v_stride, v_frequency]);
-        }
-    }
 }
 
 struct LoadGradient<'a, 'p, T> {

@@ -100,7 +100,8 @@ fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>, memory: Memor
         let (row, tiles) = (task / cuts, part(columns, cuts, task % cuts));
         let at = [n, ids.start + row / rows, row % rows];
         let v = v.at((row * columns + tiles.start) * pass.v_stride);
-        simd::dispatch_on(pass.isa, Load { pass, at, tiles, v, v_frequency });
+        let (axes, sources, strides) = (&pass.plan.axes, pass.sources, [pass.v_stride, v_frequency]);
+        simd::dispatch_on(pass.isa, steps::LoadRow { axes, sources, at, tiles, v, strides });
     });
     // 2. M
     let blocks = pass.layout.padded().div_ceil(pass.layout.block());
@@ -136,29 +137,6 @@ fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>, memory: Memor
         .collect()
 }
 
-struct Load<'a, 'p, T> {
-    pass: &'a Pass<'p, T>,
-    at: [usize; 3],
-    tiles: Range<usize>,
-    v: Output<T>,
-    v_frequency: usize,
-}
-
-impl<T: Real> Job<T> for Load<'_, '_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { pass, at, tiles, v, v_frequency } = self;
-        // SAFETY: V has room for all tiles of all planes at all frequencies. Tiles are whole vectors apart
-        // (`stride`), so no row's last vector reaches into another task's.
-        unsafe {
-            let p = Points::new(s);
-            steps::load_row(&p, &pass.plan.axes, pass.sources, at, tiles, v.0, [pass.v_stride, v_frequency]);
-        }
-    }
-}
-
 struct Multiply<'a, 'p, T> {
     pass: &'a Pass<'p, T>,
     f: usize,
@@ -190,7 +168,7 @@ impl<T: Real> Job<T> for Multiply<'_, '_, T> {
             let m = m.0.wrapping_add((od - first_od) * plane * pass.m_stride);
             // SAFETY: V was filled by the phase before; this frequency, block and plane of M are this task's.
             unsafe {
-                steps::multiply(s, pass, f..f + 1, first, &taps, plane, [v.0, m], strides, &mut operands);
+                steps::multiply(s, pass, f, first, &taps, plane, [v.0, m], strides, &mut operands);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use autograd::Real;
-use autograd::simd::Simd;
+use autograd::simd::{Job, Simd};
 
 use super::Pass;
 use super::points::{FREQUENCIES, Points, STEP};
@@ -11,7 +11,7 @@ use super::transform::{self, Plane, TileRow};
 use crate::kernels::conv3d::fuse::{Epilogue, NoSums, Source, TaskSums};
 use crate::kernels::conv3d::geometry::Axis;
 use crate::kernels::conv3d::tile::{self, Row};
-use crate::kernels::{part, parts};
+use crate::kernels::{Output, part, parts};
 
 /// Transforms `tiles` of row `tile_row` of input plane `id` of sample `n`, all sources, to `v` (frequency 0, channel 0 of
 /// the first of them).
@@ -49,7 +49,7 @@ pub(super) unsafe fn load_row<S: Simd>(
     }
 }
 
-/// M\[f\]\[r\] = Σ_taps V\[f\]\[r + row of the tap\] · U\[f\]\[tap\], for frequencies `f`, columns from `first` on (one
+/// M\[f\]\[r\] = Σ_taps V\[f\]\[r + row of the tap\] · U\[f\]\[tap\], for one frequency, columns from `first` on (one
 /// block), and `rows` tiles.
 ///
 /// `taps` holds where each tap's first tile starts in a frequency of V, and the tap's number.
@@ -61,7 +61,7 @@ pub(super) unsafe fn load_row<S: Simd>(
 pub(super) unsafe fn multiply<S: Simd>(
     s: S,
     pass: &Pass<'_, S::Elem>,
-    frequencies: Range<usize>,
+    f: usize,
     first: usize,
     taps: &[(usize, usize)],
     rows: usize,
@@ -75,24 +75,22 @@ pub(super) unsafe fn multiply<S: Simd>(
     operands.extend(taps.iter().map(|(x, tap)| Row { x: *x as isize, weight: layout.start(first, *tap) }));
     let tiles = parts(rows, tile::max_height(S::REGISTERS));
     let zeros = [S::Elem::ZERO; 32];
-    for f in frequencies {
-        for i in 0..tiles {
-            let r = part(rows, tiles, i);
-            let operands = tile::Forward {
-                s,
-                rows: operands,
-                x: v.wrapping_add(f * v_frequency + r.start * pass.v_stride),
-                x_step: pass.v_stride,
-                k: layout.k,
-                weight: pass.u.as_ptr().wrapping_add(f * layout.frequency()),
-                bias: zeros.as_ptr(),
-                y: m.wrapping_add(f * m_frequency + r.start * pass.m_stride + first),
-                y_step: pass.m_stride,
-                columns: width,
-            };
-            // SAFETY: the caller's; a block is at most two vectors, of which there are 32 zeros.
-            unsafe { tile::forward(&operands, r.len(), width / S::LANES) };
-        }
+    for i in 0..tiles {
+        let r = part(rows, tiles, i);
+        let operands = tile::Forward {
+            s,
+            rows: operands,
+            x: v.wrapping_add(f * v_frequency + r.start * pass.v_stride),
+            x_step: pass.v_stride,
+            k: layout.k,
+            weight: pass.u.as_ptr().wrapping_add(f * layout.frequency()),
+            bias: zeros.as_ptr(),
+            y: m.wrapping_add(f * m_frequency + r.start * pass.m_stride + first),
+            y_step: pass.m_stride,
+            columns: width,
+        };
+        // SAFETY: the caller's; a block is at most two vectors, of which there are 32 zeros.
+        unsafe { tile::forward(&operands, r.len(), width / S::LANES) };
     }
 }
 
@@ -146,6 +144,31 @@ pub(super) unsafe fn write_row<S: Simd>(
                 }
             }
         }
+    }
+}
+
+/// [`load_row`] as a task of its own.
+pub(super) struct LoadRow<'a, T> {
+    pub(super) axes: &'a [Axis; 3],
+    pub(super) sources: &'a [Source<'a, T>],
+    /// Sample, input plane, row of tiles.
+    pub(super) at: [usize; 3],
+    pub(super) tiles: Range<usize>,
+    /// The first of the tiles; V has room for all of them at all frequencies, and slack.
+    pub(super) v: Output<T>,
+    /// Of tiles and of frequencies.
+    pub(super) strides: [usize; 2],
+}
+
+impl<T: Real> Job<T> for LoadRow<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Self { axes, sources, at, tiles, v, strides } = self;
+        // SAFETY: V has the room that the field promises. Tiles are whole vectors apart (`stride`), so no row's last
+        // vector reaches into another task's.
+        unsafe { load_row(&Points::new(s), axes, sources, at, tiles, v.0, strides) }
     }
 }
 

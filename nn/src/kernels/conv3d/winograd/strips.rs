@@ -11,15 +11,13 @@ use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
 use super::points::{FREQUENCIES, Points};
-use super::{Pass, SampleSums, frequency_stride, steps};
+use super::{Pass, SampleSums, StripCut, frequency_stride, steps};
 use crate::kernels::conv3d::fuse::TaskSums;
 use crate::kernels::scratch::PerThread;
 
-/// Tasks of `tile_rows` rows of tiles by `depth` planes of the output.
-pub(super) fn run<T: Real>(pass: &Pass<'_, T>, tile_rows: usize, depth: usize) -> SampleSums<T> {
-    let planes = pass.plan.axes[0].count;
-    let (strips, segments) = (pass.tiles.rows.div_ceil(tile_rows), planes.div_ceil(depth));
-    let tiles = tile_rows * pass.tiles.columns;
+/// The targets, and the sums of each strip.
+pub(super) fn run<T: Real>(pass: &Pass<'_, T>, cut: StripCut) -> SampleSums<T> {
+    let tiles = cut.tile_rows * pass.tiles.columns;
     let v_frequency = frequency_stride::<T>(tiles * pass.v_stride);
     let m_frequency = frequency_stride::<T>(tiles * pass.m_stride);
     let lanes = pass.isa.lanes::<T>();
@@ -27,9 +25,7 @@ pub(super) fn run<T: Real>(pass: &Pass<'_, T>, tile_rows: usize, depth: usize) -
     let slots = pass.plan.axes[0].span().max(1);
     let memory = PerThread::new(slots * slab + steps::transformed_len(m_frequency, lanes));
     let task = |task: usize| {
-        let (n, strip, segment) = (task / segments / strips, task / segments % strips, task % segments);
-        let rows = strip * tile_rows..pass.tiles.rows.min((strip + 1) * tile_rows);
-        let ods = segment * depth..planes.min((segment + 1) * depth);
+        let (n, rows, ods) = cut.task(task);
         let mut sums = TaskSums::new(pass.plan.columns);
         // SAFETY: the task takes it once, and waits for no other.
         let memory = unsafe { memory.part() };
@@ -41,7 +37,7 @@ pub(super) fn run<T: Real>(pass: &Pass<'_, T>, tile_rows: usize, depth: usize) -
     };
     (0..pass.plan.n)
         .map(|n| {
-            let tasks = n * strips * segments..(n + 1) * strips * segments;
+            let tasks = n * cut.of_sample()..(n + 1) * cut.of_sample();
             tasks.into_par_iter().map(task).collect()
         })
         .collect()
@@ -113,7 +109,7 @@ impl<T: Real> Job<T> for Strip<'_, '_, T> {
                         steps::multiply(
                             s,
                             pass,
-                            f..f + 1,
+                            f,
                             first,
                             &taps,
                             rows.len() * columns,
