@@ -251,6 +251,23 @@ pub trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn prefetch(self, _p: *const Self::Elem) {}
 
+    /// As [`store_ptr`](Self::store_ptr), past the caches where the set can and `p` is aligned to a vector: for what
+    /// nobody reads soon, whose cache lines need not be fetched to be overwritten. Other threads see it after
+    /// [`fence`](Self::fence).
+    ///
+    /// # Safety
+    ///
+    /// `p` must be valid for writing `LANES` numbers.
+    #[inline(always)]
+    unsafe fn stream_ptr(self, v: Self::V, p: *mut Self::Elem) {
+        // SAFETY: the caller's.
+        unsafe { self.store_ptr(v, p) }
+    }
+
+    /// Ends a sequence of [`stream_ptr`](Self::stream_ptr).
+    #[inline(always)]
+    fn fence(self) {}
+
     /// 0 in each lane.
     #[inline(always)]
     fn zero(self) -> Self::V {

@@ -5,6 +5,7 @@
 //! sum, so Winograd's exceed the limit. Then what normalisation and activation on load and sums on store add, and
 //! Criterion's own figures (elements are floating-point operations).
 
+use autograd::buffer::Buffer;
 use autograd::simd;
 use benches::limits::{arithmetic, beside};
 use criterion::{Criterion, Throughput};
@@ -17,8 +18,11 @@ fn share(name: &str, flops: u64, pass: impl FnMut()) {
     println!("{name}: {:.0} of {:.0} GFLOP/s, {:.0} %", rate / 1e9, limit / 1e9, 100.0 * rate / limit);
 }
 
-fn numbers(len: usize) -> Vec<f32> {
-    (0..len).map(|i| (i % 17) as f32 - 8.0).collect()
+/// Numbers where a tensor keeps them: on a cache line's boundary.
+fn numbers(len: usize) -> Buffer<f32> {
+    let mut numbers = Buffer::scratch(len);
+    numbers.iter_mut().enumerate().for_each(|(i, number)| *number = (i % 17) as f32 - 8.0);
+    numbers
 }
 
 fn passes(c: &mut Criterion) {
@@ -66,15 +70,19 @@ fn passes(c: &mut Criterion) {
 /// What the fused unit costs beside the plain convolution, timed in turns.
 fn fused() {
     let spec = Conv3dSpec::new([3; 3]).same_padding();
-    for (channels, input) in [
-        (16, [64, 128, 128]),
-        (32, [32, 128, 128]),
-        (32, [96, 96, 96]),
-        (64, [32, 64, 64]),
-        (64, [48; 3]),
-        (128, [24; 3]),
+    use ConvAlgorithm::{Direct, Winograd};
+    for (algorithm, channels, input) in [
+        (Winograd, 16, [64, 128, 128]),
+        (Winograd, 32, [32, 128, 128]),
+        (Winograd, 32, [96, 96, 96]),
+        (Winograd, 64, [32, 64, 64]),
+        (Winograd, 64, [48; 3]),
+        (Winograd, 128, [24; 3]),
+        (Direct, 32, [32, 128, 128]),
+        (Direct, 64, [48; 3]),
     ] {
         let shape = Conv3dShape::new(1, input, channels, channels, spec).expect("a 3x3x3 window fits");
+        let shape = shape.with_algorithm(algorithm);
         let (x, weight) = (numbers(shape.x_len()), numbers(shape.weight_len()));
         let (mut y, mut dw) = (x.clone(), weight.clone());
         let ones = vec![1.0; channels];
@@ -91,7 +99,7 @@ fn fused() {
             }
             let [without, with] = fastest.map(|s| 1e3 * s);
             println!(
-                "{channels} channels {input:?} {name}: {with:.1} ms instead of {without:.1}, {:+.1} %",
+                "{algorithm:?}, {channels} channels {input:?} {name}: {with:.1} ms instead of {without:.1}, {:+.1} %",
                 100.0 * (with / without - 1.0)
             );
         };

@@ -10,7 +10,7 @@ use super::{Isa, Simd};
 
 macro_rules! impl_simd {
     ($name:ident, $v:ident, $t:ident, $raw:ident, $lanes:literal, $mask:ident,
-     $set1:ident, $loadu:ident, $storeu:ident, $maskz_loadu:ident, $mask_storeu:ident,
+     $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $maskz_loadu:ident, $mask_storeu:ident,
      $add:ident, $sub:ident, $mul:ident, $div:ident, $fmadd:ident, $max:ident, $min:ident, $abs:ident, $sqrt:ident,
      $roundscale:ident, $cmp:ident, $blend:ident, $scalef:ident, $getexp:ident, $getmant:ident,
      $reduce_add:ident, $reduce_max:ident) => {
@@ -76,6 +76,16 @@ macro_rules! impl_simd {
             fn prefetch(self, p: *const $t) {
                 // SAFETY: a hint; it never faults.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
+            #[inline(always)]
+            unsafe fn stream_ptr(self, v: $v, p: *mut $t) {
+                // SAFETY: see the header; the caller vouches for `LANES` places, and they are aligned where that is asked.
+                unsafe { $stream(p, v.0) }
+            }
+            #[inline(always)]
+            fn fence(self) {
+                // SAFETY: SSE is always there.
+                unsafe { _mm_sfence() }
             }
             #[inline(always)]
             fn mul_add(self, a: $v, b: $v, c: $v) -> $v {
@@ -148,14 +158,14 @@ macro_rules! impl_simd {
 
 #[rustfmt::skip]
 impl_simd!(F32, F32x16, f32, __m512, 16, __mmask16,
-    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mask_storeu_ps,
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_stream_ps, _mm512_maskz_loadu_ps, _mm512_mask_storeu_ps,
     _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_fmadd_ps, _mm512_max_ps, _mm512_min_ps,
     _mm512_abs_ps, _mm512_sqrt_ps, _mm512_roundscale_ps, _mm512_cmp_ps_mask, _mm512_mask_blend_ps, _mm512_scalef_ps,
     _mm512_getexp_ps, _mm512_getmant_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps);
 
 #[rustfmt::skip]
 impl_simd!(F64, F64x8, f64, __m512d, 8, __mmask8,
-    _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_maskz_loadu_pd, _mm512_mask_storeu_pd,
+    _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_stream_pd, _mm512_maskz_loadu_pd, _mm512_mask_storeu_pd,
     _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_fmadd_pd, _mm512_max_pd, _mm512_min_pd,
     _mm512_abs_pd, _mm512_sqrt_pd, _mm512_roundscale_pd, _mm512_cmp_pd_mask, _mm512_mask_blend_pd, _mm512_scalef_pd,
     _mm512_getexp_pd, _mm512_getmant_pd, _mm512_reduce_add_pd, _mm512_reduce_max_pd);

@@ -80,7 +80,13 @@ impl<T: Real> Function<T, 3> for ConvTranspose3d<T> {
         let shape = shape_of(self.spec, x, weight, bias);
         let [od, oh, ow] = shape.output();
         let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
-        kernel::forward(&shape, self.reader.activated().data(), weight.data(), optional(bias), y.data_mut());
+        kernel::forward_fused(
+            &shape,
+            self.reader.read().source(),
+            weight.data(),
+            optional(bias),
+            y.data_mut(),
+        );
         (y, (shape, weight.clone()))
     }
 
@@ -92,7 +98,7 @@ impl<T: Real> Function<T, 3> for ConvTranspose3d<T> {
     ) -> [Option<Tensor<T>>; 3] {
         let dw = wants_weight.then(|| {
             let mut dw = Tensor::scratch(weight.shape());
-            kernel::backward_weight(&shape, self.reader.activated().data(), dy.data(), dw.data_mut());
+            kernel::backward_weight_fused(&shape, self.reader.read().source(), dy.data(), dw.data_mut());
             dw
         });
         let db = wants_bias.then(|| backward_bias(&dy));

@@ -180,11 +180,6 @@ impl<T: Real> Reader<T> {
         }
     }
 
-    /// The activated tensor.
-    pub(super) fn activated(&self) -> Tensor<T> {
-        self.unit.as_ref().map_or_else(|| self.x.clone(), |unit| unit.activated())
-    }
-
     pub(super) fn into_unit(self) -> Option<Arc<Normalised<T>>> {
         self.unit
     }

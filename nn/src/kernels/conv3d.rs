@@ -154,7 +154,7 @@ pub(crate) fn forward_on<T: Real>(
     bias: Option<&[T]>,
     y: &mut [T],
 ) {
-    let sources = [Source { x, channels: shape.ci(), prologue: None }];
+    let sources = [Source::plain(x, shape.ci())];
     passes::forward_on(isa, shape, &sources, weight, bias, y, Epilogue::Nothing);
 }
 
@@ -170,7 +170,7 @@ pub(crate) fn backward_input_on<T: Real>(
 }
 
 pub(crate) fn backward_weight_on<T: Real>(isa: Isa, shape: &Conv3dShape, x: &[T], dy: &[T], dw: &mut [T]) {
-    let sources = [Source { x, channels: shape.ci(), prologue: None }];
+    let sources = [Source::plain(x, shape.ci())];
     passes::backward_weight_on(isa, shape, &sources, dy, dw);
 }
 
@@ -219,8 +219,9 @@ pub(crate) struct Engines<T> {
     pub(crate) sum_channels: fn(Isa, &[T], usize, &mut [T]),
 }
 
-type Correlate<T> = fn(Isa, &Plan, &[T], Weight<'_, T>, Option<&[T]>, &mut [T], Epilogue<'_, T>) -> Sums;
-type GradWeight<T> = fn(Isa, &Plan, &[T], &[T], [usize; 2], &mut [T]);
+type Correlate<T> =
+    fn(Isa, &Plan, &[Source<'_, T>], Weight<'_, T>, Option<&[T]>, &mut [T], Epilogue<'_, T>) -> Sums;
+type GradWeight<T> = fn(Isa, &Plan, &[Source<'_, T>], Source<'_, T>, [usize; 2], &mut [T]);
 type Winograd<T> = fn(
     Isa,
     winograd::Schedule,

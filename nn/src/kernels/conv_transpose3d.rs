@@ -38,7 +38,7 @@ use autograd::simd::{self, Isa};
 pub use super::conv3d::backward_bias;
 use super::conv3d::direct::{self, Plan, Weight};
 use super::conv3d::geometry::Axis;
-use super::conv3d::{Conv3dSpec, Epilogue, adjoint_axes, engines, grad_weight};
+use super::conv3d::{Conv3dSpec, Epilogue, Source, adjoint_axes, engines, grad_weight};
 use super::scratch::Scratch;
 use super::tasks::Tasks;
 
@@ -61,6 +61,21 @@ pub fn forward<T: Real>(
     bias: Option<&[T]>,
     y: &mut [T],
 ) {
+    forward_on(simd::active(), shape, Source::plain(x, shape.ci()), weight, bias, y);
+}
+
+/// As [`forward`], from a tensor that is activated as it is read.
+///
+/// # Panics
+///
+/// If a length does not fit the shape.
+pub fn forward_fused<T: Real>(
+    shape: &ConvTranspose3dShape,
+    x: Source<'_, T>,
+    weight: &[T],
+    bias: Option<&[T]>,
+    y: &mut [T],
+) {
     forward_on(simd::active(), shape, x, weight, bias, y);
 }
 
@@ -79,13 +94,27 @@ pub fn backward_input<T: Real>(shape: &ConvTranspose3dShape, weight: &[T], dy: &
 ///
 /// If a length does not fit the shape.
 pub fn backward_weight<T: Real>(shape: &ConvTranspose3dShape, x: &[T], dy: &[T], dw: &mut [T]) {
+    backward_weight_on(simd::active(), shape, Source::plain(x, shape.ci()), dy, dw);
+}
+
+/// As [`backward_weight`], of a tensor that is activated as it is read.
+///
+/// # Panics
+///
+/// If a length does not fit the shape.
+pub fn backward_weight_fused<T: Real>(
+    shape: &ConvTranspose3dShape,
+    x: Source<'_, T>,
+    dy: &[T],
+    dw: &mut [T],
+) {
     backward_weight_on(simd::active(), shape, x, dy, dw);
 }
 
 pub(crate) fn forward_on<T: Real>(
     isa: Isa,
     shape: &ConvTranspose3dShape,
-    x: &[T],
+    x: Source<'_, T>,
     weight: &[T],
     bias: Option<&[T]>,
     y: &mut [T],
@@ -98,7 +127,7 @@ pub(crate) fn forward_on<T: Real>(
     let (n, k_channels, columns) = (shape.n(), shape.ci(), shape.co());
     for axes in adjoint_axes(&spec, shape.input(), shape.output()) {
         let plan = Plan { n, axes, k_channels, columns };
-        (engines::<T>().correlate)(isa, &plan, x, weight, bias, y, Epilogue::Nothing);
+        (engines::<T>().correlate)(isa, &plan, &[x], weight, bias, y, Epilogue::Nothing);
     }
 }
 
@@ -118,7 +147,7 @@ pub fn tasks<T: Real>(shape: &ConvTranspose3dShape) -> [Tasks; 3] {
 fn tile<T: Real>(
     isa: Isa,
     shape: &ConvTranspose3dShape,
-    x: &[T],
+    x: Source<'_, T>,
     weight: &[T],
     bias: Option<&[T]>,
     y: &mut [T],
@@ -139,7 +168,7 @@ fn tile<T: Real>(
     let weight = Weight { data: &packed, kernel: spec.kernel, k_stride: kw * co, column_stride: 1 };
     for axes in adjoint_axes(&spec, [d, h, w], [od, oh, w]) {
         let plan = Plan { n: shape.n(), axes, k_channels: ci, columns: kw * co };
-        (engines::<T>().correlate)(isa, &plan, x, weight, bias.as_deref(), y, Epilogue::Nothing);
+        (engines::<T>().correlate)(isa, &plan, &[x], weight, bias.as_deref(), y, Epilogue::Nothing);
     }
 }
 
@@ -152,18 +181,33 @@ pub(crate) fn backward_input_on<T: Real>(
 ) {
     let plan = adjoint_plan(shape);
     let weight = Weight { data: weight, kernel: shape.spec().kernel, k_stride: 1, column_stride: shape.co() };
-    (engines::<T>().correlate)(isa, &plan, dy, weight, None, dx, Epilogue::Nothing);
+    (engines::<T>().correlate)(
+        isa,
+        &plan,
+        &[Source::plain(dy, shape.co())],
+        weight,
+        None,
+        dx,
+        Epilogue::Nothing,
+    );
 }
 
 pub(crate) fn backward_weight_on<T: Real>(
     isa: Isa,
     shape: &ConvTranspose3dShape,
-    x: &[T],
+    x: Source<'_, T>,
     dy: &[T],
     dw: &mut [T],
 ) {
     // The adjoint convolution reads dy and writes x: its k is our co, its column our ci.
-    (engines::<T>().grad_weight)(isa, &adjoint_plan(shape), dy, x, [1, shape.co()], dw);
+    (engines::<T>().grad_weight)(
+        isa,
+        &adjoint_plan(shape),
+        &[Source::plain(dy, shape.co())],
+        x,
+        [1, shape.co()],
+        dw,
+    );
 }
 
 /// The convolution from our output to our input.

@@ -9,7 +9,8 @@
 //! stretch, because the taps along w are neighbours in memory; with dilation one stretch for each tap).
 //!
 //! A tile that would read beyond the ends of w reads a copy of its window, with zeros there, instead; tiles
-//! inside read x in place. An epilogue sums up a task's rows when they are written, from the cache.
+//! inside read x in place. Where x is to be activated, is several tensors side by side, or has very few channels, a task
+//! copies its lines (`direct/lines.rs`). An epilogue sums up a task's rows when they are written, from the cache.
 //!
 //! Intensity: a tile of 14 pixels × 32 columns does 28 multiply-adds of 16 lanes for 2 loads of weights and
 //! 14 broadcasts from the first-level cache.
@@ -20,15 +21,17 @@ use autograd::Real;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
-use super::fuse::{Epilogue, RowSums, Sums, TaskSums};
+use super::fuse::{Epilogue, RowSums, Source, Sums, TaskSums};
 use super::geometry::Axis;
 use super::tile::{self, Row, WIDTH};
 use crate::kernels::scratch::PerThread;
 use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, part, parts};
 
+mod lines;
 mod weight;
 
+pub(crate) use lines::Lines;
 pub(crate) use weight::Weight;
 use weight::pack;
 
@@ -39,6 +42,13 @@ const TASKS: usize = 64;
 
 /// Up to so many stretches of input a tile's arithmetic does not hide the loads from memory.
 const FEW_STRETCHES: usize = 4;
+
+/// Bytes of a cache line, and of the largest vector.
+const LINE: usize = 64;
+/// Outputs of at most so many products each are bound by memory; so many bytes of them are in no cache when they are read
+/// next. Both together: they are written past the caches.
+const FEW_PRODUCTS: usize = 64;
+const BEYOND_CACHES: usize = 16 << 20;
 
 /// A correlation of whole volumes.
 #[derive(Clone, Debug)]
@@ -56,14 +66,24 @@ impl Plan {
         self.axes.iter().map(|axis| axis.taps.len()).product()
     }
 
+    /// Makes sure that the sources together are the input.
+    pub(crate) fn check_sources<T>(&self, sources: &[Source<'_, T>]) {
+        let voxels = self.n * self.axes.iter().map(|axis| axis.input).product::<usize>();
+        let channels: usize = sources.iter().map(|source| source.channels).sum();
+        assert_eq!(channels, self.k_channels, "channels of the input");
+        for source in sources {
+            assert_eq!(source.x.len(), voxels * source.channels, "length of the input");
+        }
+    }
+
     /// The numbers that go into one output.
     pub(crate) fn depth(&self) -> usize {
         self.taps() * self.k_channels
     }
 }
 
-/// y = bias + correlation of x with the weight, at the places that the plan's axes name, the others being left alone; and
-/// the epilogue's sums.
+/// y = bias + correlation of the sources with the weight, at the places that the plan's axes name, the others being left
+/// alone; and the epilogue's sums.
 ///
 /// # Panics
 ///
@@ -71,14 +91,14 @@ impl Plan {
 pub(crate) fn correlate<T: Real>(
     isa: Isa,
     plan: &Plan,
-    x: &[T],
+    sources: &[Source<'_, T>],
     weight: Weight<'_, T>,
     bias: Option<&[T]>,
     y: &mut [T],
     epilogue: Epilogue<'_, T>,
 ) -> Sums {
     let [d, h, w] = &plan.axes;
-    assert_eq!(x.len(), plan.n * d.input * h.input * w.input * plan.k_channels, "length of the input");
+    plan.check_sources(sources);
     assert_eq!(y.len(), plan.n * d.out_len * h.out_len * w.out_len * plan.columns, "length of the output");
     for axis in &plan.axes {
         let last = axis.out_start + axis.count.saturating_sub(1) * axis.out_step;
@@ -103,11 +123,21 @@ pub(crate) fn correlate<T: Real>(
     if rows * w.count == 0 {
         return Sums::new();
     }
+    let lines = Lines::serve(plan, sources);
     let rows_per_task = rows_per_task(plan);
     let tasks = rows.div_ceil(rows_per_task);
     let run = w.run();
     let window = (tile::max_height_on(isa) - 1) * w.step + run;
-    let patches = PerThread::new(plan.taps() / run * window * plan.k_channels);
+    let patch_len = if lines {
+        Lines::<T>::len(plan, rows_per_task)
+    } else {
+        plan.taps() / run * window * plan.k_channels
+    };
+    let patches = PerThread::new(patch_len);
+    let vectors =
+        (plan.columns * size_of::<T>()).is_multiple_of(LINE) && y.as_ptr().addr().is_multiple_of(LINE);
+    let bound = plan.depth() <= FEW_PRODUCTS && size_of_val(y) > BEYOND_CACHES;
+    let stream = vectors && bound && matches!(epilogue, Epilogue::Nothing);
     let output = Output(y.as_mut_ptr());
     let task = |task: usize| {
         let (n, task) = (task / tasks, task % tasks);
@@ -119,7 +149,20 @@ pub(crate) fn correlate<T: Real>(
         let (weight, bias) = (&*packed, &*start);
         simd::dispatch_on(
             isa,
-            Strip { plan, run, x, weight, bias, y: output, rows, patch, epilogue, sums: sums_of },
+            Strip {
+                plan,
+                run,
+                sources,
+                lines,
+                weight,
+                bias,
+                y: output,
+                stream,
+                rows,
+                patch,
+                epilogue,
+                sums: sums_of,
+            },
         );
         sums
     };
@@ -144,13 +187,16 @@ struct Strip<'a, T> {
     plan: &'a Plan,
     /// Taps along w in one stretch.
     run: usize,
-    x: &'a [T],
+    sources: &'a [Source<'a, T>],
+    /// Whether lines of the sources are copied, or the only one is read in place.
+    lines: bool,
     weight: &'a [T],
     bias: &'a [T],
     y: Output<T>,
+    stream: bool,
     /// Of the n·d·h output rows that the plan counts; of one sample.
     rows: Range<usize>,
-    /// Room for a tile's copies of its windows.
+    /// Room for the lines, or for a tile's copies of its windows.
     patch: &'a mut [T],
     epilogue: Epilogue<'a, T>,
     sums: &'a mut TaskSums<T>,
@@ -163,6 +209,9 @@ impl<T: Real> Job<T> for Strip<'_, T> {
     fn run<S: Simd<Elem = T>>(mut self, s: S) {
         let patch = std::mem::take(&mut self.patch);
         self.write(s, patch);
+        if self.stream {
+            s.fence();
+        }
         self.sum(s);
     }
 }
@@ -173,23 +222,33 @@ impl<T: Real> Strip<'_, T> {
         let [d, h, w] = &self.plan.axes;
         let max_height = tile::max_height(S::REGISTERS);
         let stretches = self.plan.taps() / self.run;
+        let x = self.sources[0].x;
         let mut rows = Vec::with_capacity(stretches);
+        let (line_memory, patch) = patch.split_at_mut(if self.lines { patch.len() } else { 0 });
+        let mut lines = self.lines.then(|| Lines::new(self.plan, self.sources, line_memory));
+        if let Some(lines) = &mut lines {
+            lines.restart(self.rows.start, self.rows.len());
+        }
+        let start = lines.as_ref().map_or(x.as_ptr(), |lines| lines.start());
         let mut patch_rows = Vec::with_capacity(stretches);
         let block = WIDTH * S::LANES;
         let tiles = parts(w.count, max_height);
         // The outputs for which every tap along w is inside.
         let inside = match (w.taps.first(), w.taps.last()) {
-            (Some(first), Some(last)) => w.interior(first.offset, 1).start..w.interior(last.offset, 1).end,
+            (Some(first), Some(last)) if !self.lines => {
+                w.interior(first.offset, 1).start..w.interior(last.offset, 1).end
+            }
             _ => 0..w.count,
         };
         // 1. Blocks of columns: the block's weights stay in the cache for all rows.
         for first in (0..self.plan.columns).step_by(block) {
             let columns = (self.plan.columns - first).min(block);
             let width = columns.div_ceil(S::LANES);
+            let weight = self.weight.as_ptr().wrapping_add(first * self.plan.depth());
             // 2. Output rows.
             for row in self.rows.clone() {
                 let (n, od, oh) = (row / h.count / d.count, row / h.count % d.count, row % h.count);
-                self.gather(n, od, oh, width * S::LANES, &mut rows);
+                self.gather(s, row, width * S::LANES, lines.as_mut(), &mut rows);
                 let place_d = n * d.out_len + od * d.out_step + d.out_start;
                 let place_h = place_d * h.out_len + oh * h.out_step + h.out_start;
                 // 3. Tiles along w.
@@ -198,19 +257,19 @@ impl<T: Real> Strip<'_, T> {
                     let x_start = pixels.start * w.step * self.plan.k_channels;
                     let in_place = pixels.start >= inside.start && pixels.end <= inside.end;
                     let (x, tile_rows) = if in_place {
-                        (self.x.as_ptr().wrapping_add(x_start), &rows)
+                        (start.wrapping_add(x_start), &rows)
                     } else {
-                        self.copy_windows(&rows, &pixels, patch, &mut patch_rows);
+                        self.copy_windows(x, &rows, &pixels, patch, &mut patch_rows);
                         (patch.as_ptr(), &patch_rows)
                     };
                     // With few stretches the tile waits for memory: its pixels lie apart, and no hardware
                     // follows them.
-                    if rows.len() <= FEW_STRETCHES && i + 1 < tiles {
+                    if rows.len() <= FEW_STRETCHES && i + 1 < tiles && !self.lines {
                         let next = part(w.count, tiles, i + 1);
                         let len = ((next.len() - 1) * w.step + self.run) * self.plan.k_channels;
-                        let start = self.x.as_ptr().wrapping_add(next.start * w.step * self.plan.k_channels);
+                        let next = start.wrapping_add(next.start * w.step * self.plan.k_channels);
                         for row in &rows {
-                            tile::prefetch(s, start.wrapping_offset(row.x), len);
+                            tile::prefetch(s, next.wrapping_offset(row.x), len);
                         }
                     }
                     let place = place_h * w.out_len + pixels.start * w.out_step + w.out_start;
@@ -220,14 +279,15 @@ impl<T: Real> Strip<'_, T> {
                         x,
                         x_step: w.step * self.plan.k_channels,
                         k: self.run * self.plan.k_channels,
-                        weight: self.weight.as_ptr().wrapping_add(first * self.plan.depth()),
+                        weight,
                         bias: self.bias.as_ptr().wrapping_add(first),
                         y: self.y.0.wrapping_add(place * self.plan.columns + first),
                         y_step: w.out_step * self.plan.columns,
                         columns,
+                        stream: self.stream,
                     };
                     // SAFETY: `correlate` has asserted the lengths. Rows are inside x (`gather` takes the
-                    // taps along d and h that are inside, and `in_place` those along w) or inside the patch;
+                    // taps along d and h that are inside, and `in_place` those along w), the lines or the patch;
                     // weights and bias are packed to whole vectors; the places are inside y, and no other
                     // task has these rows.
                     unsafe { tile::forward(&operands, pixels.len(), width) }
@@ -287,20 +347,35 @@ impl<T: Real> Strip<'_, T> {
         }
     }
 
-    /// The stretches that output row (n, od, oh) reads, relative to output pixel 0.
+    /// The stretches that an output row reads, relative to output pixel 0.
     #[inline(always)]
-    fn gather(&self, n: usize, od: usize, oh: usize, width: usize, rows: &mut Vec<Row>) {
+    fn gather<S: Simd<Elem = T>>(
+        &self,
+        s: S,
+        row: usize,
+        width: usize,
+        mut lines: Option<&mut Lines<'_, T>>,
+        rows: &mut Vec<Row>,
+    ) {
         let [d, h, w] = &self.plan.axes;
+        let (n, od, oh) = (row / h.count / d.count, row / h.count % d.count, row % h.count);
         let channels = self.plan.k_channels;
+        if let Some(lines) = &mut lines {
+            lines.seek(row);
+        }
         rows.clear();
         for (i, td) in d.taps.iter().enumerate() {
             let Some(id) = d.position(od, *td) else { continue };
             for (j, th) in h.taps.iter().enumerate() {
                 let Some(ih) = h.position(oh, *th) else { continue };
-                let line = (((n * d.input + id) * h.input + ih) * w.input) as isize;
+                let Some(first) = w.taps.first() else { continue };
+                let line = match &mut lines {
+                    Some(lines) => lines.place(s, i, [id, ih]) as isize - first.offset * channels as isize,
+                    None => (((n * d.input + id) * h.input + ih) * w.input * channels) as isize,
+                };
                 let tap = (i * h.taps.len() + j) * w.taps.len();
                 for t in (0..w.taps.len()).step_by(self.run) {
-                    let x = (line + w.taps[t].offset) * channels as isize;
+                    let x = line + w.taps[t].offset * channels as isize;
                     rows.push(Row { x, weight: (tap + t) * channels * width });
                 }
             }
@@ -309,7 +384,14 @@ impl<T: Real> Strip<'_, T> {
 
     /// Copies what `pixels` read into `patch`, with zeros where a window leaves the line.
     #[inline(always)]
-    fn copy_windows(&self, rows: &[Row], pixels: &Range<usize>, patch: &mut [T], patch_rows: &mut Vec<Row>) {
+    fn copy_windows(
+        &self,
+        x: &[T],
+        rows: &[Row],
+        pixels: &Range<usize>,
+        patch: &mut [T],
+        patch_rows: &mut Vec<Row>,
+    ) {
         let w = &self.plan.axes[2];
         let channels = self.plan.k_channels;
         let window = (pixels.len() - 1) * w.step + self.run;
@@ -318,7 +400,7 @@ impl<T: Real> Strip<'_, T> {
             let start = row.x + (pixels.start * w.step * channels) as isize;
             let line = row.x - w.taps[i * self.run % w.taps.len()].offset * channels as isize;
             let target = &mut patch[i * window * channels..][..window * channels];
-            copy_padded(self.x, line as usize, w.input * channels, start, target);
+            copy_padded(x, line as usize, w.input * channels, start, target);
             patch_rows.push(Row { x: (i * window * channels) as isize, weight: row.weight });
         }
     }

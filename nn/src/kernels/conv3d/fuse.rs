@@ -71,6 +71,41 @@ impl<T: Real> Prologue<T> {
         }
     }
 
+    /// As [`apply`](Self::apply) to `pixels` neighbours, vector by vector: `len` channels of each, x and y `steps` apart.
+    #[inline(always)]
+    pub(crate) fn apply_to_row<S: Simd<Elem = T>>(
+        &self,
+        s: S,
+        n: usize,
+        first: usize,
+        x: &[T],
+        y: &mut [T],
+        [x_step, y_step]: [usize; 2],
+        [pixels, len]: [usize; 2],
+    ) {
+        if pixels == 0 {
+            return;
+        }
+        assert!(
+            first.is_multiple_of(S::LANES) && first + len <= self.channels,
+            "whole vectors of the channels"
+        );
+        assert!((pixels - 1) * x_step + len <= x.len() && (pixels - 1) * y_step + len <= y.len(), "pixels");
+        let numbers = self.of_sample(n);
+        for c in (0..len).step_by(S::LANES) {
+            let lanes = (len - c).min(S::LANES);
+            // SAFETY: `first + c` is a multiple of the lanes below the channels, and the last pixel's channels are inside
+            // both slices.
+            unsafe {
+                let act = numbers.vectors::<S, true>(s, first + c);
+                for pixel in 0..pixels {
+                    let x = s.load_partial_ptr(x.as_ptr().add(pixel * x_step + c), lanes);
+                    s.store_partial_ptr(act.apply(s, x), y.as_mut_ptr().add(pixel * y_step + c), lanes);
+                }
+            }
+        }
+    }
+
     /// The numbers of sample `n`.
     #[inline(always)]
     pub(crate) fn of_sample(&self, n: usize) -> OnLoad<T> {
@@ -95,6 +130,13 @@ pub struct Source<'a, T> {
     pub channels: usize,
     /// Applied to each number as it is read.
     pub prologue: Option<&'a Prologue<T>>,
+}
+
+impl<'a, T> Source<'a, T> {
+    /// A tensor that is read as it lies.
+    pub fn plain(x: &'a [T], channels: usize) -> Self {
+        Self { x, channels, prologue: None }
+    }
 }
 
 /// One of the tensors that a convolution writes side by side.

@@ -19,7 +19,8 @@ use autograd::Real;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
-use super::direct::{Plan, copy_padded};
+use super::direct::{Lines, Plan, copy_padded};
+use super::fuse::Source;
 use super::tile::{self, Segment, WIDTH};
 use crate::kernels::scratch::{PerThread, Scratch};
 use crate::kernels::tasks::Tasks;
@@ -44,19 +45,21 @@ const READS_PER_SUM: usize = 8;
 pub(crate) fn grad_weight<T: Real>(
     isa: Isa,
     plan: &Plan,
-    x: &[T],
-    dy: &[T],
+    sources: &[Source<'_, T>],
+    dy: Source<'_, T>,
     strides: [usize; 2],
     dw: &mut [T],
 ) {
     let [d, h, w] = &plan.axes;
     let pixels = plan.n * d.count * h.count * w.count;
-    assert_eq!(x.len(), plan.n * d.input * h.input * w.input * plan.k_channels, "length of the input");
-    assert_eq!(dy.len(), pixels * plan.columns, "length of the output's gradient");
+    plan.check_sources(sources);
+    assert_eq!(dy.x.len(), pixels * plan.columns, "length of the output's gradient");
     assert_eq!(dw.len(), plan.depth() * plan.columns, "length of the weight's gradient");
     let cut = Cut::new(plan, isa.lanes::<T>());
     let mut partials = Scratch::zeros(cut.slabs * cut.pairs * cut.k * cut.block);
-    let visits = PerThread::new(cut.patch_len(plan) + cut.panel_len(plan));
+    let lines = Lines::serve(plan, sources);
+    let x_len = if lines { Lines::<T>::len(plan, cut.rows_per_visit) } else { cut.patch_len(plan) };
+    let visits = PerThread::new(x_len + cut.panel_len(plan));
     let slab_len = cut.pairs * cut.k * cut.block;
     let rows = plan.n * d.count * h.count;
     partials.par_chunks_mut(slab_len).enumerate().for_each(|(i, slab)| {
@@ -68,7 +71,7 @@ pub(crate) fn grad_weight<T: Real>(
             let rows = rows.clone();
             // SAFETY: the task takes it once, and waits for no other.
             let visit = unsafe { visits.part() };
-            simd::dispatch_on(isa, Task { plan, cut: &cut, x, dy, rows, pairs, visit, sums });
+            simd::dispatch_on(isa, Task { plan, cut: &cut, sources, lines, dy, rows, pairs, visit, sums });
         });
     });
     merge(plan, &cut, &partials, strides, dw);
@@ -163,8 +166,11 @@ fn merge<T: Real>(
 struct Task<'a, T> {
     plan: &'a Plan,
     cut: &'a Cut,
-    x: &'a [T],
-    dy: &'a [T],
+    sources: &'a [Source<'a, T>],
+    /// Whether lines of the sources are copied, or the only one is read in place.
+    lines: bool,
+    /// The output's gradient, or what stands in its place.
+    dy: Source<'a, T>,
     /// Rows of dy: the slab.
     rows: Range<usize>,
     pairs: Range<usize>,
@@ -182,24 +188,31 @@ impl<T: Real> Job<T> for Task<'_, T> {
         let (plan, cut) = (self.plan, self.cut);
         let w = &plan.axes[2];
         let rows_per_visit = cut.rows_per_visit;
-        let (patch, panel) = std::mem::take(&mut self.visit).split_at_mut(cut.patch_len(plan));
+        let memory = std::mem::take(&mut self.visit);
+        let (patch, panel) = memory.split_at_mut(memory.len() - cut.panel_len(plan));
         let tiles = parts(cut.k, tile::max_height(S::REGISTERS));
+        let (line_memory, patch) = patch.split_at_mut(if self.lines { patch.len() } else { 0 });
+        let mut lines = self.lines.then(|| Lines::new(plan, self.sources, line_memory));
         let mut visit = Visit { segments: Vec::with_capacity(3 * rows_per_visit), patch, panel };
         // 1. Visits of a few rows.
         for first_row in self.rows.clone().step_by(rows_per_visit) {
             let rows = first_row..self.rows.end.min(first_row + rows_per_visit);
             let mut block = usize::MAX;
+            if let Some(lines) = &mut lines {
+                lines.restart(rows.start, rows.len());
+            }
             // 2. Blocks of columns and stretches.
             for pair in self.pairs.clone() {
                 let first = pair / cut.stretches * cut.block;
                 let columns = (plan.columns - first).min(cut.block);
                 let width = columns.div_ceil(S::LANES);
-                let whole = columns == width * S::LANES;
+                let whole = columns == width * S::LANES && self.dy.prologue.is_none();
                 if !whole && block != first {
-                    self.fill_panel(&rows, first, width * S::LANES, visit.panel);
+                    self.fill_panel(s, &rows, first, width * S::LANES, visit.panel);
                 }
                 block = first;
-                self.collect(&rows, pair % cut.stretches, first, width * S::LANES, whole, &mut visit);
+                let stretch = pair % cut.stretches;
+                self.collect(s, &rows, stretch, first, width * S::LANES, whole, lines.as_mut(), &mut visit);
                 let sums =
                     &mut self.sums[(pair - self.pairs.start) * cut.k * cut.block..][..cut.k * cut.block];
                 // 3. Tiles along the stretch.
@@ -214,7 +227,7 @@ impl<T: Real> Job<T> for Task<'_, T> {
                         sums: sums[k.start * cut.block..].as_mut_ptr(),
                         sums_step: cut.block,
                     };
-                    // SAFETY: `collect` takes segments whose every window is inside x or inside the patch,
+                    // SAFETY: `collect` takes segments whose every window is inside x, the lines or the patch,
                     // and whose pixels are inside dy or the panel, whole vectors of them; a pair has k ×
                     // block sums.
                     unsafe { tile::grad_weight(&operands, k.len(), width) }
@@ -236,26 +249,47 @@ struct Visit<'a, T> {
 impl<T: Real> Task<'_, T> {
     /// Copies the columns from `first` on of the visit's rows, `width` for each pixel, 0 beyond the last.
     #[inline(always)]
-    fn fill_panel(&self, rows: &Range<usize>, first: usize, width: usize, panel: &mut [T]) {
-        let (w, columns) = (self.plan.axes[2].count, self.plan.columns);
+    fn fill_panel<S: Simd<Elem = T>>(
+        &self,
+        s: S,
+        rows: &Range<usize>,
+        first: usize,
+        width: usize,
+        panel: &mut [T],
+    ) {
+        let [d, h, w] = &self.plan.axes;
+        let (w, columns) = (w.count, self.plan.columns);
         let panel = &mut panel[..rows.len() * w * width];
         panel.fill(T::ZERO);
-        let dy = self.dy[rows.start * w * columns..rows.end * w * columns].chunks_exact(columns);
-        for (dy, panel) in dy.zip(panel.chunks_exact_mut(width)) {
-            panel[..columns - first].copy_from_slice(&dy[first..]);
+        let used = width.min(columns - first);
+        for (row, panel) in rows.clone().zip(panel.chunks_exact_mut(w * width)) {
+            let dy = &self.dy.x[row * w * columns..][..w * columns];
+            match self.dy.prologue {
+                Some(prologue) => {
+                    let (n, steps) = (row / (d.count * h.count), [columns, width]);
+                    prologue.apply_to_row(s, n, first, &dy[first..], panel, steps, [w, used]);
+                }
+                None => {
+                    for (dy, panel) in dy.chunks_exact(columns).zip(panel.chunks_exact_mut(width)) {
+                        panel[..used].copy_from_slice(&dy[first..first + used]);
+                    }
+                }
+            }
         }
     }
 
     /// The segments of the visit's rows for one stretch: in each row, the pixels whose windows are inside,
     /// and before and after them those that are not, with copies of their windows.
     #[inline(always)]
-    fn collect(
+    fn collect<S: Simd<Elem = T>>(
         &self,
+        s: S,
         rows: &Range<usize>,
         stretch: usize,
         first: usize,
         width: usize,
         whole: bool,
+        mut lines: Option<&mut Lines<'_, T>>,
         visit: &mut Visit<'_, T>,
     ) {
         let [d, h, w] = &self.plan.axes;
@@ -274,22 +308,34 @@ impl<T: Real> Task<'_, T> {
                 |pixel: usize| line as isize + ((pixel * w.step) as isize + tw.offset) * channels as isize;
             let dy = |pixel: usize| {
                 if whole {
-                    self.dy.as_ptr().wrapping_add((row * w.count + pixel) * columns + first)
+                    self.dy.x.as_ptr().wrapping_add((row * w.count + pixel) * columns + first)
                 } else {
                     visit.panel.as_ptr().wrapping_add(((row - rows.start) * w.count + pixel) * width)
                 }
             };
+            if let Some(lines) = &mut lines {
+                lines.seek(row);
+                let tap = (tw.offset - w.taps[0].offset) as usize * channels;
+                let place = lines.place(s, stretch / per_line / h.taps.len(), [id, ih]) + tap;
+                visit.segments.push(Segment {
+                    x: lines.start().wrapping_add(place),
+                    dy: dy(0),
+                    pixels: w.count,
+                });
+                continue;
+            }
+            let x = self.sources[0].x;
             for pixels in [0..inside.start, inside.clone(), inside.end..w.count] {
                 if pixels.is_empty() {
                     continue;
                 }
                 let x = if pixels == inside {
-                    self.x.as_ptr().wrapping_offset(window(pixels.start))
+                    x.as_ptr().wrapping_offset(window(pixels.start))
                 } else {
                     let len = ((pixels.len() - 1) * w.step + run) * channels;
                     let (target, rest) = patch.split_at_mut(len);
                     patch = rest;
-                    copy_padded(self.x, line, w.input * channels, window(pixels.start), target);
+                    copy_padded(x, line, w.input * channels, window(pixels.start), target);
                     target.as_ptr()
                 };
                 visit.segments.push(Segment { x, dy: dy(pixels.start), pixels: pixels.len() });

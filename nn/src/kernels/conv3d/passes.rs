@@ -18,7 +18,7 @@
 
 use autograd::Real;
 use autograd::parallel::{SLAB, for_each_slab};
-use autograd::simd::{self, Isa, Job, Simd};
+use autograd::simd::Isa;
 
 use super::direct::{Plan, Weight};
 use super::fuse::{Epilogue, Source, Sums, Target};
@@ -48,11 +48,7 @@ pub(crate) fn forward_on<T: Real>(
         let correlate = engines::<T>().winograd;
         return Some(correlate(isa, schedule, &plan, sources, weight, bias, targets, epilogue));
     }
-    let mut sums = None;
-    with_one_source(isa, shape, sources, |x| {
-        sums = Some((engines::<T>().correlate)(isa, &plan, x, weight, bias, y, epilogue));
-    });
-    sums
+    Some((engines::<T>().correlate)(isa, &plan, sources, weight, bias, y, epilogue))
 }
 
 /// The targets = the gradient of the input, whose channels they share among them; and the epilogue's sums, where the
@@ -69,6 +65,7 @@ pub(crate) fn backward_input_on<T: Real>(
         return Some((engines::<T>().pointwise_backward_input)(isa, shape, weight, dy, target.y, epilogue));
     }
     let weight = Weight { data: weight, kernel: shape.spec().kernel, k_stride: 1, column_stride: shape.co() };
+    let sources = [Source::plain(dy, shape.co())];
     let plans: Vec<Plan> = adjoint_axes(shape.spec(), shape.output(), shape.input())
         .map(|axes| Plan { n: shape.n(), axes, k_channels: shape.co(), columns: shape.ci() })
         .collect();
@@ -76,7 +73,6 @@ pub(crate) fn backward_input_on<T: Real>(
         // With a stride along d several plans write the gradient; sums over all of it are not theirs to take.
         let whole = plans.len() == 1;
         let epilogue = if whole { epilogue } else { Epilogue::Nothing };
-        let sources = [Source { x: dy, channels: shape.co(), prologue: None }];
         let mut sums = Sums::new();
         for plan in &plans {
             let schedule = Schedule::of::<T>(plan);
@@ -86,12 +82,12 @@ pub(crate) fn backward_input_on<T: Real>(
     }
     let correlate = |dx: &mut [T]| {
         for plan in &plans {
-            (engines::<T>().correlate)(isa, plan, dy, weight, None, dx, Epilogue::Nothing);
+            (engines::<T>().correlate)(isa, plan, &sources, weight, None, dx, Epilogue::Nothing);
         }
     };
     match (targets, plans.as_slice()) {
         ([target], [plan]) => {
-            return Some((engines::<T>().correlate)(isa, plan, dy, weight, None, target.y, epilogue));
+            return Some((engines::<T>().correlate)(isa, plan, &sources, weight, None, target.y, epilogue));
         }
         ([target], _) => correlate(target.y),
         (targets, _) => {
@@ -121,9 +117,7 @@ pub(crate) fn backward_weight_on<T: Real>(
         (engines::<T>().winograd_grad_weight)(isa, schedule, &plan, sources, dy, [shape.co(), 1], dw);
         return;
     }
-    with_one_source(isa, shape, sources, |x| {
-        (engines::<T>().grad_weight)(isa, &plan, x, dy, [shape.co(), 1], dw);
-    });
+    (engines::<T>().grad_weight)(isa, &plan, sources, Source::plain(dy, shape.co()), [shape.co(), 1], dw);
 }
 
 pub(super) fn forward_plan(shape: &Conv3dShape) -> Plan {
@@ -159,52 +153,6 @@ fn winograd_cost(plan: &Plan, lanes: usize) -> f64 {
     let products = 2.25 * (d.taps.len() * plan.k_channels * columns) as f64;
     let weights = (d.taps.len() * plan.k_channels * plan.columns) as f64;
     voxels * (products + (18 * k + 14 * columns) as f64) + 1000.0 * weights
-}
-
-/// `f` of the sources as one tensor: itself where there is one and it is read as it lies, else a copy.
-fn with_one_source<T: Real>(isa: Isa, shape: &Conv3dShape, sources: &[Source<'_, T>], f: impl FnOnce(&[T])) {
-    if let [Source { x, prologue: None, .. }] = sources {
-        return f(x);
-    }
-    let channels = shape.ci();
-    let voxels = shape.input().iter().product::<usize>();
-    let mut x = Scratch::new(shape.x_len());
-    for_each_slab(&mut x, (SLAB / channels).max(1) * channels, |start, slab| {
-        simd::dispatch_on(isa, Gather { sources, channels, voxels, first: start / channels, slab });
-    });
-    f(&x);
-}
-
-/// Pixels of the sources side by side.
-struct Gather<'a, T> {
-    sources: &'a [Source<'a, T>],
-    channels: usize,
-    /// Of a sample.
-    voxels: usize,
-    first: usize,
-    slab: &'a mut [T],
-}
-
-impl<T: Real> Job<T> for Gather<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, _: S) {
-        let Self { sources, channels, voxels, first, slab } = self;
-        let mut column = 0;
-        for source in sources {
-            for (i, pixel) in slab.chunks_exact_mut(channels).enumerate() {
-                let at = (first + i) * source.channels;
-                let from = &source.x[at..at + source.channels];
-                let to = &mut pixel[column..column + source.channels];
-                match source.prologue {
-                    Some(prologue) => prologue.apply((first + i) / voxels, from, to),
-                    None => to.copy_from_slice(from),
-                }
-            }
-            column += source.channels;
-        }
-    }
 }
 
 /// Deals the channels of `x` out.

@@ -5,7 +5,8 @@ use autograd::simd::{Isa, available};
 use proptest::prelude::*;
 
 use super::{
-    Conv3dShape, Conv3dSpec, backward_bias, backward_input_on, backward_weight_on, forward_on, reference,
+    Conv3dShape, Conv3dSpec, Prologue, backward_bias, backward_input_on, backward_weight_on, forward_on,
+    reference,
 };
 
 /// Uniform numbers in [−1, 1).
@@ -73,6 +74,23 @@ fn shapes(
         .prop_filter_map("the window fits", |(n, input, ci, co, spec)| {
             Conv3dShape::new(n, input, ci, co, spec).ok()
         })
+}
+
+/// A prologue with numbers of its own for each sample and channel.
+pub(crate) fn prologue<T: Real>(n: usize, channels: usize, slope: f64, seed: u64) -> Prologue<T> {
+    let numbers = |seed| random::<T>(n * channels, seed);
+    let (mean, scale, shift) = (numbers(seed), numbers(seed ^ 1), numbers(seed ^ 2));
+    Prologue::new(channels, &mean, &scale, &shift, T::from_f64(slope))
+}
+
+/// Activated beforehand.
+pub(crate) fn activated<T: Real>(x: &[T], prologue: &Prologue<T>, samples: usize) -> Vec<T> {
+    let mut y = x.to_vec();
+    let (channels, sample) = (prologue.channels(), x.len() / samples);
+    for (i, (x, y)) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)).enumerate() {
+        prologue.apply(i * channels / sample, x, y);
+    }
+    y
 }
 
 proptest! {

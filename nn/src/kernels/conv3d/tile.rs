@@ -59,6 +59,8 @@ pub(crate) struct Forward<'a, S: Simd> {
     pub(crate) y_step: usize,
     /// The columns that exist in the output, at most `NV` vectors.
     pub(crate) columns: usize,
+    /// Whether the output goes past the caches.
+    pub(crate) stream: bool,
 }
 
 /// y\[m\] = bias + Σ_rows Σ_k x\[m·x_step + row + k\] · weight\[row\]\[k\], for `height` pixels m and `width`
@@ -132,8 +134,13 @@ unsafe fn forward_tile<S: Simd, const MR: usize, const NV: usize>(t: &Forward<'_
                 weight = weight.add(NV * S::LANES);
             }
         }
-        // An epilogue (sums for the next norm) belongs here, where the outputs are in registers.
-        if t.columns == NV * S::LANES {
+        if t.stream && t.columns == NV * S::LANES {
+            for m in 0..MR {
+                for v in 0..NV {
+                    s.stream_ptr(sums[m][v], t.y.add(m * t.y_step + v * S::LANES));
+                }
+            }
+        } else if t.columns == NV * S::LANES {
             for m in 0..MR {
                 for v in 0..NV {
                     s.store_ptr(sums[m][v], t.y.add(m * t.y_step + v * S::LANES));

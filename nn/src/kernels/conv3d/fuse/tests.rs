@@ -6,24 +6,8 @@ use autograd::simd::{Isa, available};
 use proptest::prelude::*;
 
 use super::{Epilogue, Prologue, Source, Sums, Target};
-use crate::kernels::conv3d::tests::random;
+use crate::kernels::conv3d::tests::{activated, prologue, random};
 use crate::kernels::conv3d::{Conv3dShape, Conv3dSpec, ConvAlgorithm, passes, reference};
-
-/// A prologue with numbers of its own for each sample and channel.
-fn prologue<T: Real>(n: usize, channels: usize, slope: f64, seed: u64) -> Prologue<T> {
-    let numbers = |seed| random::<T>(n * channels, seed);
-    let (mean, scale, shift) = (numbers(seed), numbers(seed ^ 1), numbers(seed ^ 2));
-    Prologue::new(channels, &mean, &scale, &shift, T::from_f64(slope))
-}
-
-fn activated<T: Real>(x: &[T], prologue: &Prologue<T>, samples: usize) -> Vec<T> {
-    let mut y = x.to_vec();
-    let (channels, sample) = (prologue.channels(), x.len() / samples);
-    for (i, (x, y)) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)).enumerate() {
-        prologue.apply(i * channels / sample, x, y);
-    }
-    y
-}
 
 fn side_by_side<T: Real>(parts: &[(Vec<T>, usize)]) -> Vec<T> {
     let pixels = parts[0].0.len() / parts[0].1;
@@ -198,7 +182,7 @@ fn moments_survive_a_mean_that_is_much_larger() {
     let (x, weight) = (random::<f32>(shape.x_len(), 1), random::<f32>(shape.weight_len(), 2));
     let mut y = vec![f32::NAN; shape.y_len()];
     let run = |bias: f32, y: &mut [f32]| {
-        let source = Source { x: &x, channels: 8, prologue: None };
+        let source = Source::plain(&x, 8);
         let bias = [bias; 8];
         let isa = autograd::simd::active();
         passes::forward_on(isa, &shape, &[source], &weight, Some(&bias), y, Epilogue::Moments).unwrap()

@@ -88,6 +88,7 @@ pub(super) unsafe fn multiply<S: Simd>(
             y: m.wrapping_add(f * m_frequency + r.start * pass.m_stride + first),
             y_step: pass.m_stride,
             columns: width,
+            stream: false,
         };
         // SAFETY: the caller's; a block is at most two vectors, of which there are 32 zeros.
         unsafe { tile::forward(&operands, r.len(), width / S::LANES) };

@@ -36,7 +36,7 @@ fn all_passes<T: Real>(shape: &Conv3dShape, schedule: Schedule) {
     let dx_want = reference::backward_input(shape, &weight, &dy);
     let dw_want = reference::backward_weight(shape, &x, &dy);
     let taps: usize = spec.kernel.iter().product();
-    let source = |x, channels| Source { x, channels, prologue: None };
+    let source = |x, channels| Source::plain(x, channels);
     for isa in available() {
         let plan = Plan { n: shape.n(), axes: shape.axes(), k_channels: shape.ci(), columns: shape.co() };
         assert!(fits(&plan));
