@@ -134,10 +134,7 @@ pub(crate) fn correlate<T: Real>(
         plan.taps() / run * window * plan.k_channels
     };
     let patches = PerThread::new(patch_len);
-    let vectors =
-        (plan.columns * size_of::<T>()).is_multiple_of(LINE) && y.as_ptr().addr().is_multiple_of(LINE);
-    let bound = plan.depth() <= FEW_PRODUCTS && size_of_val(y) > BEYOND_CACHES;
-    let stream = vectors && bound && matches!(epilogue, Epilogue::Nothing);
+    let stream = matches!(epilogue, Epilogue::Nothing) && streams(plan, y);
     let output = Output(y.as_mut_ptr());
     let task = |task: usize| {
         let (n, task) = (task / tasks, task % tasks);
@@ -168,6 +165,13 @@ pub(crate) fn correlate<T: Real>(
     };
     let sums: Vec<_> = (0..plan.n * tasks).into_par_iter().map(task).collect();
     TaskSums::merge(epilogue, plan.columns, sums.chunks(tasks))
+}
+
+/// Whether an output that nobody sums up goes past the caches.
+pub(crate) fn streams<T: Real>(plan: &Plan, y: &[T]) -> bool {
+    let aligned =
+        (plan.columns * size_of::<T>()).is_multiple_of(LINE) && y.as_ptr().addr().is_multiple_of(LINE);
+    aligned && plan.depth() <= FEW_PRODUCTS && size_of_val(y) > BEYOND_CACHES
 }
 
 /// Output rows of a task, of one sample.

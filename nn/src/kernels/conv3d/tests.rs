@@ -1,9 +1,11 @@
 //! Every pass against the naive loops, on every instruction set, in both number types.
 
 use autograd::Real;
+use autograd::buffer::Buffer;
 use autograd::simd::{Isa, available};
 use proptest::prelude::*;
 
+use super::direct::streams;
 use super::{
     Conv3dShape, Conv3dSpec, Prologue, backward_bias, backward_input_on, backward_weight_on, forward_on,
     reference,
@@ -186,4 +188,21 @@ fn an_impossible_shape_says_what_to_change() {
 fn a_wrong_length_is_refused() {
     let shape = Conv3dShape::new(1, [2, 2, 2], 1, 1, Conv3dSpec::new([1; 3])).unwrap();
     super::forward(&shape, &[0.0f32; 7], &[1.0], None, &mut [0.0; 8]);
+}
+
+#[test]
+fn an_output_written_past_the_caches_has_the_same_bits() {
+    let shape =
+        Conv3dShape::new(1, [20, 90, 90], 1, 32, Conv3dSpec::new([3; 3]).same_padding()).expect("it fits");
+    let (x, weight) = (random::<f32>(shape.x_len(), 1), random::<f32>(shape.weight_len(), 2));
+    let bias = random::<f32>(shape.co(), 3);
+    let mut memory = Buffer::<f32>::scratch(shape.y_len() + 1);
+    let plan = super::passes::forward_plan(&shape);
+    let mut run = |start: usize, streamed: bool| {
+        let y = &mut memory[start..][..shape.y_len()];
+        assert_eq!(streams(&plan, y), streamed, "from number {start} on");
+        super::forward(&shape, &x, &weight, Some(&bias), y);
+        y.iter().map(|y| y.to_bits()).collect::<Vec<u32>>()
+    };
+    assert!(run(0, true) == run(1, false));
 }
