@@ -19,11 +19,12 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{CaseReader, Normalisation};
+use crate::decision::Decision;
 use crate::plan::Plan;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"UNET3D-C";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER: usize = 8 + 4 + 8 + 8 + 4 + 4 + 4;
 /// The state is a few kilobytes; more than this is not one.
 const LARGEST_STATE: u64 = 16 << 20;
@@ -45,6 +46,8 @@ pub struct State {
     pub reader: CaseReader,
     /// How cases become inputs.
     pub normalisation: Normalisation,
+    /// How its logits are read.
+    pub decision: Decision,
     /// What "best" means.
     pub metric: String,
     /// The metric's value at this step and its best so far; none without validation cases.

@@ -20,6 +20,8 @@ pub enum Command {
     Demo(Demo),
     /// Say what a data set holds: shapes, spacings, intensities, and how rare each class is.
     Inspect(Inspect),
+    /// Say what a weight will do to recall and precision, before training: from a data set's labels or from bare counts.
+    Explain(Explain),
     /// Train a network on an nnU-Net folder.
     Train(Box<Train>),
     /// Write masks for images with a trained network.
@@ -50,6 +52,32 @@ pub struct Inspect {
     /// An nnU-Net folder: dataset.json, imagesTr, labelsTr.
     pub dataset: PathBuf,
     /// Also write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `trainer explain`
+#[derive(Clone, Debug, Args)]
+pub struct Explain {
+    /// An nnU-Net folder; or give --positive and --negative.
+    #[arg(required_unless_present_all = ["positive", "negative"], conflicts_with_all = ["positive", "negative"])]
+    pub dataset: Option<PathBuf>,
+    /// Positive voxels, instead of a data set.
+    #[arg(long, value_name = "N", requires = "negative")]
+    pub positive: Option<u64>,
+    /// Negative voxels, instead of a data set.
+    #[arg(long, value_name = "N", requires = "positive")]
+    pub negative: Option<u64>,
+    /// The loss to explain, as in the configuration: bce, dice_bce, focal, …
+    #[arg(long, default_value = "bce")]
+    pub loss: String,
+    /// Says what this weight would do.
+    #[arg(long, value_name = "P")]
+    pub pos_weight: Option<f64>,
+    /// The share of patches that are placed around foreground; data.foreground_share by default.
+    #[arg(long, value_name = "F", requires = "dataset")]
+    pub foreground_fraction: Option<f64>,
+    /// Also write the numbers as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

@@ -11,9 +11,10 @@ use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
-use crate::cli::{Cli, Command, Evaluate, Inspect};
+use crate::cli::{Cli, Command, Evaluate, Explain, Inspect};
 use crate::config;
 use crate::data::Dataset;
+use crate::explain::{Explanation, Question};
 use crate::{Error, Result};
 
 /// Does what the command line says. `stop` becoming true ends long work early, keeping what was done.
@@ -24,6 +25,7 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
     match cli.command.unwrap_or_else(|| Command::Demo(crate::cli::Demo::default())) {
         Command::Demo(demo) => demo::run(&demo, stop),
         Command::Inspect(inspect) => self::inspect(&inspect),
+        Command::Explain(explain) => self::explain(&explain),
         Command::Train(train) => train::run(&train, stop).map(|_| ()),
         Command::Predict(predict) => predict::run(&predict, stop),
         Command::Evaluate(evaluate) => self::evaluate(&evaluate),
@@ -38,6 +40,23 @@ fn inspect(args: &Inspect) -> Result<()> {
     let inspection = crate::inspect::inspect(&Dataset::open(&args.dataset)?)?;
     println!("{inspection}");
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &inspection))
+}
+
+fn explain(args: &Explain) -> Result<()> {
+    let loss = toml::Value::String(args.loss.clone()).try_into().map_err(|_| {
+        let message = "is no loss: auto, bce, ce, dice, dice_bce, dice_ce, generalized_dice, focal, tversky or focal_tversky";
+        Error::Usage(format!("--loss {}: {message}", args.loss))
+    })?;
+    let (pos_weight, foreground_fraction) = (args.pos_weight, args.foreground_fraction);
+    let question = Question { loss, pos_weight, foreground_fraction };
+    let explanation = match (&args.dataset, args.positive, args.negative) {
+        (Some(dataset), ..) => Explanation::of_dataset(&Dataset::open(dataset)?, &question)?,
+        (None, positive, negative) => {
+            Explanation::of_counts(positive.unwrap_or_default(), negative.unwrap_or_default(), &question)?
+        }
+    };
+    print!("{explanation}");
+    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &explanation))
 }
 
 fn evaluate(args: &Evaluate) -> Result<()> {

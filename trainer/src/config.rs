@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::data::Scheme;
+use crate::metrics::Aim;
 use crate::{Error, Result};
 
 /// The default configuration with a comment on every key, as `trainer config` prints it.
@@ -217,7 +218,8 @@ pub struct Validation {
 #[allow(missing_docs, reason = "config/default.toml explains every key, once")]
 pub struct Inference {
     pub overlap: f64,
-    pub threshold: f64,
+    pub threshold: Auto<f64>,
+    pub aim: Aim,
     pub mirror: bool,
 }
 
@@ -278,6 +280,7 @@ impl Config {
         }
         for (key, none) in [
             ("data.patch_size", self.data.patch_size == Auto::Word(Word::None)),
+            ("inference.threshold", self.inference.threshold == Auto::Word(Word::None)),
             ("model.levels", self.model.levels == Auto::Word(Word::None)),
             ("model.strides", self.model.strides == Auto::Word(Word::None)),
             ("model.kernels", self.model.kernels == Auto::Word(Word::None)),
@@ -296,7 +299,7 @@ impl Config {
             ("augmentation.intensity", self.augmentation.intensity),
             ("augmentation.intensity_range", self.augmentation.intensity_range),
             ("augmentation.noise", self.augmentation.noise),
-            ("inference.threshold", self.inference.threshold),
+            ("inference.threshold", self.inference.threshold.value().copied().unwrap_or(0.5)),
         ];
         for (key, value) in shares {
             if !(0.0..=1.0).contains(&value) {

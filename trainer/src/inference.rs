@@ -8,6 +8,7 @@ use autograd::{Tape, Tensor};
 use rayon::prelude::*;
 use unet3d::UNet3d;
 
+use crate::calibration::Calibration;
 use crate::{Error, Result};
 
 /// How a volume is covered.
@@ -33,23 +34,25 @@ pub struct Logits {
 }
 
 impl Logits {
-    /// The most probable class of each voxel; with one channel, 1 where the probability exceeds `threshold`.
-    pub fn classes(&self, threshold: f64) -> Vec<u8> {
+    /// The class of the largest logit of each voxel; with one channel, 1 where it is above `logit`.
+    pub fn classes(&self, logit: f32) -> Vec<u8> {
         if self.channels == 1 {
-            let logit = (threshold / (1.0 - threshold)).ln() as f32;
             return self.values.par_iter().map(|&z| u8::from(z > logit)).collect();
         }
         let argmax = |z: &[f32]| (1..z.len()).fold(0, |best, i| if z[i] > z[best] { i } else { best });
         self.values.par_chunks_exact(self.channels).map(|z| argmax(z) as u8).collect()
     }
 
-    /// Sigmoid of one channel, softmax of several.
-    pub fn probabilities(&self) -> Vec<f32> {
+    /// Sigmoid of one channel, softmax of several, of the calibrated logits.
+    pub fn probabilities(&self, calibration: &Calibration) -> Vec<f32> {
+        let scale = calibration.scale as f32;
+        let shift: Vec<f32> = calibration.shift.iter().map(|&shift| shift as f32).collect();
         if self.channels == 1 {
-            return self.values.par_iter().map(|&z| autograd::Real::sigmoid(z)).collect();
+            return self.values.par_iter().map(|&z| autograd::Real::sigmoid(scale * z + shift[0])).collect();
         }
         let mut probabilities = self.values.clone();
         probabilities.par_chunks_exact_mut(self.channels).for_each(|p| {
+            p.iter_mut().zip(&shift).for_each(|(p, shift)| *p = scale * *p + shift);
             let largest = p.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             p.iter_mut().for_each(|p| *p = (*p - largest).exp());
             let sum: f32 = p.iter().sum();
@@ -265,13 +268,13 @@ mod tests {
     #[test]
     fn softmax_scores_are_the_logits_of_their_probabilities() {
         let logits = Logits { shape: [1, 1, 2], channels: 3, values: vec![0.5, -1.0, 2.0, 3.0, 0.1, -0.2] };
-        let probabilities = logits.probabilities();
+        let probabilities = logits.probabilities(&Calibration::identity(3));
         for class in 0..3 {
             for (voxel, score) in logits.scores(class).into_iter().enumerate() {
                 let p = probabilities[voxel * 3 + class];
                 assert!((autograd::Real::sigmoid(score) - p).abs() < 1e-6);
             }
         }
-        assert_eq!(logits.classes(0.5), [2, 0]);
+        assert_eq!(logits.classes(0.0), [2, 0]);
     }
 }

@@ -4,18 +4,23 @@
 //! - [`config`], [`plan`]: what the user says, and what follows from the data.
 //! - [`engine`]: sampling, the training loop, validation.
 //! - [`checkpoint`], [`inference`]: what a run leaves behind, and what is done with it.
+//! - [`calibration`], [`decision`]: from logits to probabilities and masks.
 //! - [`metrics`], [`evaluate`], [`report`], [`inspect`]: figures, and how they are shown.
+//! - [`explain`]: what a weight will do, before training.
 //! - [`cli`], [`commands`]: the program `trainer`.
 #![forbid(unsafe_code)]
 
+pub mod calibration;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod data;
+pub mod decision;
 pub mod engine;
 pub mod error;
 pub mod evaluate;
+pub mod explain;
 pub mod inference;
 pub mod inspect;
 pub mod metrics;

@@ -24,7 +24,10 @@ fn main() -> ExitCode {
 
 /// Where work is long, the first Ctrl-C ends it after the current step; the second ends the program.
 fn listen(cli: &Cli) -> anyhow::Result<()> {
-    if matches!(cli.command, Some(Command::Inspect(_) | Command::Evaluate(_) | Command::Config)) {
+    if matches!(
+        cli.command,
+        Some(Command::Inspect(_) | Command::Explain(_) | Command::Evaluate(_) | Command::Config)
+    ) {
         return Ok(());
     }
     let handler = || {

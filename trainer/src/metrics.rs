@@ -11,10 +11,14 @@ mod classification;
 mod confusion;
 mod curve;
 mod histogram;
+mod operating;
+mod reliability;
 
 pub use average_precision::{AveragePrecision, PrecisionEstimate};
 pub use binary::{BinaryCounts, Mean};
 pub use classification::{AverageScores, ClassScores, ClassificationReport};
 pub use confusion::ConfusionMatrix;
 pub use curve::{PositiveClass, PrecisionRecallCurve, Score, average_precision};
-pub use histogram::ScoreHistogram;
+pub use histogram::{Bin, ScoreHistogram};
+pub use operating::{Aim, OperatingPoint};
+pub use reliability::{GROUPS, Group, Reliability};

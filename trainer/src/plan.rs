@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use unet3d::UNet3dConfig;
 
 use crate::config::Config;
+use crate::data::Case;
 use crate::{Error, Result};
 
 /// No axis of a patch is halved below this many voxels.
@@ -36,6 +37,25 @@ pub struct Facts {
     pub in_channels: usize,
     /// Classes, background included.
     pub classes: usize,
+}
+
+impl Facts {
+    /// Medians over the cases, axis by axis.
+    ///
+    /// # Panics
+    /// Without cases.
+    pub fn of(cases: &[Case], classes: usize) -> Self {
+        fn median<V: Copy + PartialOrd>(mut values: Vec<V>) -> V {
+            values.sort_by(|a, b| a.partial_cmp(b).expect("shapes and spacings are numbers"));
+            values[values.len() / 2]
+        }
+        Self {
+            shape: std::array::from_fn(|a| median(cases.iter().map(|c| c.shape[a]).collect())),
+            spacing: std::array::from_fn(|a| f64::from(median(cases.iter().map(|c| c.spacing[a]).collect()))),
+            in_channels: cases[0].channels,
+            classes,
+        }
+    }
 }
 
 impl Plan {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use autograd::Tensor;
+use losses::LossConfig;
 use nn::Module;
 use nn::schedule::{Schedule, Scheduler};
 use proptest::prelude::*;
@@ -12,6 +13,7 @@ use rand::rngs::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tempfile::{TempDir, tempdir};
 use trainer::checkpoint::{Checkpoint, State, Tensors, load_weights};
+use trainer::decision::Decision;
 use unet3d::UNet3d;
 
 #[path = "support/small.rs"]
@@ -29,6 +31,7 @@ fn state(step: u64) -> State {
         plan: setup.plan,
         reader: setup.reader,
         normalisation: setup.normalisation,
+        decision: Decision::untouched(&LossConfig::GeneralisedDice { regions: Default::default() }, 1),
         metric: "dice".into(),
         metric_now: None,
         metric_best: Some(0.25),

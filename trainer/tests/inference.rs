@@ -5,6 +5,7 @@ use nn::Module;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use trainer::calibration::Calibration;
 use trainer::inference::{Logits, SlidingWindow};
 use unet3d::{Norm, UNet3d, UNet3dConfig};
 
@@ -214,17 +215,18 @@ fn probabilities_sum_to_1_and_the_threshold_is_on_them() {
     let model = network(1, 3);
     let image = image(PATCH, 1);
     let logits = run(window(PATCH, 0.5, false), &model, &image, PATCH);
-    for p in logits.probabilities().chunks_exact(3) {
+    for p in logits.probabilities(&Calibration::identity(3)).chunks_exact(3) {
         // Three quotients and two sums, each rounded once.
         assert!((p.iter().sum::<f32>() - 1.0).abs() <= 5.0 * f32::EPSILON, "{p:?}");
         assert!(p.iter().all(|p| (0.0..=1.0).contains(p)));
     }
     let one = network(1, 1);
     let logits = run(window(PATCH, 0.5, false), &one, &image, PATCH);
-    let probabilities = logits.probabilities();
+    let probabilities = logits.probabilities(&Calibration::identity(1));
     let near = |p: f32, t: f64| (f64::from(p) - t).abs() < 4.0 * f64::from(f32::EPSILON);
     for threshold in [0.0, 0.2, 0.5, 0.8, 1.0] {
-        for (&mask, &p) in logits.classes(threshold).iter().zip(&probabilities) {
+        let logit = Calibration::identity(1).logit(threshold) as f32;
+        for (&mask, &p) in logits.classes(logit).iter().zip(&probabilities) {
             assert!(mask == u8::from(f64::from(p) > threshold) || near(p, threshold), "{p} at {threshold}");
         }
     }

@@ -16,6 +16,7 @@ use crate::checkpoint::State;
 use crate::cli::Predict;
 use crate::config::Config;
 use crate::data::{Case, CaseFiles};
+use crate::decision::Decision;
 use crate::inference::{Logits, SlidingWindow};
 use crate::{Error, Result};
 
@@ -32,7 +33,7 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     let (path, checkpoint) = run_folder::checkpoint(&args.run, args.checkpoint)?;
     let state = checkpoint.state;
     let config = Config::load(Some(("the checkpoint's configuration", &state.config)), &[])?;
-    let threshold = threshold(args, &state, &config)?;
+    let decision = decision(args, &state)?;
     let mut model = UNet3d::new(state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
         .map_err(|e| Error::file(&path, format!("holds a network that cannot be built: {e}")))?;
     model.load_state_dict(checkpoint.weights).map_err(|e| Error::file(&path, e.to_string()))?;
@@ -49,14 +50,7 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     inputs.iter().try_for_each(|files| spare_images(files, &mask_path(args, &files.name)))?;
     println!("{}, after {} steps", path.display(), state.step);
-    if model.config().out_channels == 1 {
-        println!(
-            "a voxel is {} where its probability exceeds {threshold}",
-            state.reader.description.classes[1]
-        );
-    } else {
-        println!("a voxel has its most probable class");
-    }
+    println!("{decision}");
     let window = SlidingWindow {
         patch: state.plan.patch_size,
         overlap: config.inference.overlap,
@@ -79,13 +73,14 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
             }
             other => other?,
         };
-        write(args, &state, &case, &logits, threshold)?;
+        write(args, &state, &case, &logits, &decision)?;
     }
     Ok(())
 }
 
-fn threshold(args: &Predict, state: &State, config: &Config) -> Result<f64> {
-    let Some(threshold) = args.threshold else { return Ok(config.inference.threshold) };
+/// The checkpoint's, or with the threshold of the command line.
+fn decision(args: &Predict, state: &State) -> Result<Decision> {
+    let Some(threshold) = args.threshold else { return Ok(state.decision.clone()) };
     if state.plan.model.out_channels > 1 {
         let message = "--threshold is for one foreground class; of several the most probable is taken";
         return Err(Error::Usage(message.into()));
@@ -93,7 +88,7 @@ fn threshold(args: &Predict, state: &State, config: &Config) -> Result<f64> {
     if !(0.0..=1.0).contains(&threshold) {
         return Err(Error::Usage(format!("--threshold {threshold}: a probability from 0 to 1")));
     }
-    Ok(threshold)
+    Ok(state.decision.clone().at(threshold))
 }
 
 fn mask_path(args: &Predict, case: &str) -> PathBuf {
@@ -110,9 +105,9 @@ fn spare_images(files: &CaseFiles, mask: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write(args: &Predict, state: &State, case: &Case, logits: &Logits, threshold: f64) -> Result<()> {
+fn write(args: &Predict, state: &State, case: &Case, logits: &Logits, decision: &Decision) -> Result<()> {
     let classes = &state.reader.description.classes;
-    let mask = logits.classes(threshold);
+    let mask = logits.classes(decision.logit);
     let path = mask_path(args, &case.name);
     case.geometry.write(&path, &mask)?;
     let foreground = mask.iter().filter(|&&m| m > 0).count();
@@ -123,7 +118,7 @@ fn write(args: &Predict, state: &State, case: &Case, logits: &Logits, threshold:
         _ => classes.iter().map(String::as_str).collect(),
     };
     let kinds = [
-        (args.save_probabilities, "probability", logits.probabilities()),
+        (args.save_probabilities, "probability", logits.probabilities(&decision.calibration)),
         (args.save_logits, "logit", logits.values.clone()),
     ];
     for (_, kind, values) in kinds.iter().filter(|(wanted, ..)| *wanted) {

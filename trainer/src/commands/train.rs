@@ -47,7 +47,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
             let scheme = config.data.normalization;
             (
                 Normalisation::fit(scheme, &dataset.description, &training)?,
-                Plan::new(facts(&training, classes), &config)?,
+                Plan::new(Facts::of(&training, classes), &config)?,
             )
         }
     };
@@ -83,6 +83,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         draw(&outcome, &plan, &config, &case, &path)?;
         println!("slices of {} with truth and prediction: {}", case.name, path.display());
     }
+    println!("{}", outcome.decision);
     let state = if outcome.stopped { "stopped" } else { "done" };
     println!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
     Ok(outcome)
@@ -112,20 +113,6 @@ fn configuration(args: &Train, resumed: Option<&Checkpoint>) -> Result<Config> {
     let Some(path) = &args.config else { return Config::load(None, &set) };
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
     Config::load(Some((&path.display().to_string(), &text)), &set)
-}
-
-/// Medians over the cases, axis by axis.
-fn facts(cases: &[Case], classes: usize) -> Facts {
-    fn median<V: Copy + PartialOrd>(mut values: Vec<V>) -> V {
-        values.sort_by(|a, b| a.partial_cmp(b).expect("shapes and spacings are numbers"));
-        values[values.len() / 2]
-    }
-    Facts {
-        shape: std::array::from_fn(|a| median(cases.iter().map(|c| c.shape[a]).collect())),
-        spacing: std::array::from_fn(|a| f64::from(median(cases.iter().map(|c| c.spacing[a]).collect()))),
-        in_channels: cases[0].channels,
-        classes,
-    }
 }
 
 /// Training and validation cases, as in their files.
@@ -189,7 +176,7 @@ fn draw(outcome: &Outcome, plan: &Plan, config: &Config, case: &Case, path: &Pat
     let figure = SliceFigure {
         image: &image,
         truth: case.labels.as_deref(),
-        prediction: &logits.classes(config.inference.threshold),
+        prediction: &logits.classes(outcome.decision.logit),
         shape: case.shape,
         spacing: case.spacing.map(f64::from),
     };

@@ -19,8 +19,9 @@ use unet3d::UNet3d;
 
 use super::{Batch, Objective, Sampler, Validation, settings};
 use crate::checkpoint::{Checkpoint, State, Tensors};
-use crate::config::Config;
+use crate::config::{Auto, Config};
 use crate::data::{Case, CaseReader, Normalisation};
+use crate::decision::Decision;
 use crate::inference::SlidingWindow;
 use crate::plan::Plan;
 use crate::random::{Purpose, key};
@@ -66,6 +67,8 @@ pub struct Outcome {
     pub model: UNet3d<f32>,
     /// The last validation.
     pub validation: Option<Validation>,
+    /// How the model's logits are read.
+    pub decision: Decision,
     /// The best metric, with validation cases.
     pub best: Option<f64>,
     /// Whether it was stopped before its last step.
@@ -120,6 +123,8 @@ struct Run {
     validation: Option<Validation>,
     /// The step after which `validation` was made.
     validated: Option<u64>,
+    /// How logits are read, as of the last validation.
+    decision: Decision,
     saved: Instant,
 }
 
@@ -156,6 +161,14 @@ impl Run {
         let progress = Progress::new(per_epoch * config.training.epochs as u64, per_epoch)
             .every(config.training.log_every as u64)
             .elapsed_before(before);
+        let channels = setup.plan.model.out_channels;
+        let untouched = Decision::untouched(objective.config(), channels);
+        let untouched = match config.inference.threshold {
+            Auto::Value(probability) => untouched.at(probability),
+            Auto::Word(_) => untouched,
+        };
+        let decision =
+            setup.resume.as_ref().map_or(untouched, |checkpoint| checkpoint.state.decision.clone());
         let log = JsonLines::append(setup.folder.join("log.jsonl"))?;
         let saved = Instant::now();
         Ok(Self {
@@ -171,6 +184,7 @@ impl Run {
             best,
             validation: None,
             validated: None,
+            decision,
             saved,
         })
     }
@@ -214,8 +228,8 @@ impl Run {
         }
         let elapsed = self.progress.elapsed();
         self.progress.finish();
-        let Self { model, validation, best, step, .. } = self;
-        Ok(Outcome { model, validation, best, stopped, steps: step, elapsed })
+        let Self { model, validation, decision, best, step, .. } = self;
+        Ok(Outcome { model, validation, decision, best, stopped, steps: step, elapsed })
     }
 
     /// One forward and backward pass and a step of the optimiser; returns the loss.
@@ -271,9 +285,10 @@ impl Run {
             };
             let go_on = || !stop.load(Ordering::Relaxed);
             let names = &self.setup.reader.description.classes;
-            let threshold = config.inference.threshold;
-            let validation =
-                Validation::run(&self.model, &cases, on_training, names, &window, threshold, go_on);
+            // Reports are at probability 1/2, or at the one that was given; a threshold that is chosen has lines of its own.
+            let given = config.inference.threshold.value();
+            let logit = given.map_or(0.0, |&p| self.untouched().at(p).logit);
+            let validation = Validation::run(&self.model, &cases, on_training, names, &window, logit, go_on);
             match validation {
                 Ok(validation) => self.take_validation(epoch, validation)?,
                 // Stopped half-way: there are no figures, but the weights are kept.
@@ -304,6 +319,7 @@ impl Run {
         self.log.write("validation", &Event { epoch, step: self.step, validation: &validation })?;
         let metric = validation.mean_dice();
         self.validated = Some(self.step);
+        self.decision = self.decide(&validation);
         metric.into_iter().for_each(|m| self.scheduler.observe(m));
         if !validation.on_training_cases && metric.is_some() && metric > self.best {
             self.best = metric;
@@ -311,6 +327,26 @@ impl Run {
         }
         self.validation = Some(validation);
         Ok(())
+    }
+
+    /// How logits are read before anything is known of them but the loss.
+    fn untouched(&self) -> Decision {
+        Decision::untouched(self.objective.config(), self.setup.plan.model.out_channels)
+    }
+
+    /// How logits are read, by what a validation saw.
+    fn decide(&self, validation: &Validation) -> Decision {
+        let inference = &self.setup.config.inference;
+        let decision = if validation.on_training_cases {
+            self.untouched()
+        } else {
+            let channels = self.setup.plan.model.out_channels;
+            Decision::fitted(self.objective.config(), channels, validation.evidence(), inference.aim)
+        };
+        match inference.threshold {
+            Auto::Value(probability) => decision.at(probability),
+            Auto::Word(_) => decision,
+        }
     }
 
     /// What is kept is finite: the checkpoints before stay as they are.
@@ -327,6 +363,7 @@ impl Run {
             plan: self.setup.plan.clone(),
             reader: self.setup.reader.clone(),
             normalisation: self.setup.normalisation.clone(),
+            decision: self.decision.clone(),
             metric: METRIC.to_owned(),
             metric_now: metric,
             metric_best: self.best,

@@ -6,9 +6,14 @@ use serde::Serialize;
 use unet3d::UNet3d;
 
 use crate::Result;
+use crate::calibration::{Calibration, ClassSample};
 use crate::data::{Case, IGNORE};
+use crate::decision::Evidence;
 use crate::inference::SlidingWindow;
-use crate::metrics::{AveragePrecision, ClassificationReport, ConfusionMatrix, PositiveClass};
+use crate::metrics::{
+    Aim, AveragePrecision, ClassificationReport, ConfusionMatrix, OperatingPoint, PositiveClass, Reliability,
+    ScoreHistogram,
+};
 
 /// The figures of one validation, over the voxels of all its cases together.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +26,12 @@ pub struct Validation {
     pub report: ClassificationReport,
     /// What the report does not hold, for each foreground class.
     pub classes: Vec<ClassFigures>,
+    /// The logits of each foreground class against the rest.
+    #[serde(skip)]
+    pub histograms: Vec<ScoreHistogram>,
+    /// The logits of several classes.
+    #[serde(skip)]
+    pub sample: ClassSample,
 }
 
 /// Dice and average precision of a class.
@@ -32,6 +43,12 @@ pub struct ClassFigures {
     pub dice: Option<f64>,
     /// The area under the precision-recall curve, from the share of the class to 1, higher is better.
     pub average_precision: Option<f64>,
+    /// The threshold of the largest f1, on these very voxels.
+    pub best_f1: Option<OperatingPoint>,
+    /// Brier score of the probabilities, uncalibrated, from 0 to 1, lower is better.
+    pub brier: Option<f64>,
+    /// Their expected calibration error over 15 groups of equal mass, from 0 to 1, lower is better.
+    pub calibration_error: Option<f64>,
     /// The mean predicted probability, which a calibrated model has equal to the share.
     pub mean_probability: f64,
     /// The class's share of the voxels.
@@ -39,7 +56,7 @@ pub struct ClassFigures {
 }
 
 impl Validation {
-    /// Predicts every case and compares with its labels. `on_case` is called before each case.
+    /// Predicts every case and compares with its labels. With one channel a voxel is foreground above `logit`.
     ///
     /// # Errors
     /// If a case and the model do not fit, or the work was stopped.
@@ -49,22 +66,28 @@ impl Validation {
         on_training_cases: bool,
         class_names: &[String],
         window: &SlidingWindow,
-        threshold: f64,
+        logit: f32,
         mut go_on: impl FnMut() -> bool,
     ) -> Result<Self> {
         let classes = class_names.len();
         let mut matrix = ConfusionMatrix::new(classes).ignore_label(IGNORE);
         let positive = |class: usize| PositiveClass::new(class as i64).ignore_label(IGNORE);
         let mut precision: Vec<_> = (1..classes).map(|c| AveragePrecision::new(positive(c))).collect();
+        let mut histograms = vec![ScoreHistogram::new(); classes - 1];
+        let all = cases.iter().map(|case| case.shape.iter().product::<usize>()).sum();
+        let mut sample = ClassSample::new(model.config().out_channels, all);
         let mut probability = vec![0.0f64; classes];
         let mut voxels = 0u64;
         for case in cases {
             let Some(truth) = &case.labels else { continue };
             let logits = window.run(model, &case.image, case.shape, |_, _| go_on())?;
-            matrix.update(truth, &logits.classes(threshold))?;
-            let probabilities = logits.probabilities();
+            matrix.update(truth, &logits.classes(logit))?;
+            sample.update(&logits.values, truth);
+            let probabilities = logits.probabilities(&Calibration::identity(logits.channels));
             for class in 1..classes {
-                precision[class - 1].update(&logits.scores(class), truth)?;
+                let scores = logits.scores(class);
+                precision[class - 1].update(&scores, truth)?;
+                histograms[class - 1].update(&scores, truth, positive(class))?;
                 let channel = if logits.channels == 1 { 0 } else { class };
                 let of_class = probabilities.iter().skip(channel).step_by(logits.channels);
                 let counted = of_class.zip(truth).filter(|&(_, &t)| t != IGNORE);
@@ -72,7 +95,12 @@ impl Validation {
             }
             voxels += truth.iter().filter(|&&t| t != IGNORE).count() as u64;
         }
+        let identity = Calibration::identity(1);
+        let reliabilities: Vec<_> = histograms.iter().map(|h| Reliability::new(h, &identity)).collect();
         let figures = |class: usize| ClassFigures {
+            best_f1: OperatingPoint::find(&histograms[class - 1], Aim::MaxF1),
+            brier: reliabilities[class - 1].brier,
+            calibration_error: reliabilities[class - 1].calibration_error,
             name: class_names[class].clone(),
             dice: matrix.binary(class).dice(),
             average_precision: precision[class - 1].finish().value,
@@ -84,7 +112,14 @@ impl Validation {
             cases: cases.iter().map(|c| c.name.clone()).collect(),
             report: ClassificationReport::new(&matrix).with_names(class_names),
             classes: (1..classes).map(figures).collect(),
+            histograms,
+            sample,
         })
+    }
+
+    /// What a decision can be fitted on.
+    pub fn evidence(&self) -> Evidence<'_> {
+        Evidence { histogram: &self.histograms[0], sample: &self.sample, cases: &self.cases }
     }
 
     /// The mean Dice over the foreground classes that occur or are predicted: the metric by which "best" is judged.
@@ -105,13 +140,24 @@ impl fmt::Display for Validation {
         let digits = |v: Option<f64>| v.map_or_else(|| "undefined".to_owned(), |v| format!("{v:.4}"));
         let width = self.classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
         for class in &self.classes {
-            let ClassFigures { name, dice, average_precision, mean_probability, share } = class;
+            let ClassFigures { name, dice, average_precision, mean_probability, share, .. } = class;
             writeln!(
                 f,
                 "{name:>width$}  Dice {}  average precision {}  mean probability {mean_probability:.4} (share {share:.4})",
                 digits(*dice),
                 digits(*average_precision),
             )?;
+            if let Some(OperatingPoint { logit, counts, .. }) = class.best_f1 {
+                let probability = autograd::Real::sigmoid(f64::from(logit));
+                writeln!(
+                    f,
+                    "{:>width$}  above {probability:.4}, the best threshold: precision {}  recall {}  f1 {}",
+                    "",
+                    digits(counts.precision()),
+                    digits(counts.recall()),
+                    digits(counts.f1()),
+                )?;
+            }
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! Average precision of more voxels than one cares to sort: counts in 65 536 bins of the logit.
 
+use super::BinaryCounts;
 use super::average_precision::PrecisionEstimate;
 use super::curve::{PositiveClass, Split, check};
 use crate::Result;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// The number of bins.
 const BINS: usize = 1 << 16;
@@ -18,10 +20,21 @@ const CHUNK: usize = 1 << 20;
 /// up, and needs no exponential; bins are 2.4e-4 wide at 0 and less than 1e-3 within |x| ≤ 8.
 /// Voxels of one bin are taken as tied. What that can change is bounded from the counts themselves: see
 /// [`PrecisionEstimate::error`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScoreHistogram {
     positives: Vec<u64>,
     negatives: Vec<u64>,
+}
+
+/// The voxels of one bin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bin {
+    /// In the middle.
+    pub logit: f64,
+    /// Positive voxels.
+    pub positives: u64,
+    /// Negative voxels.
+    pub negatives: u64,
 }
 
 impl Default for ScoreHistogram {
@@ -102,6 +115,48 @@ impl ScoreHistogram {
         }
     }
 
+    /// The bins that hold a voxel, from the lowest logit up.
+    pub fn bins(&self) -> impl Iterator<Item = Bin> + '_ {
+        let counts = self.positives.iter().zip(&self.negatives).enumerate();
+        counts.filter(|(_, (p, n))| **p + **n > 0).map(|(i, (&positives, &negatives))| Bin {
+            logit: middle(i),
+            positives,
+            negatives,
+        })
+    }
+
+    /// Calls `visit(logit, counts)` for the rule "positive where the logit is above `logit`", once for each bin that holds a
+    /// voxel, from the highest down: the counts are exact, since the logit is the largest number below the bin.
+    pub fn for_each_threshold(&self, mut visit: impl FnMut(f32, BinaryCounts)) {
+        let (p, n): (u64, u64) = (self.positives.iter().sum(), self.negatives.iter().sum());
+        let (mut tp, mut fp) = (0, 0);
+        for (bin, (&positives, &negatives)) in self.positives.iter().zip(&self.negatives).enumerate().rev() {
+            if positives + negatives > 0 {
+                tp += positives;
+                fp += negatives;
+                let counts = BinaryCounts {
+                    true_positives: tp,
+                    false_positives: fp,
+                    false_negatives: p - tp,
+                    true_negatives: n - fp,
+                };
+                visit(below(bin), counts);
+            }
+        }
+    }
+
+    /// The counts of the rule "positive where the logit is above `logit`", with the voxels of its bin on the negative side.
+    pub fn counts_above(&self, logit: f32) -> BinaryCounts {
+        let first = bin(logit) + 1;
+        let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+        BinaryCounts {
+            true_positives: sum(&self.positives[first..]),
+            false_positives: sum(&self.negatives[first..]),
+            false_negatives: sum(&self.positives[..first]),
+            true_negatives: sum(&self.negatives[..first]),
+        }
+    }
+
     /// Adds voxels that were kept until now.
     pub(super) fn add_split(&mut self, split: &Split<f32>) {
         split.positives.iter().for_each(|&logit| self.positives[bin(logit)] += 1);
@@ -124,6 +179,28 @@ fn bin(logit: f32) -> usize {
     // x / (8 + |x|), written so that each rounded step is monotone by itself; infinities give ±1.
     let y = (1.0 - SCALE / (SCALE + x.abs())).copysign(x);
     (((1.0 + y) * (BINS / 2) as f64) as usize).min(BINS - 1)
+}
+
+/// The logit in the middle of a bin.
+fn middle(bin: usize) -> f64 {
+    let y = (bin as f64 + 0.5) / (BINS / 2) as f64 - 1.0;
+    SCALE * y / (1.0 - y.abs())
+}
+
+/// The largest number that lies in a lower bin; −∞ for the lowest.
+fn below(target: usize) -> f32 {
+    if target == 0 {
+        return f32::NEG_INFINITY;
+    }
+    // Floats in the order of the reals, as integers: halved until the two sides of the edge are neighbours.
+    let float = |key: u32| f32::from_bits(if key >> 31 == 0 { !key } else { key & 0x7fff_ffff });
+    let key = |x: f32| if x.is_sign_negative() { !x.to_bits() } else { x.to_bits() | 0x8000_0000 };
+    let (mut low, mut high) = (key(f32::NEG_INFINITY), key(f32::INFINITY));
+    while high - low > 1 {
+        let centre = low + (high - low) / 2;
+        if bin(float(centre)) < target { low = centre } else { high = centre }
+    }
+    float(low)
 }
 
 #[cfg(test)]
@@ -155,5 +232,18 @@ mod tests {
             let logit = step as f32 / 1000.0;
             assert!(bin(logit + 1.0 / 1000.0) > bin(logit), "a bin is wider than 0.001 at {logit}");
         }
+    }
+
+    #[test]
+    fn a_threshold_lies_just_below_its_bin() {
+        for target in (1..BINS).step_by(97) {
+            let logit = below(target);
+            assert!(bin(logit) < target && bin(logit.next_up()) == target, "bin {target} at {logit}");
+        }
+    }
+
+    #[test]
+    fn the_middle_of_a_bin_is_in_it() {
+        assert!((0..BINS).all(|i| bin(middle(i) as f32) == i || middle(i).abs() > 1e4));
     }
 }

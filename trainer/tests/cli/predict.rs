@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use trainer::checkpoint::Checkpoint;
+use trainer::decision::Rule;
+use trainer::metrics::Aim;
 use trainer::nifti::{self, VoxelType};
 
 use super::{Place, json, refuses, small, succeeds};
@@ -29,7 +32,7 @@ fn masks_lie_where_their_images_lie() {
         &place.text("masks"),
     ]);
     assert!(printed.contains("checkpoints/best, after 3 steps"), "{printed}");
-    assert!(printed.contains("a voxel is lesion where its probability exceeds 0.5"), "{printed}");
+    assert!(printed.contains("a voxel is foreground above probability"), "{printed}");
     for image in images {
         let case = image.rsplit('/').next().unwrap().strip_suffix("_0000").unwrap();
         let image = nifti::read(place.path(&format!("{image}.nii.gz"))).unwrap();
@@ -52,7 +55,7 @@ fn probabilities_are_from_0_to_1_and_the_threshold_divides_them() {
     let place = trained(1, 2);
     for threshold in [None, Some(0.3)] {
         let (run, images, masks) = (place.text("run"), place.text("data/imagesTs"), place.text("masks"));
-        let text = threshold.unwrap_or(0.5).to_string();
+        let text = threshold.unwrap_or_default().to_string();
         let mut args = vec![
             "predict",
             &run,
@@ -68,7 +71,10 @@ fn probabilities_are_from_0_to_1_and_the_threshold_divides_them() {
             args.extend(["--threshold", &text]);
         }
         let printed = succeeds(&args);
-        assert!(printed.contains(&format!("probability exceeds {text}")), "{printed}");
+        let decision = Checkpoint::load(&place.path("run/checkpoints/best")).unwrap().state.decision;
+        assert!(matches!(decision.rule, Rule::Chosen(Aim::MaxF1, _)), "{decision}");
+        let decision = threshold.map_or(decision.clone(), |threshold| decision.at(threshold));
+        assert!(printed.contains(&decision.to_string()), "{printed}");
         for case in ["case_2", "case_3"] {
             let read = |name: &str| nifti::read(place.path(&format!("masks/{name}.nii.gz"))).unwrap();
             let mask = read(case).to_f32();
@@ -77,12 +83,14 @@ fn probabilities_are_from_0_to_1_and_the_threshold_divides_them() {
             assert_eq!(probability.header.affine().unwrap(), read(case).header.affine().unwrap());
             for ((m, p), z) in mask.iter().zip(probability.to_f32()).zip(logit) {
                 assert!((0.0..=1.0).contains(&p), "{p}");
-                // A sigmoid of a number below 16 in f32: a few roundings of a number below 1.
-                let exact = 1.0 / (1.0 + (-f64::from(z)).exp());
-                assert!((f64::from(p) - exact).abs() < 8.0 * f64::from(f32::EPSILON), "{p} for {z}");
-                let above = exact > threshold.unwrap_or(0.5);
-                let close = (exact - threshold.unwrap_or(0.5)).abs() < 8.0 * f64::from(f32::EPSILON);
-                assert!(close || (*m == 1.0) == above, "{m} for {exact}");
+                // A sigmoid, which is nowhere steeper than 1/4, of a number below 16 that was rounded twice in f32.
+                let exact = decision.calibration.probability(f64::from(z));
+                assert!((f64::from(p) - exact).abs() < 16.0 * f64::from(f32::EPSILON), "{p} for {z}");
+                assert_eq!(*m == 1.0, z > decision.logit, "{m} for {z}, {exact}");
+                if let Some(threshold) = threshold {
+                    let close = (exact - threshold).abs() < 16.0 * f64::from(f32::EPSILON);
+                    assert!(close || (*m == 1.0) == (exact > threshold), "{m} for {exact}");
+                }
             }
         }
     }
@@ -93,14 +101,18 @@ fn several_channels_and_classes_give_the_most_probable_class() {
     let place = trained(2, 3);
     let (run, images, masks) = (place.text("run"), place.text("data/imagesTs"), place.text("masks"));
     let printed = succeeds(&["predict", &run, &images, "--out", &masks, "--save-probabilities"]);
-    assert!(printed.contains("a voxel has its most probable class"), "{printed}");
+    assert!(printed.contains("a voxel has the class of its largest logit"), "{printed}");
+    let decision = Checkpoint::load(&place.path("run/checkpoints/best")).unwrap().state.decision;
     let read = |name: &str| nifti::read(place.path(&format!("masks/{name}.nii.gz"))).unwrap().to_f32();
     let classes = ["background", "lesion", "vessel"].map(|c| read(&format!("probability/case_2_{c}")));
+    // Masks are of the logits as they are: without the calibration's shifts.
+    let unshifted = |p: f32, class: usize| f64::from(p).ln() - decision.calibration.shift[class];
     for (voxel, &mask) in read("case_2").iter().enumerate() {
         let p = [0, 1, 2].map(|class| classes[class][voxel]);
         assert!((p.iter().sum::<f32>() - 1.0).abs() <= 5.0 * f32::EPSILON, "{p:?}");
-        let largest = p.iter().copied().fold(0.0, f32::max);
-        assert!(p[mask as usize] == largest, "{mask} of {p:?}");
+        let z = [0, 1, 2].map(|class| unshifted(p[class], class));
+        let largest = z.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        assert!(largest - z[mask as usize] < 1e-4, "{mask} of {z:?}");
     }
     let error = refuses(&["predict", &run, &images, "--out", &masks, "--threshold", "0.4"]);
     assert_eq!(error, "--threshold is for one foreground class; of several the most probable is taken");

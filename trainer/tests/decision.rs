@@ -1,0 +1,161 @@
+//! Thresholds and reliability against definitions that walk over every voxel.
+
+use losses::{LossConfig, WeightConfig};
+use proptest::prelude::*;
+use trainer::calibration::{Calibration, ClassSample};
+use trainer::decision::{Decision, Evidence, Rule};
+use trainer::inference::Logits;
+use trainer::metrics::{
+    Aim, BinaryCounts, GROUPS, OperatingPoint, PositiveClass, Reliability, ScoreHistogram,
+};
+
+fn histogram(logits: &[f32], labels: &[u8]) -> ScoreHistogram {
+    let mut histogram = ScoreHistogram::new();
+    histogram.update(logits, labels, PositiveClass::new(1)).unwrap();
+    histogram
+}
+
+fn count(mask: &[u8], labels: &[u8]) -> BinaryCounts {
+    let pairs = |m: u8, l: u8| mask.iter().zip(labels).filter(|&(&a, &b)| (a, b) == (m, l)).count() as u64;
+    BinaryCounts {
+        true_positives: pairs(1, 1),
+        false_positives: pairs(1, 0),
+        false_negatives: pairs(0, 1),
+        true_negatives: pairs(0, 0),
+    }
+}
+
+/// Coarse logits, so that many are equal; far enough apart for bins of their own.
+fn voxels() -> impl Strategy<Value = (Vec<f32>, Vec<u8>)> {
+    prop::collection::vec((-40i32..40, 0.0f64..1.0), 1..200).prop_map(|voxels| {
+        let label = |&(z, u): &(i32, f64)| u8::from(u < 0.5 + f64::from(z) / 100.0 - 0.2);
+        (voxels.iter().map(|&(z, _)| z as f32 / 4.0).collect(), voxels.iter().map(label).collect())
+    })
+}
+
+fn aims() -> impl Strategy<Value = Aim> {
+    prop_oneof![
+        Just(Aim::MaxF1),
+        (0.05f64..1.0).prop_map(Aim::Recall),
+        (0.05f64..1.0).prop_map(Aim::Precision)
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_chosen_threshold_is_the_best_of_all_and_does_to_a_mask_what_it_says((logits, labels) in voxels(), aim in aims()) {
+        let point = OperatingPoint::find(&histogram(&logits, &labels), aim);
+        let Some(point) = point else {
+            prop_assert!(!labels.contains(&1));
+            return Ok(());
+        };
+        let volume = Logits { shape: [1, 1, logits.len()], channels: 1, values: logits.clone() };
+        prop_assert_eq!(count(&volume.classes(point.logit), &labels), point.counts);
+        // Every cut that there is.
+        let cuts = logits.iter().map(|z| count(&volume.classes(z.next_down()), &labels));
+        let all: Vec<_> = cuts.map(|c| (c.f1().unwrap_or(0.0), c.recall().unwrap(), c.precision().unwrap())).collect();
+        let (f1, recall, precision) =
+            (point.counts.f1().unwrap(), point.counts.recall().unwrap(), point.counts.precision().unwrap());
+        let largest = |values: Vec<f64>| values.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        match aim {
+            Aim::MaxF1 => prop_assert_eq!(f1, largest(all.iter().map(|c| c.0).collect())),
+            Aim::Recall(r) => {
+                // All voxels together have recall 1.
+                prop_assert!(point.reached && recall >= r);
+                prop_assert_eq!(precision, largest(all.iter().filter(|c| c.1 >= r).map(|c| c.2).collect()));
+            }
+            Aim::Precision(q) => {
+                let reaching: Vec<f64> = all.iter().filter(|c| c.2 >= q && c.1 > 0.0).map(|c| c.1).collect();
+                prop_assert_eq!(point.reached, !reaching.is_empty());
+                let (got, want) = if reaching.is_empty() {
+                    (precision, largest(all.iter().map(|c| c.2).collect()))
+                } else {
+                    (recall, largest(reaching))
+                };
+                prop_assert_eq!(got, want);
+            }
+        }
+    }
+
+    #[test]
+    fn brier_and_calibration_error_are_what_every_voxel_gives(
+        (logits, labels) in voxels(), scale in 0.3f64..2.0, shift in -2.0f64..2.0,
+    ) {
+        let calibration = Calibration { scale, shift: vec![shift], ..Calibration::identity(1) };
+        let got = Reliability::new(&histogram(&logits, &labels), &calibration);
+        let p: Vec<f64> = logits.iter().map(|&z| calibration.probability(f64::from(z))).collect();
+        let n = p.len() as f64;
+        let brier = p.iter().zip(&labels).map(|(p, &y)| (p - f64::from(y)).powi(2)).sum::<f64>() / n;
+        // A bin's middle is within 1.3e-3 of its logits at |z| = 10, and p moves by at most scale/4 of that.
+        prop_assert!((got.brier.unwrap() - brier).abs() < 2e-3, "{:?} for {brier}", got.brier);
+        prop_assert!((got.mean_probability.unwrap() - p.iter().sum::<f64>() / n).abs() < 1e-3);
+
+        // Groups: in the order of p, a run of equals is never cut, and a group ends where it crosses a fifteenth.
+        let mut order: Vec<usize> = (0..p.len()).collect();
+        order.sort_by(|&a, &b| logits[a].total_cmp(&logits[b]));
+        let (mut error, mut groups, mut start) = (0.0, 0, 0);
+        for end in 1..=order.len() {
+            let tied = end < order.len() && logits[order[end]] == logits[order[end - 1]];
+            if !tied && end * GROUPS >= (groups + 1) * order.len() {
+                let group = &order[start..end];
+                let sum = |f: &dyn Fn(usize) -> f64| group.iter().map(|&i| f(i)).sum::<f64>();
+                error += (sum(&|i| p[i]) - sum(&|i| f64::from(labels[i]))).abs() / n;
+                (groups, start) = (groups + 1, end);
+            }
+        }
+        prop_assert_eq!(start, order.len());
+        prop_assert!((got.calibration_error.unwrap() - error).abs() < 2e-3, "{:?} for {error}", got.calibration_error);
+        prop_assert_eq!(got.groups.len(), groups);
+    }
+
+    #[test]
+    fn an_aim_is_read_as_it_is_written(aim in aims()) {
+        prop_assert_eq!(aim.to_string().parse::<Aim>(), Ok(aim));
+    }
+}
+
+#[test]
+fn what_is_no_aim_is_refused_with_those_that_are() {
+    for text in ["f1", "recall>=1.5", "recall>=0", "precision>0.9", "recall>=x", ""] {
+        let error = text.parse::<Aim>().unwrap_err();
+        assert!(error.contains("max-f1, recall>=0.9 or precision>=0.9"), "{error}");
+    }
+}
+
+#[test]
+fn a_threshold_by_hand_is_on_the_calibrated_probability() {
+    let loss = LossConfig::Bce { pos_weight: WeightConfig::Scalar(9.0) };
+    let untouched = Decision::untouched(&loss, 1);
+    // Logit 0 under weight 9 is one in ten.
+    assert!((untouched.probability() - 0.1).abs() < 1e-12 && untouched.logit == 0.0);
+    let half = untouched.at(0.5);
+    assert!((f64::from(half.logit) - 9f64.ln()).abs() < 1e-6, "{}", half.logit);
+    assert_eq!(half.rule, Rule::Given(0.5));
+}
+
+#[test]
+fn a_validation_moves_probabilities_and_threshold_and_says_so() {
+    // One in eleven of the voxels at logit 0 is positive, one in two at logit 2.
+    let (mut logits, mut labels) = (vec![0.0f32; 1100], vec![0u8; 1100]);
+    labels[..100].fill(1);
+    logits.extend([2.0; 200]);
+    labels.extend([vec![1u8; 100], vec![0; 100]].concat());
+    let histogram = histogram(&logits, &labels);
+    let (sample, cases) = (ClassSample::new(1, 1), ["case_7".to_owned()]);
+    let evidence = Evidence { histogram: &histogram, sample: &sample, cases: &cases };
+    let dice = LossConfig::Dice { regions: Default::default(), smooth: 1e-5, squared: false };
+    let decision = Decision::fitted(&dice, 1, evidence, Aim::MaxF1);
+    for (logit, share) in [(0.0, 1.0 / 11.0), (2.0, 0.5)] {
+        let p = decision.calibration.probability(logit);
+        assert!((p - share).abs() < 2e-3, "{p} for {share}");
+    }
+    assert!(decision.logit > 0.0 && decision.logit < 2.0);
+    let text = decision.to_string();
+    assert!(
+        text.contains("fitted on case_7")
+            && text.contains("chosen for max-f1: precision 0.5000, recall 0.5000"),
+        "{text}"
+    );
+}
