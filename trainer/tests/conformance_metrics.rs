@@ -1,4 +1,4 @@
-//! The metrics against values of scikit-learn, within 1e-9.
+//! The metrics against values of scikit-learn, within 1e-9, and of MedPy, within 1e-6 mm.
 //!
 //! Reads `../shared/conformance/metrics`, seen from the workspace; where that is missing, or where a value has
 //! no form here, the case is listed by name as ignored.
@@ -7,11 +7,13 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 use std::path::Path;
 use trainer::metrics::{
-    ClassificationReport, ConfusionMatrix, PositiveClass, PrecisionRecallCurve, average_precision,
+    ClassificationReport, ConfusionMatrix, Connectivity, PositiveClass, PrecisionRecallCurve,
+    SurfaceDistances, average_precision,
 };
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/conformance/metrics");
 const TOLERANCE: f64 = 1e-9;
+const MILLIMETRES: f64 = 1e-6;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -30,12 +32,9 @@ fn main() {
     }
     match read("surface") {
         None => trials.push(skipped("surface".to_owned(), "file missing")),
-        Some(surface) => {
-            for case in surface["cases"].as_array().into_iter().flatten() {
-                let name = case["name"].as_str().unwrap_or("unnamed");
-                trials.push(skipped(format!("surface/{name}"), "no surface distances here"));
-            }
-        }
+        Some(surface) => surface["cases"].as_array().into_iter().flatten().for_each(|case| {
+            trials.extend(surfaces(case));
+        }),
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -110,6 +109,96 @@ fn pr_curve(case: &Value) -> Outcome {
     }
     let ap = average_precision(&scores, &truth, positive)?.unwrap_or(0.0);
     near("average precision", ap, number(&case["average_precision"])?)
+}
+
+/// One case of two volumes: a trial for each connectivity, and one for what both have in common.
+fn surfaces(case: &Value) -> Vec<Trial> {
+    let name = case["name"].as_str().unwrap_or("unnamed").to_owned();
+    let connectivities = [("conn1", Connectivity::Six), ("conn3", Connectivity::TwentySix)];
+    let mut trials: Vec<_> = connectivities
+        .into_iter()
+        .map(|(key, connectivity)| {
+            let case = case.clone();
+            Trial::test(format!("surface/{name}/medpy/{key}"), move || medpy(&case, key, connectivity))
+        })
+        .collect();
+    let counted = case.clone();
+    trials.push(Trial::test(format!("surface/{name}/voxels"), move || voxels(&counted)));
+    if !case["surface_distance"].is_null() {
+        let reason = "surface-distance weighs surfaces by their area, another definition";
+        trials.push(skipped(format!("surface/{name}/surface_distance"), reason));
+    }
+    trials
+}
+
+/// The two masks of a case, with shape and spacing along d, h and w.
+struct Masks {
+    truth: Vec<bool>,
+    prediction: Vec<bool>,
+    shape: [usize; 3],
+    spacing: [f64; 3],
+}
+
+fn masks(case: &Value) -> Result<Masks, Failed> {
+    let name = case["name"].as_str().ok_or("no name")?;
+    let [truth, prediction] = ["gt", "pred"]
+        .map(|side| trainer::nifti::read(Path::new(FOLDER).join(format!("{name}_{side}.nii.gz"))));
+    let (truth, prediction) = (truth?, prediction?);
+    let [w, h, d] = truth.header.shape3().ok_or("not three-dimensional")?;
+    // The reference's spacing is that of numpy's first, second and last axis: x, y, z.
+    let spacing = numbers(&case["spacing"]);
+    for (axis, (stored, want)) in truth.header.spacing().into_iter().zip(&spacing).enumerate() {
+        // Headers keep f32.
+        if (stored - want).abs() > f64::from(f32::EPSILON) * want {
+            return Err(format!("spacing of axis {axis} is {stored}, {want} wanted").into());
+        }
+    }
+    let mask = |image: &trainer::nifti::Image| image.to_f64().into_iter().map(|x| x > 0.0).collect();
+    Ok(Masks {
+        truth: mask(&truth),
+        prediction: mask(&prediction),
+        shape: [d, h, w],
+        spacing: [spacing[2], spacing[1], spacing[0]],
+    })
+}
+
+fn medpy(case: &Value, key: &str, connectivity: Connectivity) -> Outcome {
+    let Masks { truth, prediction, shape, spacing } = masks(case)?;
+    let found = SurfaceDistances::new(&truth, &prediction, shape, spacing, connectivity)?;
+    let values = [
+        ("hd", found.hd()),
+        ("hd95", found.hd95()),
+        ("assd", found.assd()),
+        ("asd_pred_to_gt", found.asd_to_truth()),
+        ("asd_gt_to_pred", found.asd_to_prediction()),
+    ];
+    let want = &case["medpy"];
+    if want.is_null() {
+        // MedPy raises where a mask is empty.
+        let empty = case["gt"] == 0 || case["pred"] == 0;
+        let undefined = values.iter().all(|(_, value)| value.is_none());
+        return if empty && undefined { Ok(()) } else { Err(format!("{values:?} are undefined").into()) };
+    }
+    for (name, value) in values {
+        let (value, want) = (value.ok_or_else(|| format!("no {name}"))?, number(&want[key][name])?);
+        // Written so that NaN fails.
+        let near = (value - want).abs() <= MILLIMETRES;
+        if !near {
+            return Err(format!("{name} is {value} mm, {want} wanted").into());
+        }
+    }
+    Ok(())
+}
+
+fn voxels(case: &Value) -> Outcome {
+    let Masks { truth, prediction, .. } = masks(case)?;
+    let mut matrix = ConfusionMatrix::new(2);
+    let labels = |mask: &[bool]| mask.iter().map(|&set| u8::from(set)).collect::<Vec<_>>();
+    matrix.update(&labels(&truth), &labels(&prediction))?;
+    let counts = matrix.binary(1);
+    near("gt", counts.support() as f64, number(&case["gt"])?)?;
+    near("pred", (counts.true_positives + counts.false_positives) as f64, number(&case["pred"])?)?;
+    near("dice", counts.dice().ok_or("no dice")?, number(&case["dice"])?)
 }
 
 fn number(value: &Value) -> Result<f64, Failed> {

@@ -1,5 +1,12 @@
 //! Laws of the metrics: nothing depends on order, cut or threads, and the text is scikit-learn's.
 
+#[path = "metrics/lesions.rs"]
+mod lesions;
+#[path = "metrics/roc.rs"]
+mod roc;
+#[path = "metrics/surface.rs"]
+mod surface;
+
 use proptest::prelude::*;
 use serde::Deserialize;
 use trainer::metrics::{

@@ -162,7 +162,7 @@ impl<S: Score> Split<S> {
     }
 
     /// Calls `visit(score, tp, fp)` for each distinct score, from the highest down.
-    fn for_each_threshold(mut self, mut visit: impl FnMut(S, u64, u64)) {
+    pub(super) fn for_each_threshold(mut self, mut visit: impl FnMut(S, u64, u64)) {
         sort_descending(&mut self.positives);
         sort_descending(&mut self.negatives);
         let (mut p, mut n) = (self.positives.as_slice(), self.negatives.as_slice());
