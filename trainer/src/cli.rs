@@ -26,7 +26,7 @@ pub enum Command {
     Train(Box<Train>),
     /// Write masks for images with a trained network.
     Predict(Predict),
-    /// Compare masks with labels: precision, recall, f1, Dice and IoU for each case and class.
+    /// Compare masks with labels: Dice, precision, recall, surface distances and lesions for each case and class.
     Evaluate(Evaluate),
     /// Print the whole default configuration with a comment on every key.
     Config,
@@ -165,6 +165,9 @@ pub struct Evaluate {
     /// The folder of labels with the same names.
     #[arg(long, value_name = "DIR")]
     pub labels: PathBuf,
+    /// How far a surface may lie from the other for the surface Dice.
+    #[arg(long, value_name = "MM", default_value_t = 1.0)]
+    pub tolerance: f64,
     /// Also write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

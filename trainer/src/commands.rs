@@ -15,6 +15,7 @@ use crate::cli::{Cli, Command, Evaluate, Explain, Inspect};
 use crate::config;
 use crate::data::Dataset;
 use crate::explain::{Explanation, Question};
+use crate::evaluate::Options;
 use crate::{Error, Result};
 
 /// Does what the command line says. `stop` becoming true ends long work early, keeping what was done.
@@ -60,7 +61,8 @@ fn explain(args: &Explain) -> Result<()> {
 }
 
 fn evaluate(args: &Evaluate) -> Result<()> {
-    let evaluation = crate::evaluate::evaluate(&args.predictions, &args.labels)?;
+    let options = Options { tolerance: args.tolerance, ..Options::default() };
+    let evaluation = crate::evaluate::evaluate(&args.predictions, &args.labels, &options)?;
     println!("{evaluation}");
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &evaluation))
 }

@@ -1,22 +1,31 @@
 //! Compares a folder of predicted label volumes with a folder of true ones, case by case and class by class.
 //!
+//! Voxels are counted, the distances between surfaces measured in mm, and lesions counted as connected components.
+//! A value that is undefined for a case is in no mean, and every mean says how many such cases there are.
+//!
 //! Nothing is resampled: a prediction must lie on its label's grid. Label 0 is the background; it has no row of
 //! its own, but stands in [`Evaluation::report`], which counts the voxels of all cases together.
 
 mod class_names;
 mod folders;
+mod scores;
+mod shapes;
 mod table;
 mod volume;
 mod warning;
 
+pub use scores::{CaseEvaluation, ClassEvaluation, ClassMeans, WorstCase};
+pub use shapes::SurfaceScores;
 pub use volume::{LabelVolume, read_labels};
 pub use warning::Warning;
 
-use crate::metrics::{BinaryCounts, ClassificationReport, ConfusionMatrix, Mean};
+use crate::metrics::{ClassificationReport, ConfusionMatrix, Connectivity, Mean, is_usable};
 use crate::{Error, Result};
 use class_names::ClassNames;
+use folders::Pair;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use shapes::Shapes;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// More distinct labels than this are taken for an image.
@@ -31,54 +40,32 @@ pub struct Evaluation {
     pub classes: Vec<ClassMeans>,
     /// The mean of the classes' mean Dice; `n` counts classes.
     pub foreground_dice: Mean,
+    /// Where Dice is lowest: up to five of all cases and classes, lowest first.
+    pub worst: Vec<WorstCase>,
+    /// The tolerance of the surface Dice, in mm.
+    pub tolerance: f64,
     /// All voxels of all cases, the background included.
     pub report: ClassificationReport,
     /// What the reader of these numbers has to know.
     pub warnings: Vec<Warning>,
 }
 
-/// One case.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CaseEvaluation {
-    /// The file's name without suffix.
-    pub case: String,
-    /// The foreground classes, ascending.
-    pub classes: Vec<ClassEvaluation>,
+/// What [`evaluate`] can be told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// How far, in mm, a surface may lie from the other for the surface Dice.
+    pub tolerance: f64,
+    /// The neighbours whose absence makes a voxel part of the surface.
+    pub surface: Connectivity,
+    /// The neighbours that belong to the same lesion.
+    pub lesions: Connectivity,
 }
 
-/// One class of one case. Ratios are `None` where their denominator is 0.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClassEvaluation {
-    /// The class's number in the files.
-    pub label: i32,
-    /// The class's name in `dataset.json`, else its number.
-    pub name: String,
-    /// tp, fp, fn and tn, in voxels.
-    #[serde(flatten)]
-    pub counts: BinaryCounts,
-    /// tp / (tp + fp).
-    pub precision: Option<f64>,
-    /// tp / (tp + fn).
-    pub recall: Option<f64>,
-    /// The harmonic mean of precision and recall.
-    pub f1: Option<f64>,
-    /// 2 tp / (2 tp + fp + fn).
-    pub dice: Option<f64>,
-    /// tp / (tp + fp + fn).
-    pub iou: Option<f64>,
-}
-
-/// The means of one class over the cases where each ratio is defined; `n` counts those cases.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the fields are those of `ClassEvaluation`")]
-pub struct ClassMeans {
-    pub label: i32,
-    pub name: String,
-    pub precision: Mean,
-    pub recall: Mean,
-    pub f1: Mean,
-    pub dice: Mean,
-    pub iou: Mean,
+impl Default for Options {
+    /// 1 mm; surfaces as MedPy has them, and lesions that hang together by a corner.
+    fn default() -> Self {
+        Self { tolerance: 1.0, surface: Connectivity::Six, lesions: Connectivity::TwentySix }
+    }
 }
 
 /// Compares the NIfTI files of two folders; files with the same name before the suffix belong together.
@@ -88,9 +75,18 @@ pub struct ClassMeans {
 ///
 /// # Errors
 /// When a folder or file cannot be read, no label has a prediction, shapes differ, a voxel is no whole number,
-/// or a label is not among those of `dataset.json`.
-pub fn evaluate(predictions: impl AsRef<Path>, labels: impl AsRef<Path>) -> Result<Evaluation> {
+/// a label is not among those of `dataset.json`, or the tolerance is no length.
+pub fn evaluate(
+    predictions: impl AsRef<Path>,
+    labels: impl AsRef<Path>,
+    options: &Options,
+) -> Result<Evaluation> {
     let (predictions, labels) = (predictions.as_ref(), labels.as_ref());
+    let tolerance = options.tolerance;
+    if !(tolerance >= 0.0 && tolerance.is_finite()) {
+        let message = format!("a tolerance of {tolerance} mm is no length; give 0 or more, such as 1");
+        return Err(Error::Metric(message));
+    }
     let names = ClassNames::find(labels)?;
     let (pairs, mut warnings) = folders::pair(predictions, labels)?;
     warnings.extend(
@@ -100,14 +96,13 @@ pub fn evaluate(predictions: impl AsRef<Path>, labels: impl AsRef<Path>) -> Resu
             .map(|names| Warning::Regions { names: names.regions.clone() }),
     );
 
-    let mut counted = Vec::new();
-    for pair in pairs {
-        let (truth, prediction) = (read_labels(&pair.label)?, read_labels(&pair.prediction)?);
-        warnings.extend(compare_grids(&pair.case, &truth, &prediction)?);
-        let (classes, matrix) = count(&pair.case, &truth.labels, &prediction.labels, names.as_ref())?;
-        counted.push((pair.case, classes, matrix));
+    let mut compared = Vec::new();
+    for pair in &pairs {
+        let (case, found) = Compared::read(pair, names.as_ref(), options)?;
+        warnings.extend(found);
+        compared.push(case);
     }
-    let seen = counted.iter().flat_map(|(_, classes, _)| classes.iter().copied());
+    let seen = compared.iter().flat_map(|case| case.classes.iter().copied());
     let classes: Vec<i32> = match &names {
         Some(names) => names.labels().collect(),
         None => seen.chain([0]).collect::<BTreeSet<_>>().into_iter().collect(),
@@ -117,53 +112,50 @@ pub fn evaluate(predictions: impl AsRef<Path>, labels: impl AsRef<Path>) -> Resu
 
     let mut whole = ConfusionMatrix::new(classes.len());
     let mut cases = Vec::new();
-    for (case, labels, matrix) in counted {
+    for case in compared {
         let place = |label| classes.binary_search(label).expect("the classes are the union of the cases'");
-        let matrix = matrix.relabelled(classes.len(), &labels.iter().map(place).collect::<Vec<_>>());
+        let places: Vec<_> = case.classes.iter().map(place).collect();
+        let matrix = case.matrix.relabelled(classes.len(), &places);
         whole.merge(&matrix);
         let foreground = (0..classes.len()).filter(|&class| classes[class] != 0);
-        let rows = foreground.map(|class| row(classes[class], &names[class], matrix.binary(class)));
-        cases.push(CaseEvaluation { case, classes: rows.collect() });
+        let rows = foreground.map(|class| {
+            let shapes = case.shapes.get(&classes[class]).copied().unwrap_or_default();
+            scores::row(classes[class], &names[class], matrix.binary(class), shapes)
+        });
+        cases.push(CaseEvaluation { case: case.name, classes: rows.collect() });
     }
-    let classes = means(&cases);
+    let classes = scores::means(&cases);
     Ok(Evaluation {
         foreground_dice: Mean::of(classes.iter().map(|class| class.dice.value)),
         classes,
+        worst: scores::worst(&cases),
         cases,
+        tolerance,
         report: ClassificationReport::new(&whole).with_names(&names),
         warnings,
     })
 }
 
-fn row(label: i32, name: &str, counts: BinaryCounts) -> ClassEvaluation {
-    ClassEvaluation {
-        label,
-        name: name.to_owned(),
-        counts,
-        precision: counts.precision(),
-        recall: counts.recall(),
-        f1: counts.f1(),
-        dice: counts.dice(),
-        iou: counts.iou(),
-    }
+/// One case, measured, its classes not yet in line with those of the others.
+struct Compared {
+    name: String,
+    classes: Vec<i32>,
+    matrix: ConfusionMatrix,
+    shapes: BTreeMap<i32, Shapes>,
 }
 
-/// The means over the cases, class by class.
-fn means(cases: &[CaseEvaluation]) -> Vec<ClassMeans> {
-    let first = cases.first().map_or(&[][..], |case| &case.classes);
-    let of = |class: usize, value: fn(&ClassEvaluation) -> Option<f64>| {
-        Mean::of(cases.iter().map(|case| value(&case.classes[class])))
-    };
-    let class_means = |(class, row): (usize, &ClassEvaluation)| ClassMeans {
-        label: row.label,
-        name: row.name.clone(),
-        precision: of(class, |row| row.precision),
-        recall: of(class, |row| row.recall),
-        f1: of(class, |row| row.f1),
-        dice: of(class, |row| row.dice),
-        iou: of(class, |row| row.iou),
-    };
-    first.iter().enumerate().map(class_means).collect()
+impl Compared {
+    fn read(pair: &Pair, names: Option<&ClassNames>, options: &Options) -> Result<(Self, Vec<Warning>)> {
+        let (truth, prediction) = (read_labels(&pair.label)?, read_labels(&pair.prediction)?);
+        let mut warnings: Vec<_> = compare_grids(&pair.case, &truth, &prediction)?.into_iter().collect();
+        if !is_usable(truth.spacing()) {
+            warnings.push(Warning::NoVoxelSize { case: pair.case.clone() });
+        }
+        let (classes, matrix) = count(&pair.case, &truth.labels, &prediction.labels, names)?;
+        let ignore = names.and_then(|names| names.ignore);
+        let shapes = shapes::measure(&truth, &prediction, ignore, options)?;
+        Ok((Self { name: pair.case.clone(), classes, matrix, shapes }, warnings))
+    }
 }
 
 /// Refuses another shape, and warns of another place in space.
@@ -178,7 +170,7 @@ fn compare_grids(case: &str, truth: &LabelVolume, prediction: &LabelVolume) -> R
     }
     let millimetres = truth.farthest_corner(&prediction.affine);
     // A hundredth of a voxel allows for matrices that were rounded to f32, or rebuilt from a quaternion. NaN warns.
-    let allowed = 0.01 * truth.smallest_spacing();
+    let allowed = 0.01 * truth.spacing().into_iter().fold(f64::INFINITY, f64::min);
     let near = millimetres <= allowed;
     Ok((!near).then(|| Warning::DifferentAffine { case: case.to_owned(), millimetres }))
 }

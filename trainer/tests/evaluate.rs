@@ -1,8 +1,8 @@
 //! Laws of the evaluation: numbers that a hand can check, undefined values that stay apart, and refusals by name.
 
 use std::path::Path;
-use trainer::evaluate::{Evaluation, Warning, evaluate, read_labels};
-use trainer::metrics::Mean;
+use trainer::evaluate::{Evaluation, Options, Warning, evaluate, read_labels};
+use trainer::metrics::{LesionCounts, Mean};
 use trainer::nifti::{self, Header};
 
 const SHAPE: [usize; 3] = [2, 2, 2];
@@ -33,8 +33,14 @@ impl Folders {
     }
 
     fn evaluate(&self) -> Result<Evaluation, String> {
+        self.evaluate_within(1.0)
+    }
+
+    /// With a tolerance in mm.
+    fn evaluate_within(&self, tolerance: f64) -> Result<Evaluation, String> {
         let folder = |name: &str| self.0.path().join(name);
-        evaluate(folder("predictions"), folder("labels")).map_err(|error| error.to_string())
+        let options = Options { tolerance, ..Options::default() };
+        evaluate(folder("predictions"), folder("labels"), &options).map_err(|error| error.to_string())
     }
 }
 
@@ -70,10 +76,10 @@ fn counts_and_ratios_are_those_of_a_hand_count() {
     // Absent from both: all are undefined, and the mean is over one case.
     let tumour = &b.classes[1];
     assert_eq!((tumour.precision, tumour.recall, tumour.dice, tumour.iou), (None, None, None, None));
-    assert_eq!(evaluation.classes[0].dice, Mean { value: Some(0.375), n: 2 });
-    assert_eq!(evaluation.classes[0].precision, Mean { value: Some(0.75), n: 1 });
-    assert_eq!(evaluation.classes[1].dice, Mean { value: Some(0.5), n: 1 });
-    assert_eq!(evaluation.foreground_dice, Mean { value: Some(0.4375), n: 2 });
+    assert_eq!(evaluation.classes[0].dice, Mean { value: Some(0.375), n: 2, undefined: 0 });
+    assert_eq!(evaluation.classes[0].precision, Mean { value: Some(0.75), n: 1, undefined: 1 });
+    assert_eq!(evaluation.classes[1].dice, Mean { value: Some(0.5), n: 1, undefined: 1 });
+    assert_eq!(evaluation.foreground_dice, Mean { value: Some(0.4375), n: 2, undefined: 0 });
     // The pooled report has the background and all sixteen voxels.
     assert_eq!(evaluation.report.support, 16);
     assert_eq!(evaluation.report.classes[0].name, "background");
@@ -91,13 +97,31 @@ a     tumour   1   1   1   5     0.5000  0.5000  0.5000  0.5000  0.3333
 b     liver    0   0   2   6          -  0.0000  0.0000  0.0000  0.0000
 b     tumour   0   0   0   8          -       -       -       -       -
 
-means over cases (their number)
+surfaces in mm (surface dice within 1 mm; distances need the class on both sides), and lesions
 
-class    precision      recall          f1        dice         iou
-liver   0.7500 (1)  0.3750 (2)  0.3750 (2)  0.3750 (2)  0.3000 (2)
-tumour  0.5000 (1)  0.5000 (1)  0.5000 (1)  0.5000 (1)  0.3333 (1)
+case  class    hd95   assd  surface dice  lesions found  false positive lesions
+a     liver   1.000  0.250        1.0000         1 of 1                  0 of 1
+a     tumour  1.000  0.500        1.0000         1 of 1                  0 of 1
+b     liver       -      -        0.0000         0 of 1                  0 of 0
+b     tumour      -      -             -         0 of 0                  0 of 0
 
-mean dice of 2 foreground classes: 0.4375
+means over cases (how many have the value, in how many it is undefined)
+
+class       precision         recall             f1           dice            iou
+liver   0.7500 (1, 1)  0.3750 (2, 0)  0.3750 (2, 0)  0.3750 (2, 0)  0.3000 (2, 0)
+tumour  0.5000 (1, 1)  0.5000 (1, 1)  0.5000 (1, 1)  0.5000 (1, 1)  0.3333 (1, 1)
+
+class           hd95          assd   surface dice  lesion recall  false positive lesions
+liver   1.000 (1, 1)  0.250 (1, 1)  0.5000 (2, 0)  0.5000 (2, 0)             0.00 (2, 0)
+tumour  1.000 (1, 1)  0.500 (1, 1)  1.0000 (1, 1)  1.0000 (1, 1)             0.00 (2, 0)
+
+lesions of all cases
+
+class   lesions found  false positive lesions
+liver          1 of 2                  0 of 1
+tumour         1 of 1                  0 of 1
+
+mean dice of 2 foreground classes (0 undefined): 0.4375
 
 all voxels of all cases
 
@@ -109,7 +133,122 @@ all voxels of all cases
     let json = serde_json::to_value(&evaluation).unwrap();
     assert_eq!(json["cases"][1]["classes"][1]["dice"], serde_json::Value::Null);
     assert_eq!(json["cases"][0]["classes"][0]["fn"], 1);
+    assert_eq!(json["cases"][0]["classes"][0]["assd"], 0.25);
+    assert_eq!(json["cases"][1]["classes"][0]["lesions"]["found"], 0);
+    assert_eq!(json["classes"][0]["hd95"], serde_json::json!({"value": 1.0, "n": 1, "undefined": 1}));
+    assert_eq!(json["worst"][0], serde_json::json!({"case": "b", "label": 1, "name": "liver", "dice": 0.0}));
     assert_eq!(serde_json::from_value::<Evaluation>(json).unwrap(), evaluation);
+}
+
+#[test]
+fn distances_are_in_millimetres_along_each_axis() {
+    // One voxel, moved along x, y and z, whose spacings a header keeps as the f32 next to them.
+    for (axis, spacing) in [(0, 0.7), (1, 1.1), (2, 2.6)] {
+        let header = Header::new(SHAPE, [0.7, 1.1, 2.6]);
+        let mut moved = [0u8; 8];
+        moved[1 << axis] = 1;
+        let folders = Folders::new();
+        folders.volume("labels", "a.nii.gz", &header, &[1u8, 0, 0, 0, 0, 0, 0, 0]);
+        folders.volume("predictions", "a.nii.gz", &header, &moved);
+        let found = |tolerance: f64| {
+            let evaluation = folders.evaluate_within(tolerance).unwrap();
+            assert_eq!(evaluation.tolerance, tolerance);
+            evaluation.cases[0].classes[0].clone()
+        };
+        let hd95 = found(1.0).surface.hd95.unwrap();
+        assert!((hd95 - spacing).abs() <= f64::from(f32::EPSILON) * spacing, "{hd95} along axis {axis}");
+        assert_eq!(found(1.0).surface.assd, Some(hd95));
+        assert_eq!(found(spacing).surface.surface_dice, Some(1.0));
+        assert_eq!(found(0.999 * spacing).surface.surface_dice, Some(0.0));
+    }
+}
+
+#[test]
+fn lesions_are_found_missed_and_invented_within_each_class() {
+    // In `a` the voxels of class 1 meet at a corner and are one lesion; class 2 is predicted in its place.
+    let folders = Folders::new().with("labels", "a.nii.gz", [1, 0, 0, 2, 0, 0, 0, 1]).with(
+        "predictions",
+        "a.nii.gz",
+        [0, 0, 0, 0, 0, 0, 0, 2],
+    );
+    folders.volume("labels", "b.nii.gz", &Header::new([5, 1, 1], [1.0; 3]), &[1u8, 0, 1, 0, 0]);
+    folders.volume("predictions", "b.nii.gz", &Header::new([5, 1, 1], [1.0; 3]), &[1u8, 0, 0, 0, 1]);
+    let evaluation = folders.evaluate().unwrap();
+    let lesions = |case: usize, class: usize| evaluation.cases[case].classes[class].lesions;
+    let counts = |lesions, found, predicted, false_positives| LesionCounts {
+        lesions,
+        found,
+        predicted,
+        false_positives,
+    };
+    assert_eq!((lesions(0, 0), lesions(0, 1)), (counts(1, 0, 0, 0), counts(1, 0, 1, 1)));
+    assert_eq!((lesions(1, 0), lesions(1, 1)), (counts(2, 1, 2, 1), counts(0, 0, 0, 0)));
+    let means = &evaluation.classes;
+    assert_eq!((means[0].lesions, means[1].lesions), (counts(3, 1, 2, 1), counts(1, 0, 1, 1)));
+    assert_eq!(means[0].lesion_recall, Mean { value: Some(0.25), n: 2, undefined: 0 });
+    assert_eq!(means[1].lesion_recall, Mean { value: Some(0.0), n: 1, undefined: 1 });
+    assert_eq!(means[1].false_positive_lesions, Mean { value: Some(0.5), n: 2, undefined: 0 });
+}
+
+#[test]
+fn a_missed_case_lowers_dice_and_is_counted_where_it_has_no_distance() {
+    let folders = two_cases().with("predictions", "b.nii.gz", [0, 0, 0, 0, 0, 0, 1, 1]);
+    let (missed, hit) = (two_cases().evaluate().unwrap(), folders.evaluate().unwrap());
+    let liver = |evaluation: &Evaluation| evaluation.classes[0].clone();
+    assert_eq!(liver(&missed).hd95, Mean { value: Some(1.0), n: 1, undefined: 1 });
+    assert_eq!(liver(&hit).hd95, Mean { value: Some(0.5), n: 2, undefined: 0 });
+    assert_eq!((liver(&missed).dice.value, liver(&hit).dice.value), (Some(0.375), Some(0.875)));
+    assert_eq!(liver(&missed).surface_dice, Mean { value: Some(0.5), n: 2, undefined: 0 });
+}
+
+#[test]
+fn the_worst_of_many_cases_are_listed_lowest_first() {
+    let mut folders = Folders::new();
+    // So many of 7 voxels are found; one more case has nothing to find and no Dice.
+    for (case, found) in [("g", 1), ("c", 5), ("a", 7), ("e", 3), ("d", 4), ("b", 6), ("f", 2)] {
+        let labels = |voxels: usize| std::array::from_fn(|i| u8::from(i < voxels));
+        folders = folders.with("labels", &format!("{case}.nii.gz"), labels(7)).with(
+            "predictions",
+            &format!("{case}.nii.gz"),
+            labels(found),
+        );
+    }
+    folders = folders.with("labels", "none.nii.gz", [0; 8]).with("predictions", "none.nii.gz", [0; 8]);
+    let evaluation = folders.evaluate().unwrap();
+    let worst: Vec<_> = evaluation.worst.iter().map(|worst| (worst.case.as_str(), worst.dice)).collect();
+    let dice = |found: f64| 2.0 * found / (7.0 + found);
+    assert_eq!(
+        worst,
+        [("g", dice(1.0)), ("f", dice(2.0)), ("e", dice(3.0)), ("d", dice(4.0)), ("c", dice(5.0))]
+    );
+    let expected = "\
+lowest dice
+
+case  class    dice
+g     1      0.2500
+f     1      0.4444
+e     1      0.6000
+d     1      0.7273
+c     1      0.8333
+";
+    assert!(evaluation.to_string().contains(expected), "{evaluation}");
+    // A handful needs no list.
+    assert!(!two_cases().evaluate().unwrap().to_string().contains("lowest dice"));
+}
+
+#[test]
+fn voxels_without_size_leave_distances_undefined_with_a_warning() {
+    let folders = Folders::new();
+    let mut header = Header::new(SHAPE, [1.0; 3]);
+    header.srow[1] = [0.0; 4];
+    for folder in ["labels", "predictions"] {
+        folders.volume(folder, "a.nii.gz", &header, &[1u8, 1, 0, 0, 0, 0, 0, 0]);
+    }
+    let evaluation = folders.evaluate().unwrap();
+    assert_eq!(evaluation.warnings, [Warning::NoVoxelSize { case: "a".to_owned() }]);
+    let class = &evaluation.cases[0].classes[0];
+    assert_eq!((class.dice, class.surface.hd95, class.surface.surface_dice), (Some(1.0), None, None));
+    assert_eq!(class.lesions.found, 1);
 }
 
 #[test]
@@ -122,8 +261,8 @@ fn without_dataset_json_classes_are_the_labels_that_occur() {
     let evaluation = folders.evaluate().unwrap();
     let names: Vec<_> = evaluation.classes.iter().map(|class| (class.label, class.name.as_str())).collect();
     assert_eq!(names, [(4, "4"), (9, "9")]);
-    assert_eq!(evaluation.classes[0].dice, Mean { value: Some(2.0 / 3.0), n: 1 });
-    assert_eq!(evaluation.classes[1].dice, Mean { value: Some(0.0), n: 1 });
+    assert_eq!(evaluation.classes[0].dice, Mean { value: Some(2.0 / 3.0), n: 1, undefined: 1 });
+    assert_eq!(evaluation.classes[1].dice, Mean { value: Some(0.0), n: 1, undefined: 1 });
 }
 
 #[test]
@@ -132,7 +271,9 @@ fn ignored_voxels_count_nowhere() {
     let folders = || Folders::new().dataset(json).with("labels", "a.nii.gz", [0, 0, 1, 1, 2, 2, 2, 2]);
     let evaluation = folders().with("predictions", "a.nii.gz", [0, 0, 1, 1, 1, 1, 0, 2]).evaluate().unwrap();
     assert_eq!(evaluation.classes.len(), 1);
-    assert_eq!(evaluation.cases[0].classes[0].dice, Some(1.0));
+    let class = &evaluation.cases[0].classes[0];
+    assert_eq!((class.dice, class.surface.hd95), (Some(1.0), Some(0.0)));
+    assert_eq!(class.lesions, LesionCounts { lesions: 1, found: 1, predicted: 1, false_positives: 0 });
     assert_eq!(evaluation.report.support, 4);
     let error = folders().with("predictions", "a.nii.gz", [2, 0, 1, 1, 1, 1, 0, 0]).evaluate().unwrap_err();
     assert!(error.contains("case a: the prediction holds the ignore label 2"), "{error}");
@@ -158,7 +299,8 @@ fn folders_without_a_common_case_are_refused() {
     assert!(error.contains("none of its 1 volumes has the name of one of the 1"), "{error}");
     let twice = two_cases().with("labels", "a.nii", [0; 8]).evaluate().unwrap_err();
     assert!(twice.contains("is the same case as"), "{twice}");
-    let missing = evaluate("nowhere", folders.0.path().join("labels")).unwrap_err().to_string();
+    let missing =
+        evaluate("nowhere", folders.0.path().join("labels"), &Options::default()).unwrap_err().to_string();
     assert!(missing.starts_with("nowhere: "), "{missing}");
 }
 

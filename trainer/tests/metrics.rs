@@ -99,8 +99,11 @@ fn a_class_absent_from_both_is_undefined_and_stays_out_of_the_mean() {
     assert_eq!(matrix.iou(), [Some(1.0 / 3.0), Some(0.5), None, Some(0.0)]);
     assert_eq!(matrix.binary(3).recall(), None);
     assert_eq!(matrix.binary(3).precision(), Some(0.0));
-    assert_eq!(Mean::of(matrix.dice().into_iter().skip(1)), Mean { value: Some(1.0 / 3.0), n: 2 });
-    assert_eq!(Mean::of([None]), Mean { value: None, n: 0 });
+    assert_eq!(
+        Mean::of(matrix.dice().into_iter().skip(1)),
+        Mean { value: Some(1.0 / 3.0), n: 2, undefined: 1 }
+    );
+    assert_eq!(Mean::of([None]), Mean { value: None, n: 0, undefined: 1 });
 }
 
 #[test]

@@ -70,9 +70,8 @@ impl LabelVolume {
         farthest
     }
 
-    /// The shortest edge of a voxel, in millimetres.
-    pub(super) fn smallest_spacing(&self) -> f64 {
-        let edge = |axis: usize| (0..3).map(|row| self.affine[row][axis].powi(2)).sum::<f64>().sqrt();
-        edge(0).min(edge(1)).min(edge(2))
+    /// The edges of a voxel along x, y and z, in millimetres: the lengths of the affine's columns.
+    pub(super) fn spacing(&self) -> [f64; 3] {
+        [0, 1, 2].map(|axis| (0..3).map(|row| self.affine[row][axis].powi(2)).sum::<f64>().sqrt())
     }
 }

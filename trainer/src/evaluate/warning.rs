@@ -27,6 +27,11 @@ pub enum Warning {
         /// How far apart their farthest corners are.
         millimetres: f64,
     },
+    /// The label's affine gives no voxel size; the case's distances are undefined.
+    NoVoxelSize {
+        /// The case.
+        case: String,
+    },
     /// `dataset.json` has regions made of several labels; the labels were compared, not the regions.
     Regions {
         /// The regions' names.
@@ -53,6 +58,11 @@ impl fmt::Display for Warning {
                 f,
                 "case {case}: the affine matrices of label and prediction differ by {millimetres:.3} mm at a \
                  corner, voxels were compared by index; write predictions with the header of their image"
+            ),
+            Self::NoVoxelSize { case } => write!(
+                f,
+                "case {case}: the label's affine matrix gives its voxels no size, so the case's distances are \
+                 undefined; write labels with the header of their image"
             ),
             Self::Regions { names } => write!(
                 f,

@@ -61,13 +61,15 @@ pub(super) fn ratio(numerator: u64, denominator: u64) -> Option<f64> {
     (denominator > 0).then(|| numerator as f64 / denominator as f64)
 }
 
-/// A mean that says how many values stand behind it. Undefined values are left out, and not counted.
+/// A mean that says how many values stand behind it, and how many could not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Mean {
     /// The mean of the defined values; `None` where there were none.
     pub value: Option<f64>,
     /// How many values were defined.
     pub n: u64,
+    /// How many were not, and are in no mean.
+    pub undefined: u64,
 }
 
 impl Mean {
@@ -76,10 +78,16 @@ impl Mean {
     /// ```
     /// use trainer::metrics::Mean;
     /// let dice = Mean::of([Some(0.5), None, Some(1.0)]);
-    /// assert_eq!((dice.value, dice.n), (Some(0.75), 2));
+    /// assert_eq!((dice.value, dice.n, dice.undefined), (Some(0.75), 2, 1));
     /// ```
     pub fn of(values: impl IntoIterator<Item = Option<f64>>) -> Self {
-        let (sum, n) = values.into_iter().flatten().fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
-        Self { value: (n > 0).then(|| sum / n as f64), n }
+        let (mut sum, mut n, mut undefined) = (0.0, 0, 0);
+        for value in values {
+            match value {
+                Some(value) => (sum, n) = (sum + value, n + 1),
+                None => undefined += 1,
+            }
+        }
+        Self { value: (n > 0).then(|| sum / n as f64), n, undefined }
     }
 }

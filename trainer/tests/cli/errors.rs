@@ -186,6 +186,11 @@ fn folders_that_cannot_be_compared_are_refused() {
     assert!(error.contains("nowhere"), "{error}");
     let error = refuses(&["evaluate", "--predictions", &place.text("data/labelsTs"), "--labels", &labels]);
     assert!(error.contains("labels"), "{error}");
+    for bad in ["-1", "NaN", "inf"] {
+        let tolerance = format!("--tolerance={bad}");
+        let error = refuses(&["evaluate", "--predictions", &labels, "--labels", &labels, &tolerance]);
+        assert!(error.contains(&format!("a tolerance of {bad} mm is no length")), "{error}");
+    }
 }
 
 #[test]

@@ -153,5 +153,14 @@ fn evaluation_compares_masks_with_labels() {
     }
     // The truth against itself.
     succeeds(&["evaluate", "--predictions", &labels, "--labels", &labels, "--json", &file]);
-    assert_eq!(json(&place.path("figures.json"))["foreground_dice"]["value"], 1.0);
+    let found = json(&place.path("figures.json"));
+    assert_eq!(found["foreground_dice"]["value"], 1.0);
+    let class = &found["cases"][0]["classes"][0];
+    assert_eq!((class["hd95"].as_f64(), class["surface_dice"].as_f64()), (Some(0.0), Some(1.0)));
+    assert_eq!(
+        (&found["tolerance"], &class["lesions"]["lesions"]),
+        (&1.0.into(), &class["lesions"]["found"])
+    );
+    let text = succeeds(&["evaluate", "--predictions", &labels, "--labels", &labels, "--tolerance", "2.5"]);
+    assert!(text.contains("surface dice within 2.5 mm"), "{text}");
 }
