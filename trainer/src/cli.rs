@@ -24,6 +24,8 @@ pub enum Command {
     Explain(Explain),
     /// Train a network on an nnU-Net folder.
     Train(Box<Train>),
+    /// Train arms that differ in the loss alone, and say which differences are more than noise.
+    Study(Study),
     /// Write masks for images with a trained network.
     Predict(Predict),
     /// Compare masks with labels: Dice, precision, recall, surface distances and lesions for each case and class.
@@ -117,6 +119,38 @@ pub struct Train {
     /// Go on with the run in --out, with its own configuration.
     #[arg(long, conflicts_with_all = ["config", "set", "seed", "init", "steps_per_epoch"])]
     pub resume: bool,
+}
+
+/// `trainer study`
+#[derive(Clone, Debug, Args)]
+pub struct Study {
+    /// An nnU-Net folder; all its foreground classes together are called positive.
+    pub dataset: PathBuf,
+    /// The folder to make; of a study that was stopped, to go on with.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// bce, shares (the class shares handed over as pos_weight), pos_weight, sqrt, dice_bce, focal, cross_entropy; all of
+    /// them by default.
+    #[arg(long, value_delimiter = ',', value_name = "ARM,…")]
+    pub arms: Vec<String>,
+    /// Runs of each arm; differences are paired by seed.
+    #[arg(long, default_value_t = 2)]
+    pub seeds: u64,
+    /// training.epochs
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// The recall that the precise operating point keeps.
+    #[arg(long, default_value_t = 0.8, value_name = "R")]
+    pub recall: f64,
+    /// A TOML file with the keys that differ from `trainer config`; its loss is replaced by each arm's.
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// Sets one key after the file is read.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// training.threads; 0: all cores
+    #[arg(long)]
+    pub threads: Option<usize>,
 }
 
 /// `trainer predict`

@@ -3,6 +3,7 @@
 mod demo;
 mod predict;
 mod run_folder;
+mod study;
 mod train;
 
 use std::fs;
@@ -14,8 +15,8 @@ use serde::Serialize;
 use crate::cli::{Cli, Command, Evaluate, Explain, Inspect};
 use crate::config;
 use crate::data::Dataset;
-use crate::explain::{Explanation, Question};
 use crate::evaluate::Options;
+use crate::explain::{Explanation, Question};
 use crate::{Error, Result};
 
 /// Does what the command line says. `stop` becoming true ends long work early, keeping what was done.
@@ -28,6 +29,7 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
         Command::Inspect(inspect) => self::inspect(&inspect),
         Command::Explain(explain) => self::explain(&explain),
         Command::Train(train) => train::run(&train, stop).map(|_| ()),
+        Command::Study(study) => study::run(&study, stop),
         Command::Predict(predict) => predict::run(&predict, stop),
         Command::Evaluate(evaluate) => self::evaluate(&evaluate),
         Command::Config => {

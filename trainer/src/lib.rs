@@ -6,7 +6,7 @@
 //! - [`checkpoint`], [`inference`]: what a run leaves behind, and what is done with it.
 //! - [`calibration`], [`decision`]: from logits to probabilities and masks.
 //! - [`metrics`], [`evaluate`], [`report`], [`inspect`]: figures, and how they are shown.
-//! - [`explain`]: what a weight will do, before training.
+//! - [`explain`]: what a weight will do, before training; [`study`]: what it did.
 //! - [`cli`], [`commands`]: the program `trainer`.
 #![forbid(unsafe_code)]
 
@@ -28,6 +28,7 @@ pub mod nifti;
 pub mod plan;
 pub mod random;
 pub mod report;
+pub mod study;
 
 pub use error::{Error, Result};
 

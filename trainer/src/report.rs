@@ -1,11 +1,13 @@
 //! What a run tells: the log line, the JSON lines of the run folder, the progress bar and the figure of slices.
 
 mod canvas;
+mod chart;
 mod figure;
 mod json_lines;
 mod log_line;
 mod progress;
 
+pub use chart::{Chart, Series};
 pub use figure::SliceFigure;
 pub use json_lines::JsonLines;
 pub use log_line::{LogLine, hms, scientific};

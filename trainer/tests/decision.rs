@@ -149,7 +149,8 @@ fn a_validation_moves_probabilities_and_threshold_and_says_so() {
     let decision = Decision::fitted(&dice, 1, evidence, Aim::MaxF1);
     for (logit, share) in [(0.0, 1.0 / 11.0), (2.0, 0.5)] {
         let p = decision.calibration.probability(logit);
-        assert!((p - share).abs() < 2e-3, "{p} for {share}");
+        // Platt's targets move each class by one voxel of hundreds.
+        assert!((p - share).abs() < 5e-3, "{p} for {share}");
     }
     assert!(decision.logit > 0.0 && decision.logit < 2.0);
     let text = decision.to_string();

@@ -40,8 +40,8 @@ fn separable_voxels_have_a_finite_fit() {
     let labels: Vec<u8> = (0..200).map(|i| u8::from(i >= 100)).collect();
     let fitted = Calibration::identity(1).fitted(&histogram(&logits, &labels), true, &[]);
     let p = fitted.probability(5.0);
-    // Platt's target, (100 + 1)/(100 + 2).
-    assert!((p - 101.0 / 102.0).abs() < 1e-6, "{p}, {fitted:?}");
+    // Platt's target, (100 + 1)/(100 + 2), up to half a bin: 3.3e-4 in the logit, where the sigmoid rises by 1 in 100.
+    assert!((p - 101.0 / 102.0).abs() < 4e-6, "{p}, {fitted:?}");
 }
 
 #[test]

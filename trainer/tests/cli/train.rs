@@ -99,6 +99,11 @@ fn after_each_epoch_the_report_and_the_mean_probability_are_printed() {
             );
             assert_eq!(lines.next(), Some(expected.as_str()));
             assert_eq!(class["share"].as_f64(), Some(27.0 / 2048.0));
+            let best = &class["best_f1"]["counts"];
+            let count = |key: &str| best[key].as_u64().unwrap() as f64;
+            let row = lines.next().unwrap().trim_start();
+            let f1 = 2.0 * count("tp") / (2.0 * count("tp") + count("fp") + count("fn"));
+            assert!(row.starts_with("above 0.") && row.ends_with(&format!("f1 {f1:.4}")), "{row}");
             let mean = class["mean_probability"].as_f64().unwrap();
             assert!(mean > 0.0 && mean < 1.0, "{mean}");
         }

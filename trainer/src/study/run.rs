@@ -1,0 +1,173 @@
+//! One arm with one seed, from its first or next step to its figures.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use autograd::Tensor;
+use nn::Module;
+use serde::Deserialize;
+use unet3d::UNet3d;
+
+use super::measure::measure;
+use super::{Arm, EpochFigures, RunResult, StudyData};
+use crate::calibration::Calibration;
+use crate::checkpoint::{Checkpoint, Tensors, exists};
+use crate::config::Config;
+use crate::engine::{Objective, Setup, train};
+use crate::inference::SlidingWindow;
+use crate::plan::Plan;
+use crate::random::{Purpose, generator};
+use crate::report::SliceFigure;
+use crate::{Error, Result};
+
+/// Trains an arm in `folder` or goes on with it, and measures it; `None` if it was stopped.
+///
+/// # Errors
+/// As [`train`].
+pub fn run_arm(
+    folder: &Path,
+    data: &StudyData,
+    config: &Config,
+    arm: Arm,
+    recall: f64,
+    stop: &AtomicBool,
+) -> Result<Option<RunResult>> {
+    let result_path = folder.join("result.json");
+    if let Ok(text) = fs::read_to_string(&result_path) {
+        let result = serde_json::from_str(&text);
+        return result
+            .map(Some)
+            .map_err(|e| Error::file(&result_path, format!("is damaged ({e}): remove it")));
+    }
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let last = folder.join("checkpoints").join("last");
+    let resume = if exists(&last) { Some(Checkpoint::load(&last)?) } else { None };
+    let [positives, negatives] = data.counts;
+    let config = arm.configure(config, positives, negatives);
+    let mut plan = data.plan.clone();
+    plan.model.out_channels = arm.channels();
+    let objective = Objective::new(&config, &plan, &data.training)?;
+    let init = first_weights(&config, &data.plan, &plan, &objective)?;
+    let setup = Setup {
+        folder: folder.to_owned(),
+        config: config.clone(),
+        plan: plan.clone(),
+        reader: data.reader.clone(),
+        normalisation: data.normalisation.clone(),
+        training: data.training.clone(),
+        validation: data.evaluation.clone(),
+        init: Some(init),
+        resume,
+    };
+    let outcome = train(setup, stop)?;
+    if outcome.stopped {
+        return Ok(None);
+    }
+    let window = SlidingWindow { patch: plan.patch_size, overlap: config.inference.overlap, mirror: false };
+    let known = difference(&Calibration::known(objective.config(), arm.channels()));
+    let scaled = !Calibration::is_shift_enough(objective.config());
+    let (measured, logits) = measure(&outcome.model, data, &window, &known, scaled)?;
+    let epochs = epochs(&folder.join("log.jsonl"))?;
+    let seconds = outcome.elapsed.as_secs_f64();
+    let result = measured.result(arm, config.training.seed, recall, epochs, seconds);
+    let case = &data.evaluation[0];
+    let image: Vec<f32> = case.image.iter().copied().step_by(case.channels).collect();
+    let figure = SliceFigure {
+        image: &image,
+        truth: case.labels.as_deref(),
+        prediction: &logits.classes(0.0),
+        shape: case.shape,
+        spacing: case.spacing.map(f64::from),
+    };
+    figure.save(folder.join("slices.png"))?;
+    let text = serde_json::to_string_pretty(&result).expect("figures are plain data");
+    write_whole(&result_path, text.as_bytes())?;
+    Ok(Some(result))
+}
+
+/// Writes a file that is there whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let beside = PathBuf::from(format!("{}.part", path.display()));
+    fs::write(&beside, bytes).map_err(Error::io(&beside))?;
+    fs::rename(&beside, path).map_err(Error::io(path))
+}
+
+/// The weights that every arm of a seed begins with: those of the network with one channel. A second logit begins as this
+/// one, the first as 0, so that their difference is it. The last bias is the loss's own, if the configuration wants so.
+fn first_weights(config: &Config, single: &Plan, plan: &Plan, objective: &Objective) -> Result<Tensors> {
+    let network = |plan: &Plan| {
+        let mut rng = generator(config.training.seed, Purpose::Weights, 0);
+        UNet3d::<f32>::new(plan.model.clone(), &mut rng)
+    };
+    let (one, mut model) = (network(single)?, network(plan)?);
+    let shapes: Tensors = model.state_dict().into_iter().collect();
+    let mut weights: Tensors = one.state_dict().into_iter().collect();
+    for (name, tensor) in &mut weights {
+        let wanted = shapes[name].shape();
+        if tensor.shape() != wanted {
+            // PyTorch's layout has the output channels first: zeros, then the weights there are.
+            let mut data = vec![0.0; shapes[name].data().len() - tensor.data().len()];
+            data.extend_from_slice(tensor.data());
+            *tensor = Tensor::from_vec(wanted, data);
+        }
+    }
+    model.load_state_dict(weights).map_err(|e| Error::config("model", e.to_string()))?;
+    if config.model.prior_bias {
+        objective.set_prior_bias(&mut model)?;
+    }
+    Ok(model.state_dict().into_iter().collect())
+}
+
+/// The calibration of z1 − z0.
+fn difference(known: &Calibration) -> Calibration {
+    match known.shift.as_slice() {
+        [first, second] => Calibration { shift: vec![second - first], ..known.clone() },
+        _ => known.clone(),
+    }
+}
+
+/// The validations of a run's log; of an epoch that was repeated after a stop, the last.
+fn epochs(path: &Path) -> Result<Vec<EpochFigures>> {
+    #[derive(Deserialize)]
+    struct Event {
+        epoch: u64,
+        report: Report,
+        classes: Vec<Class>,
+    }
+    #[derive(Deserialize)]
+    struct Report {
+        classes: Vec<Row>,
+    }
+    #[derive(Deserialize)]
+    struct Row {
+        precision: f64,
+        recall: f64,
+        #[serde(rename = "f1-score")]
+        f1_score: f64,
+    }
+    #[derive(Deserialize)]
+    struct Class {
+        average_precision: Option<f64>,
+        mean_probability: f64,
+        share: f64,
+    }
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let mut epochs: Vec<EpochFigures> = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with(r#"{"event":"validation""#)) {
+        let Event { epoch, report, classes } = serde_json::from_str(line)
+            .map_err(|e| Error::file(path, format!("holds a damaged line ({e})")))?;
+        let (row, class) = (&report.classes[1], &classes[0]);
+        epochs.retain(|other| other.epoch != epoch);
+        epochs.push(EpochFigures {
+            epoch,
+            precision: row.precision,
+            recall: row.recall,
+            f1: row.f1_score,
+            average_precision: class.average_precision,
+            mean_probability: class.mean_probability,
+            share: class.share,
+        });
+    }
+    Ok(epochs)
+}

@@ -1,0 +1,157 @@
+//! The study as text: settings, a row for each arm, recall by epoch, differences, and the verdict.
+
+use std::fmt;
+
+use super::{Arm, Difference, Figure, RunResult, Study, verdict};
+
+impl fmt::Display for Study {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dataset, training, evaluation, evaluation_kind, halves, positives, negatives, .. } = self;
+        writeln!(
+            f,
+            "{dataset}: {positives} positive and {negatives} negative voxels to train on ({})",
+            training.join(", ")
+        )?;
+        writeln!(f, "measured on {}: {evaluation_kind}", evaluation.join(", "))?;
+        writeln!(f, "thresholds and calibrations are {halves}")?;
+        let (seeds, steps) = (self.seeds(), self.steps);
+        writeln!(f, "{steps} steps, seeds {seeds:?}; a row is the mean over seeds, ± half of their range\n")?;
+        for arm in self.arms() {
+            writeln!(f, "{arm:>13}  {}", arm.describe(*positives, *negatives))?;
+        }
+        self.main_table(f)?;
+        self.calibration_table(f)?;
+        self.epochs_table(f)?;
+        self.differences(f)?;
+        writeln!(f, "\n{}", verdict::verdict(self))
+    }
+}
+
+impl Study {
+    /// The seeds that any run has.
+    pub fn seeds(&self) -> Vec<u64> {
+        let mut seeds: Vec<u64> = self.runs.iter().map(|run| run.seed).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        seeds
+    }
+
+    fn main_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let precise = format!("recall >= {}", self.recall);
+        writeln!(f, "\n{:>13} {:^35} {:>11} {:^23} {:^23}", "", "at 0.5", "", "best f1", precise)?;
+        let heads = ["precision", "recall", "f1 = Dice", "AP", "threshold", "f1", "precision", "recall"];
+        write!(f, "{:>13}", "arm")?;
+        heads.iter().try_for_each(|head| write!(f, " {head:>11}"))?;
+        writeln!(f)?;
+        for arm in self.arms() {
+            let runs = self.of(arm);
+            write!(f, "{arm:>13}")?;
+            let values: [&dyn Fn(&RunResult) -> Option<f64>; 8] = [
+                &|run| Figure::PrecisionAtHalf.of(run),
+                &|run| Figure::RecallAtHalf.of(run),
+                &|run| Figure::F1AtHalf.of(run),
+                &|run| run.average_precision,
+                &|run| run.best_f1.map(|point| point.probability),
+                &|run| Figure::BestF1.of(run),
+                &|run| Figure::PrecisionAtRecall.of(run),
+                &|run| run.precise.and_then(|point| point.counts.recall()),
+            ];
+            values.iter().try_for_each(|value| write!(f, " {:>11}", cell(&runs, value)))?;
+            writeln!(f)?;
+        }
+        let support = self.runs.first().map_or(0, |run| run.at_half.support());
+        writeln!(f, "support: {support} positive voxels")
+    }
+
+    fn calibration_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\n{:>13} {:>10} {:>10} {:>12} {:>12} {:>10} {:>10} {:>10}",
+            "arm", "Brier", "after", "calib. error", "after", "mean p", "after", "share"
+        )?;
+        for arm in self.arms() {
+            let runs = self.of(arm);
+            let mean = |value: &dyn Fn(&RunResult) -> Option<f64>| {
+                let values: Vec<f64> = runs.iter().filter_map(|run| value(run)).collect();
+                format!("{:.5}", values.iter().sum::<f64>() / values.len() as f64)
+            };
+            writeln!(
+                f,
+                "{arm:>13} {:>10} {:>10} {:>12} {:>12} {:>10} {:>10} {:>10}",
+                mean(&|run| run.before.brier),
+                mean(&|run| run.after.brier),
+                mean(&|run| run.before.calibration_error),
+                mean(&|run| run.after.calibration_error),
+                mean(&|run| run.before.mean_probability),
+                mean(&|run| run.after.mean_probability),
+                mean(&|run| run.after.share),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Recall at 0.5 and the mean probability after each epoch, means over seeds.
+    fn epochs_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(first) = self.runs.first() else { return Ok(()) };
+        writeln!(
+            f,
+            "\nrecall at 0.5 (mean probability; the share is {:.4}) after epoch",
+            first.epochs.first().map_or(0.0, |e| e.share)
+        )?;
+        write!(f, "{:>13}", "arm")?;
+        first.epochs.iter().try_for_each(|epoch| write!(f, " {:>15}", epoch.epoch))?;
+        writeln!(f)?;
+        for arm in self.arms() {
+            write!(f, "{arm:>13}")?;
+            for i in 0..first.epochs.len() {
+                let runs: Vec<_> = self.of(arm).into_iter().filter_map(|run| run.epochs.get(i)).collect();
+                let n = runs.len().max(1) as f64;
+                let recall = runs.iter().map(|e| e.recall).sum::<f64>() / n;
+                let probability = runs.iter().map(|e| e.mean_probability).sum::<f64>() / n;
+                write!(f, " {:>15}", format!("{recall:.3} ({probability:.4})"))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    fn differences(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let arms = self.arms();
+        let Some((&base, others)) = arms.split_first() else { return Ok(()) };
+        let how = if self.seeds().len() >= 3 { "95 % interval of the mean" } else { "range over seeds" };
+        writeln!(f, "\ndifferences to {base}, paired by seed: mean [{how}]; * more than noise")?;
+        for &arm in others {
+            for figure in
+                [Figure::PrecisionAtHalf, Figure::RecallAtHalf, Figure::AveragePrecision, Figure::BestF1]
+            {
+                let Some(d) = Difference::new(self, figure, arm, base) else { continue };
+                let [low, high] = d.interval;
+                let star = if d.beyond_noise { "*" } else { "" };
+                writeln!(
+                    f,
+                    "{arm:>13}  {:<26} {:+.4} [{low:+.4}, {high:+.4}] {star}",
+                    figure.name(),
+                    d.mean
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The mean over an arm's seeds.
+    pub(super) fn mean(&self, arm: Arm, value: impl Fn(&RunResult) -> Option<f64>) -> Option<f64> {
+        let values: Vec<f64> = self.of(arm).into_iter().filter_map(value).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+}
+
+/// Mean ± half of the range.
+fn cell(runs: &[&RunResult], value: &dyn Fn(&RunResult) -> Option<f64>) -> String {
+    let values: Vec<f64> = runs.iter().filter_map(|run| value(run)).collect();
+    if values.is_empty() {
+        return "undefined".to_owned();
+    }
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+    if values.len() == 1 { format!("{mean:.3}") } else { format!("{mean:.3}±{:.3}", (high - low) / 2.0) }
+}

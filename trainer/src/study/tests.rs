@@ -1,0 +1,145 @@
+//! What may be concluded from made-up runs.
+
+use proptest::prelude::*;
+
+use super::{Arm, Difference, Figure, RunResult, Study, html};
+use crate::calibration::Calibration;
+use crate::config::Config;
+use crate::metrics::{BinaryCounts, Reliability, ScoreHistogram};
+
+/// A run with this recall and average precision.
+fn made_up(arm: Arm, seed: u64, recall: f64, average_precision: f64) -> RunResult {
+    let found = (recall * 1000.0).round() as u64;
+    let counts = BinaryCounts {
+        true_positives: found,
+        false_positives: 500,
+        false_negatives: 1000 - found,
+        true_negatives: 100_000,
+    };
+    let reliability = Reliability::new(&ScoreHistogram::new(), &Calibration::identity(1));
+    RunResult {
+        arm,
+        seed,
+        epochs: Vec::new(),
+        at_half: counts,
+        average_precision: Some(average_precision),
+        best_f1: None,
+        precise: None,
+        before: reliability.clone(),
+        after: reliability,
+        calibration: Calibration::identity(1),
+        curve: Vec::new(),
+        seconds: 1.0,
+    }
+}
+
+fn study(runs: Vec<RunResult>) -> Study {
+    Study {
+        dataset: "made <up> & so on".into(),
+        training: vec!["a".into()],
+        evaluation: vec!["b".into()],
+        evaluation_kind: "made up".into(),
+        halves: "halves".into(),
+        positives: 10,
+        negatives: 4990,
+        recall: 0.8,
+        steps: 1,
+        runs,
+    }
+}
+
+fn pairs(recalls: &[(f64, f64)]) -> Study {
+    let runs = recalls.iter().enumerate().flat_map(|(seed, &(base, other))| {
+        let run = |arm, recall| made_up(arm, seed as u64, recall, 0.5);
+        [run(Arm::Bce, base), run(Arm::PosWeight, other)]
+    });
+    study(runs.collect())
+}
+
+fn difference(study: &Study) -> Difference {
+    Difference::new(study, Figure::RecallAtHalf, Arm::PosWeight, Arm::Bce).unwrap()
+}
+
+#[test]
+fn one_seed_proves_nothing() {
+    let one = pairs(&[(0.0, 0.9)]);
+    assert!(!difference(&one).beyond_noise);
+    assert!(one.to_string().contains("with one seed, from which nothing follows"));
+}
+
+#[test]
+fn two_seeds_must_agree_and_differ_by_more_than_one_arm_does() {
+    for (recalls, beyond) in [
+        ([(0.1, 0.5), (0.2, 0.6)], true),
+        // They disagree.
+        ([(0.1, 0.5), (0.6, 0.2)], false),
+        // One arm's seeds are as far apart as the arms.
+        ([(0.1, 0.3), (0.3, 0.4)], false),
+    ] {
+        let study = pairs(&recalls);
+        assert_eq!(difference(&study).beyond_noise, beyond, "{recalls:?}");
+        let words =
+            if beyond { "more than the noise" } else { "within the noise: no difference can be claimed" };
+        assert!(study.to_string().contains(words), "{recalls:?}");
+    }
+}
+
+#[test]
+fn from_three_seeds_on_the_interval_is_students() {
+    // Differences 0.1, 0.2, 0.3: mean 0.2, deviation 0.1, half width 4.303·0.1/√3.
+    let three = difference(&pairs(&[(0.1, 0.2), (0.1, 0.3), (0.1, 0.4)]));
+    let half = 4.303 * 0.1 / 3f64.sqrt();
+    assert!(
+        (three.interval[0] - (0.2 - half)).abs() < 1e-9 && (three.interval[1] - (0.2 + half)).abs() < 1e-9
+    );
+    assert!(!three.beyond_noise);
+    let narrow = difference(&pairs(&[(0.1, 0.3), (0.1, 0.31), (0.1, 0.29)]));
+    assert!(narrow.beyond_noise, "{narrow:?}");
+}
+
+#[test]
+fn seeds_that_one_arm_lacks_are_left_out() {
+    let mut study = pairs(&[(0.1, 0.5), (0.2, 0.6)]);
+    study.runs.retain(|run| (run.arm, run.seed) != (Arm::Bce, 0));
+    assert_eq!(difference(&study).seeds.iter().map(|s| s.0).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn arms_differ_in_the_loss_alone() {
+    let config = Config::default();
+    for arm in Arm::ALL {
+        let mut changed = arm.configure(&config, 10, 4990);
+        assert_eq!(arm.name().parse::<Arm>(), Ok(arm));
+        changed.loss = config.loss.clone();
+        assert_eq!(changed, config, "{arm}");
+    }
+    assert_eq!(Arm::PosWeight.weight(10, 4990), 499.0);
+    assert_eq!(Arm::Shares.weight(10, 4990), 0.998);
+    assert!("pos-weight".parse::<Arm>().unwrap_err().contains("bce, shares, pos_weight"));
+}
+
+#[test]
+fn the_page_holds_no_markup_of_the_data() {
+    let page = html(&pairs(&[(0.1, 0.5)]), &[(Arm::Bce, vec![1, 2, 3])]);
+    assert!(page.contains("made &lt;up&gt; &amp; so on") && !page.contains("<up>"));
+    assert!(page.contains("data:image/png;base64,AQID"));
+    assert!(
+        !page.contains("http://") || !page.replace("http://www.w3.org", "").contains("http://"),
+        "needs no network"
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_difference_turns_its_sign_with_its_sides(recalls in prop::collection::vec((0.0f64..1.0, 0.0f64..1.0), 1..6)) {
+        let study = pairs(&recalls);
+        let (there, back) = (
+            difference(&study),
+            Difference::new(&study, Figure::RecallAtHalf, Arm::Bce, Arm::PosWeight).unwrap(),
+        );
+        prop_assert!((there.mean + back.mean).abs() < 1e-12);
+        prop_assert!((there.interval[0] + back.interval[1]).abs() < 1e-12);
+        prop_assert_eq!(there.beyond_noise, back.beyond_noise);
+        prop_assert!(there.interval[0] <= there.mean + 1e-12 && there.mean <= there.interval[1] + 1e-12);
+    }
+}
