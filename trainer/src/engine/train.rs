@@ -35,7 +35,8 @@ const MOST_BAD_STEPS: usize = 20;
 /// The last checkpoint is at most this much older than the run, epochs ended or not.
 const SAVE_EVERY: Duration = Duration::from_secs(300);
 /// What "best" means.
-const METRIC: &str = "mean Dice of the foreground classes on the validation cases";
+const METRIC: &str = "mean Dice of the foreground classes on the validation cases; of one class, where the threshold is chosen, \
+                      at its best threshold";
 
 /// Everything a run needs.
 #[derive(Debug)]
@@ -303,7 +304,7 @@ impl Run {
         }
         let now =
             self.validation.as_ref().filter(|v| self.validated == Some(self.step) && !v.on_training_cases);
-        let metric = now.and_then(Validation::mean_dice);
+        let metric = now.and_then(|validation| self.metric(validation));
         self.save("last", metric)
     }
 
@@ -317,7 +318,7 @@ impl Run {
             validation: &'a Validation,
         }
         self.log.write("validation", &Event { epoch, step: self.step, validation: &validation })?;
-        let metric = validation.mean_dice();
+        let metric = self.metric(&validation);
         self.validated = Some(self.step);
         self.decision = self.decide(&validation);
         metric.into_iter().for_each(|m| self.scheduler.observe(m));
@@ -327,6 +328,16 @@ impl Run {
         }
         self.validation = Some(validation);
         Ok(())
+    }
+
+    /// What "best" is judged by. At probability 1/2 an unweighted network may find nothing for many epochs and still learn
+    /// to rank the voxels; where the threshold is chosen anyway, that is what counts.
+    fn metric(&self, validation: &Validation) -> Option<f64> {
+        let chosen = matches!(self.setup.config.inference.threshold, Auto::Word(_));
+        match validation.classes.as_slice() {
+            [class] if chosen => class.best_f1.and_then(|point| point.counts.dice()),
+            _ => validation.mean_dice(),
+        }
     }
 
     /// How logits are read before anything is known of them but the loss.

@@ -48,12 +48,13 @@ impl Explanation {
             )?;
         }
         if let Some(cases) = self.cases {
+            let plural = if cases == 1 { "" } else { "s" };
             match self.empty_cases.as_slice() {
-                [] => writeln!(f, "\n{cases} labelled cases, none without foreground.")?,
+                [] => writeln!(f, "\n{cases} labelled case{plural}, none without foreground.")?,
                 empty => {
                     writeln!(
                         f,
-                        "\n{cases} labelled cases, {} without foreground: {}.",
+                        "\n{cases} labelled case{plural}, {} without foreground: {}.",
                         empty.len(),
                         empty.join(", ")
                     )?;

@@ -27,8 +27,8 @@ pub struct StudyData {
     pub evaluation_kind: String,
     /// How they are divided.
     pub halves: String,
-    /// For each evaluation case, the planes d that thresholds are fitted on; the others are measured.
-    pub fitted: Vec<std::ops::Range<usize>>,
+    /// For each evaluation case, how many of its first planes d thresholds are fitted on; the others are measured.
+    pub fitted: Vec<usize>,
     /// Positive and negative voxels of the training cases.
     pub counts: [u64; 2],
 }
@@ -112,7 +112,7 @@ fn join_foreground(case: &mut Case) {
 }
 
 /// Every other case; or the planes of a single case up to the one where half of its foreground is reached.
-fn halves(cases: &[Case]) -> (Vec<std::ops::Range<usize>>, String) {
+fn halves(cases: &[Case]) -> (Vec<usize>, String) {
     if let [case] = cases {
         let plane = case.shape[1] * case.shape[2];
         let of_plane = |labels: &[u8]| labels.iter().filter(|&&l| l == 1).count();
@@ -126,9 +126,9 @@ fn halves(cases: &[Case]) -> (Vec<std::ops::Range<usize>>, String) {
         });
         let cut = reached.map_or(0, |plane| plane + 1).clamp(1, case.shape[0].max(2) - 1);
         let text = format!("fitted on planes 1 to {cut} of {}, measured on the others", case.name);
-        return (vec![0..cut], text);
+        return (vec![cut], text);
     }
     let fitted: Vec<&str> = cases.iter().step_by(2).map(|case| case.name.as_str()).collect();
-    let ranges = cases.iter().enumerate().map(|(i, case)| if i % 2 == 0 { 0..case.shape[0] } else { 0..0 });
-    (ranges.collect(), format!("fitted on {}, measured on the others", fitted.join(", ")))
+    let planes = cases.iter().enumerate().map(|(i, case)| if i % 2 == 0 { case.shape[0] } else { 0 });
+    (planes.collect(), format!("fitted on {}, measured on the others", fitted.join(", ")))
 }

@@ -105,13 +105,13 @@ pub(super) fn measure(
         halves.precision.update(&scores, truth)?;
         count(&mut halves.at_half, &scores, truth);
         let plane = case.shape[1] * case.shape[2];
-        let (start, end) = (planes.start * plane, planes.end * plane);
-        halves.fitted.update(&scores[start..end], &truth[start..end], positive)?;
+        let end = planes * plane;
+        halves.fitted.update(&scores[..end], &truth[..end], positive)?;
         halves.measured.update(&scores[end..], &truth[end..], positive)?;
         first.get_or_insert(Logits { shape: case.shape, channels: 1, values: scores });
     }
     let logits = first.expect("there are labelled evaluation cases");
-    let calibration = known.fitted(&halves.fitted, scaled, &[data.halves.clone()]);
+    let calibration = known.fitted(&halves.fitted, scaled, std::slice::from_ref(&data.halves));
     Ok((Measured { halves, calibration }, logits))
 }
 

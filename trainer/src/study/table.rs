@@ -46,7 +46,8 @@ impl Study {
         for arm in self.arms() {
             let runs = self.of(arm);
             write!(f, "{arm:>13}")?;
-            let values: [&dyn Fn(&RunResult) -> Option<f64>; 8] = [
+            type Value<'a> = &'a dyn Fn(&RunResult) -> Option<f64>;
+            let values: [Value<'_>; 8] = [
                 &|run| Figure::PrecisionAtHalf.of(run),
                 &|run| Figure::RecallAtHalf.of(run),
                 &|run| Figure::F1AtHalf.of(run),
