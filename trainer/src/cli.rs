@@ -20,6 +20,8 @@ pub enum Command {
     Demo(Demo),
     /// Say what a data set holds: shapes, spacings, intensities, and how rare each class is.
     Inspect(Inspect),
+    /// List everything that is wrong with a data set, with the remedy; it ends with 1 where training would refuse.
+    Verify(Verify),
     /// Say what a weight will do to recall and precision, before training: from a data set's labels or from bare counts.
     Explain(Explain),
     /// Train a network on an nnU-Net folder.
@@ -54,6 +56,16 @@ pub struct Inspect {
     /// An nnU-Net folder: dataset.json, imagesTr, labelsTr.
     pub dataset: PathBuf,
     /// Also write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `trainer verify`
+#[derive(Clone, Debug, Args)]
+pub struct Verify {
+    /// An nnU-Net folder: dataset.json, imagesTr, labelsTr.
+    pub dataset: PathBuf,
+    /// Also write the findings as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

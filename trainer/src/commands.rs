@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
-use crate::cli::{Cli, Command, Evaluate, Explain, Inspect};
+use crate::cli::{Cli, Command, Evaluate, Explain, Inspect, Verify};
 use crate::config;
 use crate::data::Dataset;
 use crate::evaluate::Options;
@@ -27,6 +27,7 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
     match cli.command.unwrap_or_else(|| Command::Demo(crate::cli::Demo::default())) {
         Command::Demo(demo) => demo::run(&demo, stop),
         Command::Inspect(inspect) => self::inspect(&inspect),
+        Command::Verify(verify) => self::verify(&verify),
         Command::Explain(explain) => self::explain(&explain),
         Command::Train(train) => train::run(&train, stop).map(|_| ()),
         Command::Study(study) => study::run(&study, stop),
@@ -43,6 +44,19 @@ fn inspect(args: &Inspect) -> Result<()> {
     let inspection = crate::inspect::inspect(&Dataset::open(&args.dataset)?)?;
     println!("{inspection}");
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &inspection))
+}
+
+fn verify(args: &Verify) -> Result<()> {
+    let found = crate::verify::verify(&args.dataset)?;
+    println!("{found}");
+    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &found))?;
+    match found.errors {
+        0 => Ok(()),
+        1 => Err(Error::file(&args.dataset, "has the error above; correct it before training")),
+        n => {
+            Err(Error::file(&args.dataset, format!("has the {n} errors above; correct them before training")))
+        }
+    }
 }
 
 fn explain(args: &Explain) -> Result<()> {

@@ -12,10 +12,12 @@
 
 mod axes;
 mod case;
-mod description;
-mod folder;
+pub(crate) mod description;
+pub(crate) mod fault;
+pub(crate) mod folder;
+pub(crate) mod names;
 pub(crate) mod normalise;
-mod read;
+pub(crate) mod read;
 pub mod synthetic;
 
 pub use axes::{AxisOrder, Geometry};

@@ -269,19 +269,8 @@ fn warnings(set: &Dataset, found: &Inspection) -> Result<Vec<String>> {
 /// The first file of a case whose voxels lie more than a tenth of a voxel from those of its first image.
 fn elsewhere(files: &CaseFiles) -> Result<Option<String>> {
     let first = nifti::read_header(&files.images[0])?;
-    let Ok(place) = first.affine() else { return Ok(None) };
-    let slack = 0.1 * first.spacing().into_iter().fold(f64::INFINITY, f64::min);
     for path in files.images.iter().skip(1).chain(&files.label) {
-        let header = nifti::read_header(path)?;
-        let Ok(other) = header.affine() else { continue };
-        // Farthest at a corner: each axis adds its difference times its length.
-        let apart = (0..3).map(|row| {
-            let axis = |i: usize| {
-                (place[row][i] - other[row][i]).abs() * first.shape.get(i).map_or(1.0, |&n| n as f64)
-            };
-            axis(0) + axis(1) + axis(2) + (place[row][3] - other[row][3]).abs()
-        });
-        if apart.fold(0.0, f64::max) > slack {
+        if first.apart(&nifti::read_header(path)?).is_some() {
             return Ok(Some(path.display().to_string()));
         }
     }

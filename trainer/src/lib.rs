@@ -6,6 +6,7 @@
 //! - [`checkpoint`], [`inference`]: what a run leaves behind, and what is done with it.
 //! - [`calibration`], [`decision`]: from logits to probabilities and masks.
 //! - [`metrics`], [`evaluate`], [`report`], [`inspect`]: figures, and how they are shown.
+//! - [`verify`]: everything that is wrong with a data set.
 //! - [`explain`]: what a weight will do, before training; [`study`]: what it did.
 //! - [`cli`], [`commands`]: the program `trainer`.
 #![forbid(unsafe_code)]
@@ -29,6 +30,7 @@ pub mod plan;
 pub mod random;
 pub mod report;
 pub mod study;
+pub mod verify;
 
 pub use error::{Error, Result};
 

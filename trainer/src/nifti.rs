@@ -17,7 +17,7 @@ mod read;
 mod voxel;
 mod write;
 
-pub use affine::Affine;
+pub use affine::{Affine, farthest_corner};
 pub use header::{ByteOrder, Header, Version};
 pub use read::{Image, read, read_header};
 pub use voxel::{Voxel, VoxelType};
@@ -43,6 +43,11 @@ impl Naming {
         let pair = stem.ends_with(".hdr") || stem.ends_with(".img");
         (pair || stem.ends_with(".nii")).then_some(Self { gzip, pair })
     }
+}
+
+/// Whether a file's name is one that [`read`] accepts.
+pub fn is_volume_name(path: impl AsRef<Path>) -> bool {
+    Naming::of(path.as_ref()).is_some()
 }
 
 /// The two files of a pair, header first, given the name of either (one that [`Naming::of`] accepts as a pair).

@@ -180,6 +180,42 @@ fn descriptions_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
+fn both_forms_of_labels_are_read_and_neither_hides_a_region() {
+    let read = |labels: &str| {
+        Description::parse(&format!(r#"{{"channel_names": {{"0": "T1"}}, "labels": {labels}}}"#))
+    };
+    for labels in [
+        r#"{"background": 0, "liver": 1, "tumour": 2, "ignore": 3}"#,
+        r#"{"0": "background", "1": "liver", "2": "tumour", "3": "ignore"}"#,
+        r#"{"3": "Ignore", "2": "tumour", "1": "liver", "0": "background"}"#,
+        r#"{"background": "0", "liver": "1", "tumour": "2", "ignore": "3"}"#,
+    ] {
+        let found = read(labels).unwrap();
+        assert_eq!((found.classes.join(" "), found.ignore), ("background liver tumour".into(), Some(3)));
+    }
+    for (labels, parts) in [
+        (
+            r#"{"background": 0, "whole": [1, 2], "core": [2]}"#,
+            ["\"core\" is a region, the list [2]", "one number"],
+        ),
+        (r#"{"0": "background", "1": ["liver", "tumour"]}"#, ["\"1\" is a region", "not supported"]),
+        (
+            r#"{"background": 0, "liver": 1, "ignore": [3]}"#,
+            ["\"ignore\" is a region, the list [3]", "one number"],
+        ),
+        (
+            r#"{"0": "background", "2": "liver"}"#,
+            ["must be 1, but the next is \"liver\" = 2", "number the labels"],
+        ),
+        (r#"{"0": "background", "one": "liver"}"#, ["\"one\" is \"liver\"", "not a whole number"]),
+    ] {
+        says(&read(labels).unwrap_err(), &parts);
+    }
+    // Some editors begin a file with a byte order mark.
+    assert!(Description::parse(&format!("\u{feff}{ONE_CHANNEL}")).is_ok());
+}
+
+#[test]
 fn ignored_voxels_are_255_in_memory_whatever_their_number_in_the_file() {
     let folder =
         good(r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "a": 1, "ignore": 1000}}"#);

@@ -186,3 +186,41 @@ fn a_gzip_stream_is_not_followed_far_beyond_what_its_header_says() {
     std::fs::write(&zipped, &stream[..stream.len() - 16]).unwrap();
     assert_eq!(nifti::read(&zipped).unwrap().to_f64(), vec![7.0; 24]);
 }
+
+#[test]
+fn orientation_names_the_direction_that_each_axis_is_nearest_to() {
+    let code = |rows: [[f64; 3]; 3]| {
+        let mut header = Header::new([4, 5, 6], [1.0; 3]);
+        for (to, from) in header.srow.iter_mut().zip(rows) {
+            to[..3].copy_from_slice(&from);
+        }
+        header.orientation()
+    };
+    for (rows, want) in [
+        ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], Some("RAS")),
+        ([[-2.0, 0.0, 0.0], [0.0, -2.0, 0.0], [0.0, 0.0, 5.0]], Some("LPS")),
+        ([[0.0, 0.0, 3.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]], Some("PIR")),
+        // Turned by 30 degrees about z; a large voxel does not make an axis nearer.
+        ([[0.866, -4.5, 0.0], [0.5, 7.794, 0.0], [0.0, 0.0, 1.0]], Some("RAS")),
+        ([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], None),
+        ([[f64::NAN, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], None),
+    ] {
+        assert_eq!(code(rows).as_deref(), want, "{rows:?}");
+    }
+}
+
+#[test]
+fn volumes_are_apart_where_a_corner_moves_by_more_than_a_tenth_of_a_voxel() {
+    let first = Header::new([11, 21, 31], [1.0, 2.0, 3.0]);
+    let moved = |change: &dyn Fn(&mut Header)| {
+        let mut other = first.clone();
+        change(&mut other);
+        first.apart(&other)
+    };
+    assert_eq!(moved(&|_| {}), None);
+    assert_eq!(moved(&|h| h.srow[0][3] += 0.09), None);
+    assert_eq!(moved(&|h| (h.srow[0][3], h.srow[2][3]) = (3.0, -4.0)), Some(5.0));
+    // The last slice is the 30th from the first.
+    assert_eq!(moved(&|h| h.srow[2][2] = 3.5), Some(15.0));
+    assert!(moved(&|h| h.srow[1][1] = f64::NAN).is_some_and(f64::is_nan));
+}

@@ -1,6 +1,7 @@
 //! `dataset.json`: what the channels and labels of a data set mean.
 
-use crate::{Error, Result};
+use super::fault::{Fault, Kind};
+use crate::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -33,15 +34,7 @@ impl Description {
     /// # Errors
     /// A file that is missing, is not JSON, or does not name channels and labels; region-based labels.
     pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("dataset.json");
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text).map_err(|message| Error::file(&path, message)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::file(
-                &path,
-                format!("is missing; it names the channels and labels, for example {EXAMPLE}"),
-            )),
-            Err(e) => Err(Error::io(&path)(e)),
-        }
+        Ok(Parts::read(folder)?.whole()?)
     }
 
     /// Classes, the background among them.
@@ -54,33 +47,96 @@ impl Description {
     /// # Errors
     /// As [`Description::read`].
     pub fn parse(text: &str) -> Result<Self, String> {
-        let top: Map<String, Value> = serde_json::from_str(text)
-            .map_err(|e| format!("is not a JSON object ({e}); for example {EXAMPLE}"))?;
-        let channels = top.get("channel_names").or_else(|| top.get("modality"));
-        let (classes, ignore) = labels(top.get("labels"))?;
-        Ok(Self {
-            name: top.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            channel_names: channel_names(channels)?,
-            classes,
-            ignore,
-            file_ending: file_ending(top.get("file_ending"))?,
-        })
+        let parts = Parts::parse(text, Path::new("dataset.json"));
+        parts.and_then(Parts::whole).map_err(|fault| fault.to_string())
     }
 }
 
-fn file_ending(value: Option<&Value>) -> Result<String, String> {
+/// The keys of `dataset.json`, each read or faulty for itself.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) name: String,
+    pub(crate) channel_names: Result<Vec<String>, Fault>,
+    pub(crate) labels: Result<Labels, Vec<Fault>>,
+    pub(crate) file_ending: Result<String, Fault>,
+    /// How many training cases there should be.
+    pub(crate) num_training: Option<u64>,
+}
+
+/// The classes by value, and the value to ignore.
+#[derive(Debug)]
+pub(crate) struct Labels {
+    pub(crate) classes: Vec<String>,
+    pub(crate) ignore: Option<u32>,
+}
+
+impl Parts {
+    /// Reads `FOLDER/dataset.json` as far as it is a JSON object.
+    pub(crate) fn read(folder: &Path) -> Result<Self, Fault> {
+        let path = folder.join("dataset.json");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text, &path),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Fault::file(
+                Kind::DescriptionMissing,
+                path,
+                "is missing",
+                format!("it names the channels and labels, for example {EXAMPLE}"),
+            )),
+            Err(e) => Err(Fault::file(
+                Kind::DescriptionUnreadable,
+                path,
+                format!("cannot be read ({e})"),
+                format!("write for example {EXAMPLE}"),
+            )),
+        }
+    }
+
+    /// `path` is what faults name.
+    fn parse(text: &str, path: &Path) -> Result<Self, Fault> {
+        // Some editors begin a file with a byte order mark, which is no JSON.
+        let text = text.trim_start_matches('\u{feff}');
+        let top: Map<String, Value> = serde_json::from_str(text).map_err(|e| {
+            let message = format!("is not a JSON object ({e})");
+            Fault::file(Kind::DescriptionUnreadable, path, message, format!("for example {EXAMPLE}"))
+        })?;
+        let channels = top.get("channel_names").or_else(|| top.get("modality"));
+        let fault =
+            |kind: Kind| move |(message, remedy): (String, String)| Fault::file(kind, path, message, remedy);
+        Ok(Self {
+            name: top.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            channel_names: channel_names(channels).map_err(fault(Kind::ChannelNames)),
+            labels: labels(top.get("labels"), path),
+            file_ending: file_ending(top.get("file_ending")).map_err(fault(Kind::FileEnding)),
+            num_training: top.get("numTraining").and_then(Value::as_u64),
+        })
+    }
+
+    /// The description, or the first fault.
+    fn whole(self) -> Result<Description, Fault> {
+        let Labels { classes, ignore } = self.labels.map_err(|mut faults| faults.swap_remove(0))?;
+        let (name, channel_names, file_ending) = (self.name, self.channel_names?, self.file_ending?);
+        Ok(Description { name, channel_names, classes, ignore, file_ending })
+    }
+}
+
+/// What is wrong, and what to do.
+type Complaint = (String, String);
+
+fn file_ending(value: Option<&Value>) -> Result<String, Complaint> {
     match value {
         None => Ok(".nii.gz".into()),
         Some(Value::String(ending)) if ENDINGS.contains(&ending.as_str()) => Ok(ending.clone()),
-        Some(other) => {
-            Err(format!("file_ending is {other}, which is not read; convert the images to \".nii.gz\""))
-        }
+        Some(other) => Err((
+            format!("file_ending is {other}, which is not read"),
+            "convert the images to \".nii.gz\"".into(),
+        )),
     }
 }
 
-fn channel_names(value: Option<&Value>) -> Result<Vec<String>, String> {
-    let wrong =
-        |what: &str| format!("channel_names {what}; write for example {{\"0\": \"T1\", \"1\": \"T2\"}}");
+fn channel_names(value: Option<&Value>) -> Result<Vec<String>, Complaint> {
+    let wrong = |what: &str| {
+        (format!("channel_names {what}"), "write for example {\"0\": \"T1\", \"1\": \"T2\"}".to_owned())
+    };
     let name = |v: &Value| {
         v.as_str().map(str::to_owned).ok_or_else(|| wrong(&format!("holds {v}, which is no name")))
     };
@@ -97,47 +153,65 @@ fn channel_names(value: Option<&Value>) -> Result<Vec<String>, String> {
     if names.is_empty() { Err(wrong("is empty")) } else { Ok(names) }
 }
 
-/// The classes by value, and the value to ignore.
-fn labels(value: Option<&Value>) -> Result<(Vec<String>, Option<u32>), String> {
+/// Every label is looked at, so that each fault is named.
+fn labels(value: Option<&Value>, path: &Path) -> Result<Labels, Vec<Fault>> {
     let hint = "write for example {\"background\": 0, \"lesion\": 1}";
+    let fault = |kind: Kind, message: String, remedy: &str| Fault::file(kind, path, message, remedy);
     let labels = match value {
-        None => return Err(format!("labels is missing; {hint}")),
+        None => return Err(vec![fault(Kind::Labels, "labels is missing".into(), hint)]),
         Some(Value::Object(labels)) => labels,
-        Some(other) => return Err(format!("labels is {other}; {hint}")),
+        Some(other) => return Err(vec![fault(Kind::Labels, format!("labels is {other}"), hint)]),
     };
-    let mut ignore = None;
+    let (mut faults, mut ignore) = (Vec::new(), None);
     let mut named: Vec<(u32, String)> = Vec::new();
     for (key, value) in labels {
-        let (name, value) = label(key, value).ok_or_else(|| match value {
-            Value::Array(_) => format!(
-                "label {key:?} is a region, the list {value}; regions are not supported: give each label one number"
-            ),
-            _ => format!("label {key:?} is {value}, not a whole number from 0 on; {hint}"),
-        })?;
-        if name.eq_ignore_ascii_case("ignore") {
-            ignore = Some(value);
-        } else {
-            named.push((value, name));
+        match (label(key, value), value) {
+            (Some((name, value)), _) if name.eq_ignore_ascii_case("ignore") => ignore = Some(value),
+            (Some((name, value)), _) => named.push((value, name)),
+            (None, Value::Array(_)) => faults.push(fault(
+                Kind::Regions,
+                format!("label {key:?} is a region, the list {value}"),
+                "regions are not supported: give each label one number",
+            )),
+            (None, _) => faults.push(fault(
+                Kind::Labels,
+                format!("label {key:?} is {value}, not a whole number from 0 on"),
+                hint,
+            )),
         }
     }
+    if faults.is_empty() {
+        faults.extend(numbering(&mut named, ignore).map(|(kind, message, hint)| fault(kind, message, hint)));
+    }
+    if faults.is_empty() {
+        let remedy = match named.len() {
+            0 | 1 => Some(("labels names no class beside the background".into(), hint)),
+            n @ 256.. => Some((format!("labels names {n} classes"), "at most 255 are supported: merge some")),
+            _ => None,
+        };
+        faults.extend(remedy.map(|(message, remedy)| fault(Kind::Labels, message, remedy)));
+    }
+    let classes = named.into_iter().map(|(_, name)| name).collect();
+    if faults.is_empty() { Ok(Labels { classes, ignore }) } else { Err(faults) }
+}
+
+/// Sorts the labels by value and says where they are not 0, 1, 2, ….
+fn numbering(named: &mut [(u32, String)], ignore: Option<u32>) -> Option<(Kind, String, &'static str)> {
     named.sort();
     for (i, (value, name)) in named.iter().enumerate() {
         if i > 0 && named[i - 1].0 == *value || ignore == Some(*value) {
             let other = if ignore == Some(*value) { "ignore" } else { &named[i - 1].1 };
-            return Err(format!("labels {other:?} and {name:?} are both {value}; give each its own number"));
+            let message = format!("labels {other:?} and {name:?} are both {value}");
+            return Some((Kind::Labels, message, "give each its own number"));
         }
         if *value as usize != i {
             let what = if i == 0 { "the background" } else { "a label" };
-            return Err(format!(
-                "{what} must be {i}, but the next is {name:?} = {value}; number the labels 0, 1, 2, … in dataset.json and in the files"
-            ));
+            let message = format!("{what} must be {i}, but the next is {name:?} = {value}");
+            let remedy = "number the labels 0, 1, 2, … in dataset.json and in the files";
+            return Some((Kind::LabelsNotConsecutive, message, remedy));
         }
     }
-    match named.len() {
-        0 | 1 => Err(format!("labels names no class beside the background; {hint}")),
-        2..=255 => Ok((named.into_iter().map(|(_, name)| name).collect(), ignore)),
-        n => Err(format!("labels names {n} classes; at most 255 are supported: merge some")),
-    }
+    None
 }
 
 /// `"lesion": 1`, or the older `"1": "lesion"`.

@@ -1,11 +1,12 @@
-//! A data set's folder: which files belong to which case, and whether they fit together.
+//! A data set's folder: its cases, and whether their files fit together.
 
+use super::fault::{Fault, Kind, first};
+use super::names::{LooseCase, Part, side};
 use super::{AxisOrder, Case, CaseReader, Description};
 use crate::nifti::{self, Header};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -54,23 +55,16 @@ impl Dataset {
     /// volumes with more than three axes; files that are no NIfTI.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        if !path.is_dir() {
-            let what = if path.exists() { "is a file" } else { "does not exist" };
-            return Err(Error::file(
-                path,
-                format!("{what}; name the folder that holds dataset.json, imagesTr and labelsTr"),
-            ));
-        }
+        must_be_folder(path)?;
         let description = Description::read(path)?;
-        let mut training = images(&path.join("imagesTr"), &description)?;
-        labels(&path.join("labelsTr"), &description, &mut training, true)?;
-        let mut test = Vec::new();
-        if path.join("imagesTs").is_dir() {
-            test = images(&path.join("imagesTs"), &description).or_else(allow_empty)?;
-            if path.join("labelsTs").is_dir() {
-                labels(&path.join("labelsTs"), &description, &mut test, false)?;
-            }
-        }
+        let (channels, ending) = (description.channel_names.len(), &description.file_ending);
+        let cases_of = |part: Part| {
+            let mut faults = Vec::new();
+            let cases = side(path, part, channels, ending, &mut faults)?;
+            first(faults)?;
+            cases.into_iter().map(LooseCase::whole).collect::<Result<Vec<_>>>()
+        };
+        let (training, test) = (cases_of(Part::Training)?, cases_of(Part::Test)?);
         let headers = training.par_iter().map(check_headers).collect::<Result<Vec<_>>>()?;
         test.par_iter().map(check_headers).collect::<Result<Vec<_>>>()?;
         let order = AxisOrder::for_headers(&headers);
@@ -121,167 +115,59 @@ fn checksum(folder: &Path, path: &Path) -> Result<FileSum> {
     }
 }
 
-/// An empty test folder is no mistake.
-fn allow_empty(error: Error) -> Result<Vec<CaseFiles>> {
-    match error {
-        Error::File { message, .. } if message.starts_with("holds no images") => Ok(Vec::new()),
-        other => Err(other),
+/// Refuses what is no folder.
+pub(crate) fn must_be_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
     }
-}
-
-/// The names of a folder's files, sorted; hidden files are left out.
-pub(super) fn list(folder: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(Error::io(folder))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') && !entry.path().is_dir() {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// `CASE_0003` to (`CASE`, 3).
-pub(super) fn split_channel(stem: &str) -> Option<(&str, usize)> {
-    let (case, digits) = stem.rsplit_once('_')?;
-    (digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| (case, digits.parse().unwrap_or(0)))
-}
-
-/// Groups images by case. `files` are (name without ending, path), sorted.
-pub(super) fn group(files: &[(String, PathBuf)], channels: usize) -> Result<Vec<CaseFiles>> {
-    let stems: std::collections::BTreeSet<&str> = files.iter().map(|(stem, _)| stem.as_str()).collect();
-    let mut cases: BTreeMap<&str, Vec<Option<&PathBuf>>> = BTreeMap::new();
-    for (stem, path) in files {
-        let (case, channel) = match split_channel(stem) {
-            Some((case, channel)) if channel < channels => (case, channel),
-            Some((case, channel)) if channels > 1 || stems.contains(format!("{case}_0000").as_str()) => {
-                let message = format!(
-                    "is channel {channel} of case {case}, but dataset.json names {channels} channel(s), counted from 0000; name it in channel_names or take the file away"
-                );
-                return Err(Error::file(path, message));
-            }
-            // One image a case needs no number.
-            _ if channels == 1 => (stem.as_str(), 0),
-            _ => {
-                return Err(Error::file(
-                    path,
-                    format!(
-                        "has no channel number; with {channels} channels name it {stem}_0000 (channel 0), {stem}_0001, …"
-                    ),
-                ));
-            }
-        };
-        let slot = &mut cases.entry(case).or_insert_with(|| vec![None; channels])[channel];
-        if let Some(other) = slot {
-            let message =
-                format!("and {} are both channel {channel} of case {case}; take one away", other.display());
-            return Err(Error::file(path, message));
-        }
-        *slot = Some(path);
-    }
-    let whole = |(name, slots): (&str, Vec<Option<&PathBuf>>)| {
-        let images = slots.iter().enumerate().map(|(channel, slot)| {
-            slot.cloned().ok_or_else(|| {
-                let message = format!(
-                    "channel {channel} is missing (of {channels} in dataset.json): add {name}_{channel:04}"
-                );
-                Error::case(name, message)
-            })
-        });
-        Ok(CaseFiles { name: name.to_owned(), images: images.collect::<Result<_>>()?, label: None })
-    };
-    cases.into_iter().map(whole).collect()
-}
-
-fn images(folder: &Path, description: &Description) -> Result<Vec<CaseFiles>> {
-    if !folder.is_dir() {
-        return Err(Error::file(folder, "is missing; put the images there, as CASE_0000.nii.gz"));
-    }
-    let names = list(folder)?;
-    let ending = &description.file_ending;
-    let stem = |name: &String| Some((name.strip_suffix(ending.as_str())?.to_owned(), folder.join(name)));
-    let files: Vec<_> = names.iter().filter_map(stem).collect();
-    if files.is_empty() {
-        let found = match names.first() {
-            None => "the folder is empty".to_owned(),
-            Some(name) => format!("but {} other file(s), such as {name}", names.len()),
-        };
-        let message = format!(
-            "holds no images named CASE_0000{ending} ({found}); put them there, or set file_ending in dataset.json"
-        );
-        return Err(Error::file(folder, message));
-    }
-    group(&files, description.channel_names.len())
-}
-
-fn labels(folder: &Path, description: &Description, cases: &mut [CaseFiles], all: bool) -> Result<()> {
-    if !folder.is_dir() {
-        return Err(Error::file(folder, "is missing; put the label maps there, as CASE.nii.gz"));
-    }
-    for name in list(folder)? {
-        let Some(stem) = name.strip_suffix(description.file_ending.as_str()) else { continue };
-        let path = folder.join(&name);
-        match cases.iter_mut().find(|case| case.name == stem) {
-            Some(case) => case.label = Some(path),
-            None => {
-                let hint = match split_channel(stem) {
-                    Some((case, _)) => format!(
-                        "label maps carry no channel number: rename it {case}{}",
-                        description.file_ending
-                    ),
-                    None => format!(
-                        "add the image {stem}_0000{} or take the label map away",
-                        description.file_ending
-                    ),
-                };
-                return Err(Error::case(stem, format!("{} has no image; {hint}", path.display())));
-            }
-        }
-    }
-    match cases.iter().find(|case| all && case.label.is_none()) {
-        None => Ok(()),
-        Some(case) => {
-            let expected = folder.join(format!("{}{}", case.name, description.file_ending));
-            let message = format!(
-                "{} has no label map; add {} or move the image to imagesTs",
-                case.images[0].display(),
-                expected.display()
-            );
-            Err(Error::case(&case.name, message))
-        }
-    }
+    let what = if path.exists() { "is a file" } else { "does not exist" };
+    let remedy = "name the folder that holds dataset.json, imagesTr and labelsTr";
+    Err(Error::file(path, format!("{what}; {remedy}")))
 }
 
 /// Checks that a case's files lie on one grid; gives the first image's header.
 pub(super) fn check_headers(case: &CaseFiles) -> Result<Header> {
-    let mut first: Option<Header> = None;
+    let mut first: Option<(Header, [usize; 3])> = None;
     for path in case.images.iter().chain(&case.label) {
         let header = nifti::read_header(path)?;
-        let Some(shape) = header.shape3() else {
-            let message = format!(
-                "has {} axes, shape {:?}: each file must hold one volume; split it into one file per channel (_0000, _0001, …) or per case",
-                header.shape.len(),
-                header.shape
-            );
-            return Err(Error::file(path, message));
-        };
-        match first.as_ref().and_then(Header::shape3) {
-            Some(other) if other != shape => {
-                let what = if case.label.as_ref() == Some(path) { "the label map" } else { "a channel" };
-                let message = format!(
-                    "{what}, {}, has shape {shape:?} but {} has {other:?} (x, y, z); resample it onto the image's grid",
-                    path.display(),
-                    case.images[0].display()
-                );
-                return Err(Error::case(&case.name, message));
-            }
-            Some(_) => {}
-            None => first = Some(header),
+        let shape = one_volume(path, &header)?;
+        match &first {
+            Some((_, other)) => same_shape(case, path, shape, (&case.images[0], *other))?,
+            None => first = Some((header, shape)),
         }
     }
+    let first = first.map(|(header, _)| header);
     first.ok_or_else(|| Error::case(&case.name, "has no image; name at least one file"))
+}
+
+/// Voxels along x, y, z of a file that holds one volume.
+pub(crate) fn one_volume(path: &Path, header: &Header) -> Result<[usize; 3], Fault> {
+    header.shape3().ok_or_else(|| {
+        let message = format!(
+            "has {} axes, shape {:?}: each file must hold one volume",
+            header.shape.len(),
+            header.shape
+        );
+        let remedy = "split it into one file per channel (_0000, _0001, …) or per case";
+        Fault::file(Kind::NotOneVolume, path, message, remedy)
+    })
+}
+
+/// Checks that a file of a case has the shape of the case's first file.
+pub(crate) fn same_shape(
+    case: &CaseFiles,
+    path: &Path,
+    shape: [usize; 3],
+    (first, other): (&Path, [usize; 3]),
+) -> Result<(), Fault> {
+    if shape == other {
+        return Ok(());
+    }
+    let what = if case.label.as_deref() == Some(path) { "the label map" } else { "a channel" };
+    let message = format!(
+        "{what}, {}, has shape {shape:?} but {} has {other:?} (x, y, z)",
+        path.display(),
+        first.display()
+    );
+    Err(Fault::case(Kind::ShapeDiffers, &case.name, message, "resample it onto the image's grid"))
 }

@@ -1,11 +1,14 @@
 //! From files to cases: values are checked here, so that what comes after can rely on them.
 
-use super::folder::{check_headers, group, list};
+use super::fault::{Fault, Kind, first};
+use super::folder::check_headers;
+use super::names::{group, list, split_channel};
 use super::{AxisOrder, Case, CaseFiles, Description, Geometry, IGNORE};
 use crate::nifti::{self, Image};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What is needed to read a case as the training cases were read; a checkpoint keeps it.
@@ -91,11 +94,11 @@ impl CaseReader {
         let Some(stem) = stem(&name) else {
             return Err(Error::file(path, "is not named as a NIfTI image; convert it to .nii.gz"));
         };
-        match super::folder::split_channel(stem) {
+        match split_channel(stem) {
             Some((case, channel)) if channel < channels => {
                 let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 let of_case = |(stem, _): &(String, PathBuf)| {
-                    super::folder::split_channel(stem).is_some_and(|(other, c)| other == case && c < channels)
+                    split_channel(stem).is_some_and(|(other, c)| other == case && c < channels)
                 };
                 group(&nifti_files(folder)?.into_iter().filter(of_case).collect::<Vec<_>>(), channels)
             }
@@ -126,76 +129,124 @@ fn position(image: &Image, index: usize) -> [usize; 3] {
 
 fn finite(image: &Image, case: &str) -> Result<Vec<f32>> {
     let values = image.to_f32();
-    let Some(first) = values.iter().position(|v| !v.is_finite()) else { return Ok(values) };
+    match not_finite(image, &values, case) {
+        Some(fault) => Err(fault.into()),
+        None => Ok(values),
+    }
+}
+
+/// Counts the voxels that are NaN or infinite. `values` are the image's.
+pub(crate) fn not_finite(image: &Image, values: &[f32], case: &str) -> Option<Fault> {
+    let first = values.iter().position(|v| !v.is_finite())?;
     let count = values.iter().filter(|v| !v.is_finite()).count();
     let message = format!(
-        "{} holds {count} voxel(s) that are NaN or infinite (as 32-bit numbers), the first at (x, y, z) = {:?}; replace them, for example by the background's value",
+        "{} holds {count} voxel(s) that are NaN or infinite (as 32-bit numbers), the first at (x, y, z) = {:?}",
         image.path.display(),
         position(image, first)
     );
-    Err(Error::case(case, message))
+    Some(Fault::case(Kind::NotFinite, case, message, "replace them, for example by the background's value"))
 }
 
 fn labels(image: &Image, case: &str, description: &Description) -> Result<Vec<u8>> {
-    let classes = description.num_classes();
-    let ignore = description.ignore.map(f64::from);
-    let mut unknown = std::collections::BTreeMap::new();
-    let mut labels = Vec::with_capacity(image.header.len());
-    for (index, value) in image.to_f64().into_iter().enumerate() {
-        let label = if value >= 0.0 && value < classes as f64 && value.fract() == 0.0 {
-            value as u8
-        } else if Some(value) == ignore {
-            IGNORE
-        } else if value.is_finite() && value.fract() == 0.0 {
-            // Whole numbers below 2^63 keep their order as integers; a thousand kinds are enough to tell.
-            if unknown.len() < 1000 {
-                *unknown.entry(value as i64).or_insert(0u64) += 1;
-            }
-            IGNORE
-        } else {
-            let message = format!(
-                "the label map {} holds {value} at (x, y, z) = {:?}, which is no whole number; save labels as integers and resample them with nearest neighbour",
-                image.path.display(),
-                position(image, index)
-            );
-            return Err(Error::case(case, message));
-        };
-        labels.push(label);
-    }
-    if unknown.is_empty() {
-        Ok(labels)
-    } else {
-        Err(unknown_labels(image, case, description, &labels, &unknown))
-    }
+    let survey = LabelSurvey::new(image, description);
+    first(survey.faults(image, case, description))?;
+    Ok(survey.labels)
 }
 
-fn unknown_labels(
-    image: &Image,
-    case: &str,
-    description: &Description,
-    labels: &[u8],
-    unknown: &std::collections::BTreeMap<i64, u64>,
-) -> Error {
-    let listed: Vec<String> = unknown.iter().take(5).map(|(v, n)| format!("{v} ({n} voxels)")).collect();
-    let more =
-        if unknown.len() > 5 { format!(" and {} more values", unknown.len() - 5) } else { String::new() };
-    let only_255 = unknown.len() == 1 && unknown.contains_key(&255);
-    let remedy = if only_255 && !labels.contains(&1) {
-        "this looks like a 0/255 mask: save it with 1 in place of 255"
-    } else if only_255 {
-        "if 255 marks voxels to leave out, add \"ignore\": 255 to the labels; else correct the file"
-    } else {
-        "add them to the labels or correct the file"
-    };
-    let names: Vec<String> =
-        description.classes.iter().enumerate().map(|(v, name)| format!("{name} = {v}")).collect();
-    Error::case(
-        case,
-        format!(
-            "the label map {} holds {}{more}, not in dataset.json ({}); {remedy}",
+/// A label map's voxels, and those among them that mean nothing.
+#[derive(Debug)]
+pub(crate) struct LabelSurvey {
+    /// The class of each voxel; [`IGNORE`] where there is none.
+    pub(crate) labels: Vec<u8>,
+    /// Whole numbers that are no class, and how many voxels have them.
+    unknown: BTreeMap<i64, u64>,
+    /// Voxels that are no whole numbers.
+    fractions: u64,
+    /// The first of them and its value.
+    first_fraction: Option<(usize, f64)>,
+}
+
+impl LabelSurvey {
+    pub(crate) fn new(image: &Image, description: &Description) -> Self {
+        let classes = description.num_classes();
+        let ignore = description.ignore.map(f64::from);
+        let mut found =
+            Self { labels: Vec::new(), unknown: BTreeMap::new(), fractions: 0, first_fraction: None };
+        found.labels.reserve_exact(image.header.len());
+        for (index, value) in image.to_f64().into_iter().enumerate() {
+            let label = if value >= 0.0 && value < classes as f64 && value.fract() == 0.0 {
+                value as u8
+            } else if Some(value) == ignore {
+                IGNORE
+            } else if value.is_finite() && value.fract() == 0.0 {
+                // Whole numbers below 2^63 keep their order as integers; a thousand kinds are enough to tell.
+                let value = value as i64;
+                if found.unknown.len() < 1000 || found.unknown.contains_key(&value) {
+                    *found.unknown.entry(value).or_insert(0) += 1;
+                }
+                IGNORE
+            } else {
+                found.fractions += 1;
+                found.first_fraction.get_or_insert((index, value));
+                IGNORE
+            };
+            found.labels.push(label);
+        }
+        found
+    }
+
+    /// No voxel is without meaning.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.unknown.is_empty() && self.first_fraction.is_none()
+    }
+
+    pub(crate) fn faults(&self, image: &Image, case: &str, description: &Description) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if let Some((index, value)) = self.first_fraction {
+            let message = format!(
+                "the label map {} holds {value} at (x, y, z) = {:?}, which is no whole number ({} such voxel(s))",
+                image.path.display(),
+                position(image, index),
+                self.fractions
+            );
+            let remedy = "save labels as integers and resample them with nearest neighbour";
+            faults.push(Fault::case(Kind::NotWholeLabels, case, message, remedy));
+        }
+        if !self.unknown.is_empty() {
+            faults.push(self.unknown_labels(image, case, description));
+        }
+        faults
+    }
+
+    fn unknown_labels(&self, image: &Image, case: &str, description: &Description) -> Fault {
+        let listed: Vec<String> =
+            self.unknown.iter().take(5).map(|(v, n)| format!("{v} ({n} voxels)")).collect();
+        let more = match self.unknown.len() {
+            n @ 6.. => format!(" and {} more values", n - 5),
+            _ => String::new(),
+        };
+        let only_255 = self.unknown.len() == 1 && self.unknown.contains_key(&255);
+        let (kind, remedy) = if only_255 && !self.labels.contains(&1) {
+            let name = &description.classes[1];
+            let remedy = format!(
+                "this looks like a 0/255 mask: save it with 1 in place of 255, as {name:?} is 1 in dataset.json"
+            );
+            (Kind::Mask255, remedy)
+        } else if only_255 {
+            let remedy =
+                "if 255 marks voxels to leave out, add \"ignore\": 255 to the labels; else correct the file";
+            (Kind::UnknownLabels, remedy.to_owned())
+        } else {
+            (Kind::UnknownLabels, "add them to the labels or correct the file".to_owned())
+        };
+        let names: Vec<String> =
+            description.classes.iter().enumerate().map(|(v, name)| format!("{name} = {v}")).collect();
+        let message = format!(
+            "the label map {} holds {}{more}, not in dataset.json ({})",
             image.path.display(),
             listed.join(", "),
             names.join(", ")
-        ),
-    )
+        );
+        Fault::case(kind, case, message, remedy)
+    }
 }

@@ -51,23 +51,7 @@ fn whole(path: &Path, voxel: usize, value: f64) -> Result<i32> {
 impl LabelVolume {
     /// How far, at most, another affine moves a corner of this volume, in millimetres.
     pub(super) fn farthest_corner(&self, affine: &[[f64; 4]; 4]) -> f64 {
-        let mut farthest = 0.0;
-        for corner in 0..8 {
-            let end = |axis: usize| (corner >> axis & 1) as f64 * self.shape[axis].saturating_sub(1) as f64;
-            let index = [end(0), end(1), end(2), 1.0];
-            let moved = |row: usize| {
-                let change =
-                    (0..4).map(|column| (affine[row][column] - self.affine[row][column]) * index[column]);
-                change.sum::<f64>()
-            };
-            let distance = (0..3).map(|row| moved(row).powi(2)).sum::<f64>().sqrt();
-            // `f64::max` would drop a NaN.
-            if distance.is_nan() {
-                return f64::NAN;
-            }
-            farthest = distance.max(farthest);
-        }
-        farthest
+        nifti::farthest_corner(self.shape, &self.affine, affine)
     }
 
     /// The edges of a voxel along x, y and z, in millimetres: the lengths of the affine's columns.
