@@ -171,14 +171,17 @@ fn the_mean_over_mirror_images_mirrors_with_its_volume() {
 
 #[test]
 fn a_mask_that_is_streamed_is_the_mask_of_all_logits() {
+    let mut seen = std::collections::BTreeSet::new();
     for (outputs, shape) in [(1, [9, 17, 12]), (4, [11, 8, 9]), (3, [2, 5, 30])] {
         let model = network(1, outputs);
         let image = image(shape, 1);
         let window = window(PATCH, 0.6, true);
         let logits = run(window, &model, &image, shape);
         let mask = window.classes(&model, &image, shape, 0.01, |_, _| true).unwrap();
-        assert!(mask == logits.classes(0.01) && mask.contains(&1));
+        assert_eq!(mask, logits.classes(0.01));
+        seen.extend(mask);
     }
+    assert!(seen.len() > 1, "there is something to see");
 }
 
 #[test]

@@ -178,7 +178,12 @@ fn best_is_kept_with_validation_cases_only() {
     let best = Checkpoint::load(&folder.path().join("checkpoints/best")).unwrap().state;
     let dice: Vec<f64> = log(folder.path(), "validation")
         .iter()
-        .map(|line| line["classes"][0]["dice"].as_f64().unwrap())
+        // At the best threshold, which is what a checkpoint is used with.
+        .map(|line| {
+            let counts = &line["classes"][0]["best_f1"]["counts"];
+            let [tp, fp, fn_] = ["tp", "fp", "fn"].map(|key| counts[key].as_u64().unwrap() as f64);
+            2.0 * tp / (2.0 * tp + fp + fn_)
+        })
         .collect();
     assert_eq!(dice.len(), 3);
     let highest = dice.iter().copied().fold(0.0, f64::max);
