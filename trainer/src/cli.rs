@@ -116,8 +116,21 @@ pub struct Train {
     /// Validate on the labelled cases of this nnU-Net folder instead of a part of the training cases.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
+    /// Hold out this fold of a cross-validation, counted from 0.
+    #[arg(long, value_name = "K", conflicts_with = "all_folds")]
+    pub fold: Option<usize>,
+    /// Into so many folds the cases are divided; 5 by default, or as many as there are cases where they are fewer.
+    #[arg(long, value_name = "N")]
+    pub folds: Option<usize>,
+    /// Train each fold into RUN/fold_0, RUN/fold_1, … and write the figures of all into RUN/summary.json; the same command
+    /// goes on where it was stopped.
+    #[arg(long)]
+    pub all_folds: bool,
     /// Go on with the run in --out, with its own configuration.
-    #[arg(long, conflicts_with_all = ["config", "set", "seed", "init", "steps_per_epoch"])]
+    #[arg(
+        long,
+        conflicts_with_all = ["config", "set", "seed", "init", "steps_per_epoch", "fold", "folds", "all_folds"]
+    )]
     pub resume: bool,
 }
 

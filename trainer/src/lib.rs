@@ -6,6 +6,7 @@
 //! - [`checkpoint`], [`inference`]: what a run leaves behind, and what is done with it.
 //! - [`calibration`], [`decision`]: from logits to probabilities and masks.
 //! - [`metrics`], [`evaluate`], [`report`], [`inspect`]: figures, and how they are shown.
+//! - [`folds`]: what a cross-validation says; [`ensemble`]: what its runs say together; [`postprocess`]: what is done to masks.
 //! - [`explain`]: what a weight will do, before training; [`study`]: what it did.
 //! - [`cli`], [`commands`]: the program `trainer`.
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ pub mod engine;
 pub mod error;
 pub mod evaluate;
 pub mod explain;
+pub mod folds;
 pub mod inference;
 pub mod inspect;
 pub mod metrics;

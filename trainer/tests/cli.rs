@@ -2,6 +2,8 @@
 
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/folds.rs"]
+mod folds;
 #[path = "cli/interrupt.rs"]
 mod interrupt;
 #[path = "cli/predict.rs"]
