@@ -169,7 +169,7 @@ pub struct Study {
 /// `trainer predict`
 #[derive(Clone, Debug, Args)]
 pub struct Predict {
-    /// The run folder of `trainer train`.
+    /// The run folder of `trainer train`; of --all-folds, whose folds then predict together.
     pub run: PathBuf,
     /// Images (.nii, .nii.gz) or folders of them; several channels by suffix _0000, _0001, …
     #[arg(required = true)]
@@ -177,9 +177,21 @@ pub struct Predict {
     /// The folder for the masks.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// A further run to predict with: probabilities are averaged over all runs. Can be given several times.
+    #[arg(long, value_name = "RUN")]
+    pub ensemble: Vec<PathBuf>,
     /// The mask holds what is more probable than this; one foreground class only.
     #[arg(long, value_name = "T")]
     pub threshold: Option<f64>,
+    /// Drop connected components of fewer voxels, of each foreground class; inference.min_component by default.
+    #[arg(long, value_name = "VOXELS")]
+    pub min_component: Option<usize>,
+    /// Keep only the largest connected component of each foreground class; inference.keep_largest by default.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub keep_largest: Option<bool>,
+    /// Fill background that one class encloses; inference.fill_holes by default.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub fill_holes: Option<bool>,
     /// Also write the probability of the foreground class, or of each of several classes.
     #[arg(long)]
     pub save_probabilities: bool,

@@ -6,7 +6,7 @@
 //! - [`checkpoint`], [`inference`]: what a run leaves behind, and what is done with it.
 //! - [`calibration`], [`decision`]: from logits to probabilities and masks.
 //! - [`metrics`], [`evaluate`], [`report`], [`inspect`]: figures, and how they are shown.
-//! - [`folds`]: what a cross-validation says; [`postprocess`]: what is done to masks.
+//! - [`folds`]: what a cross-validation says; [`ensemble`]: what its runs say together; [`postprocess`]: what is done to masks.
 //! - [`explain`]: what a weight will do, before training; [`study`]: what it did.
 //! - [`cli`], [`commands`]: the program `trainer`.
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ pub mod config;
 pub mod data;
 pub mod decision;
 pub mod engine;
+pub mod ensemble;
 pub mod error;
 pub mod evaluate;
 pub mod explain;

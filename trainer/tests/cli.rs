@@ -1,5 +1,7 @@
 //! Laws of the program: what each command prints, writes and refuses.
 
+#[path = "cli/ensemble.rs"]
+mod ensemble;
 #[path = "cli/errors.rs"]
 mod errors;
 #[path = "cli/folds.rs"]

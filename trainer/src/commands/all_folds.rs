@@ -69,10 +69,23 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
 
 /// What marks a finished fold.
 const DONE: &str = "fold.json";
+/// What all folds share.
+const TERMS: &str = "folds.json";
 
 /// Where a cross-validation keeps a fold.
 pub(super) fn folder(out: &Path, index: usize) -> PathBuf {
     out.join(format!("fold_{index}"))
+}
+
+/// A fold of a cross-validation that is not trained to its end, if there is one. Folds that were trained one by one into a
+/// folder are whatever they are.
+pub(super) fn unfinished(out: &Path) -> Result<Option<PathBuf>> {
+    let path = out.join(TERMS);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let terms: Terms = read(&path)?;
+    Ok((0..terms.folds).map(|index| folder(out, index)).find(|folder| !folder.join(DONE).is_file()))
 }
 
 /// Trains a fold to its end, from where it is; `None` if it was stopped.
@@ -142,13 +155,13 @@ fn agree(args: &Train, config: &Config, folds: usize) -> Result<()> {
         init: args.init.as_deref().map(absolute),
         config: shared.to_toml(),
     };
-    let path = args.out.join("folds.json");
+    let path = args.out.join(TERMS);
     if !path.exists() {
         run_folder::create(&args.out)?;
         return write_json(&path, &terms);
     }
     let before: Terms = read(&path)?;
-    let load = |terms: &Terms| Config::load(Some(("folds.json", &terms.config)), &[]);
+    let load = |terms: &Terms| Config::load(Some((TERMS, &terms.config)), &[]);
     let alike = (&before.dataset, before.folds, &before.init) == (&terms.dataset, folds, &terms.init);
     if alike && load(&before)? == load(&terms)? {
         return Ok(());
