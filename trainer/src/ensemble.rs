@@ -169,12 +169,12 @@ impl fmt::Display for Ensemble {
         write!(f, "probabilities are the mean of {members} runs', each ")?;
         let fitted = |member: &Decision| matches!(member.calibration.source, Source::Fitted(_));
         match self.members.iter().filter(|member| fitted(member)).count() {
-            count if count == members => write!(f, "calibrated on its own validation cases")?,
-            0 => write!(f, "calibrated by its loss's weights alone")?,
+            count if count == members => write!(f, "calibrated on its own validation cases"),
+            0 => write!(f, "calibrated by its loss's weights alone"),
             count => {
-                write!(f, "calibrated: {count} on validation cases, the others by the loss's weights alone")?
+                write!(f, "calibrated: {count} on validation cases, the others by the loss's weights alone")
             }
-        }
+        }?;
         if self.channels() > 1 {
             write!(f, "\na voxel has the class of its largest mean probability")?;
             if self.shift().iter().any(|&shift| shift != 0.0) {
