@@ -148,7 +148,9 @@ fn folds_that_were_stopped_and_continued_end_with_the_summary_of_those_that_were
     // A fold that ended before its first checkpoint is begun anew.
     fs::create_dir_all(place.path("run/fold_1/checkpoints/.checkpoint-half")).unwrap();
     fs::write(place.path("run/fold_1/run.json"), "{").unwrap();
-    place.train("run", &settings);
+    let printed = place.train("run", &settings);
+    // The first goes on after its first step, the two others begin.
+    assert_eq!(printed.matches("|     1/  400 batches |").count(), 2, "{printed}");
     let bytes = |name: &str| fs::read(place.path(name)).unwrap();
     assert!(bytes("run/summary.json") == bytes("whole/summary.json"));
     for fold in 0..3 {
