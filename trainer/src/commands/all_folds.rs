@@ -166,6 +166,11 @@ fn agree(args: &Train, config: &Config, folds: usize) -> Result<()> {
     if alike && load(&before)? == load(&terms)? {
         return Ok(());
     }
+    let begun = |index| checkpoint::exists(&folder(&args.out, index).join("checkpoints").join("last"));
+    if !(0..before.folds).any(begun) {
+        // What could not start, or not get far, is in nobody's way.
+        return write_json(&path, &terms);
+    }
     let message = format!(
         "holds {} folds of {} with other settings, folds, weights or data than those given: name another --out, or give what it was begun with",
         before.folds, before.dataset

@@ -70,6 +70,12 @@ fn folds_that_cannot_be_are_refused_before_anything_is_made() {
         assert!(error.contains(want), "{flags:?}: {error}");
         assert!(!place.path("run").exists(), "{flags:?}");
     }
+    // Settings with which no fold could start leave nothing in the way of others.
+    for set in ["loss.name=ce", "optimizer.betas=[1.5,0.9]"] {
+        refuses(&borrowed(&place.training("later", &["--all-folds", "--folds", "2", "--set", set])));
+    }
+    place.train("later", &["--all-folds"]);
+    assert!(place.path("later/fold_2/fold.json").is_file());
     // clap: one fold or all, and a run that goes on has its own.
     assert_eq!(say(&borrowed(&place.training("run", &["--fold", "0", "--all-folds"]))).code, Some(2));
     assert_eq!(say(&["train", "data", "--out", "run", "--resume", "--fold", "1"]).code, Some(2));
