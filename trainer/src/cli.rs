@@ -128,8 +128,21 @@ pub struct Train {
     /// Validate on the labelled cases of this nnU-Net folder instead of a part of the training cases.
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
+    /// Hold out this fold of a cross-validation, counted from 0.
+    #[arg(long, value_name = "K", conflicts_with = "all_folds")]
+    pub fold: Option<usize>,
+    /// Into so many folds the cases are divided; 5 by default, or as many as there are cases where they are fewer.
+    #[arg(long, value_name = "N")]
+    pub folds: Option<usize>,
+    /// Train each fold into RUN/fold_0, RUN/fold_1, … and write the figures of all into RUN/summary.json; the same command
+    /// goes on where it was stopped.
+    #[arg(long)]
+    pub all_folds: bool,
     /// Go on with the run in --out, with its own configuration.
-    #[arg(long, conflicts_with_all = ["config", "set", "seed", "init", "steps_per_epoch"])]
+    #[arg(
+        long,
+        conflicts_with_all = ["config", "set", "seed", "init", "steps_per_epoch", "fold", "folds", "all_folds"]
+    )]
     pub resume: bool,
 }
 
@@ -168,7 +181,7 @@ pub struct Study {
 /// `trainer predict`
 #[derive(Clone, Debug, Args)]
 pub struct Predict {
-    /// The run folder of `trainer train`.
+    /// The run folder of `trainer train`; of --all-folds, whose folds then predict together.
     pub run: PathBuf,
     /// Images (.nii, .nii.gz) or folders of them; several channels by suffix _0000, _0001, …
     #[arg(required = true)]
@@ -176,9 +189,21 @@ pub struct Predict {
     /// The folder for the masks.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// A further run to predict with: probabilities are averaged over all runs. Can be given several times.
+    #[arg(long, value_name = "RUN")]
+    pub ensemble: Vec<PathBuf>,
     /// The mask holds what is more probable than this; one foreground class only.
     #[arg(long, value_name = "T")]
     pub threshold: Option<f64>,
+    /// Drop connected components of fewer voxels, of each foreground class; inference.min_component by default.
+    #[arg(long, value_name = "VOXELS")]
+    pub min_component: Option<usize>,
+    /// Keep only the largest connected component of each foreground class; inference.keep_largest by default.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub keep_largest: Option<bool>,
+    /// Fill background that one class encloses; inference.fill_holes by default.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub fill_holes: Option<bool>,
     /// Also write the probability of the foreground class, or of each of several classes.
     #[arg(long)]
     pub save_probabilities: bool,

@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+mod all_folds;
 mod demo;
 mod predict;
 mod run_folder;
@@ -29,6 +30,7 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
         Command::Inspect(inspect) => self::inspect(&inspect),
         Command::Verify(verify) => self::verify(&verify),
         Command::Explain(explain) => self::explain(&explain),
+        Command::Train(train) if train.all_folds => all_folds::run(&train, stop),
         Command::Train(train) => train::run(&train, stop).map(|_| ()),
         Command::Study(study) => study::run(&study, stop),
         Command::Predict(predict) => predict::run(&predict, stop),

@@ -10,6 +10,10 @@ use crate::data::Scheme;
 use crate::metrics::Aim;
 use crate::{Error, Result};
 
+mod merge;
+
+use merge::{merge, nested, parse_value};
+
 /// The default configuration with a comment on every key, as `trainer config` prints it.
 pub const DEFAULT: &str = include_str!("config/default.toml");
 
@@ -210,6 +214,8 @@ pub struct Augmentation {
 pub struct Validation {
     pub every: usize,
     pub split: Word,
+    pub fold: usize,
+    pub folds: Auto<usize>,
 }
 
 /// `[inference]`
@@ -221,6 +227,9 @@ pub struct Inference {
     pub threshold: Auto<f64>,
     pub aim: Aim,
     pub mirror: bool,
+    pub min_component: usize,
+    pub keep_largest: bool,
+    pub fill_holes: bool,
 }
 
 impl Default for Config {
@@ -281,6 +290,7 @@ impl Config {
         for (key, none) in [
             ("data.patch_size", self.data.patch_size == Auto::Word(Word::None)),
             ("inference.threshold", self.inference.threshold == Auto::Word(Word::None)),
+            ("validation.folds", self.validation.folds == Auto::Word(Word::None)),
             ("model.levels", self.model.levels == Auto::Word(Word::None)),
             ("model.strides", self.model.strides == Auto::Word(Word::None)),
             ("model.kernels", self.model.kernels == Auto::Word(Word::None)),
@@ -331,66 +341,6 @@ impl Config {
         }
         Ok(self)
     }
-}
-
-/// Puts `changes` into `table`, every key of which must be there already.
-fn merge(table: &mut Table, changes: Table, prefix: &str) -> Result<()> {
-    for (key, change) in changes {
-        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        // Tables below a section are values: { leaky_relu = … } replaces "relu" whole.
-        let is_section = prefix.is_empty();
-        match (table.get_mut(&key), change) {
-            (Some(Value::Table(section)), Value::Table(change)) if is_section => {
-                merge(section, change, &path)?;
-            }
-            (Some(Value::Table(_)), _) if is_section => {
-                return Err(Error::config(
-                    path,
-                    "is a section: name one of its keys, such as training.epochs",
-                ));
-            }
-            (Some(slot), Value::Integer(whole)) if slot.is_float() => *slot = Value::Float(whole as f64),
-            (Some(slot), change) => *slot = change,
-            (None, _) => {
-                let nearest =
-                    table.keys().min_by_key(|known| edit_distance(known, &key)).cloned().unwrap_or_default();
-                let hint = format!(
-                    "there is no such key; the nearest is {nearest}; `trainer config` lists them all"
-                );
-                return Err(Error::config(path, hint));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// `a.b.c` and a value as nested tables.
-fn nested(key: &str, value: Value) -> Table {
-    let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
-    let inner = rest.map_or(value.clone(), |rest| Value::Table(nested(rest, value)));
-    Table::from_iter([(first.to_owned(), inner)])
-}
-
-/// A TOML value; a bare word is a string.
-fn parse_value(text: &str) -> Value {
-    let parsed: Option<Table> = format!("value = {text}").parse().ok();
-    parsed.and_then(|mut t| t.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
-}
-
-/// Levenshtein's distance, row by row.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &cb) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(ca != cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! - [`calibration`], [`decision`]: from logits to probabilities and masks.
 //! - [`metrics`], [`evaluate`], [`report`], [`inspect`]: figures, and how they are shown.
 //! - [`verify`]: everything that is wrong with a data set.
+//! - [`folds`]: what a cross-validation says; [`ensemble`]: what its runs say together; [`postprocess`]: what is done to masks.
 //! - [`explain`]: what a weight will do, before training; [`study`]: what it did.
 //! - [`cli`], [`commands`]: the program `trainer`.
 #![forbid(unsafe_code)]
@@ -19,14 +20,17 @@ pub mod config;
 pub mod data;
 pub mod decision;
 pub mod engine;
+pub mod ensemble;
 pub mod error;
 pub mod evaluate;
 pub mod explain;
+pub mod folds;
 pub mod inference;
 pub mod inspect;
 pub mod metrics;
 pub mod nifti;
 pub mod plan;
+pub mod postprocess;
 pub mod random;
 pub mod report;
 pub mod study;

@@ -11,7 +11,7 @@ mod classification;
 mod components;
 mod confusion;
 mod curve;
-mod grid;
+pub(crate) mod grid;
 mod histogram;
 mod lesions;
 mod operating;

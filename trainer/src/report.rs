@@ -2,12 +2,14 @@
 
 mod canvas;
 mod chart;
+mod columns;
 mod figure;
 mod json_lines;
 mod log_line;
 mod progress;
 
 pub use chart::{Chart, Series};
+pub(crate) use columns::table;
 pub use figure::SliceFigure;
 pub use json_lines::JsonLines;
 pub use log_line::{LogLine, hms, scientific};

@@ -1,7 +1,11 @@
 //! Laws of the program: what each command prints, writes and refuses.
 
+#[path = "cli/ensemble.rs"]
+mod ensemble;
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/folds.rs"]
+mod folds;
 #[path = "cli/interrupt.rs"]
 mod interrupt;
 #[path = "cli/predict.rs"]

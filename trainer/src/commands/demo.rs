@@ -38,6 +38,9 @@ pub(super) fn run(args: &Demo, stop: &AtomicBool) -> Result<()> {
         threads: Some(args.threads),
         init: None,
         validation: None,
+        fold: None,
+        folds: None,
+        all_folds: false,
         resume: false,
     };
     let outcome = train::run(&arguments, stop)?;

@@ -1,27 +1,22 @@
-//! `trainer predict`: masks in the geometry of their images.
+//! `trainer predict`: masks in the geometry of their images, by one network or by several together.
 
-use std::fs;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nn::Module;
-use rand::SeedableRng;
-use rand::rngs::ChaCha8Rng;
-use unet3d::UNet3d;
 
-use super::run_folder;
-use crate::checkpoint::State;
 use crate::cli::Predict;
-use crate::config::Config;
 use crate::data::{Case, CaseFiles};
 use crate::decision::Decision;
-use crate::inference::{Logits, SlidingWindow};
+use crate::ensemble::{Ensemble, ProbabilityMean};
+use crate::inference::Logits;
 use crate::{Error, Result};
 
-/// How everything written here ends.
-const ENDING: &str = ".nii.gz";
+mod members;
+mod output;
+
+use members::Member;
+use output::Output;
 
 pub(super) fn run(args: &Predict, stop: &AtomicBool) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build();
@@ -30,109 +25,103 @@ pub(super) fn run(args: &Predict, stop: &AtomicBool) -> Result<()> {
 }
 
 fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
-    let (path, checkpoint) = run_folder::checkpoint(&args.run, args.checkpoint)?;
-    let state = checkpoint.state;
-    let config = Config::load(Some(("the checkpoint's configuration", &state.config)), &[])?;
-    let decision = decision(args, &state)?;
-    let mut model = UNet3d::new(state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
-        .map_err(|e| Error::file(&path, format!("holds a network that cannot be built: {e}")))?;
-    model.load_state_dict(checkpoint.weights).map_err(|e| Error::file(&path, e.to_string()))?;
-
-    let mut inputs: Vec<CaseFiles> = Vec::new();
-    for input in &args.inputs {
-        inputs.extend(state.reader.inputs(input)?);
-    }
-    inputs.sort_by(|a, b| a.name.cmp(&b.name));
-    if let Some(twice) = inputs.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        let message = "is given twice: its masks would overwrite each other; predict into two folders";
-        return Err(Error::case(&twice[0].name, message));
-    }
-    fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
-    inputs.iter().try_for_each(|files| spare_images(files, &mask_path(args, &files.name)))?;
-    println!("{}, after {} steps", path.display(), state.step);
-    println!("{decision}");
-    let window = SlidingWindow {
-        patch: state.plan.patch_size,
-        overlap: config.inference.overlap,
-        mirror: config.inference.mirror,
+    let members = members::load(args)?;
+    let first = &members[0];
+    let ensemble = Ensemble::new(members.iter().map(|member| member.state.decision.clone()).collect());
+    let ensemble = match threshold(args, first)? {
+        Some(threshold) => ensemble.at(threshold),
+        None => ensemble,
     };
+    let (decision, words) = reading(args, &members, &ensemble);
+    let inputs = inputs(args, first)?;
+    let output = Output {
+        args,
+        classes: &first.state.reader.description.classes,
+        decision,
+        postprocess: first.postprocess,
+    };
+    output.prepare(&inputs)?;
+    for member in &members {
+        println!("{}, after {} steps", member.path.display(), member.state.step);
+    }
+    println!("{words}");
+    if !output.postprocess.is_off() {
+        println!("{}", output.postprocess);
+    }
     for files in &inputs {
-        let mut case = state.reader.read(files)?;
-        state.normalisation.apply(&mut case)?;
-        let bar = bar(&case.name);
-        let logits = window.run(&model, &case.image, case.shape, |done, total| {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
-            !stop.load(Ordering::Relaxed)
-        });
-        bar.finish_and_clear();
-        let logits = match logits {
-            Err(_) if stop.load(Ordering::Relaxed) => {
-                println!("stopped; the masks above are whole");
-                return Ok(());
-            }
-            other => other?,
+        let mut case = first.state.reader.read(files)?;
+        let Some(logits) = logits(&members, &mut case, &ensemble, stop)? else {
+            println!("stopped; the masks above are whole");
+            return Ok(());
         };
-        write(args, &state, &case, &logits, &decision)?;
+        output.write(&case, &logits)?;
     }
     Ok(())
 }
 
-/// The checkpoint's, or with the threshold of the command line.
-fn decision(args: &Predict, state: &State) -> Result<Decision> {
-    let Some(threshold) = args.threshold else { return Ok(state.decision.clone()) };
-    if state.plan.model.out_channels > 1 {
+/// How the logits are read, and the words for it: a single run's own, or the ensemble's.
+fn reading(args: &Predict, members: &[Member], ensemble: &Ensemble) -> (Decision, String) {
+    let [member] = members else { return (ensemble.decision(), ensemble.to_string()) };
+    let own = member.state.decision.clone();
+    let decision = args.threshold.map_or(own.clone(), |threshold| own.at(threshold));
+    let words = decision.to_string();
+    (decision, words)
+}
+
+/// The threshold of the command line, if there is one and it can be used.
+fn threshold(args: &Predict, member: &Member) -> Result<Option<f64>> {
+    let Some(threshold) = args.threshold else { return Ok(None) };
+    if member.state.plan.model.out_channels > 1 {
         let message = "--threshold is for one foreground class; of several the most probable is taken";
         return Err(Error::Usage(message.into()));
     }
     if !(0.0..=1.0).contains(&threshold) {
         return Err(Error::Usage(format!("--threshold {threshold}: a probability from 0 to 1")));
     }
-    Ok(state.decision.clone().at(threshold))
+    Ok(Some(threshold))
 }
 
-fn mask_path(args: &Predict, case: &str) -> PathBuf {
-    args.out.join(format!("{case}{ENDING}"))
-}
-
-/// Refuses a mask in the place of an image.
-fn spare_images(files: &CaseFiles, mask: &Path) -> Result<()> {
-    let Ok(there) = mask.canonicalize() else { return Ok(()) };
-    if files.images.iter().any(|image| image.canonicalize().is_ok_and(|image| image == there)) {
-        let message = "is an image to predict for: its mask would overwrite it; name another --out";
-        return Err(Error::file(mask, message));
+/// The cases to predict for, by name.
+fn inputs(args: &Predict, member: &Member) -> Result<Vec<CaseFiles>> {
+    let mut inputs: Vec<CaseFiles> = Vec::new();
+    for input in &args.inputs {
+        inputs.extend(member.state.reader.inputs(input)?);
     }
-    Ok(())
+    inputs.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some(twice) = inputs.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        let message = "is given twice: its masks would overwrite each other; predict into two folders";
+        return Err(Error::case(&twice[0].name, message));
+    }
+    Ok(inputs)
 }
 
-fn write(args: &Predict, state: &State, case: &Case, logits: &Logits, decision: &Decision) -> Result<()> {
-    let classes = &state.reader.description.classes;
-    let mask = logits.classes(decision.logit);
-    let path = mask_path(args, &case.name);
-    case.geometry.write(&path, &mask)?;
-    let foreground = mask.iter().filter(|&&m| m > 0).count();
-    println!("{}: {foreground} of {} voxels are foreground", path.display(), mask.len());
-
-    let channel_names: Vec<&str> = match logits.channels {
-        1 => vec![classes[1].as_str()],
-        _ => classes.iter().map(String::as_str).collect(),
-    };
-    let kinds = [
-        (args.save_probabilities, "probability", logits.probabilities(&decision.calibration)),
-        (args.save_logits, "logit", logits.values.clone()),
-    ];
-    for (_, kind, values) in kinds.iter().filter(|(wanted, ..)| *wanted) {
-        // Not beside the masks, where they would be taken for more masks.
-        let folder = args.out.join(kind);
-        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        for (channel, name) in channel_names.iter().enumerate() {
-            let values: Vec<f32> = values.iter().copied().skip(channel).step_by(logits.channels).collect();
-            // A class may be called anything; a file may not.
-            let name = name.replace(|c: char| !(c.is_alphanumeric() || "-_.".contains(c)), "-");
-            case.geometry.write(folder.join(format!("{}_{name}{ENDING}", case.name)), &values)?;
+/// One network's logits, or those of the mean probability of several; takes the case's image. `None` if it was stopped.
+fn logits(
+    members: &[Member],
+    case: &mut Case,
+    ensemble: &Ensemble,
+    stop: &AtomicBool,
+) -> Result<Option<Logits>> {
+    let mut mean = ProbabilityMean::default();
+    for (number, member) in (1..).zip(members) {
+        // Each normalises the image in its own way; the last may have it.
+        let own = if number < members.len() {
+            case.clone()
+        } else {
+            let image = std::mem::take(&mut case.image);
+            Case { image, ..case.clone() }
+        };
+        let title = match members {
+            [_] => case.name.clone(),
+            _ => format!("{} {number}/{}", case.name, members.len()),
+        };
+        let Some(logits) = member.logits(own, &title, stop)? else { return Ok(None) };
+        if members.len() == 1 {
+            return Ok(Some(logits));
         }
+        mean.add(logits, &member.state.decision.calibration);
     }
-    Ok(())
+    Ok(Some(ensemble.logits(mean)))
 }
 
 /// A bar on a terminal, nothing in a pipe.

@@ -18,6 +18,7 @@ use crate::checkpoint::{Checkpoint, exists};
 use crate::cli::Which;
 use crate::config::Config;
 use crate::data::{Dataset, FileSum};
+use crate::engine::Fold;
 use crate::plan::Plan;
 use crate::{Error, Result};
 
@@ -29,9 +30,19 @@ struct Record<'a> {
     threads: usize,
     dataset: String,
     plan: &'a Plan,
-    training_cases: Vec<&'a str>,
-    validation_cases: Vec<&'a str>,
+    #[serde(flatten)]
+    division: &'a Division,
     files: Vec<FileSum>,
+}
+
+/// Which cases a run is trained on, and which it is held against.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Division {
+    /// The fold that is held out; `None` where the cases are not divided so.
+    #[serde(default)]
+    pub(super) fold: Option<Fold>,
+    pub(super) training_cases: Vec<String>,
+    pub(super) validation_cases: Vec<String>,
 }
 
 /// Makes the folder, which must not hold a run yet.
@@ -46,14 +57,28 @@ pub(super) fn create(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(Error::io(folder))
 }
 
+/// Takes away what a run leaves that ended before its first checkpoint, and nothing else.
+pub(super) fn clear_unstarted(folder: &Path) -> Result<()> {
+    for name in ["config.toml", "run.json", "log.jsonl"].map(|name| folder.join(name)) {
+        if name.is_file() {
+            fs::remove_file(&name).map_err(Error::io(&name))?;
+        }
+    }
+    // Without a checkpoint it holds at most one that was half written.
+    let checkpoints = folder.join("checkpoints");
+    if checkpoints.is_dir() {
+        fs::remove_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
+    }
+    Ok(())
+}
+
 /// Writes `config.toml` and `run.json`.
 pub(super) fn record(
     folder: &Path,
     config: &Config,
     dataset: &Dataset,
     plan: &Plan,
-    training: &[&str],
-    validation: &[&str],
+    division: &Division,
 ) -> Result<()> {
     let path = folder.join("config.toml");
     fs::write(&path, config.to_toml()).map_err(Error::io(&path))?;
@@ -66,38 +91,37 @@ pub(super) fn record(
         },
         dataset: dataset.path.display().to_string(),
         plan,
-        training_cases: training.to_vec(),
-        validation_cases: validation.to_vec(),
+        division,
         files: dataset.checksums()?,
     };
     write_json(&folder.join("run.json"), &record)
 }
 
-/// Checks that a run goes on with the cases that it began with.
-pub(super) fn check_cases(folder: &Path, training: &[&str], validation: &[&str]) -> Result<()> {
-    #[derive(Deserialize)]
-    struct Cases {
-        training_cases: Vec<String>,
-        validation_cases: Vec<String>,
-    }
+/// How a run's cases were divided.
+pub(super) fn division(folder: &Path) -> Result<Division> {
     let path = folder.join("run.json");
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let began: Cases = serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))?;
-    if began.training_cases == training && began.validation_cases == validation {
+    serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))
+}
+
+/// Checks that a run goes on with the cases that it began with.
+pub(super) fn check_cases(folder: &Path, now: &Division) -> Result<()> {
+    let began = division(folder)?;
+    // A run from before folds were recorded held out fold 0.
+    let cases = |division: &Division| (listed(&division.training_cases), listed(&division.validation_cases));
+    let ((training, validation), (now_training, now_validation)) = (cases(&began), cases(now));
+    if training == now_training && validation == now_validation {
         return Ok(());
     }
     let message = format!(
-        "the run began with training cases {} and validation cases {}, not {} and {}: name the same data set, and the same --validation if there was one",
-        listed(&began.training_cases),
-        listed(&began.validation_cases),
-        listed(training),
-        listed(validation)
+        "the run began with training cases {training} and validation cases {validation}{}, not {now_training} and {now_validation}: name the same data set, and the same --validation if there was one",
+        began.fold.map(|fold| format!(", {fold}")).unwrap_or_default(),
     );
-    Err(Error::file(path, message))
+    Err(Error::file(folder.join("run.json"), message))
 }
 
-fn listed(names: &[impl AsRef<str>]) -> String {
-    format!("[{}]", names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "))
+fn listed(names: &[String]) -> String {
+    format!("[{}]", names.join(", "))
 }
 
 /// Reads a checkpoint: the one asked for, else the best if there is one, else the last.

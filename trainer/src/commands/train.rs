@@ -9,12 +9,12 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use unet3d::UNet3d;
 
-use super::run_folder;
+use super::run_folder::{self, Division};
 use crate::checkpoint::{Checkpoint, Tensors, load_weights};
 use crate::cli::Train;
-use crate::config::{Config, Word};
+use crate::config::{Auto, Config};
 use crate::data::{Case, Dataset, Normalisation};
-use crate::engine::{Objective, Outcome, Setup, check_settings, split, train};
+use crate::engine::{Fold, Objective, Outcome, Setup, check_settings, train};
 use crate::inference::SlidingWindow;
 use crate::plan::{Facts, Plan};
 use crate::report::{SliceFigure, hms};
@@ -34,13 +34,14 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         let message = "names no foreground class: labels are such as {\"background\": 0, \"lesion\": 1}";
         return Err(Error::file(dataset.path.join("dataset.json"), message));
     }
+    let fold = fold(args, &config, &dataset)?;
     if !args.resume {
         run_folder::create(&args.out)?;
     }
 
     println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
     let reader = dataset.reader();
-    let (mut training, mut validation) = divide(args, &config, &dataset)?;
+    let (mut training, mut validation) = divide(args, &config, &dataset, fold)?;
     let (normalisation, plan) = match &resumed {
         Some(checkpoint) => (checkpoint.state.normalisation.clone(), checkpoint.state.plan.clone()),
         None => {
@@ -52,17 +53,17 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         }
     };
     training.iter_mut().chain(&mut validation).try_for_each(|case| normalisation.apply(case))?;
-    let (names_tr, names_va) = (names(&training), names(&validation));
+    let division = Division { fold, training_cases: names(&training), validation_cases: names(&validation) };
     // What cannot start is refused before the folder holds anything.
     Objective::new(&config, &plan, &training)?;
     check_settings(&config)?;
     let init = args.init.as_deref().map(|path| fitting_weights(path, &plan)).transpose()?;
     if resumed.is_some() {
-        run_folder::check_cases(&args.out, &names_tr, &names_va)?;
+        run_folder::check_cases(&args.out, &division)?;
     } else {
-        run_folder::record(&args.out, &config, &dataset, &plan, &names_tr, &names_va)?;
+        run_folder::record(&args.out, &config, &dataset, &plan, &division)?;
     }
-    describe(&plan, &config, &names_tr, &names_va);
+    describe(&plan, &config, &division);
 
     // One case is shown at the end: one that was not trained on, if there is one.
     let shown = validation.first().or(training.first()).cloned();
@@ -98,13 +99,15 @@ fn fitting_weights(path: &Path, plan: &Plan) -> Result<Tensors> {
 }
 
 /// The default, the file, the pairs, and the flags; or the configuration of the run that goes on.
-fn configuration(args: &Train, resumed: Option<&Checkpoint>) -> Result<Config> {
+pub(super) fn configuration(args: &Train, resumed: Option<&Checkpoint>) -> Result<Config> {
     let mut set = args.set.clone();
     let flags = [
         ("training.epochs", args.epochs.map(|v| v.to_string())),
         ("training.steps_per_epoch", args.steps_per_epoch.map(|v| v.to_string())),
         ("training.seed", args.seed.map(|v| v.to_string())),
         ("training.threads", args.threads.map(|v| v.to_string())),
+        ("validation.fold", args.fold.map(|v| v.to_string())),
+        ("validation.folds", args.folds.map(|v| v.to_string())),
     ];
     set.extend(flags.into_iter().filter_map(|(key, value)| value.map(|v| format!("{key}={v}"))));
     if let Some(checkpoint) = resumed {
@@ -115,8 +118,26 @@ fn configuration(args: &Train, resumed: Option<&Checkpoint>) -> Result<Config> {
     Config::load(Some((&path.display().to_string(), &text)), &set)
 }
 
+/// The fold to hold out, if any; folds and validation cases of another folder exclude each other.
+pub(super) fn fold(args: &Train, config: &Config, dataset: &Dataset) -> Result<Option<Fold>> {
+    let Some(path) = &args.validation else { return Fold::of(&config.validation, dataset.training.len()) };
+    let flag = match (config.validation.fold, &config.validation.folds) {
+        _ if args.all_folds => "--all-folds".to_owned(),
+        (0, Auto::Value(folds)) => format!("--folds {folds}"),
+        (0, Auto::Word(_)) if args.fold.is_none() => return Ok(None),
+        (fold, _) => format!("--fold {fold}"),
+    };
+    let message = format!("with --validation {} all training cases are trained on", path.display());
+    Err(Error::Usage(format!("{flag}: {message}, none is held out: leave one of the two out")))
+}
+
 /// Training and validation cases, as in their files.
-fn divide(args: &Train, config: &Config, dataset: &Dataset) -> Result<(Vec<Case>, Vec<Case>)> {
+fn divide(
+    args: &Train,
+    config: &Config,
+    dataset: &Dataset,
+    fold: Option<Fold>,
+) -> Result<(Vec<Case>, Vec<Case>)> {
     let cases = dataset.reader().read_all(&dataset.training)?;
     if let Some(path) = &args.validation {
         let other = Dataset::open(path)?;
@@ -129,10 +150,8 @@ fn divide(args: &Train, config: &Config, dataset: &Dataset) -> Result<(Vec<Case>
         }
         return Ok((cases, dataset.reader().read_all(&other.training)?));
     }
-    if config.validation.split == Word::None {
-        return Ok((cases, Vec::new()));
-    }
-    let (_, held_out) = split(cases.len(), config.training.seed);
+    let Some(fold) = fold else { return Ok((cases, Vec::new())) };
+    let (_, held_out) = fold.split(cases.len(), config.training.seed);
     let (mut training, mut validation) = (Vec::new(), Vec::new());
     for (i, case) in cases.into_iter().enumerate() {
         if held_out.contains(&i) { validation.push(case) } else { training.push(case) }
@@ -140,17 +159,18 @@ fn divide(args: &Train, config: &Config, dataset: &Dataset) -> Result<(Vec<Case>
     Ok((training, validation))
 }
 
-fn names(cases: &[Case]) -> Vec<&str> {
-    cases.iter().map(|c| c.name.as_str()).collect()
+fn names(cases: &[Case]) -> Vec<String> {
+    cases.iter().map(|c| c.name.clone()).collect()
 }
 
-fn describe(plan: &Plan, config: &Config, training: &[&str], validation: &[&str]) {
+fn describe(plan: &Plan, config: &Config, division: &Division) {
     let model = &plan.model;
-    println!("training on {}", training.join(", "));
-    match validation {
+    println!("training on {}", division.training_cases.join(", "));
+    match division.validation_cases.as_slice() {
         [] => println!("no case is left for validation: metrics will be of the training cases"),
         some => println!("validating on {}", some.join(", ")),
     }
+    division.fold.iter().for_each(|fold| println!("held out is {fold}"));
     println!(
         "patches {:?} (d, h, w), {} a batch; {} levels from {} channels, strides {:?}",
         plan.patch_size, config.data.batch_size, model.levels, model.base_channels, model.strides

@@ -17,13 +17,12 @@ use nn::schedule::Scheduler;
 use serde::Serialize;
 use unet3d::UNet3d;
 
-use super::{Batch, Objective, Sampler, Validation, settings};
+use super::{Batch, Objective, Outcome, Sampler, Setup, Validation, settings};
 use crate::checkpoint::{Checkpoint, State, Tensors};
-use crate::config::{Auto, Config};
-use crate::data::{Case, CaseReader, Normalisation};
+use crate::config::Auto;
+use crate::data::Case;
 use crate::decision::Decision;
 use crate::inference::SlidingWindow;
-use crate::plan::Plan;
 use crate::random::{Purpose, key};
 use crate::report::{JsonLines, Progress};
 use crate::{Error, Result};
@@ -37,48 +36,6 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 /// What "best" means.
 const METRIC: &str = "mean Dice of the foreground classes on the validation cases; of one class, where the threshold is chosen, \
                       at its best threshold";
-
-/// Everything a run needs.
-#[derive(Debug)]
-pub struct Setup {
-    /// The run folder, which exists.
-    pub folder: PathBuf,
-    /// All settings.
-    pub config: Config,
-    /// The patch and the network.
-    pub plan: Plan,
-    /// How the cases below were read, and what the classes are called.
-    pub reader: CaseReader,
-    /// How they were normalised.
-    pub normalisation: Normalisation,
-    /// Normalised cases with labels.
-    pub training: Arc<[Case]>,
-    /// Normalised cases that are not trained on; empty: metrics are of the training cases.
-    pub validation: Vec<Case>,
-    /// Weights to start from.
-    pub init: Option<Tensors>,
-    /// A checkpoint to go on from.
-    pub resume: Option<Checkpoint>,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The model after the last step.
-    pub model: UNet3d<f32>,
-    /// The last validation.
-    pub validation: Option<Validation>,
-    /// How the model's logits are read.
-    pub decision: Decision,
-    /// The best metric, with validation cases.
-    pub best: Option<f64>,
-    /// Whether it was stopped before its last step.
-    pub stopped: bool,
-    /// Steps taken in all.
-    pub steps: u64,
-    /// Time spent in all.
-    pub elapsed: Duration,
-}
 
 /// Trains. `stop` becoming true ends the run after the current step; what was learnt is kept.
 ///
@@ -124,6 +81,8 @@ struct Run {
     validation: Option<Validation>,
     /// The step after which `validation` was made.
     validated: Option<u64>,
+    /// Whether the last step was taken before, but the validation after it was cut off.
+    owes_validation: bool,
     /// How logits are read, as of the last validation.
     decision: Decision,
     saved: Instant,
@@ -170,6 +129,10 @@ impl Run {
         };
         let decision =
             setup.resume.as_ref().map_or(untouched, |checkpoint| checkpoint.state.decision.clone());
+        let total = (config.training.epochs * config.training.steps_per_epoch) as u64;
+        let unmeasured =
+            setup.resume.as_ref().is_some_and(|checkpoint| checkpoint.state.metric_now.is_none());
+        let owes_validation = step == total && unmeasured && !setup.validation.is_empty();
         let log = JsonLines::append(setup.folder.join("log.jsonl"))?;
         let saved = Instant::now();
         Ok(Self {
@@ -185,6 +148,7 @@ impl Run {
             best,
             validation: None,
             validated: None,
+            owes_validation,
             decision,
             saved,
         })
@@ -219,6 +183,9 @@ impl Run {
             } else if self.saved.elapsed() > SAVE_EVERY {
                 self.save("last", None)?;
             }
+        }
+        if self.owes_validation && !stop.load(Ordering::Relaxed) {
+            self.end_of_epoch(last / per_epoch, stop)?;
         }
         // Stopped in the last validation: the weights are those of the last step, the figures are missing.
         stopped |= self.validated != Some(self.step) && stop.load(Ordering::Relaxed);

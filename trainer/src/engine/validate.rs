@@ -11,8 +11,8 @@ use crate::data::{Case, IGNORE};
 use crate::decision::Evidence;
 use crate::inference::SlidingWindow;
 use crate::metrics::{
-    Aim, AveragePrecision, ClassificationReport, ConfusionMatrix, OperatingPoint, PositiveClass, Reliability,
-    ScoreHistogram,
+    Aim, AveragePrecision, BinaryCounts, ClassificationReport, ConfusionMatrix, OperatingPoint,
+    PositiveClass, Reliability, ScoreHistogram,
 };
 
 /// The figures of one validation, over the voxels of all its cases together.
@@ -39,6 +39,8 @@ pub struct Validation {
 pub struct ClassFigures {
     /// The class.
     pub name: String,
+    /// Its voxels, found, missed and invented.
+    pub counts: BinaryCounts,
     /// 2·tp / (2·tp + fp + fn), from 0 to 1, higher is better; undefined if the class occurs nowhere.
     pub dice: Option<f64>,
     /// The area under the precision-recall curve, from the share of the class to 1, higher is better.
@@ -102,6 +104,7 @@ impl Validation {
             brier: reliabilities[class - 1].brier,
             calibration_error: reliabilities[class - 1].calibration_error,
             name: class_names[class].clone(),
+            counts: matrix.binary(class),
             dice: matrix.binary(class).dice(),
             average_precision: precision[class - 1].finish().value,
             mean_probability: probability[class] / voxels.max(1) as f64,

@@ -16,7 +16,7 @@ pub enum Connectivity {
 
 impl Connectivity {
     /// The steps (d, h, w) from a voxel to its neighbours, in the order of memory.
-    pub(super) fn steps(self) -> Vec<[isize; 3]> {
+    pub(crate) fn steps(self) -> Vec<[isize; 3]> {
         let axis = || -1..=1isize;
         let all = axis().flat_map(|d| axis().flat_map(move |h| axis().map(move |w| [d, h, w])));
         let length = |step: &[isize; 3]| step.iter().map(|x| x.abs()).sum::<isize>();
@@ -26,12 +26,12 @@ impl Connectivity {
 }
 
 /// The place (d, h, w) of the voxel with an index.
-pub(super) fn place(index: usize, [_, h, w]: [usize; 3]) -> [usize; 3] {
+pub(crate) fn place(index: usize, [_, h, w]: [usize; 3]) -> [usize; 3] {
     [index / (h * w), index / w % h, index % w]
 }
 
 /// The index of the voxel one step away; `None` where that lies outside.
-pub(super) fn step(from: [usize; 3], by: [isize; 3], shape: [usize; 3]) -> Option<usize> {
+pub(crate) fn step(from: [usize; 3], by: [isize; 3], shape: [usize; 3]) -> Option<usize> {
     let along = |axis: usize| from[axis].checked_add_signed(by[axis]).filter(|&x| x < shape[axis]);
     Some((along(0)? * shape[1] + along(1)?) * shape[2] + along(2)?)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, Word};
+use crate::config::Config;
 use crate::data::{Case, CaseReader, Dataset, IGNORE, Normalisation};
 use crate::engine::split;
 use crate::plan::{Facts, Plan};
@@ -42,10 +42,7 @@ impl StudyData {
     pub fn read(set: &Dataset, config: &Config) -> Result<Self> {
         let mut reader = set.reader();
         let cases = reader.read_all(&set.training)?;
-        let held_out = match config.validation.split {
-            Word::Auto => split(cases.len(), config.training.seed).1,
-            Word::None => Vec::new(),
-        };
+        let (_, held_out) = split(&config.validation, cases.len(), config.training.seed)?;
         let (mut training, mut evaluation) = (Vec::new(), Vec::new());
         for (i, case) in cases.into_iter().enumerate() {
             if held_out.contains(&i) { evaluation.push(case) } else { training.push(case) }

@@ -10,7 +10,7 @@ use trainer::checkpoint::Checkpoint;
 use super::Place;
 
 /// Starts training, interrupts it at the first log line, and gives what it printed from then on.
-fn interrupted(args: &[String]) -> String {
+pub(super) fn interrupted(args: &[String]) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_trainer"))
         .args(args)
         .stdout(Stdio::piped())

@@ -1,0 +1,184 @@
+//! `trainer train --all-folds`: the folds one after the other, then their figures.
+//!
+//! | file in `RUN` | what |
+//! |---|---|
+//! | `folds.json` | the terms that all folds share |
+//! | `fold_0/`, `fold_1/`, … | run folders; `fold.json` in one says that it is finished, and its figures |
+//! | `summary.json` | the figures of all folds |
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use super::{run_folder, train, write_json};
+use crate::checkpoint;
+use crate::cli::Train;
+use crate::config::{Auto, Config};
+use crate::data::Dataset;
+use crate::engine::Fold;
+use crate::folds::{FoldClass, FoldFigures, Summary};
+use crate::metrics::BinaryCounts;
+use crate::{Error, Result};
+
+/// What the folds of one folder must share.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Terms {
+    dataset: String,
+    folds: usize,
+    init: Option<PathBuf>,
+    config: String,
+}
+
+pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
+    let config = train::configuration(args, None)?;
+    let dataset = Dataset::open(&args.dataset)?;
+    let Some(Fold { of, .. }) = train::fold(args, &config, &dataset)? else {
+        let cases = dataset.training.len();
+        let message = format!(
+            "--all-folds: no case of {cases} is held out: it takes two cases, and validation.split = \"auto\""
+        );
+        return Err(Error::Usage(message));
+    };
+    agree(args, &config, of)?;
+    for index in 0..of {
+        let fold = Fold { index, of };
+        let folder = folder(&args.out, index);
+        if folder.join(DONE).is_file() {
+            println!("{fold} was trained before: {}", folder.display());
+            continue;
+        }
+        println!("\n{fold}: {}", folder.display());
+        if stop.load(Ordering::Relaxed) || train_fold(args, fold, &folder, stop)?.is_none() {
+            println!("the same command goes on from here: {}", args.out.display());
+            return Ok(());
+        }
+    }
+    // From the files alone, so that a run that was interrupted ends with the summary of one that was not.
+    let figures = (0..of).map(|index| read(&folder(&args.out, index).join(DONE))).collect::<Result<_>>()?;
+    let cases: Vec<String> = dataset.training.iter().map(|files| files.name.clone()).collect();
+    let threshold = config.inference.threshold.value().copied().unwrap_or(0.5);
+    let summary = Summary::new(figures, &cases, threshold)?;
+    let path = args.out.join("summary.json");
+    write_json(&path, &summary)?;
+    println!("\n{summary}\n{}", path.display());
+    println!("`trainer predict {}` predicts with all folds together", args.out.display());
+    Ok(())
+}
+
+/// What marks a finished fold.
+const DONE: &str = "fold.json";
+/// What all folds share.
+const TERMS: &str = "folds.json";
+
+/// Where a cross-validation keeps a fold.
+pub(super) fn folder(out: &Path, index: usize) -> PathBuf {
+    out.join(format!("fold_{index}"))
+}
+
+/// A fold of a cross-validation that is not trained to its end, if there is one. Folds that were trained one by one into a
+/// folder are whatever they are.
+pub(super) fn unfinished(out: &Path) -> Result<Option<PathBuf>> {
+    let path = out.join(TERMS);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let terms: Terms = read(&path)?;
+    Ok((0..terms.folds).map(|index| folder(out, index)).find(|folder| !folder.join(DONE).is_file()))
+}
+
+/// Trains a fold to its end, from where it is; `None` if it was stopped.
+fn train_fold(args: &Train, fold: Fold, folder: &Path, stop: &AtomicBool) -> Result<Option<()>> {
+    let resume = checkpoint::exists(&folder.join("checkpoints").join("last"));
+    if !resume {
+        run_folder::clear_unstarted(folder)?;
+    }
+    let mut args = Train {
+        out: folder.to_owned(),
+        fold: Some(fold.index),
+        folds: Some(fold.of),
+        all_folds: false,
+        resume,
+        ..args.clone()
+    };
+    // The weights that it started from are no longer needed.
+    args.init = args.init.filter(|_| !resume);
+    let outcome = train::run(&args, stop)?;
+    if outcome.stopped {
+        return Ok(None);
+    }
+    let figures = figures(folder, fold, outcome.steps)?;
+    let (path, fresh) = (folder.join(DONE), folder.join(".fold.json"));
+    write_json(&fresh, &figures)?;
+    fs::rename(&fresh, &path).map_err(Error::io(&path))?;
+    Ok(Some(()))
+}
+
+/// The figures of the validation after a step, from the run's log; of several the last.
+fn figures(folder: &Path, fold: Fold, step: u64) -> Result<FoldFigures> {
+    #[derive(Deserialize)]
+    struct Class {
+        name: String,
+        counts: BinaryCounts,
+        average_precision: Option<f64>,
+    }
+    #[derive(Deserialize)]
+    struct Event {
+        step: u64,
+        cases: Vec<String>,
+        classes: Vec<Class>,
+    }
+    let path = folder.join("log.jsonl");
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    // Other events have other keys.
+    let event = |line: &str| serde_json::from_str::<Event>(line).ok().filter(|event| event.step == step);
+    let Some(Event { cases, classes, .. }) = text.lines().rev().find_map(event) else {
+        let message =
+            format!("holds no validation after step {step}: remove {} to train it anew", folder.display());
+        return Err(Error::file(path, message));
+    };
+    let of_class = |class: Class| FoldClass::new(class.name, class.counts, class.average_precision);
+    Ok(FoldFigures { fold, cases, classes: classes.into_iter().map(of_class).collect() })
+}
+
+/// Makes the folder, or makes sure that its folds are trained on the same terms.
+fn agree(args: &Train, config: &Config, folds: usize) -> Result<()> {
+    let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut shared = config.clone();
+    // The same bits for any number of threads, and each fold in its turn.
+    shared.training.threads = 0;
+    (shared.validation.fold, shared.validation.folds) = (0, Auto::Value(folds));
+    let terms = Terms {
+        dataset: absolute(&args.dataset).display().to_string(),
+        folds,
+        init: args.init.as_deref().map(absolute),
+        config: shared.to_toml(),
+    };
+    let path = args.out.join(TERMS);
+    if !path.exists() {
+        run_folder::create(&args.out)?;
+        return write_json(&path, &terms);
+    }
+    let before: Terms = read(&path)?;
+    let load = |terms: &Terms| Config::load(Some((TERMS, &terms.config)), &[]);
+    let alike = (&before.dataset, before.folds, &before.init) == (&terms.dataset, folds, &terms.init);
+    if alike && load(&before)? == load(&terms)? {
+        return Ok(());
+    }
+    let begun = |index| checkpoint::exists(&folder(&args.out, index).join("checkpoints").join("last"));
+    if !(0..before.folds).any(begun) {
+        // What could not start, or not get far, is in nobody's way.
+        return write_json(&path, &terms);
+    }
+    let message = format!(
+        "holds {} folds of {} with other settings, folds, weights or data than those given: name another --out, or give what it was begun with",
+        before.folds, before.dataset
+    );
+    Err(Error::file(&args.out, message))
+}
+
+fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    serde_json::from_str(&text).map_err(|e| Error::file(path, format!("is damaged ({e}): remove it")))
+}

@@ -1,0 +1,134 @@
+//! The networks that predict: one run's, or those of several runs that agree.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nn::Module;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use unet3d::UNet3d;
+
+use super::super::{all_folds, run_folder};
+use crate::checkpoint::State;
+use crate::cli::Predict;
+use crate::config::Config;
+use crate::data::Case;
+use crate::inference::{Logits, SlidingWindow};
+use crate::postprocess::PostProcessing;
+use crate::{Error, Result};
+
+/// A trained network with all that it takes to ask it.
+pub(super) struct Member {
+    /// The run's folder.
+    run: PathBuf,
+    /// The checkpoint's.
+    pub(super) path: PathBuf,
+    pub(super) state: State,
+    pub(super) postprocess: PostProcessing,
+    model: UNet3d<f32>,
+    window: SlidingWindow,
+}
+
+/// The networks that a command line names, which agree on what they read and answer.
+pub(super) fn load(args: &Predict) -> Result<Vec<Member>> {
+    let mut members: Vec<Member> = Vec::new();
+    for run in std::iter::once(&args.run).chain(&args.ensemble) {
+        for folder in runs(run)? {
+            let member = Member::load(&folder, args)?;
+            members.first().map_or(Ok(()), |first| first.check(&member))?;
+            members.push(member);
+        }
+    }
+    Ok(members)
+}
+
+/// The run itself, or the runs of its folds.
+fn runs(folder: &Path) -> Result<Vec<PathBuf>> {
+    let fold = |index: usize| all_folds::folder(folder, index);
+    if folder.join("checkpoints").is_dir() || !fold(0).is_dir() {
+        return Ok(vec![folder.to_owned()]);
+    }
+    let folds: Vec<PathBuf> = (0..).map(fold).take_while(|folder| folder.is_dir()).collect();
+    if let Some(unfinished) = all_folds::unfinished(folder)? {
+        let message = format!(
+            "is not trained to its end: go on with the `trainer train --all-folds` that it was begun with, or name single runs such as {} and further ones with --ensemble",
+            folds[0].display()
+        );
+        return Err(Error::file(unfinished, message));
+    }
+    Ok(folds)
+}
+
+impl Member {
+    fn load(run: &Path, args: &Predict) -> Result<Self> {
+        let (path, checkpoint) = run_folder::checkpoint(run, args.checkpoint)?;
+        let state = checkpoint.state;
+        let config = Config::load(Some(("the checkpoint's configuration", &state.config)), &[])?;
+        let mut model = UNet3d::new(state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
+            .map_err(|e| Error::file(&path, format!("holds a network that cannot be built: {e}")))?;
+        model.load_state_dict(checkpoint.weights).map_err(|e| Error::file(&path, e.to_string()))?;
+        let window = SlidingWindow {
+            patch: state.plan.patch_size,
+            overlap: config.inference.overlap,
+            mirror: config.inference.mirror,
+        };
+        let mut postprocess = PostProcessing::of(&config.inference);
+        args.min_component.iter().for_each(|&voxels| postprocess.min_component = voxels);
+        args.keep_largest.iter().for_each(|&on| postprocess.keep_largest = on);
+        args.fill_holes.iter().for_each(|&on| postprocess.fill_holes = on);
+        Ok(Self { run: run.to_owned(), path, state, postprocess, model, window })
+    }
+
+    /// Refuses a member that does not mean the same as this one.
+    fn check(&self, other: &Self) -> Result<()> {
+        let (ours, theirs) = (&self.state.reader, &other.state.reader);
+        let differ = |what: &str, ours: String, theirs: String| {
+            let message = format!(
+                "{what} {theirs}, {} {ours}: runs that predict together must agree on that",
+                self.run.display()
+            );
+            Err(Error::file(&other.run, message))
+        };
+        let (a, b) = (&ours.description, &theirs.description);
+        if a.classes != b.classes {
+            return differ("tells apart the classes", format!("{:?}", a.classes), format!("{:?}", b.classes));
+        }
+        if a.channel_names != b.channel_names {
+            let [a, b] = [a, b].map(|description| format!("{:?}", description.channel_names));
+            return differ("reads the channels", a, b);
+        }
+        if ours.order != theirs.order {
+            return differ("reads axes as", format!("{:?}", ours.order), format!("{:?}", theirs.order));
+        }
+        let [a, b] = [self, other].map(|member| member.state.plan.model.out_channels);
+        if a != b {
+            return differ("answers with channels of logits:", a.to_string(), b.to_string());
+        }
+        if self.postprocess != other.postprocess {
+            let message = format!(
+                "is configured so that {}, {} so that {}: give --min-component, --keep-largest and --fill-holes for both",
+                other.postprocess,
+                self.run.display(),
+                self.postprocess
+            );
+            return Err(Error::file(&other.run, message));
+        }
+        Ok(())
+    }
+
+    /// The logits of a case whose intensities are as in the files; `None` if the work was stopped.
+    pub(super) fn logits(&self, mut case: Case, title: &str, stop: &AtomicBool) -> Result<Option<Logits>> {
+        self.state.normalisation.apply(&mut case)?;
+        let bar = super::bar(title);
+        let logits = self.window.run(&self.model, &case.image, case.shape, |done, total| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+            !stop.load(Ordering::Relaxed)
+        });
+        bar.finish_and_clear();
+        match logits {
+            Err(_) if stop.load(Ordering::Relaxed) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}

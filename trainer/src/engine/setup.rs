@@ -1,0 +1,56 @@
+//! What a run is given, and what it gives back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use unet3d::UNet3d;
+
+use super::Validation;
+use crate::checkpoint::{Checkpoint, Tensors};
+use crate::config::Config;
+use crate::data::{Case, CaseReader, Normalisation};
+use crate::decision::Decision;
+use crate::plan::Plan;
+
+/// Everything a run needs.
+#[derive(Debug)]
+pub struct Setup {
+    /// The run folder, which exists.
+    pub folder: PathBuf,
+    /// All settings.
+    pub config: Config,
+    /// The patch and the network.
+    pub plan: Plan,
+    /// How the cases below were read, and what the classes are called.
+    pub reader: CaseReader,
+    /// How they were normalised.
+    pub normalisation: Normalisation,
+    /// Normalised cases with labels.
+    pub training: Arc<[Case]>,
+    /// Normalised cases that are not trained on; empty: metrics are of the training cases.
+    pub validation: Vec<Case>,
+    /// Weights to start from.
+    pub init: Option<Tensors>,
+    /// A checkpoint to go on from.
+    pub resume: Option<Checkpoint>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The model after the last step.
+    pub model: UNet3d<f32>,
+    /// The last validation.
+    pub validation: Option<Validation>,
+    /// How the model's logits are read.
+    pub decision: Decision,
+    /// The best metric, with validation cases.
+    pub best: Option<f64>,
+    /// Whether it was stopped before its last step.
+    pub stopped: bool,
+    /// Steps taken in all.
+    pub steps: u64,
+    /// Time spent in all.
+    pub elapsed: Duration,
+}

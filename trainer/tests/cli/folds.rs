@@ -1,0 +1,200 @@
+//! Laws of `trainer train --fold` and `--all-folds`.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use trainer::metrics::BinaryCounts;
+
+use super::interrupt::interrupted;
+use super::{Place, borrowed, json, refuses, say, small, succeeds};
+
+fn names(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+/// Training and validation cases of a run.
+fn division(run: &Path) -> (Vec<String>, Vec<String>) {
+    let record = json(&run.join("run.json"));
+    (names(&record["training_cases"]), names(&record["validation_cases"]))
+}
+
+#[test]
+fn each_fold_holds_out_other_cases_and_says_which_it_is() {
+    let place = Place::with(small::SHAPE, 1, 2, [4, 0]);
+    let mut all = Vec::new();
+    for fold in ["0", "1", "2"] {
+        let run = format!("run{fold}");
+        let printed = place.train(&run, &["--fold", fold, "--folds", "3"]);
+        let (training, held_out) = division(&place.path(&run));
+        assert!(printed.contains(&format!("validating on {}\n", held_out.join(", "))), "{printed}");
+        assert!(printed.contains(&format!("held out is fold {fold} (of 0 to 2)\n")), "{printed}");
+        assert!(training.iter().all(|case| !held_out.contains(case)));
+        assert_eq!(training.len() + held_out.len(), 4);
+        let index: u64 = fold.parse().unwrap();
+        assert_eq!(json(&place.path(&run).join("run.json"))["fold"], json!({"index": index, "of": 3}));
+        all.extend(held_out);
+    }
+    all.sort();
+    assert_eq!(all, ["case_0", "case_1", "case_2", "case_3"]);
+
+    // Without further words it is fold 0, and a run goes on with its own.
+    place.train("plain", &[]);
+    place.train("named", &["--fold", "0", "--folds", "4"]);
+    assert_eq!(division(&place.path("plain")), division(&place.path("named")));
+    let (data, run) = (place.text("data"), place.text("run2"));
+    let printed = succeeds(&["train", &data, "--out", &run, "--resume", "--epochs", "2"]);
+    assert!(printed.contains("held out is fold 2 (of 0 to 2)\n"), "{printed}");
+}
+
+#[test]
+fn folds_that_cannot_be_are_refused_before_anything_is_made() {
+    let place = Place::with(small::SHAPE, 1, 2, [3, 0]);
+    small::write_data_set(&place.path("other"), small::SHAPE, 1, 2, [1, 0]);
+    let other = place.text("other");
+    for (flags, want) in [
+        (&["--fold", "3"][..], "validation.fold: is 3, but there are 3 folds: --fold takes 0 to 2"),
+        (
+            &["--fold", "2", "--folds", "2"],
+            "validation.fold: is 2, but there are 2 folds: --fold takes 0 to 1",
+        ),
+        (&["--folds", "4"], "validation.folds: is 4 for 3 training cases: --folds takes 2 to 3 here"),
+        (&["--all-folds", "--folds", "1"], "validation.folds: is 1 for 3 training cases"),
+        (&["--fold", "0", "--validation", &other], "--fold 0: with --validation"),
+        (&["--folds", "3", "--validation", &other], "--folds 3: with --validation"),
+        (&["--all-folds", "--validation", &other], "--all-folds: with --validation"),
+        (&["--fold", "1", "--set", "validation.split=none"], "validation.split: is \"none\""),
+        (&["--all-folds", "--set", "validation.split=none"], "--all-folds: no case of 3 is held out"),
+    ] {
+        let error = refuses(&borrowed(&place.training("run", flags)));
+        assert!(error.contains(want), "{flags:?}: {error}");
+        assert!(!place.path("run").exists(), "{flags:?}");
+    }
+    // Settings with which no fold could start leave nothing in the way of others.
+    for set in ["loss.name=ce", "optimizer.betas=[1.5,0.9]"] {
+        refuses(&borrowed(&place.training("later", &["--all-folds", "--folds", "2", "--set", set])));
+    }
+    place.train("later", &["--all-folds"]);
+    assert!(place.path("later/fold_2/fold.json").is_file());
+    // clap: one fold or all, and a run that goes on has its own.
+    assert_eq!(say(&borrowed(&place.training("run", &["--fold", "0", "--all-folds"]))).code, Some(2));
+    assert_eq!(say(&["train", "data", "--out", "run", "--resume", "--fold", "1"]).code, Some(2));
+    let one = place.text("one");
+    let error = refuses(&["train", &other, "--out", &one, "--all-folds"]);
+    assert!(error.contains("--all-folds: no case of 1 is held out: it takes two cases"), "{error}");
+}
+
+#[test]
+fn the_summary_counts_every_case_once_and_spreads_over_the_folds() {
+    let place = Place::with(small::SHAPE, 1, 3, [4, 0]);
+    let printed = place.train("run", &["--all-folds", "--folds", "3"]);
+    let summary = json(&place.path("run/summary.json"));
+    assert_eq!((&summary["folds"], &summary["cases"]), (&json!(3), &json!(4)));
+    let mut cases = Vec::new();
+    for (index, fold) in summary["by_fold"].as_array().unwrap().iter().enumerate() {
+        let run = place.path(&format!("run/fold_{index}"));
+        assert_eq!(names(&fold["cases"]), division(&run).1);
+        cases.extend(names(&fold["cases"]));
+        // What the run itself said of its last step.
+        let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+        let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        assert_eq!(last["event"], "validation");
+        for (class, own) in
+            fold["classes"].as_array().unwrap().iter().zip(last["classes"].as_array().unwrap())
+        {
+            for key in ["name", "dice", "average_precision", "counts"] {
+                assert_eq!(class[key], own[key]);
+            }
+        }
+    }
+    cases.sort();
+    assert_eq!(cases, ["case_0", "case_1", "case_2", "case_3"]);
+
+    for (c, class) in summary["classes"].as_array().unwrap().iter().enumerate() {
+        let of_fold = |key: &str| -> Vec<Option<f64>> {
+            (0..3).map(|fold| summary["by_fold"][fold]["classes"][c][key].as_f64()).collect()
+        };
+        for key in ["dice", "precision", "recall", "average_precision"] {
+            let values: Vec<f64> = of_fold(key).into_iter().flatten().collect();
+            let n = values.len() as f64;
+            let spread = &class[key];
+            assert_eq!(
+                (spread["n"].as_u64(), spread["undefined"].as_u64()),
+                (Some(n as u64), Some(3 - n as u64))
+            );
+            let mean = values.iter().sum::<f64>() / n;
+            let squares = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+            // Three numbers up to 1 are summed in f64.
+            let close =
+                |found: &Value, want: f64| (found.as_f64().unwrap() - want).abs() < 16.0 * f64::EPSILON;
+            assert!(n == 0.0 || close(&spread["value"], mean), "{spread}");
+            assert!(n < 2.0 || close(&spread["deviation"], (squares / (n - 1.0)).sqrt()), "{spread}");
+        }
+        let counts: BinaryCounts = serde_json::from_value(class["all_cases"]["counts"].clone()).unwrap();
+        // A box of 27 voxels in each of four cases of 2048.
+        assert_eq!(counts.support(), 4 * 27);
+        assert_eq!(counts.support() + counts.false_positives + counts.true_negatives, 4 * 2048);
+        assert_eq!(class["all_cases"]["dice"].as_f64(), counts.dice());
+        assert!(printed.contains(&format!("{:.4}", counts.dice().unwrap())), "{printed}");
+    }
+    assert!(printed.contains("3 folds, each of 4 cases counted in the one that held it out"), "{printed}");
+    assert!(printed.contains("means over the folds ± standard deviation"), "{printed}");
+}
+
+#[test]
+fn folds_that_were_stopped_and_continued_end_with_the_summary_of_those_that_were_not() {
+    let place = Place::with(small::SHAPE, 1, 2, [3, 0]);
+    // More than a signal takes to arrive.
+    let settings = ["--all-folds", "--set", "training.steps_per_epoch=400", "--epochs", "1"];
+    place.train("whole", &settings);
+    let printed = interrupted(&place.training("run", &settings));
+    assert!(printed.contains("the same command goes on from here"), "{printed}");
+    assert!(place.path("run/fold_0").exists() && !place.path("run/summary.json").exists(), "{printed}");
+    assert!(!place.path("run/fold_0/fold.json").exists(), "{printed}");
+    // A fold that ended before its first checkpoint is begun anew.
+    fs::create_dir_all(place.path("run/fold_1/checkpoints/.checkpoint-half")).unwrap();
+    fs::write(place.path("run/fold_1/run.json"), "{").unwrap();
+    let printed = place.train("run", &settings);
+    // The first goes on after its first step, the two others begin.
+    assert_eq!(printed.matches("|     1/  400 batches |").count(), 2, "{printed}");
+    let bytes = |name: &str| fs::read(place.path(name)).unwrap();
+    assert!(bytes("run/summary.json") == bytes("whole/summary.json"));
+    for fold in 0..3 {
+        let weights = |run| bytes(&format!("{run}/fold_{fold}/checkpoints/last/weights.safetensors"));
+        assert!(weights("run") == weights("whole"), "fold {fold}");
+    }
+    // Once more nothing is trained, and the same is said, with any number of threads.
+    let again = place.train("run", &[&settings[..], &["--threads", "1"]].concat());
+    for fold in 0..3 {
+        assert!(again.contains(&format!("fold {fold} (of 0 to 2) was trained before")), "{again}");
+    }
+    assert!(!again.contains("| epoch"), "{again}");
+    assert!(bytes("run/summary.json") == bytes("whole/summary.json"));
+    // Other terms would mix two cross-validations.
+    for other in [&["--seed", "1"][..], &["--folds", "2"]] {
+        let error = refuses(&borrowed(&place.training("run", &[&settings[..], other].concat())));
+        assert!(error.contains("name another --out, or give what it was begun with"), "{error}");
+    }
+    let error = refuses(&borrowed(&place.training("run/fold_0", &settings)));
+    assert!(error.contains("is not empty"), "{error}");
+}
+
+#[test]
+fn a_validation_that_was_cut_off_after_the_last_step_is_made_up_for() {
+    let place = Place::with(small::SHAPE, 1, 2, [3, 0]);
+    place.train("whole", &["--epochs", "2", "--set", "schedule.name=constant"]);
+    // As a run that was stopped in its last validation: the steps are taken, the figures are missing.
+    place.train("run", &["--epochs", "2", "--set", "schedule.name=constant"]);
+    let path = place.path("run/checkpoints/last");
+    let mut checkpoint = trainer::checkpoint::Checkpoint::load(&path).unwrap();
+    checkpoint.state.metric_now = None;
+    checkpoint.save(&path).unwrap();
+    fs::write(place.path("run/log.jsonl"), "").unwrap();
+    let printed = succeeds(&["train", &place.text("data"), "--out", &place.text("run"), "--resume"]);
+    assert!(printed.contains("epoch 2, on the validation case"), "{printed}");
+    let last = |run: &str| {
+        let log = fs::read_to_string(place.path(run).join("log.jsonl")).unwrap();
+        serde_json::from_str::<Value>(log.lines().last().unwrap()).unwrap()
+    };
+    assert_eq!(last("run"), last("whole"));
+}

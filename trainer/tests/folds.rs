@@ -1,0 +1,94 @@
+//! Laws of what a cross-validation says.
+
+use proptest::prelude::*;
+use trainer::engine::Fold;
+use trainer::folds::{FoldClass, FoldFigures, Spread, Summary};
+use trainer::metrics::BinaryCounts;
+
+fn counts([tp, fp, fn_, tn]: [u64; 4]) -> BinaryCounts {
+    BinaryCounts { true_positives: tp, false_positives: fp, false_negatives: fn_, true_negatives: tn }
+}
+
+fn figures(fold: [usize; 2], cases: &[&str], class: FoldClass) -> FoldFigures {
+    let cases = cases.iter().map(|&case| case.to_owned()).collect();
+    FoldFigures { fold: Fold { index: fold[0], of: fold[1] }, cases, classes: vec![class] }
+}
+
+fn lesion(voxels: [u64; 4], average_precision: Option<f64>) -> FoldClass {
+    FoldClass::new("lesion".into(), counts(voxels), average_precision)
+}
+
+fn names(cases: &[&str]) -> Vec<String> {
+    cases.iter().map(|&case| case.to_owned()).collect()
+}
+
+/// The second fold's cases hold nothing, and nothing is found there.
+fn three() -> Vec<FoldFigures> {
+    vec![
+        figures([0, 3], &["a", "d"], lesion([6, 2, 2, 90], Some(0.5))),
+        figures([1, 3], &["c"], lesion([0, 0, 0, 50], None)),
+        figures([2, 3], &["b"], lesion([1, 3, 1, 45], Some(0.75))),
+    ]
+}
+
+#[test]
+fn what_is_undefined_in_a_fold_is_in_no_mean_but_counted() {
+    let summary = Summary::new(three(), &names(&["a", "b", "c", "d"]), 0.5).unwrap();
+    let class = &summary.classes[0];
+    assert_eq!((class.dice.mean.n, class.dice.mean.undefined), (2, 1));
+    // (12/16 + 2/6) / 2, and half their distance times √2.
+    let [a, b] = [0.75, 1.0 / 3.0];
+    assert!((class.dice.mean.value.unwrap() - (a + b) / 2.0).abs() < 1e-15);
+    assert!((class.dice.deviation.unwrap() - (a - b) / 2f64.sqrt()).abs() < 1e-15);
+    assert_eq!(class.average_precision, Spread::of(&[Some(0.5), None, Some(0.75)]));
+    assert_eq!(class.all_cases.counts, counts([7, 5, 3, 185]));
+    assert_eq!(class.all_cases.dice, Some(14.0 / 22.0));
+    let text = summary.to_string();
+    for row in [
+        "3 folds, each of 4 cases counted in the one that held it out, after the last step, foreground above probability 0.5\n",
+        "0     a, d   lesion  0.7500     0.7500  0.7500             0.5000\n",
+        "1     c      lesion       -          -       -                  -\n",
+        "lesion  0.5417 ± 0.2946 (2, 1)  0.5000 ± 0.3536 (2, 1)",
+        "lesion   7   5   3  0.6364     0.5833  0.7000\n",
+    ] {
+        assert!(text.contains(row), "{row}\n{text}");
+    }
+    assert_eq!(serde_json::from_str::<Summary>(&serde_json::to_string(&summary).unwrap()).unwrap().folds, 3);
+}
+
+#[test]
+fn folds_that_do_not_count_every_case_once_have_no_summary() {
+    let error = |folds: Vec<FoldFigures>, cases: &[&str]| {
+        Summary::new(folds, &names(cases), 0.5).unwrap_err().to_string()
+    };
+    let twice = error(three(), &["a", "b", "c"]);
+    assert!(twice.starts_with("case d: is held out by two folds, or is no training case"), "{twice}");
+    let never = error(three(), &["a", "b", "c", "d", "e"]);
+    assert!(never.starts_with("case e: is held out by no fold"), "{never}");
+    let mut again = three();
+    again[2].cases = names(&["b", "a"]);
+    assert!(error(again, &["a", "b", "c", "d"]).starts_with("case a: is held out by two folds"));
+    let missing = error(three()[..2].to_vec(), &["a", "c", "d"]);
+    assert!(missing.contains("are not of one cross-validation"), "{missing}");
+    let mut renamed = three();
+    renamed[1].classes[0].name = "vessel".into();
+    assert!(error(renamed, &["a", "b", "c", "d"]).contains("are not of one cross-validation"));
+}
+
+proptest! {
+    #[test]
+    fn the_spread_does_not_see_what_all_values_share(
+        values in prop::collection::vec(prop::option::of(0.0f64..1.0), 0..9),
+        shift in -1.0f64..1.0,
+    ) {
+        let defined = values.iter().flatten().count();
+        let (spread, moved) =
+            (Spread::of(&values), Spread::of(&values.iter().map(|v| v.map(|v| v + shift)).collect::<Vec<_>>()));
+        prop_assert_eq!(spread.deviation.is_some(), defined > 1);
+        prop_assert_eq!((spread.mean.n, spread.mean.undefined), (defined as u64, (values.len() - defined) as u64));
+        if let (Some(a), Some(b)) = (spread.deviation, moved.deviation) {
+            prop_assert!((a - b).abs() < 1e-14);
+            prop_assert!((moved.mean.value.unwrap() - spread.mean.value.unwrap() - shift).abs() < 1e-14);
+        }
+    }
+}
