@@ -12,7 +12,7 @@ mod validate;
 pub use objective::Objective;
 pub use sampler::{Batch, Sampler};
 pub use settings::check_settings;
-pub use setup::{Outcome, Setup};
+pub use setup::{End, Outcome, Setup};
 pub use split::{Fold, split};
 pub use train::train;
 pub use validate::{ClassFigures, Validation};

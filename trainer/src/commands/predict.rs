@@ -50,11 +50,19 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     }
     for files in &inputs {
         let mut case = first.state.reader.read(files)?;
-        let Some(logits) = logits(&members, &mut case, &ensemble, stop)? else {
+        let written = if members.len() == 1 && output.is_mask_alone() {
+            let image = std::mem::take(&mut case.image);
+            let own = Case { image, ..case.clone() };
+            let mask = first.mask(own, output.decision.logit, &case.name, stop)?;
+            mask.map(|mask| output.write_mask(&case, mask))
+        } else {
+            logits(&members, &mut case, &ensemble, stop)?.map(|logits| output.write(&case, &logits))
+        };
+        let Some(written) = written else {
             println!("stopped; the masks above are whole");
             return Ok(());
         };
-        output.write(&case, &logits)?;
+        written?;
     }
     Ok(())
 }

@@ -86,6 +86,12 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     }
     println!("{}", outcome.decision);
     let state = if outcome.stopped { "stopped" } else { "done" };
+    let end = &outcome.end;
+    println!(
+        "weights {} (CRC-32C); waited for data {:.1} % of the time",
+        end.weights_crc32c,
+        100.0 * end.waited_for_data
+    );
     println!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
     Ok(outcome)
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nn::Module;
+use serde::Serialize;
 use unet3d::UNet3d;
 
 use super::Validation;
@@ -53,4 +55,27 @@ pub struct Outcome {
     pub steps: u64,
     /// Time spent in all.
     pub elapsed: Duration,
+    /// The last line of the log.
+    pub end: End,
+}
+
+/// How a log ends.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct End {
+    /// Steps taken in all.
+    pub step: u64,
+    /// CRC-32C of all weights' bits, in the order of their names: equal for equal runs, whatever the number of threads.
+    pub weights_crc32c: String,
+    /// The share of this session's time that the training thread waited for batches.
+    pub waited_for_data: f64,
+}
+
+/// See [`End::weights_crc32c`].
+pub(super) fn digest(model: &UNet3d<f32>) -> u32 {
+    let mut weights: Vec<_> = model.state_dict().into_iter().collect();
+    weights.sort_by(|(a, _), (b, _)| a.cmp(b));
+    weights
+        .iter()
+        .flat_map(|(_, weight)| weight.data())
+        .fold(0, |sum, value| crc32c::crc32c_append(sum, &value.to_bits().to_le_bytes()))
 }

@@ -17,7 +17,8 @@ use nn::schedule::Scheduler;
 use serde::Serialize;
 use unet3d::UNet3d;
 
-use super::{Batch, Objective, Outcome, Sampler, Setup, Validation, settings};
+use super::setup::digest;
+use super::{Batch, End, Objective, Outcome, Sampler, Setup, Validation, settings};
 use crate::checkpoint::{Checkpoint, State, Tensors};
 use crate::config::Auto;
 use crate::data::Case;
@@ -162,15 +163,18 @@ impl Run {
     fn steps(mut self, batches: Receiver<Batch>, stop: &AtomicBool) -> Result<Outcome> {
         let per_epoch = self.setup.config.training.steps_per_epoch as u64;
         let last = self.last_step();
+        let (began, mut waited) = (Instant::now(), Duration::ZERO);
         let mut stopped = false;
         while self.step < last {
             if stop.load(Ordering::Relaxed) {
                 stopped = true;
                 break;
             }
+            let asked = Instant::now();
             let batch = batches
                 .recv()
                 .map_err(|_| Error::Usage("the thread that prepares batches has died".into()))?;
+            waited += asked.elapsed();
             let lr = self.scheduler.lr(self.step, last, self.setup.config.optimizer.lr);
             let loss = self.one_step(batch, lr)?;
             self.step += 1;
@@ -196,8 +200,14 @@ impl Run {
         }
         let elapsed = self.progress.elapsed();
         self.progress.finish();
+        let end = End {
+            step: self.step,
+            weights_crc32c: format!("{:08x}", digest(&self.model)),
+            waited_for_data: waited.as_secs_f64() / began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE),
+        };
+        self.log.write("end", &end)?;
         let Self { model, validation, decision, best, step, .. } = self;
-        Ok(Outcome { model, validation, decision, best, stopped, steps: step, elapsed })
+        Ok(Outcome { model, validation, decision, best, stopped, steps: step, elapsed, end })
     }
 
     /// One forward and backward pass and a step of the optimiser; returns the loss.

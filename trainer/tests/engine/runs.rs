@@ -36,17 +36,18 @@ fn cases(count: usize) -> Vec<Case> {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let [one, two, three] = [1, 2, 3].map(|threads| {
+    let runs = [1, 2, 3, 4, 7].map(|threads| {
         let folder = tempdir().unwrap();
         let threads = format!("training.threads={threads}");
         let set = [threads.as_str(), "data.batch_size=2", "model.base_channels=8", "model.dropout=0.1"];
         let outcome =
             small::run(small::setup(folder.path(), &set, cases(2), cases(3)[2..].to_vec(), 2)).unwrap();
         let figures: Vec<Value> = log(folder.path(), "validation");
-        (bits(&outcome.model), figures, last(folder.path()).optimizer)
+        let end = log(folder.path(), "end").remove(0);
+        assert_eq!(end["weights_crc32c"], outcome.end.weights_crc32c.as_str());
+        (bits(&outcome.model), figures, last(folder.path()).optimizer, outcome.end.weights_crc32c)
     });
-    assert!(one == two, "one thread and two");
-    assert!(one == three, "one thread and three");
+    assert!(runs.iter().all(|run| *run == runs[0]), "{:?}", runs.map(|run| run.3));
 }
 
 #[test]

@@ -119,16 +119,39 @@ impl Member {
     /// The logits of a case whose intensities are as in the files; `None` if the work was stopped.
     pub(super) fn logits(&self, mut case: Case, title: &str, stop: &AtomicBool) -> Result<Option<Logits>> {
         self.state.normalisation.apply(&mut case)?;
-        let bar = super::bar(title);
-        let logits = self.window.run(&self.model, &case.image, case.shape, |done, total| {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
-            !stop.load(Ordering::Relaxed)
-        });
-        bar.finish_and_clear();
-        match logits {
-            Err(_) if stop.load(Ordering::Relaxed) => Ok(None),
-            other => other.map(Some),
-        }
+        watched(title, stop, |progress| self.window.run(&self.model, &case.image, case.shape, progress))
+    }
+
+    /// The mask alone, for which the logits of the whole volume are never in memory.
+    pub(super) fn mask(
+        &self,
+        mut case: Case,
+        logit: f32,
+        title: &str,
+        stop: &AtomicBool,
+    ) -> Result<Option<Vec<u8>>> {
+        self.state.normalisation.apply(&mut case)?;
+        watched(title, stop, |progress| {
+            self.window.classes(&self.model, &case.image, case.shape, logit, progress)
+        })
+    }
+}
+
+/// Shows the progress of `work`; `None` if it was stopped.
+fn watched<R>(
+    title: &str,
+    stop: &AtomicBool,
+    work: impl FnOnce(&mut dyn FnMut(usize, usize) -> bool) -> Result<R>,
+) -> Result<Option<R>> {
+    let bar = super::bar(title);
+    let result = work(&mut |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        !stop.load(Ordering::Relaxed)
+    });
+    bar.finish_and_clear();
+    match result {
+        Err(_) if stop.load(Ordering::Relaxed) => Ok(None),
+        other => other.map(Some),
     }
 }

@@ -30,9 +30,13 @@ impl Output<'_> {
         inputs.iter().try_for_each(|files| spare_images(files, &self.mask_path(&files.name)))
     }
 
-    /// Writes a case's mask and, if asked for, probabilities and logits.
-    pub(super) fn write(&self, case: &Case, logits: &Logits) -> Result<()> {
-        let mut mask = logits.classes(self.decision.logit);
+    /// Whether the mask is all that is asked for.
+    pub(super) fn is_mask_alone(&self) -> bool {
+        !self.args.save_probabilities && !self.args.save_logits
+    }
+
+    /// Writes a case's mask.
+    pub(super) fn write_mask(&self, case: &Case, mut mask: Vec<u8>) -> Result<()> {
         let foreground = |mask: &[u8]| mask.iter().filter(|&&m| m > 0).count();
         let before = foreground(&mask);
         self.postprocess.apply(&mut mask, case.shape);
@@ -44,6 +48,12 @@ impl Output<'_> {
             format!(" ({before} before post-processing)")
         };
         println!("{}: {} of {} voxels are foreground{note}", path.display(), foreground(&mask), mask.len());
+        Ok(())
+    }
+
+    /// Writes a case's mask and, if asked for, probabilities and logits.
+    pub(super) fn write(&self, case: &Case, logits: &Logits) -> Result<()> {
+        self.write_mask(case, logits.classes(self.decision.logit))?;
         if self.args.save_probabilities {
             self.write_channels(
                 case,
