@@ -20,6 +20,8 @@ pub enum Command {
     Demo(Demo),
     /// Say what a data set holds: shapes, spacings, intensities, and how rare each class is.
     Inspect(Inspect),
+    /// Say what files hold: shape, type, spacing, affine, orientation, values. NIfTI, NRRD, MetaImage, NumPy, TIFF, PNG.
+    Info(Info),
     /// Say what a weight will do to recall and precision, before training: from a data set's labels or from bare counts.
     Explain(Explain),
     /// Train a network on an nnU-Net folder.
@@ -56,6 +58,17 @@ pub struct Inspect {
     /// Also write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// `trainer info`
+#[derive(Clone, Debug, Args)]
+pub struct Info {
+    /// Volumes (.nii, .nii.gz, .hdr, .nrrd, .nhdr, .mha, .mhd, .npy, .npz, .tif) or folders of PNG slices.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Print a JSON array with one object a file instead.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `trainer explain`

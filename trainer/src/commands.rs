@@ -12,11 +12,12 @@ use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
-use crate::cli::{Cli, Command, Evaluate, Explain, Inspect};
+use crate::cli::{Cli, Command, Evaluate, Explain, Info, Inspect};
 use crate::config;
 use crate::data::Dataset;
 use crate::evaluate::Options;
 use crate::explain::{Explanation, Question};
+use crate::info::{self, Entry};
 use crate::{Error, Result};
 
 /// Does what the command line says. `stop` becoming true ends long work early, keeping what was done.
@@ -27,6 +28,7 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
     match cli.command.unwrap_or_else(|| Command::Demo(crate::cli::Demo::default())) {
         Command::Demo(demo) => demo::run(&demo, stop),
         Command::Inspect(inspect) => self::inspect(&inspect),
+        Command::Info(info) => self::info(&info),
         Command::Explain(explain) => self::explain(&explain),
         Command::Train(train) => train::run(&train, stop).map(|_| ()),
         Command::Study(study) => study::run(&study, stop),
@@ -43,6 +45,28 @@ fn inspect(args: &Inspect) -> Result<()> {
     let inspection = crate::inspect::inspect(&Dataset::open(&args.dataset)?)?;
     println!("{inspection}");
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &inspection))
+}
+
+fn info(args: &Info) -> Result<()> {
+    let mut entries = Vec::new();
+    let (mut refused, total) = (0, args.files.len());
+    for file in &args.files {
+        let entry = Entry::of(file);
+        refused += usize::from(!entry.is_read());
+        if args.json {
+            entries.push(entry);
+        } else {
+            // As they come: a large file takes its time.
+            print!("{entry}");
+        }
+    }
+    if args.json {
+        println!("{}", info::to_json(&entries)?);
+    }
+    match refused {
+        0 => Ok(()),
+        _ => Err(Error::Usage(format!("{refused} of {total} file(s) cannot be read; the reasons are above"))),
+    }
 }
 
 fn explain(args: &Explain) -> Result<()> {

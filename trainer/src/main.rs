@@ -26,7 +26,13 @@ fn main() -> ExitCode {
 fn listen(cli: &Cli) -> anyhow::Result<()> {
     if matches!(
         cli.command,
-        Some(Command::Inspect(_) | Command::Explain(_) | Command::Evaluate(_) | Command::Config)
+        Some(
+            Command::Inspect(_)
+                | Command::Info(_)
+                | Command::Explain(_)
+                | Command::Evaluate(_)
+                | Command::Config
+        )
     ) {
         return Ok(());
     }
