@@ -48,6 +48,10 @@ fn inspect(args: &Inspect) -> Result<()> {
 }
 
 fn info(args: &Info) -> Result<()> {
+    if let ([file], false) = (args.files.as_slice(), args.json) {
+        print!("{}", crate::info::Info::read(file)?);
+        return Ok(());
+    }
     let mut entries = Vec::new();
     let (mut refused, total) = (0, args.files.len());
     for file in &args.files {
@@ -63,9 +67,10 @@ fn info(args: &Info) -> Result<()> {
     if args.json {
         println!("{}", info::to_json(&entries)?);
     }
-    match refused {
-        0 => Ok(()),
-        _ => Err(Error::Usage(format!("{refused} of {total} file(s) cannot be read; the reasons are above"))),
+    match (refused, total) {
+        (0, _) => Ok(()),
+        (_, 1) => Err(Error::Usage("the file cannot be read; the reason is above".into())),
+        _ => Err(Error::Usage(format!("{refused} of {total} files cannot be read; the reasons are above"))),
     }
 }
 

@@ -138,7 +138,8 @@ impl fmt::Display for Info {
         writeln!(f, "  shape        {}", lengths(&self.shape))?;
         write!(f, "  type         {}, {}-endian", self.dtype, self.byte_order)?;
         if (self.scl_slope, self.scl_inter) != (1.0, 0.0) {
-            write!(f, "; a stored v means {} v + {}", self.scl_slope, self.scl_inter)?;
+            let sign = if self.scl_inter < 0.0 { '−' } else { '+' };
+            write!(f, "; a stored v means {}·v {sign} {}", self.scl_slope, self.scl_inter.abs())?;
         }
         let [x, y, z] = self.spacing.map(short);
         writeln!(f, "\n  spacing      {x} x {y} x {z} mm")?;

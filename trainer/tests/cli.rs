@@ -115,7 +115,7 @@ fn the_printed_configuration_is_the_default() {
 #[test]
 fn help_names_every_command_and_unknown_ones_are_a_mistake_of_usage() {
     let help = succeeds(&["--help"]);
-    for command in ["demo", "inspect", "train", "predict", "evaluate", "config"] {
+    for command in ["demo", "inspect", "info", "train", "predict", "evaluate", "config"] {
         assert!(help.contains(command), "{help}");
     }
     // clap's own exit code for what cannot be parsed.

@@ -4,6 +4,8 @@
 mod by_hand;
 #[path = "volume/nrrd_by_hand.rs"]
 mod nrrd_by_hand;
+#[path = "volume/program.rs"]
+mod program;
 #[path = "volume/refusals.rs"]
 mod refusals;
 #[path = "volume/round_trip.rs"]
