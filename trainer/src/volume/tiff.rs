@@ -1,6 +1,8 @@
 //! TIFF stacks: grey pages of one size, a page a slice along z; whole numbers of 8 to 64 bits and floats of 32 and 64,
 //! raw, deflated, LZW or PackBits. Pages that are marked as smaller copies are left out.
 //!
+//! ImageJ's stacks say in the first page's description how pages are channels, slices and times, the channel fastest.
+//!
 //! Geometry is not read: TIFF's resolution is one of print. Voxels are taken as 1 mm wide.
 
 use super::stream;
@@ -18,83 +20,122 @@ use std::path::Path;
 type Pages = Decoder<BufReader<File>>;
 
 pub(super) fn header(path: &Path) -> Result<Header> {
-    Ok(open(path)?.1)
+    Ok(Opened::new(path)?.header)
 }
 
 pub(super) fn read(path: &Path) -> Result<Stored> {
-    let (mut pages, header, indices) = open(path)?;
-    let page_bytes = header.len() / indices.len() * header.voxel_type.size();
-    let mut raw = Vec::with_capacity(header.len() * header.voxel_type.size());
-    for index in indices {
-        pages.seek_to_image(index).map_err(|e| damaged(path, &e))?;
-        let page = pages.read_image().map_err(|e| damaged(path, &e))?;
-        append(&page, &mut raw);
-        if raw.len() % page_bytes != 0 {
-            return Err(Error::file(
-                path,
-                format!("page {index} does not hold the voxels it names; export it again"),
-            ));
-        }
+    let Opened { mut pages, header, slices, stack } = Opened::new(path)?;
+    let size = header.voxel_type.size();
+    let mut raw = Vec::with_capacity(header.len() * size);
+    for index in &slices {
+        pages.seek_to_image(*index).map_err(|e| damaged(path, &e))?;
+        append(&pages.read_image().map_err(|e| damaged(path, &e))?, &mut raw);
     }
-    if raw.len() != header.len() * header.voxel_type.size() {
-        return Err(Error::file(path, "holds fewer voxels than it names; export it again"));
+    if raw.len() != header.len() * size {
+        return Err(Error::file(path, "holds fewer voxels than its pages name; export it again"));
     }
+    let lengths = [&header.shape[..2], &stack].concat();
+    let raw = layout::permute(raw, size, &lengths, &[0, 1, 3, 4, 2]);
     Ok(Stored::new(path, header, raw, ByteOrder::Little))
 }
 
-/// The file, its header and which pages are its slices.
-fn open(path: &Path) -> Result<(Pages, Header, Vec<usize>)> {
-    let (mut file, file_bytes) = stream::open(path)?;
-    let most = tiff_guard::check(path, &mut file, file_bytes)?;
-    file.seek(SeekFrom::Start(0)).map_err(Error::io(path))?;
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let mut limits = Limits::default();
-    limits.decoding_buffer_size = most;
-    limits.intermediate_buffer_size = most;
-    let mut pages = Decoder::new(file).map_err(|e| damaged(path, &e))?.with_limits(limits);
-    let (mut first, mut indices) = (None, Vec::new());
+/// A file whose pages have been looked at.
+struct Opened {
+    pages: Pages,
+    header: Header,
+    /// The pages that are slices.
+    slices: Vec<usize>,
+    /// Channels, slices and times; multiplied they are all pages.
+    stack: [usize; 3],
+}
+
+impl Opened {
+    fn new(path: &Path) -> Result<Self> {
+        let (mut file, file_bytes) = stream::open(path)?;
+        let most = tiff_guard::check(path, &mut file, file_bytes)?;
+        file.seek(SeekFrom::Start(0)).map_err(Error::io(path))?;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut limits = Limits::default();
+        limits.decoding_buffer_size = most;
+        limits.intermediate_buffer_size = most;
+        let mut pages = Decoder::new(file).map_err(|e| damaged(path, &e))?.with_limits(limits);
+        let description = pages.get_tag_ascii_string(Tag::ImageDescription).unwrap_or_default();
+        let (page, slices) = walk(path, &mut pages)?;
+        let stack = stack(path, &description, slices.len())?;
+        let [channels, depth, times] = stack;
+        let mut shape = vec![page.width, page.height, depth];
+        shape.extend([times, channels].into_iter().filter(|&n| n > 1));
+        let wanted = layout::bytes(&shape, page.kind.size()).map_err(|m| Error::file(path, m))?;
+        if wanted > most as u64 {
+            let message = format!(
+                "is too short: shape {shape:?} of {} takes {wanted} bytes, the file has {most} at most; copy or export it again",
+                page.kind.name()
+            );
+            return Err(Error::file(path, message));
+        }
+        let byte_order = match pages.byte_order() {
+            ::tiff::tags::ByteOrder::LittleEndian => ByteOrder::Little,
+            ::tiff::tags::ByteOrder::BigEndian => ByteOrder::Big,
+        };
+        let header = Header {
+            format: Format::Tiff,
+            shape,
+            voxel_type: page.kind,
+            byte_order,
+            scaling: None,
+            spacing: [1.0; 3],
+            affine: geometry::IDENTITY,
+        };
+        Ok(Self { pages, header, slices, stack })
+    }
+}
+
+/// What all pages are, and which of them are slices.
+fn walk(path: &Path, pages: &mut Pages) -> Result<(Page, Vec<usize>)> {
+    let (mut first, mut slices) = (None, Vec::new());
     for index in 0.. {
-        let page = facts(path, index, &mut pages)?;
-        if let Some(page) = page {
+        if let Some(page) = facts(path, index, pages)? {
             let first = first.get_or_insert(page);
             if *first != page {
                 let message =
                     format!("page {index} is {page}, but the first is {first}; all pages must be alike");
                 return Err(Error::file(path, message));
             }
-            indices.push(index);
+            slices.push(index);
         }
         if !pages.more_images() {
             break;
         }
         pages.next_image().map_err(|e| damaged(path, &e))?;
     }
-    let Some(page) = first else {
-        return Err(Error::file(path, "holds smaller copies of an image alone; export it again"));
+    match first {
+        Some(page) => Ok((page, slices)),
+        None => Err(Error::file(path, "holds smaller copies of an image alone; export it again")),
+    }
+}
+
+/// Channels, slices and times of a file of so many pages.
+fn stack(path: &Path, description: &str, pages: usize) -> Result<[usize; 3]> {
+    if !description.starts_with("ImageJ=") {
+        return Ok([1, pages, 1]);
+    }
+    let number = |key: &str| {
+        let line = description.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.and_then(|value| value.trim().parse::<usize>().ok())
     };
-    let shape = vec![page.width, page.height, indices.len()];
-    let wanted = layout::bytes(&shape, page.kind.size()).map_err(|m| Error::file(path, m))?;
-    if wanted > most as u64 {
+    let images = number("images").unwrap_or(1);
+    if images != pages {
+        // Beyond 4 GiB ImageJ writes one page, and all other voxels behind its own.
         let message = format!(
-            "is too short: shape {shape:?} of {} takes {wanted} bytes, the file has {most} at most; copy or export it again",
-            page.kind.name()
+            "is an ImageJ stack of images={images}, but has {pages} page(s); save it as an image sequence, or by Bio-Formats as OME-TIFF"
         );
         return Err(Error::file(path, message));
     }
-    let byte_order = match pages.byte_order() {
-        ::tiff::tags::ByteOrder::LittleEndian => ByteOrder::Little,
-        ::tiff::tags::ByteOrder::BigEndian => ByteOrder::Big,
-    };
-    let header = Header {
-        format: Format::Tiff,
-        shape,
-        voxel_type: page.kind,
-        byte_order,
-        scaling: None,
-        spacing: [1.0; 3],
-        affine: geometry::IDENTITY,
-    };
-    Ok((pages, header, indices))
+    let [channels, slices, frames] = ["channels", "slices", "frames"].map(|key| number(key).unwrap_or(1));
+    match channels.checked_mul(slices).and_then(|n| n.checked_mul(frames)) {
+        Some(all) if all == pages => Ok([channels, slices, frames]),
+        _ => Ok([1, pages, 1]),
+    }
 }
 
 /// What a page is.

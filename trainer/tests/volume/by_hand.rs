@@ -110,6 +110,40 @@ fn compressed_tiff_pages_are_read() {
 }
 
 #[test]
+fn pages_of_an_imagej_stack_are_channels_slices_and_times() {
+    use ::tiff::encoder::{TiffEncoder, colortype};
+    use ::tiff::tags::Tag;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tif");
+    let write = |description: &str, pages: u8| {
+        let mut encoder = TiffEncoder::new(fs::File::create(&path).unwrap()).unwrap();
+        for page in 0..pages {
+            let mut image = encoder.new_image::<colortype::Gray8>(2, 1).unwrap();
+            image.encoder().write_tag(Tag::ImageDescription, description).unwrap();
+            image.write_data(&[10 * page, 10 * page + 1]).unwrap();
+        }
+    };
+    // Two channels, three slices, no time: pages are c0 z0, c1 z0, c0 z1, …
+    write("ImageJ=1.54f\nimages=6\nchannels=2\nslices=3\nhyperstack=true\n", 6);
+    let volume = Volume::read(&path).unwrap();
+    assert_eq!(volume.header.shape, [2, 1, 3, 2]);
+    assert_eq!(volume.data, [0., 1., 20., 21., 40., 41., 10., 11., 30., 31., 50., 51.]);
+    write("ImageJ=1.54f\nimages=4\nslices=2\nframes=2\n", 4);
+    let volume = Volume::read(&path).unwrap();
+    assert_eq!(volume.header.shape, [2, 1, 2, 2]);
+    assert_eq!(volume.data, [0., 1., 10., 11., 20., 21., 30., 31.]);
+    write("ImageJ=1.54f\nimages=3\nslices=3\n", 3);
+    assert_eq!(Volume::read(&path).unwrap().header.shape, [2, 1, 3]);
+    // All voxels behind one page's: the others would be lost.
+    write("ImageJ=1.54f\nimages=500\nslices=500\n", 1);
+    let message = Volume::read(&path).unwrap_err().to_string();
+    assert!(
+        message.contains("a.tif") && message.contains("images=500") && message.contains("save it"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_folder_of_png_slices_is_ordered_by_the_numbers_in_their_names() {
     let folder = tempfile::tempdir().unwrap();
     for (name, value) in [("slice_10.png", 3), ("slice_9.png", 2), ("slice_1.png", 1)] {
