@@ -24,14 +24,16 @@ const UNREADABLE: &str =
     "is not a zip archive as NumPy writes it, or is cut; save it with numpy.savez_compressed";
 
 pub(super) fn header(path: &Path) -> Result<Header> {
-    let (mut entry, _) = open(path)?;
-    Ok(npy::parse_start(path, &mut entry)?.header(Format::Npz))
+    let (mut entry, member) = open(path)?;
+    let array = npy::parse_start(path, &mut entry).map_err(|e| in_member(path, &member, e))?;
+    Ok(array.header(Format::Npz))
 }
 
 pub(super) fn read(path: &Path) -> Result<Stored> {
     let (entry, member) = open(path)?;
     let mut checked = CrcReader::new(entry);
-    let stored = npy::read_array(path, Format::Npz, BufReader::new(&mut checked), member.most())?;
+    let stored = npy::read_array(path, Format::Npz, BufReader::new(&mut checked), member.most());
+    let stored = stored.map_err(|e| in_member(path, &member, e))?;
     // What is behind the array still belongs to the checksum.
     std::io::copy(&mut checked, &mut std::io::sink()).map_err(|e| damaged(path, &member.name, &e))?;
     if checked.crc().sum() == member.crc {
@@ -166,6 +168,14 @@ fn fill(path: &Path, file: &mut BufReader<File>, bytes: &mut [u8]) -> Result<()>
         std::io::ErrorKind::UnexpectedEof => Error::file(path, UNREADABLE),
         _ => Error::io(path)(e),
     })
+}
+
+/// An error of the system, while an entry is expanded, is one of its stream.
+fn in_member(path: &Path, member: &Member, error: Error) -> Error {
+    match error {
+        Error::Io { source, .. } => damaged(path, &member.name, &source),
+        other => other,
+    }
 }
 
 fn damaged(path: &Path, name: &str, error: &std::io::Error) -> Error {

@@ -137,6 +137,11 @@ fn an_array_that_cannot_be_a_volume_says_why() {
     damaged[at] ^= 1;
     fs::write(&path, damaged).unwrap();
     refused(&path, &["x.npy is damaged", "checksum"]);
+    let mut damaged = zip(&[("x.npy", &array)], true);
+    // A block of a kind that deflate does not have, right behind the local header.
+    damaged[30 + "x.npy".len()] = 0xff;
+    fs::write(&path, damaged).unwrap();
+    refused(&path, &["x.npy is damaged", "copy or save"]);
 }
 
 #[test]
