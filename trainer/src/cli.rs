@@ -22,6 +22,8 @@ pub enum Command {
     Inspect(Inspect),
     /// List everything that is wrong with a data set, with the remedy; it ends with 1 where training would refuse.
     Verify(Verify),
+    /// Say what files hold: shape, type, spacing, affine, orientation, values. NIfTI, NRRD, MetaImage, NumPy, TIFF, PNG.
+    Info(Info),
     /// Say what a weight will do to recall and precision, before training: from a data set's labels or from bare counts.
     Explain(Explain),
     /// Train a network on an nnU-Net folder.
@@ -68,6 +70,17 @@ pub struct Verify {
     /// Also write the findings as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// `trainer info`
+#[derive(Clone, Debug, Args)]
+pub struct Info {
+    /// Volumes (.nii, .nii.gz, .hdr, .nrrd, .nhdr, .mha, .mhd, .npy, .npz, .tif) or folders of PNG slices.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Print a JSON array with one object a file instead.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `trainer explain`

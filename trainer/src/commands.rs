@@ -13,11 +13,12 @@ use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
-use crate::cli::{Cli, Command, Evaluate, Explain, Inspect, Verify};
+use crate::cli::{Cli, Command, Evaluate, Explain, Info, Inspect, Verify};
 use crate::config;
 use crate::data::Dataset;
 use crate::evaluate::Options;
 use crate::explain::{Explanation, Question};
+use crate::info::{self, Entry};
 use crate::{Error, Result};
 
 /// Does what the command line says. `stop` becoming true ends long work early, keeping what was done.
@@ -29,6 +30,7 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
         Command::Demo(demo) => demo::run(&demo, stop),
         Command::Inspect(inspect) => self::inspect(&inspect),
         Command::Verify(verify) => self::verify(&verify),
+        Command::Info(info) => self::info(&info),
         Command::Explain(explain) => self::explain(&explain),
         Command::Train(train) if train.all_folds => all_folds::run(&train, stop),
         Command::Train(train) => train::run(&train, stop).map(|_| ()),
@@ -58,6 +60,33 @@ fn verify(args: &Verify) -> Result<()> {
         n => {
             Err(Error::file(&args.dataset, format!("has the {n} errors above; correct them before training")))
         }
+    }
+}
+
+fn info(args: &Info) -> Result<()> {
+    if let ([file], false) = (args.files.as_slice(), args.json) {
+        print!("{}", crate::info::Info::read(file)?);
+        return Ok(());
+    }
+    let mut entries = Vec::new();
+    let (mut refused, total) = (0, args.files.len());
+    for file in &args.files {
+        let entry = Entry::of(file);
+        refused += usize::from(!entry.is_read());
+        if args.json {
+            entries.push(entry);
+        } else {
+            // As they come: a large file takes its time.
+            print!("{entry}");
+        }
+    }
+    if args.json {
+        println!("{}", info::to_json(&entries)?);
+    }
+    match (refused, total) {
+        (0, _) => Ok(()),
+        (_, 1) => Err(Error::Usage("the file cannot be read; the reason is above".into())),
+        _ => Err(Error::Usage(format!("{refused} of {total} files cannot be read; the reasons are above"))),
     }
 }
 

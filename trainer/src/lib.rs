@@ -1,6 +1,7 @@
 //! Trains 3-D segmentation networks on volumes of your own.
 //!
 //! - [`data`], [`nifti`]: folders of volumes, and the cases they hold in memory.
+//! - [`volume`], [`info`]: volumes of other programs (NRRD, MetaImage, NumPy, TIFF, PNG), and what a file holds.
 //! - [`config`], [`plan`]: what the user says, and what follows from the data.
 //! - [`engine`]: sampling, the training loop, validation.
 //! - [`checkpoint`], [`inference`]: what a run leaves behind, and what is done with it.
@@ -26,6 +27,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod folds;
 pub mod inference;
+pub mod info;
 pub mod inspect;
 pub mod metrics;
 pub mod nifti;
@@ -35,6 +37,7 @@ pub mod random;
 pub mod report;
 pub mod study;
 pub mod verify;
+pub mod volume;
 
 pub use error::{Error, Result};
 

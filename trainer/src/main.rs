@@ -29,6 +29,7 @@ fn listen(cli: &Cli) -> anyhow::Result<()> {
         Some(
             Command::Inspect(_)
                 | Command::Verify(_)
+                | Command::Info(_)
                 | Command::Explain(_)
                 | Command::Evaluate(_)
                 | Command::Config

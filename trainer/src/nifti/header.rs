@@ -20,6 +20,16 @@ pub enum ByteOrder {
     Big,
 }
 
+impl ByteOrder {
+    /// `little` or `big`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Little => "little",
+            Self::Big => "big",
+        }
+    }
+}
+
 /// What a file says of its voxels. `pixdim` and the transformations are as stored; see [`Header::zooms`],
 /// [`Header::spacing`] and [`Header::affine`] for what they mean.
 #[derive(Clone, PartialEq, Debug)]

@@ -38,6 +38,11 @@ impl Image {
         (V::TYPE == self.header.voxel_type).then(|| self.decode(|v: V| v))
     }
 
+    /// Header and stored bytes.
+    pub(crate) fn into_parts(self) -> (Header, Vec<u8>) {
+        (self.header, self.raw)
+    }
+
     fn convert<T>(&self, finish: impl Fn(f64) -> T + Copy) -> Vec<T> {
         match self.header.voxel_type {
             VoxelType::U8 => self.scaled::<u8, T>(finish),

@@ -71,6 +71,27 @@ impl VoxelType {
         Err(format!("{name} (datatype {code}) are not supported; {remedy}"))
     }
 
+    /// NumPy's name of the type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::U8 => "uint8",
+            Self::I8 => "int8",
+            Self::U16 => "uint16",
+            Self::I16 => "int16",
+            Self::U32 => "uint32",
+            Self::I32 => "int32",
+            Self::U64 => "uint64",
+            Self::I64 => "int64",
+            Self::F32 => "float32",
+            Self::F64 => "float64",
+        }
+    }
+
+    /// Whole numbers only.
+    pub fn is_integer(self) -> bool {
+        !matches!(self, Self::F32 | Self::F64)
+    }
+
     /// Bytes of one voxel.
     pub fn size(self) -> usize {
         match self {

@@ -53,7 +53,10 @@ pub fn write<V: Voxel>(path: impl AsRef<Path>, header: &Header, data: &[V]) -> R
 }
 
 /// Writes a file beside `path` with `fill` and renames it to `path` once it is whole and on disk.
-fn rename_into_place(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+pub(crate) fn rename_into_place(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let work = || -> io::Result<()> {
         let mut builder = tempfile::Builder::new();

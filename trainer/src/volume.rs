@@ -1,0 +1,229 @@
+//! Volumes as other programs write them, read into one form: NIfTI, NRRD, MetaImage, NumPy arrays, TIFF stacks and
+//! folders of PNG slices.
+//!
+//! Whatever the file's own order, voxels lie with x fastest, then y, z and the channels; `shape` names the axes in that
+//! order. Voxel (i, j, k) lies at `affine`·(i, j, k, 1) millimetres in NIfTI's space, where x, y, z grow to the
+//! patient's right, front and head (RAS+). NRRD and MetaImage count x and y the other way (LPS); both are turned.
+//!
+//! | ending | format | geometry |
+//! |---|---|---|
+//! | `.nii`, `.nii.gz`, `.hdr`/`.img` | NIfTI-1 and NIfTI-2 | sform, qform, or voxel sizes |
+//! | `.nrrd`, `.nhdr` | NRRD; raw, gzip and text | `space directions` and `space origin`, or `spacings` |
+//! | `.mha`, `.mhd` | MetaImage; raw, zlib and text | `TransformMatrix`, `Offset`, `ElementSpacing` |
+//! | `.npy`, `.npz` | NumPy, `[d, h, w]` or `[c, d, h, w]` | none: voxels of 1 mm |
+//! | `.tif`, `.tiff` | TIFF, grey, a page a slice | none |
+//! | `.png`, or a folder of them | grey slices in natural order | none |
+//!
+//! It is not an image library: nothing is resampled or reoriented, units are not converted, and complex and colour
+//! voxels are refused. A header is never trusted: no memory is taken for voxels that the file cannot hold.
+
+mod geometry;
+mod layout;
+mod metaimage;
+mod nifti;
+mod npy;
+mod npz;
+mod nrrd;
+mod nrrd_axes;
+mod nrrd_write;
+mod png;
+mod statistics;
+mod stored;
+mod stream;
+mod text;
+mod tiff;
+mod tiff_guard;
+mod write;
+
+pub use geometry::axcodes;
+pub use statistics::Statistics;
+pub use stored::Stored;
+pub use write::write;
+
+use crate::nifti::{Affine, ByteOrder, VoxelType};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// A file format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// NIfTI-1 or NIfTI-2.
+    Nifti,
+    /// Nearly raw raster data, attached or with a file of its own for the voxels.
+    Nrrd,
+    /// MetaImage, attached or with a file of its own for the voxels.
+    MetaImage,
+    /// One NumPy array.
+    Npy,
+    /// An archive of NumPy arrays.
+    Npz,
+    /// TIFF.
+    Tiff,
+    /// One PNG slice, or a folder of them.
+    Png,
+}
+
+impl Format {
+    /// The format that a path's name promises; a folder is one of PNG slices.
+    ///
+    /// # Errors
+    /// A name with none of the endings.
+    pub fn of(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Ok(Self::Png);
+        }
+        let name = path.file_name().map(|n| n.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let endings: [(&[&str], Self); 7] = [
+            (&[".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz"], Self::Nifti),
+            (&[".nrrd", ".nhdr"], Self::Nrrd),
+            (&[".mha", ".mhd"], Self::MetaImage),
+            (&[".npy"], Self::Npy),
+            (&[".npz"], Self::Npz),
+            (&[".tif", ".tiff"], Self::Tiff),
+            (&[".png"], Self::Png),
+        ];
+        let found = endings.into_iter().find(|(endings, _)| endings.iter().any(|e| name.ends_with(e)));
+        found.map(|(_, format)| format).ok_or_else(|| {
+            Error::file(
+                path,
+                "has no ending of a volume (.nii, .nii.gz, .hdr, .img, .nrrd, .nhdr, .mha, .mhd, .npy, .npz, .tif, .png); convert it to .nii.gz",
+            )
+        })
+    }
+
+    /// Its usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nifti => "NIfTI",
+            Self::Nrrd => "NRRD",
+            Self::MetaImage => "MetaImage",
+            Self::Npy => "NumPy .npy",
+            Self::Npz => "NumPy .npz",
+            Self::Tiff => "TIFF",
+            Self::Png => "PNG",
+        }
+    }
+}
+
+/// What a file says of its voxels.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Header {
+    /// The format.
+    pub format: Format,
+    /// Voxels along x, y, z, then further axes (time, channels); as many axes as the file has.
+    pub shape: Vec<usize>,
+    /// How a voxel is stored.
+    pub voxel_type: VoxelType,
+    /// The order of a number's bytes in the file; little where a format does not say and a number has one byte.
+    pub byte_order: ByteOrder,
+    /// `(slope, inter)`: a stored v means slope·v + inter; `None` where values are meant as they are.
+    pub scaling: Option<(f64, f64)>,
+    /// Voxel sizes along x, y, z in mm.
+    pub spacing: [f64; 3],
+    /// From voxel indices to millimetres, RAS+.
+    pub affine: Affine,
+}
+
+impl Header {
+    /// A volume of `shape` voxels (x, y, z, then channels) that lies where `affine` says; f32, little-endian, not scaled.
+    pub fn new(shape: &[usize], affine: Affine) -> Self {
+        Self {
+            format: Format::Nrrd,
+            shape: shape.to_vec(),
+            voxel_type: VoxelType::F32,
+            byte_order: ByteOrder::Little,
+            scaling: None,
+            spacing: geometry::column_lengths(&affine),
+            affine,
+        }
+    }
+
+    /// Voxels along x, y, z.
+    pub fn size(&self) -> [usize; 3] {
+        std::array::from_fn(|axis| self.shape.get(axis).copied().unwrap_or(1))
+    }
+
+    /// Numbers at each place: the lengths of all axes after z, multiplied.
+    pub fn channels(&self) -> usize {
+        self.shape.iter().skip(3).product()
+    }
+
+    /// Numbers in all.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Never true of a header that was read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where the first voxel lies, in mm.
+    pub fn origin(&self) -> [f64; 3] {
+        std::array::from_fn(|row| self.affine[row][3])
+    }
+
+    /// Column `a` is the direction of axis `a`, of length 1 (0 where the affine's column is 0).
+    pub fn direction(&self) -> [[f64; 3]; 3] {
+        let lengths = geometry::column_lengths(&self.affine);
+        std::array::from_fn(|row| {
+            std::array::from_fn(|axis| {
+                if lengths[axis] > 0.0 { self.affine[row][axis] / lengths[axis] } else { 0.0 }
+            })
+        })
+    }
+
+    /// Where x, y and z lead, such as `RAS` or `LPS`.
+    pub fn axcodes(&self) -> String {
+        axcodes(&self.affine)
+    }
+}
+
+/// A volume in memory.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    /// What the file says of it.
+    pub header: Header,
+    /// The values, scaled in f64 and rounded to f32; x fastest, channels slowest.
+    pub data: Vec<f32>,
+    /// Where it was read from.
+    pub path: PathBuf,
+}
+
+impl Volume {
+    /// Reads a volume; the path's ending decides the format.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not what its ending says, is shorter than its header says, or holds voxels that
+    /// are no plain numbers.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let stored = Stored::read(path)?;
+        let data = stored.to_f32();
+        Ok(Self { header: stored.header, data, path: stored.path })
+    }
+
+    /// Writes the values as f32 where the volume lies; see [`write()`].
+    ///
+    /// # Errors
+    /// As [`write()`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        write(path, &self.header, &self.data)
+    }
+}
+
+/// Reads a header without the voxels. Of a folder of slices, and of a TIFF file, each slice's size is looked at.
+///
+/// # Errors
+/// As [`Volume::read`], but for the voxels.
+pub fn read_header(path: impl AsRef<Path>) -> Result<Header> {
+    let path = path.as_ref();
+    match Format::of(path)? {
+        Format::Nifti => nifti::header(path),
+        Format::Nrrd => nrrd::header(path),
+        Format::MetaImage => metaimage::header(path),
+        Format::Npy => npy::header(path),
+        Format::Npz => npz::header(path),
+        Format::Tiff => tiff::header(path),
+        Format::Png => png::header(path),
+    }
+}

@@ -1,0 +1,14 @@
+//! Laws of reading and writing volumes of every format.
+
+#[path = "volume/by_hand.rs"]
+mod by_hand;
+#[path = "volume/nrrd_by_hand.rs"]
+mod nrrd_by_hand;
+#[path = "volume/program.rs"]
+mod program;
+#[path = "volume/refusals.rs"]
+mod refusals;
+#[path = "volume/round_trip.rs"]
+mod round_trip;
+#[path = "support/volumes.rs"]
+mod volumes;
