@@ -87,7 +87,7 @@ impl fmt::Display for Decision {
         match source {
             Source::Known => write!(
                 f,
-                "probabilities are {function}({formula}), by the loss's weights alone: no validation case to fit them on"
+                "probabilities are {function}({formula}), by the loss's weights alone: no validation cases that hold every class to fit them on"
             )?,
             Source::Fitted(cases) => {
                 write!(f, "probabilities are {function}({formula}), fitted on {}", cases.join(", "))?;
@@ -100,7 +100,7 @@ impl fmt::Display for Decision {
         write!(f, "\na voxel is foreground above probability {probability:.4} (logit {logit:.3}), ")?;
         match self.rule {
             Rule::Untouched => {
-                write!(f, "the cut of training: there was no validation case to choose another on")
+                write!(f, "the cut of training: no validation case holds foreground to choose another on")
             }
             Rule::Given(_) => write!(f, "as given"),
             Rule::Chosen(aim, point) => {

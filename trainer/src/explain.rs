@@ -91,8 +91,9 @@ pub struct Patches {
     pub drawn: usize,
     /// The share of positive voxels in them.
     pub share: f64,
-    /// logit of that share − logit π: how much too high the logits of a network trained on patches are at most.
-    pub shift: f64,
+    /// logit of that share − logit π: how far off the logits of a network trained on patches are at most; `None` where no
+    /// drawn voxel was positive, or every one.
+    pub shift: Option<f64>,
 }
 
 /// What is asked beside the data.
@@ -231,6 +232,6 @@ fn draw(cases: &mut [Case], classes: usize, share: f64, question: &Question) -> 
         size: plan.patch_size,
         drawn: batches * config.data.batch_size,
         share: drawn,
-        shift: logit(drawn) - logit(share),
+        shift: (drawn > 0.0 && drawn < 1.0).then(|| logit(drawn) - logit(share)),
     })
 }

@@ -98,7 +98,7 @@ proptest! {
         let (mut error, mut groups, mut start) = (0.0, 0, 0);
         for end in 1..=order.len() {
             let tied = end < order.len() && logits[order[end]] == logits[order[end - 1]];
-            if !tied && end * GROUPS >= (groups + 1) * order.len() {
+            if !tied && end * GROUPS / order.len() > start * GROUPS / order.len() {
                 let group = &order[start..end];
                 let sum = |f: &dyn Fn(usize) -> f64| group.iter().map(|&i| f(i)).sum::<f64>();
                 error += (sum(&|i| p[i]) - sum(&|i| f64::from(labels[i]))).abs() / n;

@@ -118,7 +118,7 @@ fn what_cannot_be_studied_is_refused() {
     succeeds(&place.study("out", &["--arms", "bce", "--seeds", "1"]));
     let output = place.study("out", &["--arms", "bce", "--seeds", "1", "--set", "optimizer.lr=0.5"]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(error.contains("the study there has another data set or other settings"), "{error}");
+    assert!(error.contains("the study there has another data set, other cases or other settings"), "{error}");
 }
 
 /// Debian's name and others.

@@ -10,7 +10,7 @@ use super::write_json;
 use crate::cli;
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::study::{Arm, Study, StudyData, html, run_arm};
+use crate::study::{Arm, Study, StudyData, html, run_arm, write_whole};
 use crate::{Error, Result};
 
 /// What runs of one folder must share.
@@ -19,6 +19,10 @@ struct Terms {
     dataset: String,
     config: String,
     recall: f64,
+    training: Vec<String>,
+    evaluation: Vec<String>,
+    /// Positive and negative voxels of the training cases.
+    voxels: [u64; 2],
 }
 
 pub(super) fn run(args: &cli::Study, stop: &AtomicBool) -> Result<()> {
@@ -38,11 +42,17 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
         return Err(Error::Usage("--seeds 0: at least 1".into()));
     }
     let dataset = args.dataset.canonicalize().unwrap_or_else(|_| args.dataset.clone());
-    let terms =
-        Terms { dataset: dataset.display().to_string(), config: config.to_toml(), recall: args.recall };
-    agree(&args.out, &terms)?;
     let data = StudyData::read(&set, config)?;
     let [positives, negatives] = data.counts;
+    let terms = Terms {
+        dataset: dataset.display().to_string(),
+        config: config.to_toml(),
+        recall: args.recall,
+        training: data.training.iter().map(|case| case.name.clone()).collect(),
+        evaluation: data.evaluation_names(),
+        voxels: data.counts,
+    };
+    agree(&args.out, &terms)?;
     let mut study = Study {
         dataset: data.name.clone(),
         training: data.training.iter().map(|case| case.name.clone()).collect(),
@@ -115,7 +125,8 @@ fn agree(folder: &Path, terms: &Terms) -> Result<()> {
     let path = folder.join("terms.json");
     if !path.exists() {
         super::run_folder::create(folder)?;
-        return write_json(&path, terms);
+        let text = serde_json::to_string_pretty(terms).expect("terms are plain data");
+        return write_whole(&path, text.as_bytes());
     }
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     let before: Terms = serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))?;
@@ -125,11 +136,13 @@ fn agree(folder: &Path, terms: &Terms) -> Result<()> {
         config.training.threads = 0;
         Ok(config)
     };
-    let alike = before.dataset == terms.dataset && before.recall == terms.recall;
+    let of = |terms: &Terms| {
+        (terms.dataset.clone(), terms.recall, terms.training.clone(), terms.evaluation.clone(), terms.voxels)
+    };
+    let alike = of(&before) == of(terms);
     if alike && threadless(&before)? == threadless(terms)? {
         return Ok(());
     }
-    let message =
-        "the study there has another data set or other settings: name another --out, or the settings it had";
+    let message = "the study there has another data set, other cases or other settings: name another --out, or the settings it had";
     Err(Error::file(folder, message))
 }

@@ -82,7 +82,7 @@ struct Run {
     validation: Option<Validation>,
     /// The step after which `validation` was made.
     validated: Option<u64>,
-    /// Whether the last step was taken before, but the validation after it was cut off.
+    /// Whether the last step ended an epoch, but the validation after it was cut off.
     owes_validation: bool,
     /// How logits are read, as of the last validation.
     decision: Decision,
@@ -133,7 +133,10 @@ impl Run {
         let total = (config.training.epochs * config.training.steps_per_epoch) as u64;
         let unmeasured =
             setup.resume.as_ref().is_some_and(|checkpoint| checkpoint.state.metric_now.is_none());
-        let owes_validation = step == total && unmeasured && !setup.validation.is_empty();
+        let due = step > 0
+            && step.is_multiple_of(per_epoch)
+            && ((step / per_epoch).is_multiple_of(config.validation.every as u64) || step == total);
+        let owes_validation = due && unmeasured && !setup.validation.is_empty();
         let log = JsonLines::append(setup.folder.join("log.jsonl"))?;
         let saved = Instant::now();
         Ok(Self {
@@ -163,6 +166,9 @@ impl Run {
     fn steps(mut self, batches: Receiver<Batch>, stop: &AtomicBool) -> Result<Outcome> {
         let per_epoch = self.setup.config.training.steps_per_epoch as u64;
         let last = self.last_step();
+        if self.owes_validation && !stop.load(Ordering::Relaxed) {
+            self.end_of_epoch(self.step / per_epoch, stop)?;
+        }
         let (began, mut waited) = (Instant::now(), Duration::ZERO);
         let mut stopped = false;
         while self.step < last {
@@ -187,9 +193,6 @@ impl Run {
             } else if self.saved.elapsed() > SAVE_EVERY {
                 self.save("last", None)?;
             }
-        }
-        if self.owes_validation && !stop.load(Ordering::Relaxed) {
-            self.end_of_epoch(last / per_epoch, stop)?;
         }
         // Stopped in the last validation: the weights are those of the last step, the figures are missing.
         stopped |= self.validated != Some(self.step) && stop.load(Ordering::Relaxed);

@@ -12,6 +12,16 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.counts(f)?;
         self.table(f)?;
+        if self.share >= 0.5 {
+            return writeln!(
+                f,
+                "\nForeground is not rare here: what follows for rare foreground (recall 0 at first, a weight above 1) does not apply.\n\
+                 A pos_weight of neg/pos, below 1, would weigh it down; where both sides matter alike, leave it out."
+            );
+        }
+        if self.classes.len() > 2 {
+            self.several_classes(f)?;
+        }
         self.what_to_pass(f)?;
         self.beginning(f)?;
         if let Some(patches) = &self.patches {
@@ -105,6 +115,20 @@ impl Explanation {
         )
     }
 
+    /// Several classes are trained with one logit each.
+    fn several_classes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let weights: Vec<String> =
+            self.classes.iter().map(|c| c.class_weight.map_or("-".into(), |w| format!("{w:.3}"))).collect();
+        writeln!(
+            f,
+            "\nSeveral foreground classes\n\
+             - `trainer train` gives each class a logit and takes cross-entropy or Dice + CE: loss.class_weights = [{}], or\n  \
+             \"auto\" for these, background first; without them, Dice + CE is the default. Each logit moves by log of its weight.\n\
+             - What follows is for one logit: `trainer study`, or labels that are joined to one class.",
+            weights.join(", ")
+        )
+    }
+
     fn what_to_pass(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let p = self.neg_per_pos;
         writeln!(
@@ -117,7 +141,7 @@ impl Explanation {
              - Not the shares of the classes, [{:.4}, {:.4}] in whichever order (or [0.2, 0.8]): with one channel there is\n  \
              no second place for the second number. As a weight per element, weight[y], the order is [background, foreground]\n  \
              and the larger number belongs to the rarer class: [{:.4}, {:.4}]. The same vector handed over as pos_weight\n  \
-             gives positives {:.4}, which is nearly 1 and so nearly nothing (log {:.4} = {:+.4}).\n\
+             gives positives {:.4}, which moves their logit by log {:.4} = {:+.4}: {}.\n\
              - With two logits and cross-entropy: class weights [1, {p:.1}], background first. It is the same loss: the sums are\n  \
              equal with z = z1 − z0, and the means differ by numel/Σ w[t] = {:.4}, since cross-entropy divides by the\n  \
              weights' sum.",
@@ -128,6 +152,7 @@ impl Explanation {
             1.0 - self.share,
             1.0 - self.share,
             (1.0 - self.share).ln(),
+            if (1.0 - self.share).ln() > -SMALL_SHIFT { "nearly nothing" } else { "down" },
             // Σ w[t] = neg + p·pos.
             (self.positives + self.negatives) as f64 / (self.negatives as f64 + p * self.positives as f64),
         )
@@ -142,7 +167,8 @@ impl Explanation {
              positive, precision is undefined, recall 0, accuracy {:.3} %. The loss has fallen from {:.4} (logit 0) to {:.5}\n  \
              all the same. Recall rises once the network tells voxels apart by more than {:.2} in the logit.\n\
              - With neg/pos the best constant is logit {:+.3}: undecided everywhere, so recall is high at once and precision\n  \
-             about the share. The ranking of the voxels, and so the average precision, is not the weight's doing.\n\
+             about the share. That is no better a ranking of the voxels: average precision is training's doing, and so\n  \
+             large a weight can slow it.\n\
              - Prior-bias initialisation starts the last bias at the best constant for the weight in use: at {:+.3} unweighted,\n  \
              which spares the first steps, and at {:+.3} with neg/pos, where it changes nothing.",
             none.best_constant_probability,
@@ -162,14 +188,21 @@ impl Explanation {
         writeln!(
             f,
             "\nWhat training sees\n\
-             - {:.0} % of the patches ({d}x{h}x{w}) are placed around foreground: in {drawn} of them the share was {:.4} %, not\n  \
-             {:.4} %. So neg/pos is {:.1} in patches, and logits are too high by up to {shift:+.3}, beside log p. How much of\n  \
-             it a network takes over depends on what it sees of its surroundings: training fits the rest on validation cases.",
+             - {:.0} % of the patches ({d}x{h}x{w}) are placed around foreground: of {drawn} patches the share was {:.4} %, where the\n  \
+             volumes have {:.4} %.",
             100.0 * foreground_fraction,
             100.0 * share,
             100.0 * self.share,
-            (1.0 - share) / share,
-        )
+        )?;
+        match shift {
+            Some(shift) => writeln!(
+                f,
+                "  So neg/pos is {:.1} in patches, and logits are off by up to {shift:+.3}, beside log p. How much of it a network takes\n  \
+                 over depends on what it sees of its surroundings: training fits the rest on validation cases.",
+                (1.0 - share) / share,
+            ),
+            None => writeln!(f, "  No weight can be found from such patches: raise data.foreground_share."),
+        }
     }
 
     fn loss(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,8 +236,8 @@ impl Explanation {
             f,
             "\nWhich way for high precision with fair recall\n\
              - A weight and a threshold do the same to a network that is trained to the end: p with the cut at 1/2 is no\n  \
-             weight with the cut at 1/(1 + p). So train with a moderate weight ({:.1} = √(neg/pos), or at most {CLIP:.0}; {p:.0}\n  \
-             makes every gradient a few positive voxels' and the training unsteady), or with Dice+BCE, and choose\n  \
+             weight with the cut at 1/(1 + p). So train with a moderate weight ({:.1} = √(neg/pos), or at most {CLIP:.0}; the larger,\n  \
+             the more each gradient is a few positive voxels' own), or with Dice+BCE, and choose\n  \
              the threshold afterwards on validation cases: inference.aim = \"precision>=0.9\", \"recall>=0.8\" or \"max-f1\".\n\
              - `trainer study` trains the choices side by side on this data and says which differences are more than noise.",
             p.sqrt(),

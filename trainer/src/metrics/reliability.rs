@@ -61,10 +61,9 @@ impl Reliability {
             group.voxels += bin.positives + bin.negatives;
             group.probability += (yes + no) * p;
             group.positives += yes;
-            // The bin that crosses a fifteenth ends its group.
-            if (before + group.voxels) as u128 * GROUPS as u128
-                >= (groups.len() as u128 + 1) * u128::from(total)
-            {
+            // The bin that reaches or crosses a fifteenth ends its group.
+            let fifteenth = |voxels: u64| u128::from(voxels) * GROUPS as u128 / u128::from(total);
+            if fifteenth(before + group.voxels) > fifteenth(before) {
                 before += group.voxels;
                 groups.push(std::mem::take(&mut group));
             }

@@ -39,7 +39,8 @@ impl Figure {
         }
     }
 
-    /// A run's; precision is 0 where nothing is called positive, as in scikit-learn's reports.
+    /// A run's; precision is 0 where nothing is called positive, as in scikit-learn's reports, and undefined where there is
+    /// nothing to find.
     pub fn of(self, run: &RunResult) -> Option<f64> {
         match self {
             Self::PrecisionAtHalf => Some(run.at_half.precision().unwrap_or(0.0)),
@@ -47,7 +48,11 @@ impl Figure {
             Self::F1AtHalf => run.at_half.f1(),
             Self::AveragePrecision => run.average_precision,
             Self::BestF1 => run.best_f1.and_then(|point| point.counts.f1()),
-            Self::PrecisionAtRecall => run.precise.and_then(|point| point.counts.precision()),
+            // Where nothing is called positive, the threshold has failed: 0, not left out.
+            Self::PrecisionAtRecall => {
+                let held = run.precise.filter(|point| point.counts.support() > 0);
+                held.map(|point| point.counts.precision().unwrap_or(0.0))
+            }
         }
     }
 }

@@ -78,6 +78,12 @@ impl StudyData {
                 "the training cases hold foreground nowhere or everywhere: there is nothing to weigh";
             return Err(Error::file(&set.path, message));
         }
+        if let [case] = evaluation.as_slice()
+            && case.shape[0] < 2
+        {
+            let message = "is the only case to measure on, and has one plane: it cannot be divided into two halves; add cases";
+            return Err(Error::case(&case.name, message));
+        }
         let (fitted, halves) = halves(&evaluation);
         let name = set.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Self {

@@ -13,7 +13,7 @@ use super::measure::measure;
 use super::{Arm, EpochFigures, RunResult, StudyData};
 use crate::calibration::Calibration;
 use crate::checkpoint::{Checkpoint, Tensors, exists};
-use crate::config::Config;
+use crate::config::{Auto, Config, Word};
 use crate::engine::{Objective, Setup, train};
 use crate::inference::SlidingWindow;
 use crate::plan::Plan;
@@ -44,7 +44,9 @@ pub fn run_arm(
     let last = folder.join("checkpoints").join("last");
     let resume = if exists(&last) { Some(Checkpoint::load(&last)?) } else { None };
     let [positives, negatives] = data.counts;
-    let config = arm.configure(config, positives, negatives);
+    let mut config = arm.configure(config, positives, negatives);
+    // Reports are at probability 1/2, as the network gives it; thresholds are chosen afterwards.
+    config.inference.threshold = Auto::Word(Word::Auto);
     let mut plan = data.plan.clone();
     plan.model.out_channels = arm.channels();
     let objective = Objective::new(&config, &plan, &data.training)?;

@@ -71,10 +71,8 @@ impl Study {
             "arm", "Brier", "after", "calib. error", "after", "mean p", "after", "share"
         )?;
         for arm in self.arms() {
-            let runs = self.of(arm);
             let mean = |value: &dyn Fn(&RunResult) -> Option<f64>| {
-                let values: Vec<f64> = runs.iter().filter_map(|run| value(run)).collect();
-                format!("{:.5}", values.iter().sum::<f64>() / values.len() as f64)
+                self.mean(arm, value).map_or_else(|| "undefined".to_owned(), |value| format!("{value:.5}"))
             };
             writeln!(
                 f,
@@ -104,8 +102,9 @@ impl Study {
         writeln!(f)?;
         for arm in self.arms() {
             write!(f, "{arm:>13}")?;
-            for i in 0..first.epochs.len() {
-                let runs: Vec<_> = self.of(arm).into_iter().filter_map(|run| run.epochs.get(i)).collect();
+            for number in first.epochs.iter().map(|epoch| epoch.epoch) {
+                let of_run = |run: &'_ &RunResult| run.epochs.iter().find(|e| e.epoch == number).cloned();
+                let runs: Vec<_> = self.of(arm).iter().filter_map(of_run).collect();
                 let n = runs.len().max(1) as f64;
                 let recall = runs.iter().map(|e| e.recall).sum::<f64>() / n;
                 let probability = runs.iter().map(|e| e.mean_probability).sum::<f64>() / n;

@@ -84,7 +84,7 @@ fn which_way(study: &Study, text: &mut String) -> std::fmt::Result {
     let Some(&(best, precision)) = ranked.first() else {
         return writeln!(
             text,
-            "- No arm has an operating point: its half of the measured voxels holds no foreground."
+            "- It cannot be said: one of the two halves of the measured voxels holds no foreground."
         );
     };
     let recall = study.mean(best, |run| run.precise.and_then(|point| point.counts.recall()));
@@ -119,6 +119,9 @@ fn which_way(study: &Study, text: &mut String) -> std::fmt::Result {
 
 fn why_zero(study: &Study, text: &mut String) -> std::fmt::Result {
     writeln!(text, "Why is recall 0 after the first epoch?")?;
+    if study.runs.iter().all(|run| run.at_half.support() == 0) {
+        return writeln!(text, "- It cannot be said: the measured cases hold no foreground.");
+    }
     for arm in study.arms() {
         let runs = study.of(arm);
         let Some(first) = runs.iter().find_map(|run| run.epochs.first()) else { continue };
@@ -135,8 +138,8 @@ fn why_zero(study: &Study, text: &mut String) -> std::fmt::Result {
         };
         writeln!(
             text,
-            "- {arm}: recall {recall:.3}, mean probability {probability:.4} where the share is {:.4}{when}.",
-            first.share
+            "- {arm}: after epoch {} recall {recall:.3}, mean probability {probability:.4} where the share is {:.4}{when}.",
+            first.epoch, first.share
         )?;
     }
     let zero = |arm: &Arm| {
@@ -147,8 +150,8 @@ fn why_zero(study: &Study, text: &mut String) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "  The share is learnt before the voxels are told apart: a mean probability near the share and far below 0.5 means\n  \
-         that no voxel is called positive yet. A weight p moves all probabilities up by log p in the logit, and recall with\n  \
-         them, at the price of precision; it is the ranking, seen in the average precision, that training improves."
+        "  The share is learnt before the voxels are told apart: where recall is near 0, a mean probability near the share says\n  \
+         that hardly any voxel reaches 0.5 yet. A weight p above 1 moves all probabilities up by log p in the logit, and\n  \
+         recall with them, at the price of precision; the ranking, seen in the average precision, is what training improves."
     )
 }

@@ -96,9 +96,7 @@ fn the_summary_counts_every_case_once_and_spreads_over_the_folds() {
         assert_eq!(names(&fold["cases"]), division(&run).1);
         cases.extend(names(&fold["cases"]));
         // What the run itself said of its last step.
-        let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
-        let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
-        assert_eq!(last["event"], "validation");
+        let last = last(&run, "validation");
         for (class, own) in
             fold["classes"].as_array().unwrap().iter().zip(last["classes"].as_array().unwrap())
         {
@@ -192,9 +190,14 @@ fn a_validation_that_was_cut_off_after_the_last_step_is_made_up_for() {
     fs::write(place.path("run/log.jsonl"), "").unwrap();
     let printed = succeeds(&["train", &place.text("data"), "--out", &place.text("run"), "--resume"]);
     assert!(printed.contains("epoch 2, on the validation case"), "{printed}");
-    let last = |run: &str| {
-        let log = fs::read_to_string(place.path(run).join("log.jsonl")).unwrap();
-        serde_json::from_str::<Value>(log.lines().last().unwrap()).unwrap()
-    };
-    assert_eq!(last("run"), last("whole"));
+    let [run, whole] = ["run", "whole"].map(|run| place.path(run));
+    assert_eq!(last(&run, "validation"), last(&whole, "validation"));
+    assert_eq!(last(&run, "end")["weights_crc32c"], last(&whole, "end")["weights_crc32c"]);
+}
+
+/// The last line of a run's log that tells this event.
+fn last(run: &Path, event: &str) -> Value {
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["event"] == event).last().expect("the event is in the log")
 }

@@ -4,12 +4,14 @@
 //! asks for it first. A window of 27 taps reads each number many times over, so the copy costs little beside the
 //! arithmetic, stays in the second-level cache, and no tile has to care about the ends of w.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use autograd::Real;
 use autograd::simd::Simd;
 
 use super::Plan;
+use crate::kernels::Output;
 use crate::kernels::conv3d::fuse::Source;
 
 /// Inputs of so few channels are copied in any case: their lines are short beside the tile's sums, and the windows at the
@@ -20,7 +22,9 @@ const NARROW: usize = 4;
 pub(crate) struct Lines<'a, T> {
     plan: &'a Plan,
     sources: &'a [Source<'a, T>],
-    memory: &'a mut [T],
+    /// The memory, through which alone it is written and read.
+    start: Output<T>,
+    len: usize,
     first_row: usize,
     /// Lines of a plane and tap along d.
     per_tap: usize,
@@ -31,6 +35,7 @@ pub(crate) struct Lines<'a, T> {
     lowest: isize,
     /// Which slots hold their line.
     filled: Vec<bool>,
+    memory: PhantomData<&'a mut [T]>,
 }
 
 impl<'a, T: Real> Lines<'a, T> {
@@ -49,7 +54,21 @@ impl<'a, T: Real> Lines<'a, T> {
         let line_len = line_len(plan);
         let filled = Vec::new();
         let (first_row, per_tap, sample, plane_slot, lowest) = (0, 0, 0, 0, 0);
-        Self { plan, sources, memory, first_row, per_tap, line_len, sample, plane_slot, lowest, filled }
+        let (start, len) = (Output(memory.as_mut_ptr()), memory.len());
+        Self {
+            plan,
+            sources,
+            start,
+            len,
+            memory: PhantomData,
+            first_row,
+            per_tap,
+            line_len,
+            sample,
+            plane_slot,
+            lowest,
+            filled,
+        }
     }
 
     /// Forgets the lines, for `rows` rows from `first` on.
@@ -62,7 +81,7 @@ impl<'a, T: Real> Lines<'a, T> {
 
     /// Where the lines begin.
     pub(crate) fn start(&self) -> *const T {
-        self.memory.as_ptr()
+        self.start.0
     }
 
     /// The row that asks next.
@@ -94,7 +113,10 @@ impl<'a, T: Real> Lines<'a, T> {
         let [d, h, w] = &self.plan.axes;
         let channels = self.plan.k_channels;
         let line = ((self.sample * d.input + id) * h.input + ih) * w.input;
-        let target = &mut self.memory[to];
+        assert!(to.end <= self.len, "a slot of the memory");
+        // SAFETY: the range is inside the memory, which is this value's alone for its lifetime; tiles read it through the
+        // same pointer, and not while a line is copied.
+        let target = unsafe { std::slice::from_raw_parts_mut(self.start.0.add(to.start), to.len()) };
         let positions = target.len() / channels;
         // Before the line, on it, behind it.
         let lowest = w.taps.first().map_or(0, |tap| tap.offset);
@@ -102,6 +124,9 @@ impl<'a, T: Real> Lines<'a, T> {
         let end = (w.input as isize - lowest).clamp(before as isize, positions as isize) as usize;
         target[..before * channels].fill(T::ZERO);
         target[end * channels..].fill(T::ZERO);
+        if end == before {
+            return;
+        }
         let pixels = &mut target[before * channels..end * channels];
         let first = line + (before as isize + lowest) as usize;
         if let [Source { x, prologue: None, .. }] = self.sources {
@@ -114,11 +139,11 @@ impl<'a, T: Real> Lines<'a, T> {
             let own = source.channels;
             let from = &source.x[first * own..][..positions * own];
             match source.prologue {
-                Some(prologue) if positions > 0 => {
+                Some(prologue) => {
                     let (steps, sizes) = ([own, channels], [positions, own]);
                     prologue.apply_to_row(s, self.sample, 0, from, &mut pixels[column..], steps, sizes);
                 }
-                _ => {
+                None => {
                     for (from, to) in from.chunks_exact(own).zip(pixels.chunks_exact_mut(channels)) {
                         to[column..column + own].copy_from_slice(from);
                     }
