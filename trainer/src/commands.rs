@@ -7,17 +7,14 @@ mod run_folder;
 mod study;
 mod train;
 
-use std::fs;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
-
-use serde::Serialize;
 
 use crate::cli::{Cli, Command, Evaluate, Explain, Info, Inspect, Verify};
 use crate::config;
 use crate::data::Dataset;
 use crate::evaluate::Options;
 use crate::explain::{Explanation, Question};
+use crate::files::write_json;
 use crate::info::{self, Entry};
 use crate::{Error, Result};
 
@@ -112,11 +109,4 @@ fn evaluate(args: &Evaluate) -> Result<()> {
     let evaluation = crate::evaluate::evaluate(&args.predictions, &args.labels, &options)?;
     println!("{evaluation}");
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &evaluation))
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text =
-        serde_json::to_string_pretty(value).map_err(|e| Error::file(path, format!("no JSON: {e}")))?;
-    text.push('\n');
-    fs::write(path, text).map_err(Error::io(path))
 }

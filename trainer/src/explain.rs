@@ -8,7 +8,7 @@ mod page;
 
 use serde::Serialize;
 
-use crate::config::{Auto, Config, LossName, Word};
+use crate::config::{Config, LossName};
 use crate::data::{Case, Dataset, IGNORE};
 use crate::engine::Sampler;
 use crate::plan::{Facts, Plan};
@@ -122,7 +122,7 @@ impl Explanation {
     /// # Errors
     /// If a case cannot be read, no voxel is foreground, or the weight is no weight.
     pub fn of_dataset(set: &Dataset, question: &Question) -> Result<Self> {
-        let mut cases = set.reader().read_all(&set.training)?;
+        let cases = set.reader().read_all(&set.training)?;
         let names = &set.description.classes;
         let counts: Vec<Vec<u64>> = cases.iter().map(|case| case.class_counts(names.len()).0).collect();
         let voxels: Vec<u64> = (0..names.len()).map(|class| counts.iter().map(|c| c[class]).sum()).collect();
@@ -131,7 +131,7 @@ impl Explanation {
         found.cases = Some(cases.len());
         let empty = cases.iter().zip(&counts).filter(|(_, counts)| counts[1..].iter().sum::<u64>() == 0);
         found.empty_cases = empty.map(|(case, _)| case.name.clone()).collect();
-        found.patches = Some(draw(&mut cases, names.len(), found.share, question)?);
+        found.patches = Some(draw(&cases, names.len(), found.share, question)?);
         Ok(found)
     }
 
@@ -207,13 +207,12 @@ pub fn constant_loss(z: f64, p: f64, share: f64) -> f64 {
 }
 
 /// Draws patches as training would, unaugmented, and counts.
-fn draw(cases: &mut [Case], classes: usize, share: f64, question: &Question) -> Result<Patches> {
+fn draw(cases: &[Case], classes: usize, share: f64, question: &Question) -> Result<Patches> {
     let mut config = Config::default();
     if let Some(fraction) = question.foreground_fraction {
         config.data.foreground_share = fraction;
     }
     config.augmentation.affine = 0.0;
-    config.model.levels = Auto::Word(Word::Auto);
     let config = config.validated()?;
     let plan = Plan::new(Facts::of(cases, classes), &config)?;
     let sampler = Sampler::new(cases, plan.patch_size, &config);

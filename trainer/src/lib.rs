@@ -25,6 +25,7 @@ pub mod ensemble;
 pub mod error;
 pub mod evaluate;
 pub mod explain;
+mod files;
 pub mod folds;
 pub mod inference;
 pub mod info;

@@ -21,7 +21,6 @@ pub use affine::{Affine, farthest_corner};
 pub use header::{ByteOrder, Header, Version};
 pub use read::{Image, read, read_header};
 pub use voxel::{Voxel, VoxelType};
-pub(crate) use write::rename_into_place;
 pub use write::write;
 
 use std::path::{Path, PathBuf};

@@ -21,7 +21,6 @@ pub use data::StudyData;
 pub use measure::{CurvePoint, EpochFigures, Point, RunResult};
 pub use page::html;
 pub use run::run_arm;
-pub(crate) use run::write_whole;
 
 /// A study: what was asked, and every run's figures. `Display` is the table and the verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

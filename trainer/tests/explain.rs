@@ -83,6 +83,24 @@ fn a_data_set_is_counted_and_its_patches_are_drawn() {
 }
 
 #[test]
+fn several_classes_are_told_what_trains_them() {
+    let folder = tempfile::tempdir().unwrap();
+    small::write_data_set(folder.path(), small::SHAPE, 1, 3, [2, 0]);
+    let found = Explanation::of_dataset(&Dataset::open(folder.path()).unwrap(), &question(None)).unwrap();
+    let weights: Vec<String> =
+        found.classes.iter().map(|class| format!("{:.3}", class.class_weight.unwrap())).collect();
+    let text = found.to_string();
+    assert!(text.contains(&format!("loss.class_weights = [{}]", weights.join(", "))), "{text}");
+    assert_eq!(found.positives, found.classes[1].voxels + found.classes[2].voxels);
+}
+
+#[test]
+fn foreground_that_is_not_rare_is_not_called_so() {
+    let text = Explanation::of_counts(900, 100, &question(None)).unwrap().to_string();
+    assert!(text.contains("Foreground is not rare here") && !text.contains("Why recall is 0"), "{text}");
+}
+
+#[test]
 fn counts_need_no_data_set_and_json_holds_what_the_page_says() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("explain.json");

@@ -69,7 +69,11 @@ fn succeeds(output: &Output) -> String {
 /// Same weights at first, same voxels measured: two logits, too, begin as one.
 fn without_a_learning_rate_all_arms_are_the_same() {
     let place = Place::new();
-    let printed = succeeds(&place.study("out", &["--seeds", "1", "--set", "optimizer.lr=0"]));
+    let printed = succeeds(&place.study(
+        "out",
+        // A threshold is not the study's: its reports are at probability 1/2.
+        &["--seeds", "1", "--set", "optimizer.lr=0", "--set", "inference.threshold=0.9"],
+    ));
     assert!(printed.contains("lesion + vessel") || printed.contains("Why is recall 0"), "{printed}");
     let runs = place.json("out")["runs"].as_array().unwrap().clone();
     assert_eq!(runs.len(), 7);
@@ -77,7 +81,11 @@ fn without_a_learning_rate_all_arms_are_the_same() {
         for key in ["at_half", "average_precision", "curve"] {
             assert_eq!(run[key], runs[0][key], "{key} of {}", run["arm"]);
         }
-        assert_eq!(run["epochs"].as_array().unwrap().len(), 2);
+        let epochs = run["epochs"].as_array().unwrap();
+        assert_eq!(epochs.len(), 2);
+        let count = |key: &str| run["at_half"][key].as_u64().unwrap() as f64;
+        let recall = count("tp") / (count("tp") + count("fn"));
+        assert!(epochs.iter().all(|epoch| epoch["recall"] == recall), "{recall} in {epochs:?}");
     }
     for file in ["study.html", "study.txt", "study.json", "runs/bce-0/slices.png"] {
         assert!(place.path("out").join(file).is_file(), "{file}");

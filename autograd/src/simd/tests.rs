@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{Isa, Job, Simd, available, dispatch_on, math, parse, strongest};
+use super::isa::{parse, strongest};
+use super::{Isa, Job, Simd, available, dispatch_on, math};
 use crate::real::Real;
 
 /// Applies one operation to a slice of any length.

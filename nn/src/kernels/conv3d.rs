@@ -39,8 +39,9 @@
 use autograd::Real;
 use autograd::simd::{self, Isa};
 
-use self::direct::{Plan, Weight};
+use self::direct::Weight;
 use self::geometry::{Axis, AxisSpec};
+use self::plan::Plan;
 use crate::kernels::{Table, table};
 
 mod bias;
@@ -48,7 +49,9 @@ pub(crate) mod direct;
 mod fuse;
 pub(crate) mod geometry;
 pub(crate) mod grad_weight;
+pub(crate) mod lines;
 mod passes;
+pub(crate) mod plan;
 mod pointwise;
 pub mod reference;
 mod shape;

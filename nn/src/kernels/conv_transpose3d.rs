@@ -36,8 +36,9 @@ use autograd::Real;
 use autograd::simd::{self, Isa};
 
 pub use super::conv3d::backward_bias;
-use super::conv3d::direct::{self, Plan, Weight};
+use super::conv3d::direct::{self, Weight};
 use super::conv3d::geometry::Axis;
+use super::conv3d::plan::Plan;
 use super::conv3d::{Conv3dSpec, Epilogue, Source, adjoint_axes, engines, grad_weight};
 use super::scratch::Scratch;
 use super::tasks::Tasks;

@@ -12,12 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::{run_folder, train, write_json};
+use super::{run_folder, train};
 use crate::checkpoint;
 use crate::cli::Train;
 use crate::config::{Auto, Config};
 use crate::data::Dataset;
 use crate::engine::Fold;
+use crate::files::write_json;
 use crate::folds::{FoldClass, FoldFigures, Summary};
 use crate::metrics::BinaryCounts;
 use crate::{Error, Result};
@@ -98,8 +99,8 @@ fn train_fold(args: &Train, fold: Fold, folder: &Path, stop: &AtomicBool) -> Res
         out: folder.to_owned(),
         fold: Some(fold.index),
         folds: Some(fold.of),
-        all_folds: false,
         resume,
+        // Stays set: a fold is not gone on with by itself.
         ..args.clone()
     };
     // The weights that it started from are no longer needed.
@@ -109,9 +110,7 @@ fn train_fold(args: &Train, fold: Fold, folder: &Path, stop: &AtomicBool) -> Res
         return Ok(None);
     }
     let figures = figures(folder, fold, outcome.steps)?;
-    let (path, fresh) = (folder.join(DONE), folder.join(".fold.json"));
-    write_json(&fresh, &figures)?;
-    fs::rename(&fresh, &path).map_err(Error::io(&path))?;
+    write_json(&folder.join(DONE), &figures)?;
     Ok(Some(()))
 }
 

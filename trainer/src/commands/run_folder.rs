@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::write_json;
 use crate::checkpoint::{Checkpoint, exists};
 use crate::cli::Which;
 use crate::config::Config;
 use crate::data::{Dataset, FileSum};
 use crate::engine::Fold;
+use crate::files::write_json;
 use crate::plan::Plan;
 use crate::{Error, Result};
 

@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
-use super::write_json;
 use crate::cli;
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::study::{Arm, Study, StudyData, html, run_arm, write_whole};
+use crate::files::write_json;
+use crate::study::{Arm, Study, StudyData, html, run_arm};
 use crate::{Error, Result};
 
 /// What runs of one folder must share.
@@ -125,8 +125,7 @@ fn agree(folder: &Path, terms: &Terms) -> Result<()> {
     let path = folder.join("terms.json");
     if !path.exists() {
         super::run_folder::create(folder)?;
-        let text = serde_json::to_string_pretty(terms).expect("terms are plain data");
-        return write_whole(&path, text.as_bytes());
+        return write_json(&path, terms);
     }
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     let before: Terms = serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))?;

@@ -93,6 +93,10 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         100.0 * end.waited_for_data
     );
     println!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
+    // The folds of a cross-validation are gone on with together.
+    if outcome.stopped && !args.all_folds {
+        println!("the same data set and --out with --resume go on from here");
+    }
     Ok(outcome)
 }
 

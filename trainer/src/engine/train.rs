@@ -198,8 +198,7 @@ impl Run {
         stopped |= self.validated != Some(self.step) && stop.load(Ordering::Relaxed);
         if stopped {
             self.save("last", None)?;
-            self.progress
-                .println(format!("stopped after step {} of {last}; --resume goes on from here", self.step));
+            self.progress.println(format!("stopped after step {} of {last}", self.step));
         }
         let elapsed = self.progress.elapsed();
         self.progress.finish();

@@ -25,6 +25,17 @@ pub(super) fn pair(predictions: &Path, labels: &Path) -> Result<(Vec<Pair>, Vec<
             None => missing.push(case),
         }
     }
+    for (folder, empty) in [
+        (labels, pairs.is_empty() && missing.is_empty()),
+        (predictions, pairs.is_empty() && predicted.is_empty()),
+    ] {
+        if empty {
+            return Err(Error::file(
+                folder,
+                "holds no volume (.nii.gz, .nii or .hdr); name the folder that does",
+            ));
+        }
+    }
     if pairs.is_empty() {
         let message = format!(
             "none of its {} volumes has the name of one of the {} in {}; \

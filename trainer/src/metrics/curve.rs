@@ -65,8 +65,7 @@ impl PrecisionRecallCurve {
         S: Score,
         L: Copy + Into<i64>,
     {
-        let mut split = Split::default();
-        split.extend(scores, truth, positive)?;
+        let split = Split::of(scores, truth, positive)?;
         let positives = split.positives.len() as f64;
         let mut curve = Self { precision: vec![1.0], recall: vec![0.0], thresholds: Vec::new() };
         split.for_each_threshold(|score, tp, fp| {
@@ -105,9 +104,7 @@ where
     S: Score,
     L: Copy + Into<i64>,
 {
-    let mut split = Split::default();
-    split.extend(scores, truth, positive)?;
-    Ok(split.average_precision())
+    Ok(Split::of(scores, truth, positive)?.average_precision())
 }
 
 /// A type of scores: `f32` or `f64`.
@@ -130,6 +127,17 @@ impl<S> Default for Split<S> {
 }
 
 impl<S: Score> Split<S> {
+    /// Of these voxels.
+    #[track_caller]
+    pub(super) fn of<L>(scores: &[S], truth: &[L], positive: PositiveClass) -> Result<Self>
+    where
+        L: Copy + Into<i64>,
+    {
+        let mut split = Self::default();
+        split.extend(scores, truth, positive)?;
+        Ok(split)
+    }
+
     /// Adds voxels; unchanged on error.
     #[track_caller]
     pub(super) fn extend<L>(&mut self, scores: &[S], truth: &[L], positive: PositiveClass) -> Result<()>

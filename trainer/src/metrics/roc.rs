@@ -42,8 +42,7 @@ impl RocCurve {
         S: Score,
         L: Copy + Into<i64>,
     {
-        let mut split = Split::default();
-        split.extend(scores, truth, positive)?;
+        let split = Split::of(scores, truth, positive)?;
         let (positives, negatives) = (split.positives.len() as f64, split.negatives.len() as f64);
         // 0 / 0 is the NaN of a class that is missing.
         let mut curve =

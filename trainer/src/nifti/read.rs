@@ -1,6 +1,7 @@
 //! Reading, with every length checked against what the file can hold before memory is taken for it.
 
 use super::{ByteOrder, Header, Naming, Voxel, VoxelType, pair_paths};
+use crate::files::reach_checksum;
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
@@ -9,8 +10,6 @@ use std::path::{Path, PathBuf};
 
 /// Deflate expands no byte to more than this (zlib's technical notes: 1032:1).
 const MOST_EXPANSION: u64 = 1032;
-/// How much is read behind the voxels to reach a gzip stream's checksum.
-const MOST_TRAILING: usize = 1 << 20;
 
 /// A volume as it lies in its file.
 #[derive(Clone, Debug)]
@@ -196,7 +195,7 @@ impl Source {
             return Err(self.too_short(header, wanted, header.vox_offset + raw.len() as u64));
         }
         if self.gzip {
-            self.reach_checksum()?;
+            reach_checksum(&mut self.reader).map_err(|e| self.broken(e))?;
         }
         Ok(raw)
     }
@@ -207,21 +206,6 @@ impl Source {
             n if n == bytes => Ok(()),
             n => Err(self.too_short(header, wanted, header.vox_offset - bytes + n)),
         }
-    }
-
-    /// gzip compares its checksum only where the stream ends.
-    fn reach_checksum(&mut self) -> Result<()> {
-        let mut buffer = [0; 1 << 13];
-        let mut seen = 0;
-        while seen < MOST_TRAILING {
-            match self.reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => seen += n,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.broken(e)),
-            }
-        }
-        Ok(())
     }
 
     fn too_short(&self, header: &Header, wanted: u64, there: u64) -> Error {

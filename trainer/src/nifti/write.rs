@@ -1,10 +1,10 @@
 //! Writing: to a temporary file beside the target, which is then renamed, so that no half-written volume is ever seen.
 
 use super::{Header, Naming, Version, Voxel, pair_paths};
+use crate::files::rename_into_place;
 use crate::{Error, Result};
 use flate2::{Compression, GzBuilder};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Writes `data` (x fastest, stored as it is) where and how `header` says; the voxel type is `V`'s.
@@ -50,28 +50,6 @@ pub fn write<V: Voxel>(path: impl AsRef<Path>, header: &Header, data: &[V]) -> R
             })
         })
     }
-}
-
-/// Writes a file beside `path` with `fill` and renames it to `path` once it is whole and on disk.
-pub(crate) fn rename_into_place(
-    path: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let work = || -> io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        // The umask decides, as for any other file; the default would be readable by its owner alone.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder.prefix(".writing-").tempfile_in(folder)?;
-        let mut out = BufWriter::with_capacity(1 << 16, temporary);
-        fill(&mut out)?;
-        let temporary = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        File::sync_all(temporary.as_file())?;
-        temporary.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    work().map_err(Error::io(path))
 }
 
 fn compressed(

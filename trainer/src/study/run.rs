@@ -1,7 +1,7 @@
 //! One arm with one seed, from its first or next step to its figures.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use autograd::Tensor;
@@ -15,6 +15,7 @@ use crate::calibration::Calibration;
 use crate::checkpoint::{Checkpoint, Tensors, exists};
 use crate::config::{Auto, Config, Word};
 use crate::engine::{Objective, Setup, train};
+use crate::files::write_json;
 use crate::inference::SlidingWindow;
 use crate::plan::Plan;
 use crate::random::{Purpose, generator};
@@ -83,16 +84,8 @@ pub fn run_arm(
         spacing: case.spacing.map(f64::from),
     };
     figure.save(folder.join("slices.png"))?;
-    let text = serde_json::to_string_pretty(&result).expect("figures are plain data");
-    write_whole(&result_path, text.as_bytes())?;
+    write_json(&result_path, &result)?;
     Ok(Some(result))
-}
-
-/// Writes a file that is there whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let beside = PathBuf::from(format!("{}.part", path.display()));
-    fs::write(&beside, bytes).map_err(Error::io(&beside))?;
-    fs::rename(&beside, path).map_err(Error::io(path))
 }
 
 /// The weights that every arm of a seed begins with: those of the network with one channel. A second logit begins as this

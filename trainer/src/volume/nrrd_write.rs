@@ -3,7 +3,8 @@
 use super::Header;
 use super::geometry::LPS_TO_RAS;
 use super::write::put;
-use crate::nifti::{ByteOrder, Voxel, VoxelType, rename_into_place};
+use crate::files::rename_into_place;
+use crate::nifti::{ByteOrder, Voxel, VoxelType};
 use crate::{Error, Result};
 use flate2::{Compression, GzBuilder};
 use std::fmt::Write as _;

@@ -1,17 +1,16 @@
 //! Voxels out of a file: memory is taken only for what the file can hold, compressed or not.
 
 use super::layout;
+use crate::files::reach_checksum;
 use crate::nifti::{ByteOrder, Voxel, VoxelType};
 use crate::{Error, Result};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// Deflate expands no byte to more than this (zlib's technical notes: 1032:1).
 pub(super) const MOST_EXPANSION: u64 = 1032;
-/// How much is read behind the voxels to reach a compressed stream's checksum.
-const MOST_TRAILING: usize = 1 << 20;
 /// The longest number in text: f64 needs 24 characters, or some 310 without an exponent.
 const LONGEST_NUMBER: usize = 400;
 
@@ -104,7 +103,7 @@ impl<'a> Stream<'a> {
             return Err(self.too_short(shape, kind, wanted, raw.len() as u64));
         }
         if self.compression != Compression::None {
-            self.reach_checksum()?;
+            reach_checksum(&mut self.reader).map_err(|e| broken(self.path, self.compression, e))?;
         }
         Ok(raw)
     }
@@ -140,21 +139,6 @@ impl<'a> Stream<'a> {
             }
         }
         Ok(raw)
-    }
-
-    /// Checksums are compared only where the stream ends.
-    fn reach_checksum(&mut self) -> Result<()> {
-        let mut buffer = [0; 1 << 13];
-        let mut seen = 0;
-        while seen < MOST_TRAILING {
-            match self.reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => seen += n,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(broken(self.path, self.compression, e)),
-            }
-        }
-        Ok(())
     }
 
     fn too_short(&self, shape: &[usize], kind: VoxelType, wanted: u64, there: u64) -> Error {

@@ -1,7 +1,8 @@
 //! Writing, by the ending of the name.
 
 use super::{Format, Header, nrrd_write};
-use crate::nifti::{self, ByteOrder, Voxel, VoxelType, rename_into_place};
+use crate::files::rename_into_place;
+use crate::nifti::{self, ByteOrder, Voxel, VoxelType};
 use crate::{Error, Result};
 use std::io::Write;
 use std::path::Path;

@@ -209,3 +209,38 @@ fn a_mask_never_overwrites_an_image() {
     }
     assert_eq!(snapshot(&place.path("data")), before);
 }
+
+#[test]
+fn a_cause_is_told_once() {
+    let place = Place::new();
+    let nowhere = place.text("nowhere.nii");
+    let error = refuses(&["info", &nowhere]);
+    assert!(error.starts_with(&nowhere) && error.matches("No such file").count() == 1, "{error}");
+}
+
+#[test]
+fn a_closed_pipe_is_no_fault() {
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("trainer"))
+        .arg("config")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Closed before the first line is printed, or after it: the rest has no reader.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(matches!(output.status.code(), Some(0 | 141)), "{:?}", output.status);
+}
+
+#[test]
+fn folders_without_volumes_are_named() {
+    let place = Place::new();
+    fs::create_dir(place.path("empty")).unwrap();
+    let (empty, labels) = (place.text("empty"), place.text("data/labelsTr"));
+    for (predictions, truth) in [(&empty, &labels), (&labels, &empty)] {
+        let error = refuses(&["evaluate", "--predictions", predictions, "--labels", truth]);
+        assert!(error.starts_with(&empty) && error.contains("holds no volume"), "{error}");
+    }
+}

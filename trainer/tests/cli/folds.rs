@@ -177,24 +177,6 @@ fn folds_that_were_stopped_and_continued_end_with_the_summary_of_those_that_were
     assert!(error.contains("is not empty"), "{error}");
 }
 
-#[test]
-fn a_validation_that_was_cut_off_after_the_last_step_is_made_up_for() {
-    let place = Place::with(small::SHAPE, 1, 2, [3, 0]);
-    place.train("whole", &["--epochs", "2", "--set", "schedule.name=constant"]);
-    // As a run that was stopped in its last validation: the steps are taken, the figures are missing.
-    place.train("run", &["--epochs", "2", "--set", "schedule.name=constant"]);
-    let path = place.path("run/checkpoints/last");
-    let mut checkpoint = trainer::checkpoint::Checkpoint::load(&path).unwrap();
-    checkpoint.state.metric_now = None;
-    checkpoint.save(&path).unwrap();
-    fs::write(place.path("run/log.jsonl"), "").unwrap();
-    let printed = succeeds(&["train", &place.text("data"), "--out", &place.text("run"), "--resume"]);
-    assert!(printed.contains("epoch 2, on the validation case"), "{printed}");
-    let [run, whole] = ["run", "whole"].map(|run| place.path(run));
-    assert_eq!(last(&run, "validation"), last(&whole, "validation"));
-    assert_eq!(last(&run, "end")["weights_crc32c"], last(&whole, "end")["weights_crc32c"]);
-}
-
 /// The last line of a run's log that tells this event.
 fn last(run: &Path, event: &str) -> Value {
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();

@@ -39,10 +39,12 @@ fn an_interrupted_run_can_be_predicted_with_and_goes_on() {
     let load = || Checkpoint::load(&place.path("run/checkpoints/last")).unwrap().state.step;
     let step = load();
     assert!((1..10_000_000).contains(&step), "{step}");
-    assert!(
-        printed.contains(&format!("stopped after step {step} of 10000000; --resume goes on")),
-        "{printed}"
-    );
+    for line in [
+        &format!("stopped after step {step} of 10000000"),
+        "the same data set and --out with --resume go on from here",
+    ] {
+        assert!(printed.contains(line), "{line} is missing:\n{printed}");
+    }
     assert!(!place.path("run/slices.png").exists());
 
     let resume = ["train", &place.text("data"), "--out", &place.text("run"), "--resume"].map(str::to_owned);

@@ -268,3 +268,33 @@ fn planes_are_trained_as_volumes_of_one_slice() {
     let mask = trainer::nifti::read(place.path("masks/case_3.nii.gz")).unwrap();
     assert_eq!(mask.header.shape3(), Some([40, 32, 1]));
 }
+
+/// Of a run that was stopped in a validation the steps are taken and the figures are missing.
+#[test]
+fn a_validation_that_was_cut_off_is_made_up_for_wherever_it_was() {
+    let place = Place::with(small::SHAPE, 1, 2, [3, 0]);
+    let constant = ["--set", "schedule.name=constant"];
+    place.train("whole", &[&["--epochs", "2"][..], &constant].concat());
+    let of_log = |run: &str, event: &str| {
+        let log = fs::read_to_string(place.path(run).join("log.jsonl")).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["event"] == event).collect::<Vec<_>>()
+    };
+    for epochs in ["1", "2"] {
+        let run = format!("run{epochs}");
+        place.train(&run, &[&["--epochs", epochs][..], &constant].concat());
+        let path = place.path(&run).join("checkpoints/last");
+        let mut checkpoint = trainer::checkpoint::Checkpoint::load(&path).unwrap();
+        assert!(checkpoint.state.metric_now.take().is_some());
+        checkpoint.save(&path).unwrap();
+        fs::write(place.path(&run).join("log.jsonl"), "").unwrap();
+        let out = place.text(&run);
+        let printed = succeeds(&["train", &place.text("data"), "--out", &out, "--resume", "--epochs", "2"]);
+        assert!(printed.contains(&format!("epoch {epochs}, on the validation case")), "{printed}");
+        let whole = of_log("whole", "validation");
+        let missed = epochs.parse::<usize>().unwrap() - 1;
+        assert_eq!(of_log(&run, "validation"), whole[missed..]);
+        let weights = |run: &str| of_log(run, "end")[0]["weights_crc32c"].clone();
+        assert_eq!(weights(&run), weights("whole"));
+    }
+}

@@ -10,7 +10,7 @@
 //!
 //! A tile that would read beyond the ends of w reads a copy of its window, with zeros there, instead; tiles
 //! inside read x in place. Where x is to be activated, is several tensors side by side, or has very few channels, a task
-//! copies its lines (`direct/lines.rs`). An epilogue sums up a task's rows when they are written, from the cache.
+//! copies its lines ([`super::lines`]). An epilogue sums up a task's rows when they are written, from the cache.
 //!
 //! Intensity: a tile of 14 pixels × 32 columns does 28 multiply-adds of 16 lanes for 2 loads of weights and
 //! 14 broadcasts from the first-level cache.
@@ -22,16 +22,15 @@ use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
 use super::fuse::{Epilogue, RowSums, Source, Sums, TaskSums};
-use super::geometry::Axis;
+use super::lines::{Lines, copy_padded};
+use super::plan::Plan;
 use super::tile::{self, Row, WIDTH};
 use crate::kernels::scratch::PerThread;
 use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, part, parts};
 
-mod lines;
 mod weight;
 
-pub(crate) use lines::Lines;
 pub(crate) use weight::Weight;
 use weight::pack;
 
@@ -49,38 +48,6 @@ const LINE: usize = 64;
 /// next. Both together: they are written past the caches.
 const FEW_PRODUCTS: usize = 64;
 const BEYOND_CACHES: usize = 16 << 20;
-
-/// A correlation of whole volumes.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) n: usize,
-    pub(crate) axes: [Axis; 3],
-    /// Channels of x.
-    pub(crate) k_channels: usize,
-    /// Channels of y.
-    pub(crate) columns: usize,
-}
-
-impl Plan {
-    pub(crate) fn taps(&self) -> usize {
-        self.axes.iter().map(|axis| axis.taps.len()).product()
-    }
-
-    /// Makes sure that the sources together are the input.
-    pub(crate) fn check_sources<T>(&self, sources: &[Source<'_, T>]) {
-        let voxels = self.n * self.axes.iter().map(|axis| axis.input).product::<usize>();
-        let channels: usize = sources.iter().map(|source| source.channels).sum();
-        assert_eq!(channels, self.k_channels, "channels of the input");
-        for source in sources {
-            assert_eq!(source.x.len(), voxels * source.channels, "length of the input");
-        }
-    }
-
-    /// The numbers that go into one output.
-    pub(crate) fn depth(&self) -> usize {
-        self.taps() * self.k_channels
-    }
-}
 
 /// y = bias + correlation of the sources with the weight, at the places that the plan's axes name, the others being left
 /// alone; and the epilogue's sums.
@@ -408,18 +375,4 @@ impl<T: Real> Strip<'_, T> {
             patch_rows.push(Row { x: (i * window * channels) as isize, weight: row.weight });
         }
     }
-}
-
-/// `target` = the elements from `start` on of the line `line .. line + len` of x, 0 where they are outside
-/// it.
-#[inline(always)]
-pub(crate) fn copy_padded<T: Real>(x: &[T], line: usize, len: usize, start: isize, target: &mut [T]) {
-    let skipped = (line as isize - start).clamp(0, target.len() as isize) as usize;
-    let end = ((line + len) as isize - start).clamp(skipped as isize, target.len() as isize) as usize;
-    target[..skipped].fill(T::ZERO);
-    if end > skipped {
-        let first = (start + skipped as isize) as usize;
-        target[skipped..end].copy_from_slice(&x[first..first + end - skipped]);
-    }
-    target[end..].fill(T::ZERO);
 }

@@ -19,8 +19,9 @@ use autograd::Real;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
-use super::direct::{Lines, Plan, copy_padded};
 use super::fuse::Source;
+use super::lines::{Lines, copy_padded};
+use super::plan::Plan;
 use super::tile::{self, Segment, WIDTH};
 use crate::kernels::scratch::{PerThread, Scratch};
 use crate::kernels::tasks::Tasks;

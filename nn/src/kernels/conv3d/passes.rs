@@ -20,8 +20,9 @@ use autograd::Real;
 use autograd::parallel::{SLAB, for_each_slab};
 use autograd::simd::Isa;
 
-use super::direct::{Plan, Weight};
+use super::direct::Weight;
 use super::fuse::{Epilogue, Source, Sums, Target};
+use super::plan::Plan;
 use super::winograd::{self, Schedule};
 use super::{Conv3dShape, ConvAlgorithm, adjoint_axes, engines, pointwise};
 use crate::kernels::scratch::Scratch;

@@ -3,7 +3,7 @@
 use autograd::Real;
 use autograd::simd;
 
-use super::direct::Plan;
+use super::plan::Plan;
 use super::{Conv3dShape, adjoint_axes, direct, grad_weight, passes, pointwise, winograd};
 use crate::kernels::tasks::Tasks;
 

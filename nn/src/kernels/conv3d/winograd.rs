@@ -34,8 +34,9 @@ use autograd::simd::Isa;
 
 use self::points::{FREQUENCIES, STEP};
 use self::weight::Layout;
-use super::direct::{Plan, Weight};
+use super::direct::Weight;
 use super::fuse::{Epilogue, Source, Sums, Target, TaskSums};
+use super::plan::Plan;
 use crate::kernels::Output;
 use crate::kernels::tasks::Tasks;
 

@@ -3,8 +3,8 @@
 use autograd::Real;
 use rayon::prelude::*;
 
-use super::Plan;
 use crate::kernels::conv3d::geometry::{Axis, Tap};
+use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::conv3d::tile::WIDTH;
 use crate::kernels::scratch::Scratch;
 

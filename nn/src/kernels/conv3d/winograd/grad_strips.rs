@@ -13,8 +13,9 @@ use rayon::prelude::*;
 
 use super::grad_weight::{Pass, visit};
 use super::points::{FREQUENCIES, Points, STEP};
+use super::steps::{self, Ring};
 use super::transform::{self, Plane, TileRow};
-use super::{StripCut, frequency_stride, steps};
+use super::{StripCut, frequency_stride};
 use crate::kernels::conv3d::tile::{self, Segment};
 use crate::kernels::parts;
 use crate::kernels::scratch::{PerThread, Scratch};
@@ -81,23 +82,20 @@ impl<T: Real> Job<T> for Strip<'_, '_, T> {
         let (v, z, du) = (v.as_mut_ptr(), z.as_mut_ptr(), du.as_mut_ptr());
         let heights = parts(layout.k, tile::max_height(S::REGISTERS));
         let plane_len = h.count * w.count * pass.plan.columns;
-        // The input plane that each slot of the ring holds.
-        let mut held = vec![usize::MAX; slots];
+        let mut ring = Ring::new(slots, slab);
+        let input = (&pass.plan.axes, pass.sources);
+        let mut taps = Vec::with_capacity(d.taps.len());
         for od in ods {
             // 1. The slabs that this plane reads, and its own gradient.
+            taps.clear();
+            for (i, tap) in d.taps.iter().enumerate() {
+                let Some(id) = d.position(od, *tap) else { continue };
+                let (at, tiles) = ([n, id], (rows.clone(), columns));
+                // SAFETY: a slab has room for the strip's tiles at all frequencies, and slack.
+                let place = unsafe { ring.plane(&p, input, at, tiles, v, [pass.v_stride, v_frequency]) };
+                taps.push((place, i));
+            }
             for (i, tile_row) in rows.clone().enumerate() {
-                for tap in &d.taps {
-                    let Some(id) = d.position(od, *tap) else { continue };
-                    if held[id % slots] == id {
-                        continue;
-                    }
-                    let v = v.wrapping_add(id % slots * slab + i * columns * pass.v_stride);
-                    // SAFETY: a slab has room for the strip's tiles at all frequencies, and slack.
-                    unsafe {
-                        let (at, strides) = ([n, id, tile_row], [pass.v_stride, v_frequency]);
-                        steps::load_row(&p, &pass.plan.axes, pass.sources, at, 0..columns, v, strides);
-                    }
-                }
                 let plane = pass.dy[(n * d.count + od) * plane_len..][..plane_len].as_ptr().cast_mut();
                 let plane = Plane { start: plane, h: h.count, w: w.count, channels: pass.plan.columns };
                 let row = TileRow {
@@ -109,18 +107,12 @@ impl<T: Real> Job<T> for Strip<'_, '_, T> {
                 // SAFETY: the plane is a slice, which is only read; Z has room for the strip's tiles, and slack.
                 unsafe { transform::gradient_row(&p, plane, [tile_row * STEP, 0], row) };
             }
-            for tap in &d.taps {
-                if let Some(id) = d.position(od, *tap) {
-                    held[id % slots] = id;
-                }
-            }
             // 2. The products.
             for f in 0..FREQUENCIES {
                 for first in (0..layout.padded()).step_by(layout.block()) {
-                    for (i, tap) in d.taps.iter().enumerate() {
-                        let Some(id) = d.position(od, *tap) else { continue };
+                    for &(place, i) in &taps {
                         let segments = [Segment {
-                            x: v.wrapping_add(id % slots * slab + f * v_frequency),
+                            x: v.wrapping_add(place + f * v_frequency),
                             dy: z.wrapping_add(f * z_frequency + first),
                             pixels: rows.len() * columns,
                         }];

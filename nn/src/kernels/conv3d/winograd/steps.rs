@@ -49,6 +49,52 @@ pub(super) unsafe fn load_row<S: Simd>(
     }
 }
 
+/// The transformed planes of the input that a strip keeps: as many as the taps along d span, each in the slot of its number
+/// modulo theirs.
+pub(super) struct Ring {
+    /// The plane that each slot holds.
+    held: Vec<usize>,
+    /// Numbers of a slot.
+    slab: usize,
+}
+
+impl Ring {
+    pub(super) fn new(slots: usize, slab: usize) -> Self {
+        Self { held: vec![usize::MAX; slots], slab }
+    }
+
+    /// Where plane `id` of sample `n` lies in `v`; transformed now, for `rows` of tiles, unless it was before.
+    ///
+    /// # Safety
+    ///
+    /// Each slot of `v` must be writable for the rows' tiles at all frequencies, with a vector of slack.
+    #[inline(always)]
+    pub(super) unsafe fn plane<S: Simd>(
+        &mut self,
+        p: &Points<S>,
+        (axes, sources): (&[Axis; 3], &[Source<'_, S::Elem>]),
+        [n, id]: [usize; 2],
+        (rows, columns): (Range<usize>, usize),
+        v: *mut S::Elem,
+        [tile_stride, frequency_stride]: [usize; 2],
+    ) -> usize {
+        let slot = id % self.held.len();
+        let place = slot * self.slab;
+        if self.held[slot] != id {
+            self.held[slot] = id;
+            for (i, tile_row) in rows.enumerate() {
+                let v = v.wrapping_add(place + i * columns * tile_stride);
+                // SAFETY: the caller's.
+                unsafe {
+                    let strides = [tile_stride, frequency_stride];
+                    load_row(p, axes, sources, [n, id, tile_row], 0..columns, v, strides);
+                }
+            }
+        }
+        place
+    }
+}
+
 /// M\[f\]\[r\] = Σ_taps V\[f\]\[r + row of the tap\] · U\[f\]\[tap\], for one frequency, columns from `first` on (one
 /// block), and `rows` tiles.
 ///

@@ -11,7 +11,8 @@ use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
 use super::points::{FREQUENCIES, Points};
-use super::{Pass, SampleSums, StripCut, frequency_stride, steps};
+use super::steps::{self, Ring};
+use super::{Pass, SampleSums, StripCut, frequency_stride};
 use crate::kernels::conv3d::fuse::TaskSums;
 use crate::kernels::scratch::PerThread;
 
@@ -73,33 +74,17 @@ impl<T: Real> Job<T> for Strip<'_, '_, T> {
         let (v, m) = (v.as_mut_ptr(), m.as_mut_ptr());
         let mut taps = Vec::with_capacity(d.taps.len());
         let mut operands = Vec::with_capacity(d.taps.len());
-        // The input plane that each slot of the ring holds.
-        let mut held = vec![usize::MAX; slots];
+        let mut ring = Ring::new(slots, slab);
+        let input = (&pass.plan.axes, pass.sources);
         for od in ods {
             // 1. The slabs that this plane reads.
             taps.clear();
             for (i, tap) in d.taps.iter().enumerate() {
                 let Some(id) = d.position(od, *tap) else { continue };
-                if held[id % slots] != id {
-                    for (i, tile_row) in rows.clone().enumerate() {
-                        let v = v.wrapping_add(id % slots * slab + i * columns * pass.v_stride);
-                        // SAFETY: a slab has room for the strip's tiles at all frequencies, and slack.
-                        unsafe {
-                            let at = [n, id, tile_row];
-                            steps::load_row(
-                                &p,
-                                &pass.plan.axes,
-                                pass.sources,
-                                at,
-                                0..columns,
-                                v,
-                                [pass.v_stride, v_frequency],
-                            );
-                        }
-                    }
-                    held[id % slots] = id;
-                }
-                taps.push((id % slots * slab, i));
+                let (at, tiles) = ([n, id], (rows.clone(), columns));
+                // SAFETY: a slab has room for the strip's tiles at all frequencies, and slack.
+                let place = unsafe { ring.plane(&p, input, at, tiles, v, [pass.v_stride, v_frequency]) };
+                taps.push((place, i));
             }
             // 2. The products.
             for f in 0..FREQUENCIES {

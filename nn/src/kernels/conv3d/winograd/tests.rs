@@ -5,8 +5,9 @@ use autograd::simd::{Isa, available};
 use proptest::prelude::*;
 
 use super::{Schedule, correlate, fits, grad_weight};
-use crate::kernels::conv3d::direct::{Plan, Weight};
+use crate::kernels::conv3d::direct::Weight;
 use crate::kernels::conv3d::fuse::{Epilogue, Source, Target};
+use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::conv3d::tests::random;
 use crate::kernels::conv3d::{Conv3dShape, Conv3dSpec, ConvAlgorithm, adjoint_axes, forward, reference};
 

@@ -9,7 +9,8 @@ use rayon::prelude::*;
 
 use super::points::{FREQUENCIES, G, SIZE};
 use crate::kernels::Output;
-use crate::kernels::conv3d::direct::{Plan, Weight};
+use crate::kernels::conv3d::direct::Weight;
+use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::conv3d::tile::WIDTH;
 use crate::kernels::scratch::{PerThread, Scratch};
 

@@ -10,9 +10,9 @@ use std::ops::Range;
 use autograd::Real;
 use autograd::simd::Simd;
 
-use super::Plan;
+use super::fuse::Source;
+use super::plan::Plan;
 use crate::kernels::Output;
-use crate::kernels::conv3d::fuse::Source;
 
 /// Inputs of so few channels are copied in any case: their lines are short beside the tile's sums, and the windows at the
 /// ends of w would be copied one by one.
@@ -117,9 +117,14 @@ impl<'a, T: Real> Lines<'a, T> {
         // SAFETY: the range is inside the memory, which is this value's alone for its lifetime; tiles read it through the
         // same pointer, and not while a line is copied.
         let target = unsafe { std::slice::from_raw_parts_mut(self.start.0.add(to.start), to.len()) };
-        let positions = target.len() / channels;
-        // Before the line, on it, behind it.
         let lowest = w.taps.first().map_or(0, |tap| tap.offset);
+        if let [Source { x, prologue: None, .. }] = self.sources {
+            let [line, len] = [line, w.input].map(|pixels| pixels * channels);
+            copy_padded(x, line, len, line as isize + lowest * channels as isize, target);
+            return;
+        }
+        // Before the line, on it, behind it.
+        let positions = target.len() / channels;
         let before = (-lowest).clamp(0, positions as isize) as usize;
         let end = (w.input as isize - lowest).clamp(before as isize, positions as isize) as usize;
         target[..before * channels].fill(T::ZERO);
@@ -129,10 +134,6 @@ impl<'a, T: Real> Lines<'a, T> {
         }
         let pixels = &mut target[before * channels..end * channels];
         let first = line + (before as isize + lowest) as usize;
-        if let [Source { x, prologue: None, .. }] = self.sources {
-            pixels.copy_from_slice(&x[first * channels..][..pixels.len()]);
-            return;
-        }
         let positions = end - before;
         let mut column = 0;
         for source in self.sources {
@@ -171,4 +172,18 @@ fn slots(plan: &Plan, rows: usize) -> usize {
     // At worst the first row is the last of its plane.
     let planes = 1 + (rows + h.count).saturating_sub(2) / h.count.max(1);
     planes * d.taps.len() * per_tap(plan, rows)
+}
+
+/// `target` = the elements from `start` on of the line `line .. line + len` of x, 0 where they are outside
+/// it.
+#[inline(always)]
+pub(crate) fn copy_padded<T: Real>(x: &[T], line: usize, len: usize, start: isize, target: &mut [T]) {
+    let skipped = (line as isize - start).clamp(0, target.len() as isize) as usize;
+    let end = ((line + len) as isize - start).clamp(skipped as isize, target.len() as isize) as usize;
+    target[..skipped].fill(T::ZERO);
+    if end > skipped {
+        let first = (start + skipped as isize) as usize;
+        target[skipped..end].copy_from_slice(&x[first..first + end - skipped]);
+    }
+    target[end..].fill(T::ZERO);
 }

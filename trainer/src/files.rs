@@ -1,0 +1,55 @@
+//! Files that are there whole or not at all, and streams whose checksums are compared.
+
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::{Error, Result};
+
+/// How much is read behind the voxels to reach a compressed stream's checksum.
+const MOST_TRAILING: usize = 1 << 20;
+
+/// Writes a file beside `path` with `fill` and renames it to `path` once it is whole and on disk.
+pub(crate) fn rename_into_place(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let work = || -> io::Result<()> {
+        let mut builder = tempfile::Builder::new();
+        // The umask decides, as for any other file; the default would be readable by its owner alone.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temporary = builder.prefix(".writing-").tempfile_in(folder)?;
+        let mut out = BufWriter::with_capacity(1 << 16, temporary);
+        fill(&mut out)?;
+        let temporary = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        File::sync_all(temporary.as_file())?;
+        temporary.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    };
+    work().map_err(Error::io(path))
+}
+
+/// Writes a value as JSON, for people to read too.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(path, format!("no JSON: {e}")))?;
+    rename_into_place(path, |out| writeln!(out, "{text}"))
+}
+
+/// Reads a compressed stream on to its end, where its checksum is compared; much more than that is not read.
+pub(crate) fn reach_checksum(reader: &mut dyn Read) -> io::Result<()> {
+    let mut buffer = [0; 1 << 13];
+    let mut seen = 0;
+    while seen < MOST_TRAILING {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => seen += n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
