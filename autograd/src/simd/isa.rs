@@ -12,7 +12,7 @@ pub const ISA_VARIABLE: &str = "UNET_ISA";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Isa {
     /// Plain arrays, which the compiler maps to what the target always has (SSE2, NEON). Without a fused
-    /// multiply-add on the target, [`Simd::mul_add`] rounds twice.
+    /// multiply-add on the target, [`Simd::mul_add`](super::Simd::mul_add) rounds twice.
     Portable,
     /// AVX2 and FMA.
     Avx2,
@@ -69,7 +69,7 @@ pub fn available() -> Vec<Isa> {
     Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect()
 }
 
-/// The set that [`dispatch`] uses: the strongest this CPU has, not above the cap in [`ISA_VARIABLE`].
+/// The set that [`dispatch`](super::dispatch) uses: the strongest this CPU has, not above the cap in [`ISA_VARIABLE`].
 ///
 /// CPU and variable are looked at once in the life of the process.
 ///
