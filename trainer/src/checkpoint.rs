@@ -24,7 +24,7 @@ use crate::plan::Plan;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"UNET3D-C";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER: usize = 8 + 4 + 8 + 8 + 4 + 4 + 4;
 /// The state is a few kilobytes; more than this is not one.
 const LARGEST_STATE: u64 = 16 << 20;

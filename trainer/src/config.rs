@@ -68,6 +68,9 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config/default.toml explains every key, once")]
 pub struct Data {
+    pub reorient: bool,
+    pub crop: bool,
+    pub spacing: Auto<[f64; 3]>,
     pub normalization: Scheme,
     pub patch_size: Auto<[usize; 3]>,
     pub patch_voxels: usize,
@@ -298,6 +301,12 @@ impl Config {
             if none {
                 return Err(Error::config(key, "is \"none\": give a value, or \"auto\""));
             }
+        }
+        if let Some(&spacing) = self.data.spacing.value()
+            && !spacing.iter().all(|&s| s.is_finite() && s > 0.0)
+        {
+            let message = format!("is {spacing:?}: millimetres along d, h and w, each above 0");
+            return Err(Error::config("data.spacing", message));
         }
         let flip = self.augmentation.flip;
         let shares = [

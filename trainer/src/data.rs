@@ -1,4 +1,4 @@
-//! Data sets: folders of NIfTI volumes in nnU-Net's layout, and the cases they hold in memory.
+//! Data sets: folders of volumes in nnU-Net's layout, and the cases they hold in memory.
 //!
 //! ```text
 //! FOLDER/dataset.json             what channels and labels mean
@@ -7,22 +7,32 @@
 //! FOLDER/imagesTs, FOLDER/labelsTs   the same for testing, both optional
 //! ```
 //!
-//! A volume in memory is `[d, h, w, c]`; d is the axis with the largest spacing, decided once for a data set
-//! ([`AxisOrder`]) and undone when something is written ([`Geometry`]). Nothing is resampled or cropped.
+//! A case in memory is `[d, h, w, c]`. It was turned to the patient's right, front and head ([`Frame`]), its axes put in an
+//! order in which d has the largest spacing ([`AxisOrder`], decided once for a data set), empty borders cut off, and
+//! resampled to the data set's spacing ([`Preprocessing`], [`mod@resample`]); all of it is undone when something is written
+//! ([`Geometry`]).
 
 mod axes;
 mod case;
 pub(crate) mod description;
 pub(crate) mod fault;
 pub(crate) mod folder;
+mod frame;
+mod geometry;
 pub(crate) mod names;
 pub(crate) mod normalise;
+mod preprocess;
 pub(crate) mod read;
+pub mod resample;
 pub mod synthetic;
 
-pub use axes::{AxisOrder, Geometry};
+pub use axes::{AxisOrder, Grid};
 pub use case::Case;
 pub use description::{Description, IGNORE};
 pub use folder::{CaseFiles, Dataset, FileSum};
+pub use frame::Frame;
+pub use geometry::Geometry;
 pub use normalise::{ChannelNorm, Normalisation, Scheme};
+pub use preprocess::{Preprocessing, common_spacing};
 pub use read::CaseReader;
+pub(crate) use resample::Tap;

@@ -122,7 +122,7 @@ impl Explanation {
     /// # Errors
     /// If a case cannot be read, no voxel is foreground, or the weight is no weight.
     pub fn of_dataset(set: &Dataset, question: &Question) -> Result<Self> {
-        let cases = set.reader().read_all(&set.training)?;
+        let cases = set.reader_for(&Config::default().data).read_all(&set.training)?;
         let names = &set.description.classes;
         let counts: Vec<Vec<u64>> = cases.iter().map(|case| case.class_counts(names.len()).0).collect();
         let voxels: Vec<u64> = (0..names.len()).map(|class| counts.iter().map(|c| c[class]).sum()).collect();

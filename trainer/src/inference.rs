@@ -12,7 +12,10 @@ use rayon::prelude::*;
 use crate::calibration::Calibration;
 
 mod patch;
+mod restore;
 mod stream;
+
+pub use restore::Restore;
 
 /// How a volume is covered.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,7 +5,7 @@ mod page;
 use crate::Result;
 use crate::data::normalise::quantile;
 use crate::data::{CaseFiles, Dataset};
-use crate::nifti;
+use crate::volume;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -97,7 +97,7 @@ pub struct ClassCount {
 /// # Errors
 /// As [`crate::data::CaseReader::read`].
 pub fn inspect(set: &Dataset) -> Result<Inspection> {
-    let order: [usize; 3] = set.order.into();
+    let order: [usize; 3] = set.reader().order.into();
     let folder = set.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let name = if set.description.name.is_empty() { folder } else { set.description.name.clone() };
     let mut found = Inspection {
@@ -139,11 +139,11 @@ fn part(values: impl Iterator<Item = f32> + Clone, stride: usize) -> Part {
 fn side(set: &Dataset, files: &[CaseFiles]) -> Result<Side> {
     let channels = &set.description.channel_names;
     let sizes =
-        files.iter().map(|f| Ok(nifti::read_header(&f.images[0])?.len())).collect::<Result<Vec<_>>>()?;
+        files.iter().map(|f| Ok(volume::read_header(&f.images[0])?.len())).collect::<Result<Vec<_>>>()?;
     let stride = sizes.iter().sum::<usize>().div_ceil(MOST_SAMPLES).max(1);
-    let classes = set.description.num_classes();
+    let (classes, reader) = (set.description.num_classes(), set.reader());
     let read = |files: &CaseFiles| {
-        let case = set.read(files)?;
+        let case = reader.read(files)?;
         let (counts, ignored) = case.class_counts(classes);
         let parts: Vec<Part> = (0..channels.len())
             .map(|c| part(case.image.iter().skip(c).step_by(channels.len()).copied(), stride))
@@ -233,7 +233,7 @@ fn warnings(set: &Dataset, found: &Inspection) -> Result<Vec<String>> {
         let (low, high) = along.fold((f32::INFINITY, 0.0f32), |(l, h), s| (l.min(s), h.max(s)));
         if high > 1.1 * low {
             let name = ["d", "h", "w"][axis];
-            warnings.push(format!("spacings along {name} range from {low} to {high} mm: the network sees voxels, not millimetres; resample the cases to one spacing"));
+            warnings.push(format!("spacings along {name} range from {low} to {high} mm: the cases are resampled to one spacing (data.spacing)"));
         }
     }
     let ratio = |c: &CaseSummary| c.spacing[0] / c.spacing[1].min(c.spacing[2]);
@@ -268,9 +268,9 @@ fn warnings(set: &Dataset, found: &Inspection) -> Result<Vec<String>> {
 
 /// The first file of a case whose voxels lie more than a tenth of a voxel from those of its first image.
 fn elsewhere(files: &CaseFiles) -> Result<Option<String>> {
-    let first = nifti::read_header(&files.images[0])?;
+    let first = volume::read_header(&files.images[0])?;
     for path in files.images.iter().skip(1).chain(&files.label) {
-        if first.apart(&nifti::read_header(path)?).is_some() {
+        if first.apart(&volume::read_header(path)?).is_some() {
             return Ok(Some(path.display().to_string()));
         }
     }

@@ -45,11 +45,6 @@ impl Naming {
     }
 }
 
-/// Whether a file's name is one that [`read`] accepts.
-pub fn is_volume_name(path: impl AsRef<Path>) -> bool {
-    Naming::of(path.as_ref()).is_some()
-}
-
 /// The two files of a pair, header first, given the name of either (one that [`Naming::of`] accepts as a pair).
 fn pair_paths(path: &Path) -> (PathBuf, PathBuf) {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

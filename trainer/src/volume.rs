@@ -36,11 +36,12 @@ mod tiff_guard;
 mod write;
 
 pub use geometry::axcodes;
+pub(crate) use geometry::leads;
 pub use statistics::Statistics;
 pub use stored::Stored;
 pub use write::write;
 
-use crate::nifti::{Affine, ByteOrder, VoxelType};
+use crate::nifti::{Affine, ByteOrder, VoxelType, farthest_corner};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -63,6 +64,36 @@ pub enum Format {
     Png,
 }
 
+/// How the names of volumes end.
+const ENDINGS: [(&[&str], Format); 7] = [
+    (&[".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz"], Format::Nifti),
+    (&[".nrrd", ".nhdr"], Format::Nrrd),
+    (&[".mha", ".mhd"], Format::MetaImage),
+    (&[".npy"], Format::Npy),
+    (&[".npz"], Format::Npz),
+    (&[".tif", ".tiff"], Format::Tiff),
+    (&[".png"], Format::Png),
+];
+
+/// The endings that masks and probabilities are written with.
+pub(crate) const WRITTEN: [&str; 3] = [".nii.gz", ".nrrd", ".npy"];
+
+/// A file's name without a volume's ending, and that ending; `None` where there is none. Of a pair of header and voxels the
+/// header stands for both.
+pub fn split_ending(name: &str) -> Option<(&str, &str)> {
+    let lower = name.to_ascii_lowercase();
+    let endings =
+        ENDINGS.iter().flat_map(|(endings, _)| *endings).filter(|ending| !ending.starts_with(".img"));
+    let at =
+        endings.filter(|ending| lower.ends_with(*ending)).map(|ending| name.len() - ending.len()).max()?;
+    (at > 0).then(|| name.split_at(at))
+}
+
+/// Whether `ending` is one that [`Volume::read`] accepts.
+pub fn is_ending(ending: &str) -> bool {
+    ENDINGS.iter().any(|(endings, _)| endings.contains(&ending))
+}
+
 impl Format {
     /// The format that a path's name promises; a folder is one of PNG slices.
     ///
@@ -73,16 +104,7 @@ impl Format {
             return Ok(Self::Png);
         }
         let name = path.file_name().map(|n| n.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-        let endings: [(&[&str], Self); 7] = [
-            (&[".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz"], Self::Nifti),
-            (&[".nrrd", ".nhdr"], Self::Nrrd),
-            (&[".mha", ".mhd"], Self::MetaImage),
-            (&[".npy"], Self::Npy),
-            (&[".npz"], Self::Npz),
-            (&[".tif", ".tiff"], Self::Tiff),
-            (&[".png"], Self::Png),
-        ];
-        let found = endings.into_iter().find(|(endings, _)| endings.iter().any(|e| name.ends_with(e)));
+        let found = ENDINGS.into_iter().find(|(endings, _)| endings.iter().any(|e| name.ends_with(e)));
         found.map(|(_, format)| format).ok_or_else(|| {
             Error::file(
                 path,
@@ -176,6 +198,14 @@ impl Header {
     /// Where x, y and z lead, such as `RAS` or `LPS`.
     pub fn axcodes(&self) -> String {
         axcodes(&self.affine)
+    }
+
+    /// How far, in millimetres, another volume's voxels lie from these at the farthest corner, where that is more than
+    /// a tenth of a voxel; `None` where it is less.
+    pub fn apart(&self, other: &Self) -> Option<f64> {
+        let apart = farthest_corner(self.size(), &self.affine, &other.affine);
+        let slack = 0.1 * self.spacing.into_iter().fold(f64::INFINITY, f64::min);
+        (apart.is_nan() || apart > slack).then_some(apart)
     }
 }
 

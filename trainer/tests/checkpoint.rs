@@ -131,7 +131,7 @@ proptest! {
 fn each_region_of_the_state_file_has_its_message() {
     for (at, want) in [
         (0, "is not a checkpoint of this program"),
-        (8, "has version 3, this program reads 2"),
+        (8, "has version 2, this program reads 3"),
         (12, "is damaged (its length)"),
         (20, "is damaged (its length)"),
         (28, "is damaged (the state)"),

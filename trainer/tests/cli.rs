@@ -6,6 +6,8 @@ mod ensemble;
 mod errors;
 #[path = "cli/folds.rs"]
 mod folds;
+#[path = "cli/grids.rs"]
+mod grids;
 #[path = "cli/interrupt.rs"]
 mod interrupt;
 #[path = "cli/predict.rs"]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use trainer::calibration::Calibration;
-use trainer::inference::{Logits, SlidingWindow};
+use trainer::inference::{Logits, Restore, SlidingWindow};
 use unet3d::{Norm, UNet3d, UNet3dConfig};
 
 #[path = "support/small.rs"]
@@ -177,7 +177,7 @@ fn a_mask_that_is_streamed_is_the_mask_of_all_logits() {
         let image = image(shape, 1);
         let window = window(PATCH, 0.6, true);
         let logits = run(window, &model, &image, shape);
-        let mask = window.classes(&model, &image, shape, 0.01, |_, _| true).unwrap();
+        let mask = window.classes(&model, &image, Restore::same(shape, outputs), 0.01, |_, _| true).unwrap();
         assert_eq!(mask, logits.classes(0.01));
         seen.extend(mask);
     }

@@ -56,7 +56,7 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
             let mask = first.mask(own, output.decision.logit, &case.name, stop)?;
             mask.map(|mask| output.write_mask(&case, mask))
         } else {
-            logits(&members, &mut case, &ensemble, stop)?.map(|logits| output.write(&case, &logits))
+            logits(&members, &mut case, &ensemble, stop)?.map(|logits| output.write(&case, logits))
         };
         let Some(written) = written else {
             println!("stopped; the masks above are whole");

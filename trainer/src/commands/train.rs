@@ -13,7 +13,7 @@ use super::run_folder::{self, Division};
 use crate::checkpoint::{Checkpoint, Tensors, load_weights};
 use crate::cli::Train;
 use crate::config::{Auto, Config};
-use crate::data::{Case, Dataset, Normalisation};
+use crate::data::{Case, CaseReader, Dataset, Normalisation};
 use crate::engine::{Fold, Objective, Outcome, Setup, check_settings, train};
 use crate::inference::SlidingWindow;
 use crate::plan::{Facts, Plan};
@@ -40,8 +40,12 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     }
 
     println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
-    let reader = dataset.reader();
-    let (mut training, mut validation) = divide(args, &config, &dataset, fold)?;
+    // A run goes on with the cases as it began with them.
+    let reader = match &resumed {
+        Some(checkpoint) => checkpoint.state.reader.clone(),
+        None => dataset.reader_for(&config.data),
+    };
+    let (mut training, mut validation) = divide(args, &config, &dataset, &reader, fold)?;
     let (normalisation, plan) = match &resumed {
         Some(checkpoint) => (checkpoint.state.normalisation.clone(), checkpoint.state.plan.clone()),
         None => {
@@ -146,9 +150,10 @@ fn divide(
     args: &Train,
     config: &Config,
     dataset: &Dataset,
+    reader: &CaseReader,
     fold: Option<Fold>,
 ) -> Result<(Vec<Case>, Vec<Case>)> {
-    let cases = dataset.reader().read_all(&dataset.training)?;
+    let cases = reader.read_all(&dataset.training)?;
     if let Some(path) = &args.validation {
         let other = Dataset::open(path)?;
         if other.description.classes != dataset.description.classes {
@@ -158,7 +163,7 @@ fn divide(
             );
             return Err(Error::file(path.join("dataset.json"), message));
         }
-        return Ok((cases, dataset.reader().read_all(&other.training)?));
+        return Ok((cases, reader.read_all(&other.training)?));
     }
     let Some(fold) = fold else { return Ok((cases, Vec::new())) };
     let (_, held_out) = fold.split(cases.len(), config.training.seed);

@@ -11,7 +11,6 @@ pub const IGNORE: u8 = 255;
 
 const EXAMPLE: &str =
     r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "lesion": 1}, "file_ending": ".nii.gz"}"#;
-const ENDINGS: [&str; 6] = [".nii.gz", ".nii", ".hdr", ".img", ".hdr.gz", ".img.gz"];
 
 /// What `dataset.json` says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -125,7 +124,7 @@ type Complaint = (String, String);
 fn file_ending(value: Option<&Value>) -> Result<String, Complaint> {
     match value {
         None => Ok(".nii.gz".into()),
-        Some(Value::String(ending)) if ENDINGS.contains(&ending.as_str()) => Ok(ending.clone()),
+        Some(Value::String(ending)) if crate::volume::is_ending(ending) => Ok(ending.clone()),
         Some(other) => Err((
             format!("file_ending is {other}, which is not read"),
             "convert the images to \".nii.gz\"".into(),

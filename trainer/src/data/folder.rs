@@ -2,8 +2,9 @@
 
 use super::fault::{Fault, Kind, first};
 use super::names::{LooseCase, Part, side};
-use super::{AxisOrder, Case, CaseReader, Description};
-use crate::nifti::{self, Header};
+use super::{AxisOrder, CaseReader, Description, Grid, Preprocessing, common_spacing};
+use crate::config::{Auto, Data, Word};
+use crate::volume::{self, Header};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -32,8 +33,8 @@ pub struct Dataset {
     pub training: Vec<CaseFiles>,
     /// The test cases by name; some may have labels.
     pub test: Vec<CaseFiles>,
-    /// Which axis is d, decided by the training cases.
-    pub order: AxisOrder,
+    /// What the first image of each training case says of its grid.
+    pub headers: Vec<Header>,
 }
 
 /// A file's length and checksum, for the record of a run.
@@ -67,21 +68,36 @@ impl Dataset {
         let (training, test) = (cases_of(Part::Training)?, cases_of(Part::Test)?);
         let headers = training.par_iter().map(check_headers).collect::<Result<Vec<_>>>()?;
         test.par_iter().map(check_headers).collect::<Result<Vec<_>>>()?;
-        let order = AxisOrder::for_headers(&headers);
-        Ok(Self { path: path.to_path_buf(), description, training, test, order })
+        Ok(Self { path: path.to_path_buf(), description, training, test, headers })
     }
 
-    /// What reads cases of this data set, and of others with the same meaning.
+    /// What reads cases of this data set as they lie in their files, but turned.
     pub fn reader(&self) -> CaseReader {
-        CaseReader { description: self.description.clone(), order: self.order }
+        self.reader_on(Preprocessing::NATIVE)
     }
 
-    /// Reads one case.
-    ///
-    /// # Errors
-    /// As [`CaseReader::read`].
-    pub fn read(&self, files: &CaseFiles) -> Result<Case> {
-        self.reader().read(files)
+    /// What reads cases of this data set, and of others with the same meaning, as a configuration wants them.
+    pub fn reader_for(&self, data: &Data) -> CaseReader {
+        let native =
+            self.reader_on(Preprocessing { reorient: data.reorient, crop: data.crop, spacing: None });
+        let spacing = match data.spacing {
+            Auto::Value(spacing) => Some(spacing),
+            Auto::Word(Word::None) => None,
+            Auto::Word(Word::Auto) => Some(common_spacing(&self.grids(&native))),
+        };
+        CaseReader { preprocessing: Preprocessing { spacing, ..native.preprocessing }, ..native }
+    }
+
+    fn reader_on(&self, preprocessing: Preprocessing) -> CaseReader {
+        // Along z, y, x of space or of the files.
+        let unordered =
+            CaseReader { description: self.description.clone(), order: AxisOrder::ZYX, preprocessing };
+        let order = AxisOrder::for_grids(&self.grids(&unordered));
+        CaseReader { order, ..unordered }
+    }
+
+    fn grids(&self, reader: &CaseReader) -> Vec<Grid> {
+        self.headers.iter().map(|header| reader.frame(header).grid(header)).collect()
     }
 
     /// Length and checksum of `dataset.json` and of every file of every case, in a fixed order.
@@ -127,30 +143,27 @@ pub(crate) fn must_be_folder(path: &Path) -> Result<()> {
 
 /// Checks that a case's files lie on one grid; gives the first image's header.
 pub(super) fn check_headers(case: &CaseFiles) -> Result<Header> {
-    let mut first: Option<(Header, [usize; 3])> = None;
+    let mut first: Option<Header> = None;
     for path in case.images.iter().chain(&case.label) {
-        let header = nifti::read_header(path)?;
+        let header = volume::read_header(path)?;
         let shape = one_volume(path, &header)?;
         match &first {
-            Some((_, other)) => same_shape(case, path, shape, (&case.images[0], *other))?,
-            None => first = Some((header, shape)),
+            Some(other) => same_shape(case, path, shape, (&case.images[0], other.size()))?,
+            None => first = Some(header),
         }
     }
-    let first = first.map(|(header, _)| header);
     first.ok_or_else(|| Error::case(&case.name, "has no image; name at least one file"))
 }
 
 /// Voxels along x, y, z of a file that holds one volume.
 pub(crate) fn one_volume(path: &Path, header: &Header) -> Result<[usize; 3], Fault> {
-    header.shape3().ok_or_else(|| {
-        let message = format!(
-            "has {} axes, shape {:?}: each file must hold one volume",
-            header.shape.len(),
-            header.shape
-        );
-        let remedy = "split it into one file per channel (_0000, _0001, …) or per case";
-        Fault::file(Kind::NotOneVolume, path, message, remedy)
-    })
+    if header.channels() == 1 {
+        return Ok(header.size());
+    }
+    let message =
+        format!("has {} axes, shape {:?}: each file must hold one volume", header.shape.len(), header.shape);
+    let remedy = "split it into one file per channel (_0000, _0001, …) or per case";
+    Err(Fault::file(Kind::NotOneVolume, path, message, remedy))
 }
 
 /// Checks that a file of a case has the shape of the case's first file.

@@ -3,8 +3,10 @@
 use super::fault::{Fault, Kind, first};
 use super::folder::check_headers;
 use super::names::{group, list, split_channel};
-use super::{AxisOrder, Case, CaseFiles, Description, Geometry, IGNORE};
-use crate::nifti::{self, Image};
+use super::preprocess::{content, cut, to_grid};
+use super::{AxisOrder, Case, CaseFiles, Description, Frame, Geometry, IGNORE, Preprocessing};
+use crate::nifti;
+use crate::volume::{Format, Header, Stored, split_ending};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -12,12 +14,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What is needed to read a case as the training cases were read; a checkpoint keeps it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct CaseReader {
     /// What channels and labels mean.
     pub description: Description,
     /// Which axis is d.
     pub order: AxisOrder,
+    /// What is done before intensities are normalised.
+    pub preprocessing: Preprocessing,
 }
 
 impl CaseReader {
@@ -33,12 +37,18 @@ impl CaseReader {
                 format!("has {} image(s), but {channels} channel(s) are expected", files.images.len());
             return Err(Error::case(&files.name, message));
         }
+        let Preprocessing { crop, spacing, .. } = self.preprocessing;
         let header = check_headers(files)?;
-        let geometry = Geometry { header, order: self.order };
-        let (shape, spacing) = (geometry.shape(), geometry.spacing());
+        let nifti = match header.format {
+            Format::Nifti => Some(nifti::read_header(&files.images[0])?),
+            _ => None,
+        };
+        let geometry = Geometry::new(header, self.order, self.preprocessing).with_nifti(nifti);
+        let (frame, whole) = (geometry.frame(), geometry.whole_shape());
         let mut image = Vec::new();
         for (channel, path) in files.images.iter().enumerate() {
-            let values = self.turned(finite(&nifti::read(path)?, &files.name)?, shape);
+            let values = finite(&Stored::read(path)?, &files.name)?;
+            let values = frame.to_volume(values, whole);
             if channels == 1 {
                 image = values;
                 continue;
@@ -50,11 +60,26 @@ impl CaseReader {
         }
         let labels = match &files.label {
             Some(path) => {
-                Some(self.turned(labels(&nifti::read(path)?, &files.name, &self.description)?, shape))
+                let labels = labels(&Stored::read(path)?, &files.name, &self.description)?;
+                Some(frame.to_volume(labels, whole))
             }
             None => None,
         };
+        let part = match crop {
+            true => content(&image, channels, labels.as_deref(), whole),
+            false => whole.map(|n| 0..n),
+        };
+        let image = cut(image, whole, channels, &part);
+        let labels = labels.map(|labels| cut(labels, whole, 1, &part));
+        let geometry = geometry.looked_at(part, spacing);
+        let (image, labels) = to_grid(image, labels, channels, geometry.part(), geometry.shape());
+        let (shape, spacing) = (geometry.shape(), geometry.spacing());
         Ok(Case { name: files.name.clone(), image, shape, channels, spacing, labels, geometry })
+    }
+
+    /// How the axes of a file lie to those of its case.
+    pub(super) fn frame(&self, header: &Header) -> Frame {
+        self.preprocessing.frame(header, self.order)
     }
 
     /// Reads several cases, in parallel, in their order.
@@ -68,31 +93,39 @@ impl CaseReader {
     }
 
     /// The cases of a plain folder of images, or of one image: `CASE_0000.nii.gz` and its further channels, or
-    /// `CASE.nii.gz` where there is one channel. No labels.
+    /// `CASE.nii.gz` where there is one channel; the same with the endings of other formats. A folder that holds nothing
+    /// but PNG slices is one volume, unless the data set's own files are PNG. No labels.
     ///
     /// # Errors
     /// A path that does not exist, a folder without images, a missing channel.
     pub fn inputs(&self, path: impl AsRef<Path>) -> Result<Vec<CaseFiles>> {
         let path = path.as_ref();
         let channels = self.description.channel_names.len();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
         if path.is_dir() {
-            let files = nifti_files(path)?;
+            let files = volumes(path)?;
             if files.is_empty() {
                 let hint = if path.join("dataset.json").is_file() {
                     "; name its imagesTs"
                 } else {
                     "; name a folder with .nii.gz files"
                 };
-                return Err(Error::file(path, format!("holds no NIfTI images{hint}")));
+                return Err(Error::file(path, format!("holds no images{hint}")));
             }
-            return group(&files, channels);
+            let is_png = |(_, file): &(String, PathBuf)| Format::of(file).is_ok_and(|f| f == Format::Png);
+            let own_are_png = self.description.file_ending == ".png";
+            return match name {
+                Some(name) if !own_are_png && files.iter().all(is_png) => {
+                    group(&[(name, path.to_path_buf())], channels)
+                }
+                _ => group(&files, channels),
+            };
         }
-        let (Some(name), true) = (path.file_name().map(|n| n.to_string_lossy().into_owned()), path.is_file())
-        else {
-            return Err(Error::file(path, "does not exist; name a NIfTI image or a folder of them"));
+        let (Some(name), true) = (name, path.is_file()) else {
+            return Err(Error::file(path, "does not exist; name an image or a folder of them"));
         };
-        let Some(stem) = stem(&name) else {
-            return Err(Error::file(path, "is not named as a NIfTI image; convert it to .nii.gz"));
+        let Some((stem, _)) = split_ending(&name) else {
+            return Err(Error::file(path, "is not named as a volume; convert it to .nii.gz"));
         };
         match split_channel(stem) {
             Some((case, channel)) if channel < channels => {
@@ -100,34 +133,26 @@ impl CaseReader {
                 let of_case = |(stem, _): &(String, PathBuf)| {
                     split_channel(stem).is_some_and(|(other, c)| other == case && c < channels)
                 };
-                group(&nifti_files(folder)?.into_iter().filter(of_case).collect::<Vec<_>>(), channels)
+                group(&volumes(folder)?.into_iter().filter(of_case).collect::<Vec<_>>(), channels)
             }
             _ => group(&[(stem.to_owned(), path.to_path_buf())], channels),
         }
     }
-
-    fn turned<T: Copy>(&self, values: Vec<T>, dhw: [usize; 3]) -> Vec<T> {
-        self.order.voxels_to_dhw(values, self.order.to_zyx(dhw))
-    }
 }
 
-/// A name without its NIfTI ending. Of a pair the header stands for both.
-fn stem(name: &str) -> Option<&str> {
-    [".nii.gz", ".nii", ".hdr", ".hdr.gz"].iter().find_map(|ending| name.strip_suffix(ending))
-}
-
-fn nifti_files(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+/// The volumes of a folder: names without ending, and paths.
+fn volumes(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let names = list(folder)?;
-    Ok(names.iter().filter_map(|name| Some((stem(name)?.to_owned(), folder.join(name)))).collect())
+    Ok(names.iter().filter_map(|name| Some((split_ending(name)?.0.to_owned(), folder.join(name)))).collect())
 }
 
 /// Index to (x, y, z).
-fn position(image: &Image, index: usize) -> [usize; 3] {
-    let [nx, ny, _] = image.header.shape3().expect("the header was checked to hold one volume");
+fn position(image: &Stored, index: usize) -> [usize; 3] {
+    let [nx, ny, _] = image.header.size();
     [index % nx, index / nx % ny, index / nx / ny]
 }
 
-fn finite(image: &Image, case: &str) -> Result<Vec<f32>> {
+fn finite(image: &Stored, case: &str) -> Result<Vec<f32>> {
     let values = image.to_f32();
     match not_finite(image, &values, case) {
         Some(fault) => Err(fault.into()),
@@ -136,7 +161,7 @@ fn finite(image: &Image, case: &str) -> Result<Vec<f32>> {
 }
 
 /// Counts the voxels that are NaN or infinite. `values` are the image's.
-pub(crate) fn not_finite(image: &Image, values: &[f32], case: &str) -> Option<Fault> {
+pub(crate) fn not_finite(image: &Stored, values: &[f32], case: &str) -> Option<Fault> {
     let first = values.iter().position(|v| !v.is_finite())?;
     let count = values.iter().filter(|v| !v.is_finite()).count();
     let message = format!(
@@ -147,7 +172,7 @@ pub(crate) fn not_finite(image: &Image, values: &[f32], case: &str) -> Option<Fa
     Some(Fault::case(Kind::NotFinite, case, message, "replace them, for example by the background's value"))
 }
 
-fn labels(image: &Image, case: &str, description: &Description) -> Result<Vec<u8>> {
+fn labels(image: &Stored, case: &str, description: &Description) -> Result<Vec<u8>> {
     let survey = LabelSurvey::new(image, description);
     first(survey.faults(image, case, description))?;
     Ok(survey.labels)
@@ -167,13 +192,14 @@ pub(crate) struct LabelSurvey {
 }
 
 impl LabelSurvey {
-    pub(crate) fn new(image: &Image, description: &Description) -> Self {
+    pub(crate) fn new(image: &Stored, description: &Description) -> Self {
         let classes = description.num_classes();
         let ignore = description.ignore.map(f64::from);
         let mut found =
             Self { labels: Vec::new(), unknown: BTreeMap::new(), fractions: 0, first_fraction: None };
         found.labels.reserve_exact(image.header.len());
-        for (index, value) in image.to_f64().into_iter().enumerate() {
+        let mut index = 0;
+        image.for_each(|value| {
             let label = if value >= 0.0 && value < classes as f64 && value.fract() == 0.0 {
                 value as u8
             } else if Some(value) == ignore {
@@ -191,7 +217,8 @@ impl LabelSurvey {
                 IGNORE
             };
             found.labels.push(label);
-        }
+            index += 1;
+        });
         found
     }
 
@@ -200,7 +227,7 @@ impl LabelSurvey {
         self.unknown.is_empty() && self.first_fraction.is_none()
     }
 
-    pub(crate) fn faults(&self, image: &Image, case: &str, description: &Description) -> Vec<Fault> {
+    pub(crate) fn faults(&self, image: &Stored, case: &str, description: &Description) -> Vec<Fault> {
         let mut faults = Vec::new();
         if let Some((index, value)) = self.first_fraction {
             let message = format!(
@@ -218,7 +245,7 @@ impl LabelSurvey {
         faults
     }
 
-    fn unknown_labels(&self, image: &Image, case: &str, description: &Description) -> Fault {
+    fn unknown_labels(&self, image: &Stored, case: &str, description: &Description) -> Fault {
         let listed: Vec<String> =
             self.unknown.iter().take(5).map(|(v, n)| format!("{v} ({n} voxels)")).collect();
         let more = match self.unknown.len() {

@@ -1,12 +1,10 @@
 //! Which prediction belongs to which label.
 
 use super::Warning;
+use crate::volume::split_ending;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Suffixes of volumes; a `.img` is read through its `.hdr`.
-const SUFFIXES: [&str; 4] = [".nii.gz", ".nii", ".hdr.gz", ".hdr"];
 
 /// The files of one case.
 pub(super) struct Pair {
@@ -32,7 +30,7 @@ pub(super) fn pair(predictions: &Path, labels: &Path) -> Result<(Vec<Pair>, Vec<
         if empty {
             return Err(Error::file(
                 folder,
-                "holds no volume (.nii.gz, .nii or .hdr); name the folder that does",
+                "holds no volume (.nii.gz, .nrrd, …); name the folder that does",
             ));
         }
     }
@@ -61,7 +59,7 @@ fn volumes(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        let Some(case) = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)) else { continue };
+        let Some((case, _)) = split_ending(name) else { continue };
         if name.starts_with('.') {
             continue;
         }

@@ -1,5 +1,6 @@
 //! A volume of labels and where it lies.
 
+use crate::volume::Stored;
 use crate::{Error, Result, nifti};
 use std::path::Path;
 
@@ -14,19 +15,20 @@ pub struct LabelVolume {
     pub labels: Vec<i32>,
 }
 
-/// Reads the labels of a NIfTI file.
+/// Reads the labels of a volume.
 ///
 /// # Errors
 /// When the file cannot be read, is not three-dimensional, or a voxel is no whole number that fits 32 bits.
 pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelVolume> {
     let path = path.as_ref();
-    let image = nifti::read(path)?;
-    let shape = image.header.shape3().ok_or_else(|| {
-        let message = format!("shape {:?} is no single volume; save its labels in 3-D", image.header.shape);
-        Error::file(path, message)
-    })?;
-    let affine = image.header.affine().map_err(|message| Error::file(path, message))?;
-    let bytes = image.stored::<u8>().filter(|_| image.header.scaling().is_none());
+    let image = Stored::read(path)?;
+    let header = &image.header;
+    if header.channels() != 1 {
+        let message = format!("shape {:?} is no single volume; save its labels in 3-D", header.shape);
+        return Err(Error::file(path, message));
+    }
+    let (shape, affine) = (header.size(), header.affine);
+    let bytes = image.stored::<u8>().filter(|_| header.scaling.is_none());
     let labels = match bytes {
         Some(bytes) => bytes.into_iter().map(i32::from).collect(),
         None => {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use unet3d::UNet3d;
 
 use super::patch::{cut, flipped, gaussian, inside};
-use super::{Logits, SlidingWindow};
+use super::{Logits, Restore, SlidingWindow};
 use crate::{Error, Result};
 
 impl SlidingWindow {
@@ -27,7 +27,8 @@ impl SlidingWindow {
         Ok(Logits { shape, channels, values })
     }
 
-    /// The class of each voxel, as [`Logits::classes`] gives them, without the logits of the whole volume in memory.
+    /// The class of each voxel on the grid that `restore` gives logits on, as [`Restore::all`] and [`Logits::classes`] find
+    /// them, without the logits of the whole volume in memory.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -35,16 +36,18 @@ impl SlidingWindow {
         &self,
         model: &UNet3d<f32>,
         image: &[f32],
-        shape: [usize; 3],
+        mut restore: Restore,
         logit: f32,
         progress: impl FnMut(usize, usize) -> bool,
     ) -> Result<Vec<u8>> {
         let channels = model.config().out_channels;
-        let mut mask = Vec::with_capacity(shape.iter().product());
-        self.stream(model, image, shape, progress, |plane| {
+        let ([_, h, w], shape) = (restore.to(), restore.from());
+        let mut mask = Vec::with_capacity(restore.to().iter().product());
+        let mut classes = |plane: &[f32]| {
             let values = plane.to_vec();
-            mask.extend(Logits { shape: [1, shape[1], shape[2]], channels, values }.classes(logit));
-        })?;
+            mask.extend(Logits { shape: [1, h, w], channels, values }.classes(logit));
+        };
+        self.stream(model, image, shape, progress, |plane| restore.push(plane, &mut classes))?;
         Ok(mask)
     }
 

@@ -31,33 +31,6 @@ pub fn farthest_corner(shape: [usize; 3], a: &Affine, b: &Affine) -> f64 {
 }
 
 impl Header {
-    /// How far, in millimetres, another volume's voxels lie from these at the farthest corner, where that is more than
-    /// a tenth of a voxel; `None` where it is less, or where one of the two has no affine.
-    pub fn apart(&self, other: &Self) -> Option<f64> {
-        let apart = farthest_corner(self.shape3()?, &self.affine().ok()?, &other.affine().ok()?);
-        let slack = 0.1 * self.spacing().into_iter().fold(f64::INFINITY, f64::min);
-        (apart.is_nan() || apart > slack).then_some(apart)
-    }
-
-    /// Where x, y and z grow to: `RAS` is to the right, the front and the top. Each axis is named by the direction it
-    /// is nearest to, every direction once; `None` where the affine gives an axis no direction.
-    pub fn orientation(&self) -> Option<String> {
-        const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
-        let affine = self.affine().ok()?;
-        let length = |axis: usize| (0..3).map(|row| affine[row][axis].powi(2)).sum::<f64>().sqrt();
-        if (0..3).any(|axis| !(length(axis) > 0.0 && length(axis).is_finite())) {
-            return None;
-        }
-        let cosine = |row: usize, axis: usize| affine[row][axis] / length(axis);
-        let along = |rows: &[usize; 3]| (0..3).map(|axis| cosine(rows[axis], axis).abs()).sum::<f64>();
-        let rows = ORDERS.into_iter().max_by(|a, b| along(a).total_cmp(&along(b)))?;
-        let letter = |axis: usize| {
-            let [towards, away] = [['R', 'L'], ['A', 'P'], ['S', 'I']][rows[axis]];
-            if cosine(rows[axis], axis) >= 0.0 { towards } else { away }
-        };
-        Some((0..3).map(letter).collect())
-    }
-
     /// Voxel sizes as nibabel's `get_zooms` gives them: |pixdim|, with 1 for a zero, one number per axis.
     pub fn zooms(&self) -> Vec<f64> {
         (0..self.shape.len()).map(|axis| self.zoom(axis)).collect()

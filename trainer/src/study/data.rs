@@ -40,7 +40,7 @@ impl StudyData {
     /// # Errors
     /// If a case cannot be read, or one of the two sides of the training voxels is empty.
     pub fn read(set: &Dataset, config: &Config) -> Result<Self> {
-        let mut reader = set.reader();
+        let mut reader = set.reader_for(&config.data);
         let cases = reader.read_all(&set.training)?;
         let (_, held_out) = split(&config.validation, cases.len(), config.training.seed)?;
         let (mut training, mut evaluation) = (Vec::new(), Vec::new());

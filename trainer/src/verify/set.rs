@@ -4,7 +4,7 @@ use super::voxels::{Digest, Seen};
 use super::{Faults, Meant};
 use crate::data::fault::{Fault, Kind};
 use crate::data::names::Part;
-use crate::nifti::Header;
+use crate::volume::Header;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -34,7 +34,7 @@ fn headers(cases: &[Seen]) -> impl Iterator<Item = (&Seen, &Header)> {
 }
 
 fn spacings(cases: &[Seen], warnings: &mut Vec<Fault>) {
-    let all: Vec<(&Seen, [f64; 3])> = headers(cases).map(|(case, header)| (case, header.spacing())).collect();
+    let all: Vec<(&Seen, [f64; 3])> = headers(cases).map(|(case, header)| (case, header.spacing)).collect();
     if all.is_empty() {
         return;
     }
@@ -50,7 +50,7 @@ fn spacings(cases: &[Seen], warnings: &mut Vec<Fault>) {
         if (0..3).any(|axis| ratio(axis) >= limit) {
             let message =
                 format!("its voxels are {} mm (x, y, z), where the median is {}", mm(spacing), mm(median));
-            let remedy = "correct the header if it is wrong; else resample the cases to one spacing";
+            let remedy = "correct the header if it is wrong; the case is resampled by it";
             warnings.push(Fault::case(Kind::UnusualSpacing, &case.name, message, remedy));
         }
     }
@@ -61,8 +61,7 @@ fn mm(spacing: [f64; 3]) -> String {
 }
 
 fn orientations(cases: &[Seen], warnings: &mut Vec<Fault>) {
-    let code = |header: &Header| header.orientation().unwrap_or_else(|| "undefined".into());
-    let all: Vec<(&Seen, String)> = headers(cases).map(|(case, header)| (case, code(header))).collect();
+    let all: Vec<(&Seen, String)> = headers(cases).map(|(case, header)| (case, header.axcodes())).collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, code) in &all {
         *counts.entry(code).or_insert(0) += 1;
@@ -75,7 +74,7 @@ fn orientations(cases: &[Seen], warnings: &mut Vec<Fault>) {
             "its axes run {code}, where {most} of {} cases have {usual} (where x, y and z grow to: Right or Left, Anterior or Posterior, Superior or Inferior)",
             all.len()
         );
-        let remedy = format!("turn image and label map to {usual}: the network sees axes, not directions");
+        let remedy = "check that the header is right: the case is turned by it as the others are";
         warnings.push(Fault::case(Kind::UnusualOrientation, &case.name, message, remedy));
     }
 }

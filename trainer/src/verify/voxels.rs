@@ -8,7 +8,7 @@ use crate::data::folder::{one_volume, same_shape};
 use crate::data::names::{LooseCase, Part};
 use crate::data::read::{LabelSurvey, not_finite};
 use crate::data::{CaseFiles, IGNORE};
-use crate::nifti::{self, Header, Image};
+use crate::volume::{self, Format, Header, Stored};
 use rayon::prelude::*;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Seen {
     pub(super) part: Part,
     pub(super) name: String,
+    /// What its files should be.
+    format: Option<Format>,
     /// Its first readable file and that one's header.
     pub(super) first: Option<(PathBuf, Header)>,
     pub(super) images: Vec<Digest>,
@@ -46,6 +48,7 @@ impl Seen {
         let mut seen = Self {
             part,
             name: case.name.clone(),
+            format: Format::of(Path::new(&format!("{}{}", case.name, meant.description.file_ending))).ok(),
             first: None,
             images: Vec::new(),
             label: None,
@@ -65,18 +68,18 @@ impl Seen {
     }
 
     /// Reads a file and compares its grid with that of the case's first file.
-    fn open(&mut self, files: &CaseFiles, path: &Path) -> Option<Image> {
+    fn open(&mut self, files: &CaseFiles, path: &Path) -> Option<Stored> {
         // Its name was complained of.
-        if !nifti::is_volume_name(path) {
+        if Format::of(path).ok() != self.format {
             return None;
         }
-        let header = nifti::read_header(path);
+        let header = volume::read_header(path);
         let header = header.map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()?;
         let shape = one_volume(path, &header).map_err(|fault| self.errors.push(fault)).ok()?;
         match &self.first {
             None => self.first = Some((path.to_path_buf(), header)),
             Some((first_path, first)) => {
-                let other = first.shape3().unwrap_or(shape);
+                let other = first.size();
                 if let Err(fault) = same_shape(files, path, shape, (first_path, other)) {
                     self.errors.push(fault);
                 } else if let Some(apart) = first.apart(&header) {
@@ -90,10 +93,10 @@ impl Seen {
                 }
             }
         }
-        nifti::read(path).map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()
+        Stored::read(path).map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()
     }
 
-    fn image(&mut self, image: &Image) {
+    fn image(&mut self, image: &Stored) {
         let values = image.to_f32();
         self.errors.extend(not_finite(image, &values, &self.name));
         let constant = values.iter().all(|v| *v == values[0]);
@@ -111,11 +114,11 @@ impl Seen {
                     hasher.write(&buffer);
                 }
             };
-            self.images.extend(digest(image, bytes));
+            self.images.push(digest(image, bytes));
         }
     }
 
-    fn labels(&mut self, image: &Image, meant: &Meant) {
+    fn labels(&mut self, image: &Stored, meant: &Meant) {
         let description = &meant.description;
         let survey = LabelSurvey::new(image, description);
         let faults = survey.faults(image, &self.name, description);
@@ -132,7 +135,7 @@ impl Seen {
             counts[1] = std::mem::take(&mut counts[usize::from(IGNORE)]);
         }
         if counts.iter().filter(|&&n| n > 0).count() > 1 {
-            self.label = digest(image, |hasher| hasher.write(&survey.labels));
+            self.label = Some(digest(image, |hasher| hasher.write(&survey.labels)));
         }
         self.counts = Some(counts);
     }
@@ -158,8 +161,8 @@ impl Seen {
 
 /// SipHash of the voxels, whatever their type in the file: two of a million different volumes have the same by a chance
 /// of 3e-8.
-fn digest(image: &Image, voxels: impl FnOnce(&mut DefaultHasher)) -> Option<Digest> {
+fn digest(image: &Stored, voxels: impl FnOnce(&mut DefaultHasher)) -> Digest {
     let mut hasher = DefaultHasher::new();
     voxels(&mut hasher);
-    Some(Digest { path: image.path.clone(), voxels: (image.header.shape3()?, hasher.finish()) })
+    Digest { path: image.path.clone(), voxels: (image.header.size(), hasher.finish()) }
 }

@@ -51,31 +51,36 @@ pub(super) fn column_lengths(affine: &Affine) -> [f64; 3] {
 }
 
 /// Where the axes lead, as nibabel's `aff2axcodes`: L or R, P or A, I or S for each; `?` where an axis leads nowhere.
+pub fn axcodes(affine: &Affine) -> String {
+    let letter = |towards: Option<(usize, bool)>| {
+        towards.map_or('?', |(axis, grows)| [['L', 'R'], ['P', 'A'], ['I', 'S']][axis][usize::from(grows)])
+    };
+    leads(affine).map(letter).iter().collect()
+}
+
+/// For each axis of the file (x, y, z) the axis of space (0: left to right, 1: back to front, 2: down to up) that it runs
+/// along, and whether it grows that way; each axis of space is taken once. `None` where an axis leads nowhere.
 ///
 /// # Source
 /// nibabel's `io_orientation`: the axes' directions are replaced by the nearest orthogonal ones, and each takes the axis
 /// of space it leans on most.
-pub fn axcodes(affine: &Affine) -> String {
+pub(crate) fn leads(affine: &Affine) -> [Option<(usize, bool)>; 3] {
     let lengths = column_lengths(affine);
     let directions: [[f64; 3]; 3] = std::array::from_fn(|row| {
         std::array::from_fn(|axis| affine[row][axis] / if lengths[axis] == 0.0 { 1.0 } else { lengths[axis] })
     });
     let mut turned = nearest_orthogonal(directions).unwrap_or(directions);
-    let mut code = String::new();
-    for axis in 0..3 {
+    std::array::from_fn(|axis| {
         let largest = (0..3)
             .fold(0, |best, row| if turned[row][axis].abs() > turned[best][axis].abs() { row } else { best });
         let value = turned[largest][axis];
         // `numpy.allclose(column, 0)`
         if value.is_nan() || value.abs() <= 1e-8 {
-            code.push('?');
-            continue;
+            return None;
         }
-        let letters = [['L', 'R'], ['P', 'A'], ['I', 'S']][largest];
-        code.push(letters[usize::from(value > 0.0)]);
         turned[largest] = [0.0; 3];
-    }
-    code
+        Some((largest, value > 0.0))
+    })
 }
 
 /// The orthogonal factor of the polar decomposition, by Newton's iteration X ← (X + X⁻ᵀ)/2 (Higham 1986); `None` where
@@ -101,6 +106,7 @@ fn nearest_orthogonal(mut x: [[f64; 3]; 3]) -> Option<[[f64; 3]; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volume::Header;
 
     #[test]
     fn a_missing_axis_is_at_right_angles() {
@@ -116,5 +122,36 @@ mod tests {
         assert_eq!(axcodes(&turned), "PSL");
         let flat = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0; 4], IDENTITY[3]];
         assert_eq!(axcodes(&flat), "RA?");
+    }
+
+    #[test]
+    fn an_axis_is_named_by_the_direction_it_is_nearest_to() {
+        let code = |rows: [[f64; 3]; 3]| {
+            let row = |r: usize| [rows[r][0], rows[r][1], rows[r][2], 0.0];
+            axcodes(&[row(0), row(1), row(2), IDENTITY[3]])
+        };
+        assert_eq!(code([[-2.0, 0.0, 0.0], [0.0, -2.0, 0.0], [0.0, 0.0, 5.0]]), "LPS");
+        assert_eq!(code([[0.0, 0.0, 3.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), "PIR");
+        // Turned by 30 degrees about z; a large voxel does not make an axis nearer.
+        assert_eq!(code([[0.866, -4.5, 0.0], [0.5, 7.794, 0.0], [0.0, 0.0, 1.0]]), "RAS");
+        assert_eq!(code([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), "?AS");
+        assert_eq!(code([[f64::NAN, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), "?AS");
+    }
+
+    #[test]
+    fn volumes_are_apart_where_a_corner_moves_by_more_than_a_tenth_of_a_voxel() {
+        let affine = [[1.0, 0.0, 0.0, 5.0], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0], [0.0, 0.0, 0.0, 1.0]];
+        let first = Header::new(&[11, 21, 31], affine);
+        let moved = |change: &dyn Fn(&mut Affine)| {
+            let mut other = first.clone();
+            change(&mut other.affine);
+            first.apart(&other)
+        };
+        assert_eq!(moved(&|_| {}), None);
+        assert_eq!(moved(&|a| a[0][3] += 0.09), None);
+        assert_eq!(moved(&|a| (a[0][3], a[2][3]) = (8.0, -4.0)), Some(5.0));
+        // The last slice is the 30th from the first.
+        assert_eq!(moved(&|a| a[2][2] = 3.5), Some(15.0));
+        assert!(moved(&|a| a[1][1] = f64::NAN).is_some_and(f64::is_nan));
     }
 }

@@ -128,11 +128,11 @@ fn predictions_from_or_for_the_wrong_folder_are_refused() {
     let error = refuses(&["predict", &place.text("data"), &images, "--out", &masks]);
     assert!(error.contains("is no run folder (it holds no checkpoints): name the --out of"), "{error}");
     let error = refuses(&["predict", &run, &place.text("data"), "--out", &masks]);
-    assert!(error.contains("holds no NIfTI images; name its imagesTs"), "{error}");
+    assert!(error.contains("holds no images; name its imagesTs"), "{error}");
     let error = refuses(&["predict", &run, &place.text("nothing.nii.gz"), "--out", &masks]);
     assert!(error.contains("nothing.nii.gz: does not exist"), "{error}");
     let error = refuses(&["predict", &run, &place.text("data/dataset.json"), "--out", &masks]);
-    assert!(error.contains("is not named as a NIfTI image"), "{error}");
+    assert!(error.contains("is not named as a volume"), "{error}");
     let twice = place.text("data/imagesTs/case_4_0000.nii.gz");
     let error = refuses(&["predict", &run, &images, &twice, "--out", &masks]);
     assert!(error.contains("case case_4: is given twice: its masks would overwrite each other"), "{error}");

@@ -25,8 +25,8 @@ fn descriptions_that_cannot_be_meant_are_refused() {
         (r#"{"labels": {"background": 0, "a": 1}}"#, &["channel_names is missing", "\"0\": \"T1\""]),
         (r#"{"channel_names": {"1": "T1"}, "labels": {"background": 0, "a": 1}}"#, &["has no \"0\""]),
         (
-            r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "a": 1}, "file_ending": ".png"}"#,
-            &[".png", ".nii.gz"],
+            r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "a": 1}, "file_ending": ".jpg"}"#,
+            &[".jpg", ".nii.gz"],
         ),
     ] {
         says(&Description::parse(text).unwrap_err(), parts);

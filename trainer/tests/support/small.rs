@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use trainer::config::Config;
-use trainer::data::{AxisOrder, Case, CaseReader, Description, Geometry, Normalisation};
+use trainer::data::{AxisOrder, Case, CaseReader, Description, Geometry, Normalisation, Preprocessing};
 use trainer::engine::{Outcome, Setup, train};
 use trainer::nifti::{self, Header};
 use trainer::plan::{Facts, Plan};
+use trainer::volume;
 
 /// The shape `[d, h, w]` of most volumes here.
 pub(crate) const SHAPE: [usize; 3] = [8, 16, 16];
@@ -58,7 +59,9 @@ pub(crate) fn case(shape: [usize; 3], channels: usize, classes: usize, index: us
     let (one, labels) = voxels(shape, classes, index);
     let image = one.iter().flat_map(|&v| (0..channels).map(move |c| v + c as f32)).collect();
     let [d, h, w] = shape;
-    let header = Header::new([w, h, d], [1.0; 3]);
+    let mut affine = [[0.0; 4]; 4];
+    (0..4).for_each(|i| affine[i][i] = 1.0);
+    let header = volume::Header::new(&[w, h, d], affine);
     Case {
         name: format!("case_{index}"),
         image,
@@ -66,7 +69,7 @@ pub(crate) fn case(shape: [usize; 3], channels: usize, classes: usize, index: us
         channels,
         spacing: [1.0; 3],
         labels: Some(labels),
-        geometry: Geometry { header, order: AxisOrder::FILE },
+        geometry: Geometry::new(header, AxisOrder::ZYX, Preprocessing::NATIVE),
     }
 }
 
@@ -96,7 +99,8 @@ pub(crate) fn setup(
         file_ending: ".nii.gz".into(),
     };
     let normalisation = Normalisation { channels: vec![trainer::data::ChannelNorm::None; in_channels] };
-    let reader = CaseReader { description, order: AxisOrder::FILE };
+    let preprocessing = Preprocessing::NATIVE;
+    let reader = CaseReader { description, order: AxisOrder::ZYX, preprocessing };
     let training = training.into();
     Setup {
         folder: folder.to_owned(),

@@ -41,9 +41,9 @@ fn each_fault_of_dataset_json_is_found_alone() {
         (r#"{"channel_names": ["T1"]}"#, Labels, "labels is missing"),
         (r#"{"labels": {"background": 0, "lesion": 1}}"#, ChannelNames, "channel_names is missing"),
         (
-            r#"{"channel_names": ["T1"], "labels": {"background": 0, "lesion": 1}, "file_ending": ".png"}"#,
+            r#"{"channel_names": ["T1"], "labels": {"background": 0, "lesion": 1}, "file_ending": ".jpg"}"#,
             FileEnding,
-            "file_ending is \".png\"",
+            "file_ending is \".jpg\"",
         ),
     ] {
         alone(&good(1, json), (Error, kind, "dataset.json"), &[part]);
@@ -219,7 +219,7 @@ fn each_fault_of_a_header_is_found_alone() {
     alone(&folder, (Warning, UnusualSpacing, "case c"), &parts);
     let mut flipped = header();
     flipped.srow[0][0] = -1.0;
-    let parts = ["its axes run LAS, where 4 of 5 cases have RAS", "turn image and label map to RAS"];
+    let parts = ["its axes run LAS, where 4 of 5 cases have RAS", "check that the header is right"];
     alone(&recase(&flipped), (Warning, UnusualOrientation, "case c"), &parts);
 }
 

@@ -13,7 +13,7 @@ use crate::checkpoint::State;
 use crate::cli::Predict;
 use crate::config::Config;
 use crate::data::Case;
-use crate::inference::{Logits, SlidingWindow};
+use crate::inference::{Logits, Restore, SlidingWindow};
 use crate::postprocess::PostProcessing;
 use crate::{Error, Result};
 
@@ -100,6 +100,10 @@ impl Member {
         if ours.order != theirs.order {
             return differ("reads axes as", format!("{:?}", ours.order), format!("{:?}", theirs.order));
         }
+        if ours.preprocessing != theirs.preprocessing {
+            let [a, b] = [ours, theirs].map(|reader| reader.preprocessing.to_string());
+            return differ("looks at cases", a, b);
+        }
         let [a, b] = [self, other].map(|member| member.state.plan.model.out_channels);
         if a != b {
             return differ("answers with channels of logits:", a.to_string(), b.to_string());
@@ -122,7 +126,7 @@ impl Member {
         watched(title, stop, |progress| self.window.run(&self.model, &case.image, case.shape, progress))
     }
 
-    /// The mask alone, for which the logits of the whole volume are never in memory.
+    /// The mask alone, of the part of the file that the case is, for which the logits of the whole volume are never in memory.
     pub(super) fn mask(
         &self,
         mut case: Case,
@@ -132,7 +136,8 @@ impl Member {
     ) -> Result<Option<Vec<u8>>> {
         self.state.normalisation.apply(&mut case)?;
         watched(title, stop, |progress| {
-            self.window.classes(&self.model, &case.image, case.shape, logit, progress)
+            let restore = Restore::new(&case.geometry, self.state.plan.model.out_channels);
+            self.window.classes(&self.model, &case.image, restore, logit, progress)
         })
     }
 }

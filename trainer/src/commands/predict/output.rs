@@ -1,17 +1,18 @@
 //! What a prediction leaves on disk.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::cli::Predict;
 use crate::data::{Case, CaseFiles};
 use crate::decision::Decision;
-use crate::inference::Logits;
+use crate::inference::{Logits, Restore};
 use crate::postprocess::PostProcessing;
+use crate::volume;
 use crate::{Error, Result};
 
-/// How everything written here ends.
-const ENDING: &str = ".nii.gz";
+/// The logit that stands for certainty outside of what was looked at; its probability differs from 0 or 1 by 1e-13.
+const CERTAIN: f32 = 30.0;
 
 /// What turns logits into files.
 pub(super) struct Output<'a> {
@@ -27,7 +28,10 @@ impl Output<'_> {
     pub(super) fn prepare(&self, inputs: &[CaseFiles]) -> Result<()> {
         let out = &self.args.out;
         fs::create_dir_all(out).map_err(Error::io(out))?;
-        inputs.iter().try_for_each(|files| spare_images(files, &self.mask_path(&files.name)))
+        inputs.iter().try_for_each(|files| {
+            let masks = volume::WRITTEN.iter().map(|ending| out.join(format!("{}{ending}", files.name)));
+            masks.into_iter().try_for_each(|mask| spare_images(files, &mask))
+        })
     }
 
     /// Whether the mask is all that is asked for.
@@ -35,53 +39,58 @@ impl Output<'_> {
         !self.args.save_probabilities && !self.args.save_logits
     }
 
-    /// Writes a case's mask.
-    pub(super) fn write_mask(&self, case: &Case, mut mask: Vec<u8>) -> Result<()> {
+    /// Writes a case's mask, given that of the part that was looked at.
+    pub(super) fn write_mask(&self, case: &Case, part: Vec<u8>) -> Result<()> {
+        let geometry = &case.geometry;
+        let mut mask = geometry.uncropped(part, &[0]);
         let foreground = |mask: &[u8]| mask.iter().filter(|&&m| m > 0).count();
         let before = foreground(&mask);
-        self.postprocess.apply(&mut mask, case.shape);
-        let path = self.mask_path(&case.name);
-        case.geometry.write(&path, &mask)?;
+        self.postprocess.apply(&mut mask, geometry.whole_shape());
+        let path = self.args.out.join(format!("{}{}", case.name, geometry.ending()));
         let note = if self.postprocess.is_off() {
             String::new()
         } else {
             format!(" ({before} before post-processing)")
         };
-        println!("{}: {} of {} voxels are foreground{note}", path.display(), foreground(&mask), mask.len());
+        let words = format!("{} of {} voxels are foreground{note}", foreground(&mask), mask.len());
+        geometry.write(&path, mask)?;
+        println!("{}: {words}", path.display());
         Ok(())
     }
 
-    /// Writes a case's mask and, if asked for, probabilities and logits.
-    pub(super) fn write(&self, case: &Case, logits: &Logits) -> Result<()> {
+    /// Writes a case's mask and, if asked for, probabilities and logits, given the logits on the case's grid.
+    pub(super) fn write(&self, case: &Case, logits: Logits) -> Result<()> {
+        let channels = logits.channels;
+        let logits = Restore::new(&case.geometry, channels).all(logits);
         self.write_mask(case, logits.classes(self.decision.logit))?;
+        let background = |of_background: f32, of_others: f32| {
+            let class = |c: usize| if channels > 1 && c == 0 { of_background } else { of_others };
+            (0..channels).map(class).collect::<Vec<f32>>()
+        };
         if self.args.save_probabilities {
-            self.write_channels(
-                case,
-                logits,
-                "probability",
-                &logits.probabilities(&self.decision.calibration),
-            )?;
+            let probabilities = logits.probabilities(&self.decision.calibration);
+            self.write_channels(case, "probability", &probabilities, &background(1.0, 0.0))?;
         }
         if self.args.save_logits {
-            self.write_channels(case, logits, "logit", &logits.values)?;
+            self.write_channels(case, "logit", &logits.values, &background(CERTAIN, -CERTAIN))?;
         }
         Ok(())
     }
 
-    fn mask_path(&self, case: &str) -> PathBuf {
-        self.args.out.join(format!("{case}{ENDING}"))
-    }
-
-    fn write_channels(&self, case: &Case, logits: &Logits, kind: &str, values: &[f32]) -> Result<()> {
-        let names = if logits.channels == 1 { &self.classes[1..2] } else { self.classes };
+    /// Writes values `[d, h, w, c]`; `outside` is the voxel around the part that was looked at.
+    fn write_channels(&self, case: &Case, kind: &str, values: &[f32], outside: &[f32]) -> Result<()> {
+        let channels = outside.len();
+        let names = if channels == 1 { &self.classes[1..2] } else { self.classes };
         // Not beside the masks, where they would be taken for more masks.
         let folder = self.args.out.join(kind);
         fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         for (channel, name) in names.iter().enumerate() {
-            let values: Vec<f32> = values.iter().copied().skip(channel).step_by(logits.channels).collect();
+            let values: Vec<f32> = values.iter().copied().skip(channel).step_by(channels).collect();
+            let values = case.geometry.uncropped(values, &[outside[channel]]);
             // A class may be called anything; a file may not.
             let name = name.replace(|c: char| !(c.is_alphanumeric() || "-_.".contains(c)), "-");
-            case.geometry.write(folder.join(format!("{}_{name}{ENDING}", case.name)), &values)?;
+            let file = format!("{}_{name}{}", case.name, case.geometry.ending());
+            case.geometry.write(folder.join(file), values)?;
         }
         Ok(())
     }
