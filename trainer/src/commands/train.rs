@@ -67,7 +67,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     } else {
         run_folder::record(&args.out, &config, &dataset, &plan, &division)?;
     }
-    describe(&plan, &config, &division);
+    describe(&reader, &plan, &config, &division);
 
     // One case is shown at the end: one that was not trained on, if there is one.
     let shown = validation.first().or(training.first()).cloned();
@@ -178,7 +178,7 @@ fn names(cases: &[Case]) -> Vec<String> {
     cases.iter().map(|c| c.name.clone()).collect()
 }
 
-fn describe(plan: &Plan, config: &Config, division: &Division) {
+fn describe(reader: &CaseReader, plan: &Plan, config: &Config, division: &Division) {
     let model = &plan.model;
     println!("training on {}", division.training_cases.join(", "));
     match division.validation_cases.as_slice() {
@@ -186,6 +186,7 @@ fn describe(plan: &Plan, config: &Config, division: &Division) {
         some => println!("validating on {}", some.join(", ")),
     }
     division.fold.iter().for_each(|fold| println!("held out is {fold}"));
+    println!("cases are {}", reader.preprocessing);
     println!(
         "patches {:?} (d, h, w), {} a batch; {} levels from {} channels, strides {:?}",
         plan.patch_size, config.data.batch_size, model.levels, model.base_channels, model.strides

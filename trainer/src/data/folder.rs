@@ -22,7 +22,7 @@ pub struct CaseFiles {
     pub label: Option<PathBuf>,
 }
 
-/// A data set whose files are all there and fit together. Voxels are read later, by [`Dataset::read`].
+/// A data set whose files are all there and fit together. Voxels are read later, by a [`CaseReader`].
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// Its folder.
