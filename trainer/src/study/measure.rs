@@ -75,11 +75,11 @@ pub struct EpochFigures {
 }
 
 /// The scores of both halves.
-struct Halves {
-    fitted: ScoreHistogram,
-    measured: ScoreHistogram,
-    precision: AveragePrecision,
-    at_half: BinaryCounts,
+pub(super) struct Halves {
+    pub(super) fitted: ScoreHistogram,
+    pub(super) measured: ScoreHistogram,
+    pub(super) precision: AveragePrecision,
+    pub(super) at_half: BinaryCounts,
 }
 
 /// Predicts the evaluation cases and measures them; the second is the first case's logits, for its picture.
@@ -117,8 +117,8 @@ pub(super) fn measure(
 
 /// What [`measure`] saw.
 pub(super) struct Measured {
-    halves: Halves,
-    calibration: Calibration,
+    pub(super) halves: Halves,
+    pub(super) calibration: Calibration,
 }
 
 impl Measured {

@@ -2,10 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::{Arm, Difference, Figure, RunResult, Study, html};
+use super::measure::{Halves, Measured};
+use super::verdict::verdict;
+use super::{Arm, Difference, Figure, Point, RunResult, Study, html};
 use crate::calibration::Calibration;
 use crate::config::Config;
-use crate::metrics::{BinaryCounts, Reliability, ScoreHistogram};
+use crate::metrics::{AveragePrecision, BinaryCounts, PositiveClass, Reliability, ScoreHistogram};
 
 /// A run with this recall and average precision.
 fn made_up(arm: Arm, seed: u64, recall: f64, average_precision: f64) -> RunResult {
@@ -102,6 +104,44 @@ fn seeds_that_one_arm_lacks_are_left_out() {
     let mut study = pairs(&[(0.1, 0.5), (0.2, 0.6)]);
     study.runs.retain(|run| (run.arm, run.seed) != (Arm::Bce, 0));
     assert_eq!(difference(&study).seeds.iter().map(|s| s.0).collect::<Vec<_>>(), [1]);
+}
+
+/// A run whose threshold for the wanted recall had this precision.
+fn precise(arm: Arm, precision: f64) -> RunResult {
+    let found = (precision * 1000.0).round() as u64;
+    let counts =
+        BinaryCounts { true_positives: found, false_positives: 1000 - found, ..BinaryCounts::default() };
+    RunResult { precise: Some(Point { probability: 0.5, counts }), ..made_up(arm, 0, 0.8, 0.5) }
+}
+
+#[test]
+fn the_way_to_go_is_the_highest_precision_not_the_first_nor_the_last() {
+    let runs = vec![precise(Arm::Bce, 0.3), precise(Arm::Shares, 0.6), precise(Arm::PosWeight, 0.1)];
+    let text = verdict(&study(runs));
+    assert!(text.contains("The highest mean precision has shares: 0.600 at recall 1.000"), "{text}");
+    assert!(text.contains("Not to be told from it with 1 seed: bce (0.300), pos_weight (0.100)"), "{text}");
+}
+
+#[test]
+fn thresholds_are_measured_on_the_other_half() {
+    let positive = PositiveClass::new(1);
+    let (mut fitted, mut measured) = (ScoreHistogram::new(), ScoreHistogram::new());
+    // Above 0 lies all that is positive in the one half, and half of it in the other.
+    fitted.update(&[1.0, 2.0, -1.0], &[1, 1, 0], positive).unwrap();
+    measured.update(&[1.5, -1.0, 3.0, -2.0], &[1, 1, 0, 0], positive).unwrap();
+    let mut precision = AveragePrecision::new(positive);
+    precision.update(&[1.0, -1.0], &[1, 0]).unwrap();
+    let halves = Halves { fitted, measured, precision, at_half: BinaryCounts::default() };
+    let result =
+        Measured { halves, calibration: Calibration::identity(1) }.result(Arm::Bce, 0, 0.8, vec![], 1.0);
+    let wanted =
+        BinaryCounts { true_positives: 1, false_positives: 1, false_negatives: 1, true_negatives: 1 };
+    assert_eq!(result.precise.unwrap().counts, wanted);
+    assert_eq!(result.best_f1.unwrap().counts, wanted);
+    let probabilities = [1.5, -1.0, 3.0, -2.0].map(|z: f64| 1.0 / (1.0 + (-z).exp()));
+    let brier =
+        probabilities.iter().zip([1.0, 1.0, 0.0, 0.0]).map(|(p, y)| (p - y) * (p - y)).sum::<f64>() / 4.0;
+    assert!((result.before.brier.unwrap() - brier).abs() < 1e-3, "{:?} {brier}", result.before.brier);
 }
 
 #[test]
