@@ -23,11 +23,22 @@ use crate::decision::Decision;
 use crate::plan::Plan;
 use crate::{Error, Result};
 
+/// The folder of a run's checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// The best by the run's metric; only with validation cases.
+pub const BEST: &str = "best";
+/// The last.
+pub const LAST: &str = "last";
+/// The one before the last.
+pub const PREVIOUS: &str = "previous";
+
 const MAGIC: &[u8; 8] = b"UNET3D-C";
 const VERSION: u32 = 3;
 const HEADER: usize = 8 + 4 + 8 + 8 + 4 + 4 + 4;
 /// The state is a few kilobytes; more than this is not one.
 const LARGEST_STATE: u64 = 16 << 20;
+/// How the names of folders begin that are being written.
+const FRESH: &str = ".checkpoint-";
 const WEIGHTS: &str = "weights.safetensors";
 const STATE: &str = "state.bin";
 
@@ -56,6 +67,8 @@ pub struct State {
     pub metric_best: Option<f64>,
     /// What a plateau schedule has seen.
     pub plateau: nn::schedule::PlateauState,
+    /// The length of the run's log, in bytes: what stands behind it belongs to steps that will be taken again.
+    pub log_bytes: u64,
 }
 
 /// Named tensors, in PyTorch's layouts where they are weights.
@@ -73,14 +86,25 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes the folder `path`; an older one of that name is there until the new one is complete.
+    /// Writes the folder `path`; an older one of that name is there until the new one is complete, then it is gone.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If the disk refuses; an older one is still there.
     pub fn save(&self, path: &Path) -> Result<()> {
+        self.save_beside(path, None)
+    }
+
+    /// Writes the folder `path`; an older one of that name becomes the folder `before`, in place of what was there.
+    ///
+    /// # Errors
+    /// If the disk refuses; an older one is still there under one of the two names.
+    pub fn save_keeping(&self, path: &Path, before: &Path) -> Result<()> {
+        self.save_beside(path, Some(before))
+    }
+
+    fn save_beside(&self, path: &Path, before: Option<&Path>) -> Result<()> {
         let parent = path.parent().unwrap_or(Path::new("."));
-        let fresh =
-            tempfile::Builder::new().prefix(".checkpoint-").tempdir_in(parent).map_err(Error::io(parent))?;
+        let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(parent).map_err(Error::io(parent))?;
         let weights = to_safetensors(&self.weights);
         let optimizer = to_safetensors(&self.optimizer);
         let state = options().serialize(&self.state).expect("a state is plain data");
@@ -98,19 +122,8 @@ impl Checkpoint {
         write_synced(&fresh.path().join(WEIGHTS), &weights)?;
         write_synced(&fresh.path().join(STATE), &file)?;
 
-        // A folder cannot replace another in one step: the old one steps aside, and `load` knows where.
-        let aside = aside(path);
-        if path.exists() {
-            if aside.exists() {
-                fs::remove_dir_all(&aside).map_err(Error::io(&aside))?;
-            }
-            fs::rename(path, &aside).map_err(Error::io(path))?;
-        }
-        fs::rename(fresh.keep(), path).map_err(Error::io(path))?;
-        if aside.exists() {
-            fs::remove_dir_all(&aside).map_err(Error::io(&aside))?;
-        }
-        Ok(())
+        sync_folder(fresh.path())?;
+        put_in_place(fresh, path, before)
     }
 
     /// Reads a folder that [`save`](Self::save) wrote.
@@ -177,9 +190,56 @@ fn options() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().with_limit(LARGEST_STATE).reject_trailing_bytes()
 }
 
+/// The last checkpoint of a run's folder, if there is one. A crash between two renamings leaves only the one before.
+pub fn latest(run: &Path) -> Option<PathBuf> {
+    let all = run.join(CHECKPOINTS);
+    [LAST, PREVIOUS].map(|name| all.join(name)).into_iter().find(|path| exists(path))
+}
+
 /// Whether there is a checkpoint of this name, be it one that a crash left half-way through being replaced.
 pub fn exists(path: &Path) -> bool {
     path.exists() || aside(path).exists()
+}
+
+/// Moves a whole folder to `path`. A folder cannot replace another in one step: the old one first steps aside, to where
+/// [`Checkpoint::load`] looks for it, or to `before`.
+fn put_in_place(fresh: tempfile::TempDir, path: &Path, before: Option<&Path>) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let there = before.map_or_else(|| aside(path), Path::to_path_buf);
+    if path.exists() {
+        remove(&there)?;
+        fs::rename(path, &there).map_err(Error::io(path))?;
+    }
+    fs::rename(fresh.path(), path).map_err(Error::io(path))?;
+    // It has another name, so there is nothing to be taken away.
+    let _ = fresh.keep();
+    sync_folder(parent)?;
+    if before.is_none() { remove(&there) } else { Ok(()) }
+}
+
+/// Takes away what a crash left half-written in a folder of checkpoints.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn clear_unfinished(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let entry = entry.map_err(Error::io(folder))?;
+        if entry.file_name().to_string_lossy().starts_with(FRESH) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a folder away if it is there.
+fn remove(path: &Path) -> Result<()> {
+    if path.exists() { fs::remove_dir_all(path).map_err(Error::io(path)) } else { Ok(()) }
+}
+
+/// Waits until the names in a folder are on disk.
+fn sync_folder(path: &Path) -> Result<()> {
+    // Only Unix opens folders as files.
+    if cfg!(unix) { fs::File::open(path).and_then(|f| f.sync_all()).map_err(Error::io(path)) } else { Ok(()) }
 }
 
 fn aside(path: &Path) -> PathBuf {

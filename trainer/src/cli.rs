@@ -157,6 +157,9 @@ pub struct Train {
         conflicts_with_all = ["config", "set", "seed", "init", "steps_per_epoch", "fold", "folds", "all_folds"]
     )]
     pub resume: bool,
+    /// Go on from this checkpoint instead of the last.
+    #[arg(long, requires = "resume")]
+    pub checkpoint: Option<Which>,
 }
 
 /// `trainer study`
@@ -238,6 +241,8 @@ pub enum Which {
     Best,
     /// The last.
     Last,
+    /// The one before the last.
+    Previous,
 }
 
 /// `trainer evaluate`

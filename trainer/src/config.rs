@@ -193,6 +193,8 @@ pub struct Training {
     pub seed: u64,
     pub threads: usize,
     pub log_every: usize,
+    pub checkpoint_steps: usize,
+    pub checkpoint_minutes: f64,
 }
 
 /// `[augmentation]`
@@ -340,6 +342,7 @@ impl Config {
             ("optimizer.lr", self.optimizer.lr),
             ("optimizer.weight_decay", self.optimizer.weight_decay),
             ("optimizer.clip_norm", self.optimizer.clip_norm),
+            ("training.checkpoint_minutes", self.training.checkpoint_minutes),
             ("augmentation.noise_range", self.augmentation.noise_range),
             ("augmentation.rotation", self.augmentation.rotation),
         ];

@@ -36,6 +36,7 @@ fn state(step: u64) -> State {
         metric_now: None,
         metric_best: Some(0.25),
         plateau: *Scheduler::new(Schedule::Constant).unwrap().state(),
+        log_bytes: 4096,
     }
 }
 
@@ -125,6 +126,41 @@ proptest! {
         let message = after(&path, file, |bytes| bytes.truncate(at.index(bytes.len())));
         prop_assert!(message.contains(file), "{}", message);
     }
+}
+
+/// Of each file, 64 lengths and 64 places: none is taken for a checkpoint, and each message names the file.
+#[test]
+fn a_cut_or_a_flipped_byte_at_each_64th_is_refused() {
+    for file in ["state.bin", "weights.safetensors"] {
+        for part in 0..64 {
+            let (_folder, path) = saved(1);
+            let message = after(&path, file, |bytes| bytes.truncate(bytes.len() * part / 64));
+            assert!(message.contains(file), "cut at {part}/64: {message}");
+            let (_folder, path) = saved(1);
+            let message = after(&path, file, |bytes| {
+                let at = bytes.len() * part / 64;
+                bytes[at] ^= 0xff;
+            });
+            assert!(
+                message.contains(file) || message.contains("weights.safetensors"),
+                "{part}/64: {message}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_one_before_is_kept_until_the_next_is_whole() {
+    let folder = tempdir().unwrap();
+    let (last, previous) = (folder.path().join("last"), folder.path().join("previous"));
+    for step in 1..=3 {
+        let checkpoint = checkpoint(step);
+        checkpoint.save_keeping(&last, &previous).unwrap();
+        assert_eq!(Checkpoint::load(&last).unwrap().state.step, step);
+        let before = Checkpoint::load(&previous).ok().map(|checkpoint| checkpoint.state.step);
+        assert_eq!(before, (step > 1).then(|| step - 1));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left");
 }
 
 #[test]

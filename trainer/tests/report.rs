@@ -83,7 +83,7 @@ fn the_log_goes_on_after_a_resume_and_drops_a_torn_line() {
     let path = folder.path().join("log.jsonl");
     let (mut progress, _) = progress(&Pipe::default(), 10, 1);
     let line = progress.batch(1, 1, 1e-3, f64::NAN).unwrap();
-    let mut log = JsonLines::append(&path).unwrap();
+    let mut log = JsonLines::append(&path, u64::MAX).unwrap();
     log.write("batch", &line).unwrap();
     // Each line is on disk before the file is closed.
     let first = std::fs::read_to_string(&path).unwrap();
@@ -97,10 +97,10 @@ fn the_log_goes_on_after_a_resume_and_drops_a_torn_line() {
         let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(torn.as_bytes()).unwrap();
         drop(file);
-        drop(JsonLines::append(&path).unwrap());
+        drop(JsonLines::append(&path, u64::MAX).unwrap());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
     }
-    let mut log = JsonLines::append(&path).unwrap();
+    let mut log = JsonLines::append(&path, u64::MAX).unwrap();
     log.write("end", &serde_json::json!({ "epochs": 3 })).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text, format!("{first}{{\"event\":\"end\",\"epochs\":3}}\n"));

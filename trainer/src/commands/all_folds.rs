@@ -43,6 +43,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
         return Err(Error::Usage(message));
     };
     agree(args, &config, of)?;
+    let _lock = run_folder::lock(&args.out)?;
     for index in 0..of {
         let fold = Fold { index, of };
         let folder = folder(&args.out, index);
@@ -91,10 +92,7 @@ pub(super) fn unfinished(out: &Path) -> Result<Option<PathBuf>> {
 
 /// Trains a fold to its end, from where it is; `None` if it was stopped.
 fn train_fold(args: &Train, fold: Fold, folder: &Path, stop: &AtomicBool) -> Result<Option<()>> {
-    let resume = checkpoint::exists(&folder.join("checkpoints").join("last"));
-    if !resume {
-        run_folder::clear_unstarted(folder)?;
-    }
+    let resume = checkpoint::latest(&folder).is_some();
     let mut args = Train {
         out: folder.to_owned(),
         fold: Some(fold.index),

@@ -5,15 +5,16 @@
 //! | `config.toml` | the full configuration |
 //! | `run.json` | versions, instruction set, threads, plan, cases, checksums of the data |
 //! | `log.jsonl` | a line for each log line and validation |
-//! | `checkpoints/best`, `checkpoints/last` | see [`crate::checkpoint`]; `best` only with validation cases |
+//! | `checkpoints/last`, `previous`, `best` | see [`crate::checkpoint`]; `best` only with validation cases |
 //! | `slices.png` | image, truth and prediction of one case |
+//! | `.lock` | held by the process that writes here |
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Checkpoint, exists};
+use crate::checkpoint::{BEST, CHECKPOINTS, Checkpoint, LAST, PREVIOUS, exists, latest};
 use crate::cli::Which;
 use crate::config::Config;
 use crate::data::{Dataset, FileSum};
@@ -21,6 +22,11 @@ use crate::engine::Fold;
 use crate::files::write_json;
 use crate::plan::Plan;
 use crate::{Error, Result};
+
+/// The file that is locked.
+const LOCK: &str = ".lock";
+/// What a run has written before its first checkpoint.
+const UNSTARTED: [&str; 3] = ["config.toml", "run.json", "log.jsonl"];
 
 /// What a result depends on beside the code.
 #[derive(Serialize)]
@@ -49,27 +55,41 @@ pub(super) struct Division {
 pub(super) fn create(folder: &Path) -> Result<()> {
     let occupied = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
-        return Err(Error::file(
-            folder,
-            "is not empty: name another --out, or go on with its run with --resume",
-        ));
+        return Err(not_empty(folder));
     }
     fs::create_dir_all(folder).map_err(Error::io(folder))
 }
 
-/// Takes away what a run leaves that ended before its first checkpoint, and nothing else.
-pub(super) fn clear_unstarted(folder: &Path) -> Result<()> {
-    for name in ["config.toml", "run.json", "log.jsonl"].map(|name| folder.join(name)) {
+/// Makes the folder of a run and keeps others from it; what a run left there that ended before its first checkpoint is
+/// taken away.
+pub(super) fn begin(folder: &Path) -> Result<fs::File> {
+    // Nothing is put into a folder that belongs to something else.
+    if !folder.join(LOCK).is_file() {
+        create(folder)?;
+        return lock(folder);
+    }
+    let lock = lock(folder)?;
+    let mut names = fs::read_dir(folder).map_err(Error::io(folder))?;
+    let is_ours = |name: &str| UNSTARTED.contains(&name) || name == LOCK || name == CHECKPOINTS;
+    let ours = names.all(|entry| entry.is_ok_and(|entry| is_ours(&entry.file_name().to_string_lossy())));
+    if !ours || latest(folder).is_some() {
+        return Err(not_empty(folder));
+    }
+    for name in UNSTARTED.map(|name| folder.join(name)) {
         if name.is_file() {
             fs::remove_file(&name).map_err(Error::io(&name))?;
         }
     }
     // Without a checkpoint it holds at most one that was half written.
-    let checkpoints = folder.join("checkpoints");
+    let checkpoints = folder.join(CHECKPOINTS);
     if checkpoints.is_dir() {
         fs::remove_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
     }
-    Ok(())
+    Ok(lock)
+}
+
+fn not_empty(folder: &Path) -> Error {
+    Error::file(folder, "is not empty: name another --out, or go on with its run with --resume")
 }
 
 /// Writes `config.toml` and `run.json`.
@@ -124,28 +144,61 @@ fn listed(names: &[String]) -> String {
     format!("[{}]", names.join(", "))
 }
 
+/// Keeps others from writing to a run's folder as long as the file lives, also where its process is killed.
+///
+/// # Errors
+/// If another process has it.
+pub(super) fn lock(folder: &Path) -> Result<fs::File> {
+    let path = folder.join(LOCK);
+    let file = fs::File::create(&path).map_err(Error::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            let message =
+                "another process is writing to this folder: wait for it, stop it, or name another --out";
+            Err(Error::file(folder, message))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(Error::io(&path)(error)),
+    }
+}
+
 /// Reads a checkpoint: the one asked for, else the best if there is one, else the last.
 pub(super) fn checkpoint(folder: &Path, which: Option<Which>) -> Result<(PathBuf, Checkpoint)> {
-    let all = folder.join("checkpoints");
-    let (best, last) = (all.join("best"), all.join("last"));
-    let path = match which {
-        Some(Which::Best) => best,
-        Some(Which::Last) => last,
-        None if exists(&best) => best,
-        None => last,
-    };
+    let all = folder.join(CHECKPOINTS);
+    let [best, previous] = [BEST, PREVIOUS].map(|name| all.join(name));
     if !all.is_dir() {
         return Err(Error::file(
             folder,
             "is no run folder (it holds no checkpoints): name the --out of `trainer train`",
         ));
     }
-    if which == Some(Which::Best) && !exists(&path) {
-        return Err(Error::file(
-            path,
-            "does not exist: without validation cases no checkpoint is best; use last",
-        ));
+    let path = match which {
+        Some(Which::Best) if !exists(&best) => {
+            let message = "does not exist: without validation cases no checkpoint is best; use last";
+            return Err(Error::file(best, message));
+        }
+        Some(Which::Best) => best,
+        Some(Which::Previous) => previous,
+        None if exists(&best) => best,
+        _ => latest(folder).unwrap_or_else(|| all.join(LAST)),
+    };
+    match Checkpoint::load(&path) {
+        Ok(checkpoint) => Ok((path, checkpoint)),
+        Err(error) => Err(offer_others(error, &all, &path)),
     }
-    let checkpoint = Checkpoint::load(&path)?;
-    Ok((path, checkpoint))
+}
+
+/// An error with the names of the checkpoints that can be read instead.
+fn offer_others(error: Error, all: &Path, refused: &Path) -> Error {
+    let others = [LAST, PREVIOUS, BEST].into_iter().filter(|name| all.join(name) != refused);
+    let offers: Vec<String> = others
+        .filter_map(|name| {
+            let step = Checkpoint::load(&all.join(name)).ok()?.state.step;
+            Some(format!("--checkpoint {name} (after {step} steps)"))
+        })
+        .collect();
+    match offers.as_slice() {
+        [] => error,
+        offers => Error::Usage(format!("{error}; whole is {}", offers.join(", "))),
+    }
 }

@@ -53,6 +53,7 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
         voxels: data.counts,
     };
     agree(&args.out, &terms)?;
+    let _lock = super::run_folder::lock(&args.out)?;
     let mut study = Study {
         dataset: data.name.clone(),
         training: data.training.iter().map(|case| case.name.clone()).collect(),

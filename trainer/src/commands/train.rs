@@ -10,8 +10,8 @@ use rand::rngs::ChaCha8Rng;
 use unet3d::UNet3d;
 
 use super::run_folder::{self, Division};
-use crate::checkpoint::{Checkpoint, Tensors, load_weights};
-use crate::cli::Train;
+use crate::checkpoint::{Checkpoint, Tensors, clear_unfinished, load_weights};
+use crate::cli::{Train, Which};
 use crate::config::{Auto, Config};
 use crate::data::{Case, CaseReader, Dataset, Normalisation};
 use crate::engine::{Fold, Objective, Outcome, Setup, check_settings, train};
@@ -22,10 +22,16 @@ use crate::{Error, Result};
 
 /// Trains, and says at the end what to type next.
 pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
-    let resumed = if args.resume {
-        Some(run_folder::checkpoint(&args.out, Some(crate::cli::Which::Last))?.1)
-    } else {
-        None
+    let (lock, resumed) = match args.resume {
+        true => {
+            let which = args.checkpoint.unwrap_or(Which::Last);
+            let (path, checkpoint) = run_folder::checkpoint(&args.out, Some(which))?;
+            // Not before it is known to be a run.
+            let lock = run_folder::lock(&args.out)?;
+            path.parent().map_or(Ok(()), clear_unfinished)?;
+            (Some(lock), Some(checkpoint))
+        }
+        false => (None, None),
     };
     let config = configuration(args, resumed.as_ref())?;
     let dataset = Dataset::open(&args.dataset)?;
@@ -35,9 +41,10 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         return Err(Error::file(dataset.path.join("dataset.json"), message));
     }
     let fold = fold(args, &config, &dataset)?;
-    if !args.resume {
-        run_folder::create(&args.out)?;
-    }
+    let _lock = match lock {
+        Some(lock) => lock,
+        None => run_folder::begin(&args.out)?,
+    };
 
     println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
     // A run goes on with the cases as it began with them.
@@ -81,6 +88,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         validation,
         init,
         resume: resumed,
+        abandons_last: args.checkpoint.is_some_and(|which| which != Which::Last),
     };
     let outcome = train(setup, stop)?;
     if let Some(case) = shown.filter(|_| !outcome.stopped) {

@@ -36,6 +36,8 @@ pub struct Setup {
     pub init: Option<Tensors>,
     /// A checkpoint to go on from.
     pub resume: Option<Checkpoint>,
+    /// Whether that one is not the last: the first that is written then takes the last one's place for good.
+    pub abandons_last: bool,
 }
 
 /// How a run ended.

@@ -4,7 +4,6 @@
 //! (seed, purpose, step), so a run that was stopped goes on from its last checkpoint as if nothing had happened.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -19,7 +18,7 @@ use unet3d::UNet3d;
 
 use super::setup::digest;
 use super::{Batch, End, Objective, Outcome, Sampler, Setup, Validation, settings};
-use crate::checkpoint::{Checkpoint, State, Tensors};
+use crate::checkpoint::{BEST, CHECKPOINTS, Checkpoint, LAST, PREVIOUS, State, Tensors};
 use crate::config::Auto;
 use crate::data::Case;
 use crate::decision::Decision;
@@ -32,8 +31,6 @@ use crate::{Error, Result};
 const READY: usize = 2;
 /// After so many steps in a row without a finite loss and gradient a run is given up.
 const MOST_BAD_STEPS: usize = 20;
-/// The last checkpoint is at most this much older than the run, epochs ended or not.
-const SAVE_EVERY: Duration = Duration::from_secs(300);
 /// What "best" means.
 const METRIC: &str = "mean Dice of the foreground classes on the validation cases; of one class, where the threshold is chosen, \
                       at its best threshold";
@@ -137,7 +134,8 @@ impl Run {
             && step.is_multiple_of(per_epoch)
             && ((step / per_epoch).is_multiple_of(config.validation.every as u64) || step == total);
         let owes_validation = due && unmeasured && !setup.validation.is_empty();
-        let log = JsonLines::append(setup.folder.join("log.jsonl"))?;
+        let known = setup.resume.as_ref().map_or(u64::MAX, |checkpoint| checkpoint.state.log_bytes);
+        let log = JsonLines::append(setup.folder.join("log.jsonl"), known)?;
         let saved = Instant::now();
         Ok(Self {
             setup,
@@ -169,6 +167,10 @@ impl Run {
         if self.owes_validation && !stop.load(Ordering::Relaxed) {
             self.end_of_epoch(self.step / per_epoch, stop)?;
         }
+        // A run can be gone on with from its beginning.
+        if self.setup.resume.is_none() {
+            self.save(Name::Last, None)?;
+        }
         let (began, mut waited) = (Instant::now(), Duration::ZERO);
         let mut stopped = false;
         while self.step < last {
@@ -190,14 +192,14 @@ impl Run {
             }
             if batch == per_epoch {
                 self.end_of_epoch(epoch, stop)?;
-            } else if self.saved.elapsed() > SAVE_EVERY {
-                self.save("last", None)?;
+            } else if self.is_save_due() {
+                self.save(Name::Last, None)?;
             }
         }
         // Stopped in the last validation: the weights are those of the last step, the figures are missing.
         stopped |= self.validated != Some(self.step) && stop.load(Ordering::Relaxed);
         if stopped {
-            self.save("last", None)?;
+            self.save(Name::Last, None)?;
             self.progress.println(format!("stopped after step {} of {last}", self.step));
         }
         let elapsed = self.progress.elapsed();
@@ -284,7 +286,7 @@ impl Run {
         let now =
             self.validation.as_ref().filter(|v| self.validated == Some(self.step) && !v.on_training_cases);
         let metric = now.and_then(|validation| self.metric(validation));
-        self.save("last", metric)
+        self.save(Name::Last, metric)
     }
 
     fn take_validation(&mut self, epoch: u64, validation: Validation) -> Result<()> {
@@ -303,7 +305,7 @@ impl Run {
         metric.into_iter().for_each(|m| self.scheduler.observe(m));
         if !validation.on_training_cases && metric.is_some() && metric > self.best {
             self.best = metric;
-            self.save("best", metric)?;
+            self.save(Name::Best, metric)?;
         }
         self.validation = Some(validation);
         Ok(())
@@ -345,7 +347,16 @@ impl Run {
         Error::config("optimizer.lr", format!("is {lr:e}: after step {} {what}; lower it", self.step))
     }
 
-    fn save(&mut self, name: &str, metric: Option<f64>) -> Result<()> {
+    /// Whether it is time for a checkpoint in the midst of an epoch.
+    fn is_save_due(&self) -> bool {
+        let training = &self.setup.config.training;
+        let steps = training.checkpoint_steps as u64;
+        let minutes = training.checkpoint_minutes;
+        steps > 0 && self.step.is_multiple_of(steps)
+            || minutes > 0.0 && self.saved.elapsed().as_secs_f64() > 60.0 * minutes
+    }
+
+    fn save(&mut self, name: Name, metric: Option<f64>) -> Result<()> {
         let state = State {
             step: self.step,
             seconds: self.progress.elapsed().as_secs_f64(),
@@ -358,6 +369,7 @@ impl Run {
             metric_now: metric,
             metric_best: self.best,
             plateau: *self.scheduler.state(),
+            log_bytes: self.log.bytes(),
         };
         let weights: Tensors = self.model.state_dict().into_iter().collect();
         if let Some((name, _)) = weights.iter().find(|(_, weight)| !weight.is_finite()) {
@@ -365,13 +377,23 @@ impl Run {
         }
         let optimizer = self.optimizer.state(&self.model).into_iter().collect();
         self.saved = Instant::now();
-        Checkpoint { state, weights, optimizer }.save(&checkpoint_path(&self.setup.folder, name)?)
+        let folder = self.setup.folder.join(CHECKPOINTS);
+        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        let checkpoint = Checkpoint { state, weights, optimizer };
+        match name {
+            Name::Best => checkpoint.save(&folder.join(BEST)),
+            // What a run did not go on from is not kept as the one before: it may be damaged.
+            Name::Last if std::mem::take(&mut self.setup.abandons_last) => {
+                checkpoint.save(&folder.join(LAST))
+            }
+            Name::Last => checkpoint.save_keeping(&folder.join(LAST), &folder.join(PREVIOUS)),
+        }
     }
 }
 
-/// Where a run keeps a checkpoint.
-fn checkpoint_path(folder: &Path, name: &str) -> Result<PathBuf> {
-    let all = folder.join("checkpoints");
-    fs::create_dir_all(&all).map_err(Error::io(&all))?;
-    Ok(all.join(name))
+/// Which checkpoint is written.
+#[derive(Clone, Copy)]
+enum Name {
+    Best,
+    Last,
 }

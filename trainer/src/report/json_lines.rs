@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 /// Appends events to a file such as `log.jsonl`.
 ///
-/// A run that resumes goes on in the same file. A last line that was cut off half-way, by a crash, is dropped
-/// first, so that every line is whole. Steps that are repeated after a resume appear again: the later counts.
+/// A run that resumes goes on in the same file, behind what its checkpoint knew of. A last line that was cut off half-way,
+/// by a crash, is dropped first, so that every line is whole.
 #[derive(Debug)]
 pub struct JsonLines {
     path: PathBuf,
     file: File,
+    bytes: u64,
 }
 
 /// An event with its name in front.
@@ -25,18 +26,28 @@ struct Line<'a, T> {
 }
 
 impl JsonLines {
-    /// Opens the file for appending, and makes it where it is missing.
+    /// Opens the file for appending behind its first `most` bytes, and makes it where it is missing.
     ///
     /// # Errors
     /// When the file cannot be read or written.
-    pub fn append(path: impl AsRef<Path>) -> Result<Self> {
+    pub fn append(path: impl AsRef<Path>, most: u64) -> Result<Self> {
         let path = path.as_ref();
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = open.map_err(Error::io(path))?;
-        let end = end_of_last_line(&mut file).map_err(Error::io(path))?;
-        file.set_len(end).map_err(Error::io(path))?;
-        file.seek(SeekFrom::Start(end)).map_err(Error::io(path))?;
-        Ok(Self { path: path.to_path_buf(), file })
+        let mut cut = || {
+            let len = file.metadata()?.len();
+            file.set_len(len.min(most))?;
+            let end = end_of_last_line(&mut file)?;
+            file.set_len(end)?;
+            file.seek(SeekFrom::Start(end))
+        };
+        let bytes = cut().map_err(Error::io(path))?;
+        Ok(Self { path: path.to_path_buf(), file, bytes })
+    }
+
+    /// The file's length so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Writes `{"event": event, …data}` as one line. Numbers that are not finite become `null`.
@@ -49,7 +60,9 @@ impl JsonLines {
         })?;
         line.push(b'\n');
         // One call to the system for each line: nothing waits in a buffer of ours.
-        self.file.write_all(&line).and_then(|()| self.file.flush()).map_err(Error::io(&self.path))
+        self.file.write_all(&line).and_then(|()| self.file.flush()).map_err(Error::io(&self.path))?;
+        self.bytes += line.len() as u64;
+        Ok(())
     }
 }
 

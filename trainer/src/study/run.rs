@@ -12,7 +12,7 @@ use unet3d::UNet3d;
 use super::measure::measure;
 use super::{Arm, EpochFigures, RunResult, StudyData};
 use crate::calibration::Calibration;
-use crate::checkpoint::{Checkpoint, Tensors, exists};
+use crate::checkpoint::{Checkpoint, Tensors, latest};
 use crate::config::{Auto, Config, Word};
 use crate::engine::{Objective, Setup, train};
 use crate::files::write_json;
@@ -42,8 +42,7 @@ pub fn run_arm(
             .map_err(|e| Error::file(&result_path, format!("is damaged ({e}): remove it")));
     }
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let last = folder.join("checkpoints").join("last");
-    let resume = if exists(&last) { Some(Checkpoint::load(&last)?) } else { None };
+    let resume = latest(folder).map(|path| Checkpoint::load(&path)).transpose()?;
     let [positives, negatives] = data.counts;
     let mut config = arm.configure(config, positives, negatives);
     // Reports are at probability 1/2, as the network gives it; thresholds are chosen afterwards.
@@ -62,6 +61,7 @@ pub fn run_arm(
         validation: data.evaluation.clone(),
         init: Some(init),
         resume,
+        abandons_last: false,
     };
     let outcome = train(setup, stop)?;
     if outcome.stopped {

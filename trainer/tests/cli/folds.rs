@@ -152,6 +152,7 @@ fn folds_that_were_stopped_and_continued_end_with_the_summary_of_those_that_were
     // A fold that ended before its first checkpoint is begun anew.
     fs::create_dir_all(place.path("run/fold_1/checkpoints/.checkpoint-half")).unwrap();
     fs::write(place.path("run/fold_1/run.json"), "{").unwrap();
+    fs::write(place.path("run/fold_1/.lock"), "").unwrap();
     let printed = place.train("run", &settings);
     // The first goes on after its first step, the two others begin.
     assert_eq!(printed.matches("|     1/  400 batches |").count(), 2, "{printed}");

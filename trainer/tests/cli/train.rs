@@ -151,7 +151,7 @@ fn a_run_folder_holds_what_its_result_depends_on() {
     let mut left: Vec<_> =
         fs::read_dir(&run).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
-    assert_eq!(left, ["checkpoints", "config.toml", "log.jsonl", "run.json", "slices.png"]);
+    assert_eq!(left, [".lock", "checkpoints", "config.toml", "log.jsonl", "run.json", "slices.png"]);
 }
 
 #[test]

@@ -112,6 +112,7 @@ pub(crate) fn setup(
         validation,
         init: None,
         resume: None,
+        abandons_last: false,
     }
 }
 
