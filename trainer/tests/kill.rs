@@ -36,7 +36,10 @@ impl Place {
 
     /// Starts training into `run`, or goes on with it.
     fn start(&self, run: &str) -> Child {
-        self.start_with(run, &["training.epochs=3", "training.steps_per_epoch=7", "training.checkpoint_steps=2"])
+        self.start_with(
+            run,
+            &["training.epochs=3", "training.steps_per_epoch=7", "training.checkpoint_steps=2"],
+        )
     }
 
     fn start_with(&self, run: &str, more: &[&str]) -> Child {

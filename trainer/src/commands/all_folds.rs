@@ -92,7 +92,7 @@ pub(super) fn unfinished(out: &Path) -> Result<Option<PathBuf>> {
 
 /// Trains a fold to its end, from where it is; `None` if it was stopped.
 fn train_fold(args: &Train, fold: Fold, folder: &Path, stop: &AtomicBool) -> Result<Option<()>> {
-    let resume = checkpoint::latest(&folder).is_some();
+    let resume = checkpoint::latest(folder).is_some();
     let mut args = Train {
         out: folder.to_owned(),
         fold: Some(fold.index),
