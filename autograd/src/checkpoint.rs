@@ -27,8 +27,12 @@ impl<T: Real> Tape<T> {
         let before = self.updates_so_far();
         let first = Tape::new(self.mode(), false, key);
         first.adopt_updates(before.clone());
+        if self.watchman().is_watching() {
+            first.watch();
+        }
         let y = f(&first, values.clone().map(|x| first.constant(x))).into_value();
         self.adopt_updates(first.take_updates());
+        self.watchman().adopt(first.first_non_finite());
         if !self.is_recording() {
             return self.constant(y);
         }
@@ -60,6 +64,9 @@ where
         let Self { f, key, mode, before, values, nodes } = *self;
         let tape = Tape::new(mode, true, key);
         tape.adopt_updates(before);
+        if adjoints.watch.is_watching() {
+            tape.watch();
+        }
         let mut i = 0;
         let inputs = values.map(|x| {
             i += 1;
@@ -70,6 +77,7 @@ where
             return;
         }
         let mut inner = y.backward_with(dy);
+        adjoints.watch.adopt(tape.first_non_finite());
         for (node, x) in nodes.iter().zip(&inputs) {
             if let (Some(node), Some(dx)) = (node, inner.take_variable(x)) {
                 adjoints.accumulate(*node, dx);

@@ -36,12 +36,14 @@ pub mod simd;
 mod tape;
 mod tensor;
 mod var;
+mod watch;
 
 pub use function::Function;
 pub use gradients::Gradients;
 pub use parameter::{ParamId, Parameter};
 pub use real::Real;
 pub use shape::{MAX_RANK, Shape};
-pub use tape::{Event, Mode, Pass, Tape};
+pub use tape::{Mode, Tape};
 pub use tensor::Tensor;
 pub use var::Var;
+pub use watch::{Event, NonFinite, Pass};

@@ -12,7 +12,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::{Function, Gradients, ParamId, Parameter, Real, Shape, Tensor, Var};
+use crate::watch::Watch;
+use crate::{Event, Function, Gradients, NonFinite, ParamId, Parameter, Pass, Real, Shape, Tensor, Var};
 
 /// A place on a tape, valid until that tape's backward pass.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -40,30 +41,8 @@ pub struct Tape<T: Real = f32> {
     generation: Cell<u32>,
     nodes: RefCell<Vec<Node<T>>>,
     updates: RefCell<BTreeMap<ParamId, Tensor<T>>>,
-    observer: RefCell<Option<Observer>>,
+    watch: Watch,
 }
-
-/// What is told of each operation; see [`Tape::observe`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Event {
-    /// The function's [name](Function::name).
-    pub operation: &'static str,
-    /// Which of its passes is done.
-    pub pass: Pass,
-    /// The shape of its value.
-    pub shape: Shape,
-}
-
-/// One of the two passes of an operation.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Pass {
-    /// The value was computed.
-    Forward,
-    /// The gradients were computed.
-    Backward,
-}
-
-type Observer = Box<dyn FnMut(Event) + Send>;
 
 enum Node<T: Real> {
     Parameter(ParamId),
@@ -82,6 +61,7 @@ pub(crate) trait Operation<T: Real>: Send {
 pub(crate) struct Adjoints<'a, T: Real> {
     of_nodes: &'a mut [Option<Tensor<T>>],
     pub(crate) gradients: &'a mut Gradients<T>,
+    pub(crate) watch: &'a Watch,
 }
 
 impl<T: Real> Adjoints<'_, T> {
@@ -119,20 +99,25 @@ impl<T: Real> Tape<T> {
             generation: Cell::new(next_generation()),
             nodes: RefCell::default(),
             updates: RefCell::default(),
-            observer: RefCell::default(),
+            watch: Watch::default(),
         }
     }
 
     /// Calls `f` whenever an operation's forward or backward pass is done: with a clock, the time since the call before
     /// is that operation's. Only recorded operations are told of.
     pub fn observe(&self, f: impl FnMut(Event) + Send + 'static) {
-        *self.observer.borrow_mut() = Some(Box::new(f));
+        self.watch.observe(f);
     }
 
-    fn tell(&self, operation: &'static str, pass: Pass, shape: Shape) {
-        if let Some(observer) = &mut *self.observer.borrow_mut() {
-            observer(Event { operation, pass, shape });
-        }
+    /// Looks at every value and gradient from here on, at the price of reading each once more. What is never computed, such
+    /// as an activation that the next operation applies itself, cannot be looked at.
+    pub fn watch(&self) {
+        self.watch.start();
+    }
+
+    /// The first value or gradient since [`watch`](Self::watch) that was not finite.
+    pub fn first_non_finite(&self) -> Option<NonFinite> {
+        self.watch.fault()
     }
 
     /// How layers behave.
@@ -181,6 +166,9 @@ impl<T: Real> Tape<T> {
     /// A parameter's value; its gradient is found with [`Gradients::get`]. A buffer enters as a constant.
     pub fn parameter(&self, parameter: &Parameter<T>) -> Var<'_, T> {
         let wanted = self.recording && parameter.is_trainable();
+        if parameter.is_trainable() {
+            self.watch.enters(parameter.id());
+        }
         let node = wanted.then(|| self.push(Node::Parameter(parameter.id())));
         Var::new(self, node, parameter.value().clone())
     }
@@ -242,6 +230,7 @@ impl<T: Real> Tape<T> {
         F: Function<T, N>,
     {
         let nodes = inputs.each_ref().map(|x| self.check(x));
+        self.look(function.name(), &value);
         if nodes.iter().all(Option::is_none) {
             return self.constant(value);
         }
@@ -251,9 +240,18 @@ impl<T: Real> Tape<T> {
     }
 
     pub(crate) fn record_operation(&self, operation: Box<dyn Operation<T>>, value: Tensor<T>) -> Var<'_, T> {
-        self.tell(operation.name(), Pass::Forward, value.shape());
+        self.watch.tell(operation.name(), Pass::Forward, value.shape());
         let node = self.push(Node::Operation(operation));
         Var::new(self, Some(node), value)
+    }
+
+    fn look(&self, operation: &'static str, value: &Tensor<T>) {
+        self.watch.look(operation, Pass::Forward, value, || self.watch.parameter());
+    }
+
+    /// What is told and looked at.
+    pub(crate) fn watchman(&self) -> &Watch {
+        &self.watch
     }
 
     /// The node of an input, after making sure that it is of this tape and still valid.
@@ -296,16 +294,25 @@ impl<T: Real> Tape<T> {
             // A dead branch: nothing that the loss depends on used this value.
             let Some(dy) = adjoint else { continue };
             match node {
-                Node::Parameter(id) => gradients.accumulate(id, dy),
+                Node::Parameter(id) => {
+                    self.watch.look("parameter", Pass::Backward, &dy, || Some(id));
+                    gradients.accumulate(id, dy);
+                }
                 Node::Variable => {
                     let index = u32::try_from(nodes.len()).expect("an index that was a u32 before");
                     gradients.accumulate_variable(NodeId { generation, index }, dy);
                 }
                 Node::Operation(operation) => {
+                    let parameter = |node: &Node<T>| match node {
+                        Node::Parameter(id) => Some(*id),
+                        _ => None,
+                    };
+                    let before = || nodes.iter().rev().find_map(parameter);
+                    self.watch.look(operation.name(), Pass::Backward, &dy, before);
                     let (name, shape) = (operation.name(), dy.shape());
-                    operation
-                        .backward(dy, &mut Adjoints { of_nodes: &mut adjoints, gradients: &mut gradients });
-                    self.tell(name, Pass::Backward, shape);
+                    let (of_nodes, watch) = (&mut adjoints, &self.watch);
+                    operation.backward(dy, &mut Adjoints { of_nodes, gradients: &mut gradients, watch });
+                    self.watch.tell(name, Pass::Backward, shape);
                 }
             }
         }
