@@ -6,7 +6,7 @@
 use rand::{Rng, RngExt};
 
 use crate::config::Augmentation;
-use crate::data::{Case, IGNORE};
+use crate::data::{Block, IGNORE, Region};
 use crate::random::normal_pair;
 
 /// What may be done to a patch: the configuration, fitted to the data set's spacing.
@@ -92,30 +92,51 @@ fn product(a: &[[f64; 3]; 3], b: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
     std::array::from_fn(|i| std::array::from_fn(|j| (0..3).map(|k| a[i][k] * b[k][j]).sum()))
 }
 
-/// Fills `image` (`[d, h, w, c]`) and `labels` (`[d, h, w]`) of a patch of size `patch`.
+impl Placement {
+    /// The voxels of a volume of this shape that [`extract`] can touch for a patch of size `patch`.
+    pub(super) fn block(&self, patch: [usize; 3], shape: [usize; 3]) -> Block {
+        let half = patch.map(|p| (p as f64 - 1.0) / 2.0);
+        // Places are rounded differently here and there, by far less than a millionth of a voxel.
+        let slack = if self.transform.resamples { 1e-6 } else { 0.0 };
+        let mut block = Block::whole(shape);
+        for a in 0..3 {
+            let centre = self.offset[a] as f64 + half[a];
+            let reach: f64 = (0..3).map(|b| self.transform.matrix[a][b].abs() * half[b]).sum();
+            let first = (centre - reach - slack).floor();
+            let last = (centre + reach + slack).ceil();
+            // A cast keeps what is below 0 at 0.
+            block.start[a] = (first as usize).min(shape[a]);
+            block.size[a] = ((last + 1.0) as usize).min(shape[a]).saturating_sub(block.start[a]);
+        }
+        block
+    }
+}
+
+/// Fills `image` (`[d, h, w, c]`) and `labels` (`[d, h, w]`) of a patch of size `patch` from a region that holds the
+/// placement's [block](Placement::block).
 pub(super) fn extract(
-    case: &Case,
+    region: &Region<'_>,
     patch: [usize; 3],
     placement: &Placement,
     image: &mut [f32],
     labels: &mut [u8],
 ) {
     if placement.transform.resamples {
-        resample(case, patch, placement, image, labels);
+        resample(region, patch, placement, image, labels);
     } else {
-        copy(case, patch, placement, image, labels);
+        copy(region, patch, placement, image, labels);
     }
 }
 
 /// Voxels as they are, mirrored along some axes.
-fn copy(case: &Case, patch: [usize; 3], placement: &Placement, image: &mut [f32], labels: &mut [u8]) {
-    let channels = case.channels;
-    let truth = case.labels.as_deref();
+fn copy(region: &Region<'_>, patch: [usize; 3], placement: &Placement, image: &mut [f32], labels: &mut [u8]) {
+    let channels = region.channels;
+    let truth = region.labels();
     // The volume's index under the patch's index `i` along an axis.
     let source = |axis: usize, i: usize| {
         let i = if placement.transform.flips[axis] { patch[axis] - 1 - i } else { i };
         let at = placement.offset[axis] + i as isize;
-        usize::try_from(at).ok().filter(|&at| at < case.shape[axis])
+        usize::try_from(at).ok().filter(|&at| at < region.shape[axis])
     };
     let columns: Vec<_> = (0..patch[2]).map(|w| source(2, w)).collect();
     image.fill(0.0);
@@ -125,19 +146,25 @@ fn copy(case: &Case, patch: [usize; 3], placement: &Placement, image: &mut [f32]
         for h in 0..patch[1] {
             let Some(sh) = source(1, h) else { continue };
             let row = (d * patch[1] + h) * patch[2];
-            let from = (sd * case.shape[1] + sh) * case.shape[2];
             for (w, sw) in columns.iter().enumerate() {
-                let Some(sw) = sw else { continue };
-                let voxel = &case.image[(from + sw) * channels..][..channels];
+                let &Some(sw) = sw else { continue };
+                let from = region.index([sd, sh, sw]);
+                let voxel = &region.image[from * channels..][..channels];
                 image[(row + w) * channels..][..channels].copy_from_slice(voxel);
-                labels[row + w] = truth.map_or(IGNORE, |t| t[from + sw]);
+                labels[row + w] = truth.map_or(IGNORE, |t| t[from]);
             }
         }
     }
 }
 
-fn resample(case: &Case, patch: [usize; 3], placement: &Placement, image: &mut [f32], labels: &mut [u8]) {
-    let channels = case.channels;
+fn resample(
+    region: &Region<'_>,
+    patch: [usize; 3],
+    placement: &Placement,
+    image: &mut [f32],
+    labels: &mut [u8],
+) {
+    let channels = region.channels;
     let matrix = &placement.transform.matrix;
     let half = patch.map(|p| (p as f64 - 1.0) / 2.0);
     let centre: [f64; 3] = std::array::from_fn(|a| placement.offset[a] as f64 + half[a]);
@@ -149,8 +176,8 @@ fn resample(case: &Case, patch: [usize; 3], placement: &Placement, image: &mut [
                 let at: [f64; 3] = std::array::from_fn(|a| {
                     centre[a] + matrix[a][0] * from[0] + matrix[a][1] * from[1] + matrix[a][2] * from[2]
                 });
-                interpolate(case, at, &mut image[voxel * channels..][..channels]);
-                labels[voxel] = nearest(case, at);
+                interpolate(region, at, &mut image[voxel * channels..][..channels]);
+                labels[voxel] = nearest(region, at);
                 voxel += 1;
             }
         }
@@ -158,21 +185,17 @@ fn resample(case: &Case, patch: [usize; 3], placement: &Placement, image: &mut [
 }
 
 /// The label of the nearest voxel.
-fn nearest(case: &Case, at: [f64; 3]) -> u8 {
-    let Some(truth) = case.labels.as_deref() else { return IGNORE };
-    let mut index = 0;
-    for a in 0..3 {
-        let i = at[a].round();
-        if i < 0.0 || i >= case.shape[a] as f64 {
-            return IGNORE;
-        }
-        index = index * case.shape[a] + i as usize;
+fn nearest(region: &Region<'_>, at: [f64; 3]) -> u8 {
+    let Some(truth) = region.labels() else { return IGNORE };
+    let at = at.map(f64::round);
+    if (0..3).any(|a| at[a] < 0.0 || at[a] >= region.shape[a] as f64) {
+        return IGNORE;
     }
-    truth[index]
+    truth[region.index(at.map(|i| i as usize))]
 }
 
 /// Trilinear interpolation; 0 outside the volume.
-fn interpolate(case: &Case, at: [f64; 3], out: &mut [f32]) {
+fn interpolate(region: &Region<'_>, at: [f64; 3], out: &mut [f32]) {
     let channels = out.len();
     out.fill(0.0);
     let floor = at.map(f64::floor);
@@ -182,16 +205,12 @@ fn interpolate(case: &Case, at: [f64; 3], out: &mut [f32]) {
     });
     for corner in 0..8 {
         let step = [corner >> 2, (corner >> 1) & 1, corner & 1];
-        let mut index = 0;
-        let mut inside = true;
-        for a in 0..3 {
-            let i = floor[a] as isize + step[a] as isize;
-            inside &= i >= 0 && i < case.shape[a] as isize;
-            index = index * case.shape[a] + i.max(0) as usize;
-        }
+        let corner: [isize; 3] = std::array::from_fn(|a| floor[a] as isize + step[a] as isize);
+        let inside = (0..3).all(|a| corner[a] >= 0 && corner[a] < region.shape[a] as isize);
         let share = weight[0][step[0]] * weight[1][step[1]] * weight[2][step[2]];
         if inside && share > 0.0 {
-            let voxel = &case.image[index * channels..][..channels];
+            let index = region.index(corner.map(|i| i as usize));
+            let voxel = &region.image[index * channels..][..channels];
             out.iter_mut().zip(voxel).for_each(|(o, &v)| *o += share * v);
         }
     }
@@ -227,3 +246,6 @@ pub(super) fn augment_intensity(recipe: &Recipe, channels: usize, image: &mut [f
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
