@@ -10,8 +10,10 @@ use crate::data::Scheme;
 use crate::metrics::Aim;
 use crate::{Error, Result};
 
+mod augmentation;
 mod merge;
 
+pub use augmentation::Augmentation;
 use merge::{merge, nested, parse_value};
 
 /// The default configuration with a comment on every key, as `trainer config` prints it.
@@ -192,21 +194,6 @@ pub struct Training {
     pub log_every: usize,
 }
 
-/// `[augmentation]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
-pub struct Augmentation {
-    pub flip: [f64; 3],
-    pub affine: f64,
-    pub rotation: f64,
-    pub scale: [f64; 2],
-    pub intensity: f64,
-    pub intensity_range: f64,
-    pub noise: f64,
-    pub noise_range: f64,
-}
-
 /// `[validation]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -244,12 +231,24 @@ impl Config {
     /// # Errors
     /// Names the key that is unknown, or whose value cannot be used, and the remedy.
     pub fn load(file: Option<(&str, &str)>, set: &[String]) -> Result<Self> {
-        let mut table: Table = DEFAULT.parse().expect("the default configuration is read by a test");
-        if let Some((name, text)) = file {
-            let changes: Table =
-                text.parse().map_err(|e: toml::de::Error| Error::file(name, format!("is not TOML: {e}")))?;
-            merge(&mut table, changes, "")?;
-        }
+        Self::changed(file.map_or(Ok(Table::new()), |(name, text)| parse(name, text))?, set)
+    }
+
+    /// What a checkpoint recorded, for predicting with its network. `[augmentation]`, which only training reads, keeps its
+    /// defaults, so that a network does not depend on the names of keys that are of no use to it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn for_prediction(name: &str, text: &str) -> Result<Self> {
+        let mut recorded = parse(name, text)?;
+        recorded.remove("augmentation");
+        Self::changed(recorded, &[])
+    }
+
+    /// The default with changes.
+    fn changed(changes: Table, set: &[String]) -> Result<Self> {
+        let mut table = parse("config/default.toml", DEFAULT)?;
+        merge(&mut table, changes, "")?;
         for pair in set {
             let (key, value) = pair
                 .split_once('=')
@@ -299,16 +298,8 @@ impl Config {
                 return Err(Error::config(key, "is \"none\": give a value, or \"auto\""));
             }
         }
-        let flip = self.augmentation.flip;
         let shares = [
             ("data.foreground_share", self.data.foreground_share),
-            ("augmentation.flip", flip[0]),
-            ("augmentation.flip", flip[1]),
-            ("augmentation.flip", flip[2]),
-            ("augmentation.affine", self.augmentation.affine),
-            ("augmentation.intensity", self.augmentation.intensity),
-            ("augmentation.intensity_range", self.augmentation.intensity_range),
-            ("augmentation.noise", self.augmentation.noise),
             ("inference.threshold", self.inference.threshold.value().copied().unwrap_or(0.5)),
         ];
         for (key, value) in shares {
@@ -320,19 +311,11 @@ impl Config {
             let message = format!("is {}: a share from 0 to below 0.95", self.inference.overlap);
             return Err(Error::config("inference.overlap", message));
         }
-        let [low, high] = self.augmentation.scale;
-        if !(low > 0.1 && low <= high && high < 10.0) {
-            return Err(Error::config(
-                "augmentation.scale",
-                format!("is [{low}, {high}]: two ascending factors around 1"),
-            ));
-        }
+        self.augmentation.check()?;
         let finite = [
             ("optimizer.lr", self.optimizer.lr),
             ("optimizer.weight_decay", self.optimizer.weight_decay),
             ("optimizer.clip_norm", self.optimizer.clip_norm),
-            ("augmentation.noise_range", self.augmentation.noise_range),
-            ("augmentation.rotation", self.augmentation.rotation),
         ];
         for (key, value) in finite {
             if !(value.is_finite() && value >= 0.0) {
@@ -341,6 +324,10 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+fn parse(name: &str, text: &str) -> Result<Table> {
+    text.parse().map_err(|e: toml::de::Error| Error::file(name, format!("is not TOML: {e}")))
 }
 
 #[cfg(test)]

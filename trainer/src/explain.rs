@@ -212,7 +212,7 @@ fn draw(cases: &[Case], classes: usize, share: f64, question: &Question) -> Resu
     if let Some(fraction) = question.foreground_fraction {
         config.data.foreground_share = fraction;
     }
-    config.augmentation.affine = 0.0;
+    config.augmentation.enabled = false;
     let config = config.validated()?;
     let plan = Plan::new(Facts::of(cases, classes), &config)?;
     let sampler = Sampler::new(cases, plan.patch_size, &config);

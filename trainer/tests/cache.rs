@@ -40,7 +40,14 @@ fn voxels(region: &Region<'_>, block: Block) -> Vec<(Vec<u32>, Option<u8>)> {
 
 /// Every augmentation there is, so that patches reach as far as they can.
 fn config(set: &[&str]) -> Config {
-    let set = [set, &["data.batch_size=3", "augmentation.affine=0.7", "augmentation.rotation=90"]].concat();
+    let far = [
+        "data.batch_size=3",
+        "augmentation.rotation_probability=0.5",
+        "augmentation.rotation_degrees=90",
+        "augmentation.scale_probability=0.5",
+        "augmentation.elastic_probability=0.5",
+    ];
+    let set = [set, &far].concat();
     small::config(&set)
 }
 

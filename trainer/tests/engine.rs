@@ -1,5 +1,7 @@
 //! Laws of the training engine.
 
+#[path = "engine/augmentation.rs"]
+mod augmentation;
 #[path = "engine/configurations.rs"]
 mod configurations;
 #[path = "engine/runs.rs"]

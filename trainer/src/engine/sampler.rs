@@ -52,7 +52,8 @@ impl<'a> Sampler<'a> {
         let cases: Vec<Source<'a>> = cases.into_iter().map(Into::into).collect();
         assert!(!cases.is_empty(), "there is nothing to sample from");
         let with_foreground = (0..cases.len()).filter(|&i| !cases[i].foreground().is_empty()).collect();
-        let recipes = cases.iter().map(|case| Recipe::new(&config.augmentation, case.spacing())).collect();
+        let recipes =
+            cases.iter().map(|case| Recipe::new(&config.augmentation, patch, case.spacing())).collect();
         let share = config.data.foreground_share;
         let (batch_size, seed) = (config.data.batch_size, config.training.seed);
         Self { cases, with_foreground, patch, batch_size, share, recipes, seed }
