@@ -75,6 +75,17 @@ pub struct Data {
     pub patch_voxels: usize,
     pub batch_size: usize,
     pub foreground_share: f64,
+    pub balance: BalanceBy,
+    pub empty_share: Auto<f64>,
+}
+
+/// What patches around foreground are chosen by first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub enum BalanceBy {
+    Case,
+    Class,
 }
 
 /// `[model]`
@@ -288,6 +299,7 @@ impl Config {
         }
         for (key, none) in [
             ("data.patch_size", self.data.patch_size == Auto::Word(Word::None)),
+            ("data.empty_share", self.data.empty_share == Auto::Word(Word::None)),
             ("inference.threshold", self.inference.threshold == Auto::Word(Word::None)),
             ("validation.folds", self.validation.folds == Auto::Word(Word::None)),
             ("model.levels", self.model.levels == Auto::Word(Word::None)),
@@ -300,6 +312,7 @@ impl Config {
         }
         let shares = [
             ("data.foreground_share", self.data.foreground_share),
+            ("data.empty_share", self.data.empty_share.value().copied().unwrap_or(0.5)),
             ("inference.threshold", self.inference.threshold.value().copied().unwrap_or(0.5)),
         ];
         for (key, value) in shares {

@@ -163,17 +163,21 @@ fn refusal(change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> String {
 
 #[test]
 fn a_file_that_is_cut_or_longer_is_refused_wherever() {
-    let length = {
-        let folder = tempdir().unwrap();
-        cached(folder.path(), &small::case([3, 5, 4], 2, 3, 0));
-        fs::metadata(folder.path().join("case_0.voxels")).unwrap().len() as usize
+    let folder = tempdir().unwrap();
+    cached(folder.path(), &small::case([3, 5, 4], 2, 3, 0));
+    let path = folder.path().join("case_0.voxels");
+    let whole = fs::read(&path).unwrap();
+    let refusal = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        Cache::new(folder.path()).open("case_0", &made_of(b"settings")).unwrap_err().to_string()
     };
-    for keep in 0..length {
-        let error = refusal(|bytes| bytes[..keep].to_vec());
-        assert!(error.starts_with("FILE: is damaged (its length): delete it"), "{keep}: {error}");
+    let damaged = format!("{}: is damaged (its length): delete it", path.display());
+    for keep in 0..whole.len() {
+        let error = refusal(&whole[..keep]);
+        assert!(error.starts_with(&damaged), "{keep}: {error}");
     }
-    let error = refusal(|bytes| [bytes, vec![0]].concat());
-    assert!(error.contains("is damaged (its length)"), "{error}");
+    let error = refusal(&[whole, vec![0]].concat());
+    assert!(error.starts_with(&damaged), "{error}");
 }
 
 #[test]

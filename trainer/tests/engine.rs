@@ -2,6 +2,8 @@
 
 #[path = "engine/augmentation.rs"]
 mod augmentation;
+#[path = "engine/balance.rs"]
+mod balance;
 #[path = "engine/configurations.rs"]
 mod configurations;
 #[path = "engine/runs.rs"]

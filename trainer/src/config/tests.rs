@@ -40,6 +40,9 @@ fn a_wrong_key_or_value_is_named_with_its_remedy() {
     );
     assert!(error("training.epochs=0").contains("training.epochs: is 0"));
     assert!(error("data.foreground_share=1.5").contains("from 0 to 1"));
+    assert!(error("data.empty_share=-1").contains("data.empty_share: is -1: a number from 0 to 1"));
+    assert!(error("data.empty_share=none").contains("data.empty_share: is \"none\""));
+    assert!(error("data.balance=voxel").contains("voxel"));
     assert!(error("loss.name=bec").contains("bec"));
     assert!(error("training=3").contains("is a section"));
     assert!(error("training.epochs").contains("is not key=value"));

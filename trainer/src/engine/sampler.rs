@@ -1,16 +1,16 @@
 //! Where patches come from.
 //!
-//! A share of each batch is placed around a foreground voxel, whose class is chosen evenly among those that the case
-//! holds; the rest lies anywhere. Everything follows from (seed, step, slot), so batches can be prepared in any order
+//! A share of each batch is placed around a foreground voxel, of a case and class that [`Balance`] chooses; the rest lies
+//! anywhere. Everything follows from (seed, step, slot), so batches can be prepared in any order
 //! and a run goes on from its step number.
 
 use autograd::Tensor;
 use losses::Labels;
-use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 
 use super::augment::{Placement, Recipe, augment_intensity, extract};
+use super::balance::Balance;
 use crate::Result;
 use crate::config::Config;
 use crate::data::{IGNORE, Source};
@@ -28,8 +28,7 @@ pub struct Batch {
 /// Draws batches from training cases, in memory or cached.
 pub struct Sampler<'a> {
     cases: Vec<Source<'a>>,
-    /// The cases that hold any foreground.
-    with_foreground: Vec<usize>,
+    balance: Balance,
     patch: [usize; 3],
     batch_size: usize,
     share: f64,
@@ -51,12 +50,12 @@ impl<'a> Sampler<'a> {
     ) -> Self {
         let cases: Vec<Source<'a>> = cases.into_iter().map(Into::into).collect();
         assert!(!cases.is_empty(), "there is nothing to sample from");
-        let with_foreground = (0..cases.len()).filter(|&i| !cases[i].foreground().is_empty()).collect();
+        let balance = Balance::new(&cases, &config.data);
         let recipes =
             cases.iter().map(|case| Recipe::new(&config.augmentation, patch, case.spacing())).collect();
         let share = config.data.foreground_share;
         let (batch_size, seed) = (config.data.batch_size, config.training.seed);
-        Self { cases, with_foreground, patch, batch_size, share, recipes, seed }
+        Self { cases, balance, patch, batch_size, share, recipes, seed }
     }
 
     /// The batch of a step. Its patches are made in parallel, on the rayon pool of the caller; they do not depend on it.
@@ -104,9 +103,8 @@ impl<'a> Sampler<'a> {
 
     /// A case, and where the patch's first voxel lies in it (negative where the patch is larger).
     fn place(&self, foreground: bool, rng: &mut impl Rng) -> Result<(usize, [isize; 3])> {
-        if foreground && let Some(&index) = self.with_foreground.choose(rng) {
+        if foreground && let Some((index, class)) = self.balance.foreground(rng) {
             let case = &self.cases[index];
-            let class = rng.random_range(0..case.foreground().len());
             let listed = case.foreground()[class].voxels as usize;
             let voxel = case.foreground_voxel(class, rng.random_range(0..listed))?;
             let [_, height, width] = case.shape();
@@ -117,7 +115,7 @@ impl<'a> Sampler<'a> {
             });
             return Ok((index, offset));
         }
-        let index = rng.random_range(0..self.cases.len());
+        let index = self.balance.anywhere(rng);
         let shape = self.cases[index].shape();
         let offset = std::array::from_fn(|a| {
             let last = shape[a] as isize - self.patch[a] as isize;

@@ -333,6 +333,14 @@ proptest! {
 }
 
 #[test]
+fn every_second_voxel_of_a_ramp_is_kept_and_the_way_between_them_is_straight() {
+    let mut ramp: Vec<f32> = (0..8).map(|i| i as f32).collect();
+    filter::low_resolution(&mut ramp, [1, 1, 8], [1.0, 1.0, 0.5]);
+    // 1, 3, 5 and 7 are kept, and lie at 0.5, 2.5, 4.5 and 6.5.
+    assert_eq!(ramp, [1.0, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.0]);
+}
+
+#[test]
 fn gamma_above_1_darkens_and_inverted_brightens_the_middle() {
     let ramp: Vec<f32> = (0..=100).map(|i| i as f32).collect();
     let middle = |inverted| {
