@@ -186,7 +186,7 @@ pub fn load_weights(path: &Path) -> Result<Tensors> {
 }
 
 /// Bincode with fixed-size integers, refusing trailing bytes and anything large.
-fn options() -> impl Options {
+pub(crate) fn options() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().with_limit(LARGEST_STATE).reject_trailing_bytes()
 }
 

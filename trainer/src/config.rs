@@ -10,8 +10,10 @@ use crate::data::Scheme;
 use crate::metrics::Aim;
 use crate::{Error, Result};
 
+mod augmentation;
 mod merge;
 
+pub use augmentation::Augmentation;
 use merge::{merge, nested, parse_value};
 
 /// The default configuration with a comment on every key, as `trainer config` prints it.
@@ -76,6 +78,17 @@ pub struct Data {
     pub patch_voxels: usize,
     pub batch_size: usize,
     pub foreground_share: f64,
+    pub balance: BalanceBy,
+    pub empty_share: Auto<f64>,
+}
+
+/// What patches around foreground are chosen by first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub enum BalanceBy {
+    Case,
+    Class,
 }
 
 /// `[model]`
@@ -197,21 +210,6 @@ pub struct Training {
     pub checkpoint_minutes: f64,
 }
 
-/// `[augmentation]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
-pub struct Augmentation {
-    pub flip: [f64; 3],
-    pub affine: f64,
-    pub rotation: f64,
-    pub scale: [f64; 2],
-    pub intensity: f64,
-    pub intensity_range: f64,
-    pub noise: f64,
-    pub noise_range: f64,
-}
-
 /// `[validation]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -249,12 +247,24 @@ impl Config {
     /// # Errors
     /// Names the key that is unknown, or whose value cannot be used, and the remedy.
     pub fn load(file: Option<(&str, &str)>, set: &[String]) -> Result<Self> {
-        let mut table: Table = DEFAULT.parse().expect("the default configuration is read by a test");
-        if let Some((name, text)) = file {
-            let changes: Table =
-                text.parse().map_err(|e: toml::de::Error| Error::file(name, format!("is not TOML: {e}")))?;
-            merge(&mut table, changes, "")?;
-        }
+        Self::changed(file.map_or(Ok(Table::new()), |(name, text)| parse(name, text))?, set)
+    }
+
+    /// What a checkpoint recorded, for predicting with its network. `[augmentation]`, which only training reads, keeps its
+    /// defaults, so that a network does not depend on the names of keys that are of no use to it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn for_prediction(name: &str, text: &str) -> Result<Self> {
+        let mut recorded = parse(name, text)?;
+        recorded.remove("augmentation");
+        Self::changed(recorded, &[])
+    }
+
+    /// The default with changes.
+    fn changed(changes: Table, set: &[String]) -> Result<Self> {
+        let mut table = parse("config/default.toml", DEFAULT)?;
+        merge(&mut table, changes, "")?;
         for pair in set {
             let (key, value) = pair
                 .split_once('=')
@@ -294,6 +304,7 @@ impl Config {
         }
         for (key, none) in [
             ("data.patch_size", self.data.patch_size == Auto::Word(Word::None)),
+            ("data.empty_share", self.data.empty_share == Auto::Word(Word::None)),
             ("inference.threshold", self.inference.threshold == Auto::Word(Word::None)),
             ("validation.folds", self.validation.folds == Auto::Word(Word::None)),
             ("model.levels", self.model.levels == Auto::Word(Word::None)),
@@ -310,16 +321,9 @@ impl Config {
             let message = format!("is {spacing:?}: millimetres along d, h and w, each above 0");
             return Err(Error::config("data.spacing", message));
         }
-        let flip = self.augmentation.flip;
         let shares = [
             ("data.foreground_share", self.data.foreground_share),
-            ("augmentation.flip", flip[0]),
-            ("augmentation.flip", flip[1]),
-            ("augmentation.flip", flip[2]),
-            ("augmentation.affine", self.augmentation.affine),
-            ("augmentation.intensity", self.augmentation.intensity),
-            ("augmentation.intensity_range", self.augmentation.intensity_range),
-            ("augmentation.noise", self.augmentation.noise),
+            ("data.empty_share", self.data.empty_share.value().copied().unwrap_or(0.5)),
             ("inference.threshold", self.inference.threshold.value().copied().unwrap_or(0.5)),
         ];
         for (key, value) in shares {
@@ -331,20 +335,12 @@ impl Config {
             let message = format!("is {}: a share from 0 to below 0.95", self.inference.overlap);
             return Err(Error::config("inference.overlap", message));
         }
-        let [low, high] = self.augmentation.scale;
-        if !(low > 0.1 && low <= high && high < 10.0) {
-            return Err(Error::config(
-                "augmentation.scale",
-                format!("is [{low}, {high}]: two ascending factors around 1"),
-            ));
-        }
+        self.augmentation.check()?;
         let finite = [
             ("optimizer.lr", self.optimizer.lr),
             ("optimizer.weight_decay", self.optimizer.weight_decay),
             ("optimizer.clip_norm", self.optimizer.clip_norm),
             ("training.checkpoint_minutes", self.training.checkpoint_minutes),
-            ("augmentation.noise_range", self.augmentation.noise_range),
-            ("augmentation.rotation", self.augmentation.rotation),
         ];
         for (key, value) in finite {
             if !(value.is_finite() && value >= 0.0) {
@@ -353,6 +349,10 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+fn parse(name: &str, text: &str) -> Result<Table> {
+    text.parse().map_err(|e: toml::de::Error| Error::file(name, format!("is not TOML: {e}")))
 }
 
 #[cfg(test)]

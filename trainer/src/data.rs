@@ -1,4 +1,4 @@
-//! Data sets: folders of volumes in nnU-Net's layout, and the cases they hold in memory.
+//! Data sets: folders of volumes in nnU-Net's layout, and the cases they hold, in memory or in a cache.
 //!
 //! ```text
 //! FOLDER/dataset.json             what channels and labels mean
@@ -13,10 +13,12 @@
 //! ([`Geometry`]).
 
 mod axes;
+mod cache;
 mod case;
 pub(crate) mod description;
 pub(crate) mod fault;
 pub(crate) mod folder;
+mod foreground;
 mod frame;
 mod geometry;
 pub(crate) mod names;
@@ -24,15 +26,19 @@ pub(crate) mod normalise;
 mod preprocess;
 pub(crate) mod read;
 pub mod resample;
+mod source;
 pub mod synthetic;
 
 pub use axes::{AxisOrder, Grid};
+pub use cache::{Cache, CachedCase, Fingerprint, Origin};
 pub use case::Case;
 pub use description::{Description, IGNORE};
 pub use folder::{CaseFiles, Dataset, FileSum};
+pub use foreground::Listed;
 pub use frame::Frame;
 pub use geometry::Geometry;
 pub use normalise::{ChannelNorm, Normalisation, Scheme};
 pub use preprocess::{Preprocessing, common_spacing};
 pub use read::CaseReader;
 pub(crate) use resample::Tap;
+pub use source::{Block, Region, Source};

@@ -1,6 +1,7 @@
 //! The training loop: sample, step, log, validate, keep.
 
 mod augment;
+mod balance;
 mod objective;
 mod sampler;
 mod settings;

@@ -212,14 +212,14 @@ fn draw(cases: &[Case], classes: usize, share: f64, question: &Question) -> Resu
     if let Some(fraction) = question.foreground_fraction {
         config.data.foreground_share = fraction;
     }
-    config.augmentation.affine = 0.0;
+    config.augmentation.enabled = false;
     let config = config.validated()?;
     let plan = Plan::new(Facts::of(cases, classes), &config)?;
     let sampler = Sampler::new(cases, plan.patch_size, &config);
     let batches = PATCHES.div_ceil(config.data.batch_size);
     let (mut positives, mut total) = (0u64, 0u64);
     for step in 0..batches {
-        for label in sampler.batch(step as u64).labels.iter() {
+        for label in sampler.batch(step as u64)?.labels.iter() {
             total += u64::from(label != i32::from(IGNORE));
             positives += u64::from(label != i32::from(IGNORE) && label > 0);
         }

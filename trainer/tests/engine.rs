@@ -1,5 +1,9 @@
 //! Laws of the training engine.
 
+#[path = "engine/augmentation.rs"]
+mod augmentation;
+#[path = "engine/balance.rs"]
+mod balance;
 #[path = "engine/configurations.rs"]
 mod configurations;
 #[path = "engine/runs.rs"]

@@ -4,6 +4,23 @@ use toml::{Table, Value};
 
 use crate::{Error, Result};
 
+/// What is no key, and the keys that say it.
+const SAID_OTHERWISE: [(&str, &str); 7] = [
+    ("augmentation.affine", "augmentation.rotation_probability and augmentation.scale_probability"),
+    ("augmentation.rotation", "augmentation.rotation_degrees"),
+    ("augmentation.scale", "augmentation.scale_range"),
+    (
+        "augmentation.intensity",
+        "augmentation.brightness_probability, augmentation.contrast_probability and augmentation.gamma_probability",
+    ),
+    (
+        "augmentation.intensity_range",
+        "augmentation.brightness_range, augmentation.contrast_range and augmentation.gamma_range, such as [0.8, 1.2]",
+    ),
+    ("augmentation.noise", "augmentation.noise_probability"),
+    ("augmentation.noise_range", "augmentation.noise_deviation, such as [0.0, 0.1]"),
+];
+
 /// Puts `changes` into `table`, every key of which must be there already.
 pub(super) fn merge(table: &mut Table, changes: Table, prefix: &str) -> Result<()> {
     for (key, change) in changes {
@@ -23,6 +40,10 @@ pub(super) fn merge(table: &mut Table, changes: Table, prefix: &str) -> Result<(
             (Some(slot), Value::Integer(whole)) if slot.is_float() => *slot = Value::Float(whole as f64),
             (Some(slot), change) => *slot = change,
             (None, _) => {
+                if let Some((_, keys)) = SAID_OTHERWISE.iter().find(|(name, _)| *name == path) {
+                    let hint = format!("there is no such key; use {keys}; `trainer config` explains them");
+                    return Err(Error::config(path, hint));
+                }
                 let nearest =
                     table.keys().min_by_key(|known| edit_distance(known, &key)).cloned().unwrap_or_default();
                 let hint = format!(

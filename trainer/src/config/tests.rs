@@ -40,9 +40,61 @@ fn a_wrong_key_or_value_is_named_with_its_remedy() {
     );
     assert!(error("training.epochs=0").contains("training.epochs: is 0"));
     assert!(error("data.foreground_share=1.5").contains("from 0 to 1"));
+    assert!(error("data.empty_share=-1").contains("data.empty_share: is -1: a number from 0 to 1"));
+    assert!(error("data.empty_share=none").contains("data.empty_share: is \"none\""));
+    assert!(error("data.balance=voxel").contains("voxel"));
     assert!(error("loss.name=bec").contains("bec"));
     assert!(error("training=3").contains("is a section"));
     assert!(error("training.epochs").contains("is not key=value"));
     let error = Config::load(Some(("my.toml", "loss = [")), &[]).unwrap_err().to_string();
     assert!(error.starts_with("my.toml: is not TOML"), "{error}");
+}
+
+#[test]
+fn keys_that_are_said_otherwise_name_the_keys_that_say_it() {
+    let error = |set: &str| Config::load(None, &[set.to_owned()]).unwrap_err().to_string();
+    for (old, new) in [
+        ("affine=0.3", "rotation_probability"),
+        ("rotation=15", "rotation_degrees"),
+        ("scale=[0.9,1.1]", "scale_range"),
+        ("intensity=0.5", "gamma_probability"),
+        ("intensity_range=0.2", "contrast_range"),
+        ("noise=0.2", "noise_probability"),
+        ("noise_range=0.1", "noise_deviation"),
+    ] {
+        let message = error(&format!("augmentation.{old}"));
+        assert!(
+            message
+                .contains(&format!("augmentation.{}: there is no such key", old.split_once('=').unwrap().0))
+        );
+        assert!(message.contains(&format!("augmentation.{new}")), "{message}");
+    }
+    let text = "[augmentation]\nnoise = 0.2\n[inference]\noverlap = 0.25\n";
+    assert!(Config::load(Some(("run", text)), &[]).unwrap_err().to_string().contains("noise_probability"));
+    assert_eq!(Config::for_prediction("run", text).unwrap().inference.overlap, 0.25);
+}
+
+#[test]
+fn augmentation_that_cannot_be_drawn_is_refused_by_name() {
+    for (set, message) in [
+        ("flip=[0.5,1.5,0.5]", "flip: is 1.5: a number from 0 to 1"),
+        ("blur_probability=-0.1", "blur_probability: is -0.1"),
+        ("gamma_inverted_probability=nan", "gamma_inverted_probability: is NaN"),
+        ("scale_range=[1.2,0.8]", "scale_range: is [1.2, 0.8]: two ascending numbers from 0.1 to 10"),
+        ("scale_range=[0,1]", "scale_range: is [0, 1]"),
+        ("noise_deviation=[0,inf]", "noise_deviation: is [0, inf]"),
+        (
+            "low_resolution_zoom=[0.5,2]",
+            "low_resolution_zoom: is [0.5, 2]: two ascending numbers from 0.05 to 1",
+        ),
+        ("rotation_degrees=200", "rotation_degrees: is 200: an angle from 0 to 180"),
+        ("elastic_spacing=0", "elastic_spacing: is 0: a length above 0 mm"),
+        (
+            "elastic_magnitude=9",
+            "elastic_magnitude: is 9: from 0 to 0.4 of augmentation.elastic_spacing, which is 20 mm",
+        ),
+    ] {
+        let error = Config::load(None, &[format!("augmentation.{set}")]).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
 }

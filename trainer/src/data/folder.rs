@@ -112,7 +112,8 @@ impl Dataset {
     }
 }
 
-fn checksum(folder: &Path, path: &Path) -> Result<FileSum> {
+/// Length and checksum of a file; its name is told from `folder` on.
+pub(super) fn checksum(folder: &Path, path: &Path) -> Result<FileSum> {
     let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
     let mut buffer = vec![0; 1 << 16];
     let mut sum = FileSum {

@@ -1,17 +1,19 @@
 //! Where patches come from.
 //!
-//! A share of each batch is placed around a foreground voxel, whose class is chosen evenly among those that the case
-//! holds; the rest lies anywhere. Everything follows from (seed, step, slot), so batches can be prepared in any order
+//! A share of each batch is placed around a foreground voxel, of a case and class that [`Balance`] chooses; the rest lies
+//! anywhere. Everything follows from (seed, step, slot), so batches can be prepared in any order
 //! and a run goes on from its step number.
 
 use autograd::Tensor;
 use losses::Labels;
-use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
+use rayon::prelude::*;
 
 use super::augment::{Placement, Recipe, augment_intensity, extract};
+use super::balance::Balance;
+use crate::Result;
 use crate::config::Config;
-use crate::data::{Case, IGNORE};
+use crate::data::{IGNORE, Source};
 use crate::random::{Purpose, generator};
 
 /// What a training step is fed with.
@@ -23,12 +25,10 @@ pub struct Batch {
     pub labels: Labels,
 }
 
-/// Draws batches from training cases.
+/// Draws batches from training cases, in memory or cached.
 pub struct Sampler<'a> {
-    cases: &'a [Case],
-    foreground: Vec<Foreground>,
-    /// The cases that hold any foreground.
-    with_foreground: Vec<usize>,
+    cases: Vec<Source<'a>>,
+    balance: Balance,
     patch: [usize; 3],
     batch_size: usize,
     share: f64,
@@ -37,49 +37,61 @@ pub struct Sampler<'a> {
     seed: u64,
 }
 
-/// A case's foreground voxels by class, as flat indices; large classes are thinned evenly.
-struct Foreground {
-    classes: Vec<Vec<u32>>,
-}
-
-/// More voxels than this of one class in one case teach a sampler nothing.
-const MOST_VOXELS: usize = 1 << 18;
-
 impl<'a> Sampler<'a> {
-    /// A sampler of patches of this size from these (normalised, labelled) cases.
+    /// A sampler of patches of this size from these (normalised, labelled) cases: `&Case`s or
+    /// [`&CachedCase`](crate::data::CachedCase)s, which give the same patches, or [`Source`]s of both kinds.
     ///
     /// # Panics
     /// Without cases.
-    pub fn new(cases: &'a [Case], patch: [usize; 3], config: &Config) -> Self {
+    pub fn new<C: Into<Source<'a>>>(
+        cases: impl IntoIterator<Item = C>,
+        patch: [usize; 3],
+        config: &Config,
+    ) -> Self {
+        let cases: Vec<Source<'a>> = cases.into_iter().map(Into::into).collect();
         assert!(!cases.is_empty(), "there is nothing to sample from");
-        let foreground: Vec<_> = cases.iter().map(Foreground::of).collect();
-        let with_foreground = (0..cases.len()).filter(|&i| !foreground[i].classes.is_empty()).collect();
-        let recipes = cases.iter().map(|case| Recipe::new(&config.augmentation, case.spacing)).collect();
+        let balance = Balance::new(&cases, &config.data);
+        let recipes =
+            cases.iter().map(|case| Recipe::new(&config.augmentation, patch, case.spacing())).collect();
         let share = config.data.foreground_share;
         let (batch_size, seed) = (config.data.batch_size, config.training.seed);
-        Self { cases, foreground, with_foreground, patch, batch_size, share, recipes, seed }
+        Self { cases, balance, patch, batch_size, share, recipes, seed }
     }
 
-    /// The batch of a step.
-    pub fn batch(&self, step: u64) -> Batch {
+    /// The batch of a step. Its patches are made in parallel, on the rayon pool of the caller; they do not depend on it.
+    ///
+    /// # Errors
+    /// If a cached case cannot be read.
+    pub fn batch(&self, step: u64) -> Result<Batch> {
         let [pd, ph, pw] = self.patch;
-        let channels = self.cases[0].channels;
+        let channels = self.cases[0].channels();
         let voxels = pd * ph * pw;
         let mut image = Tensor::scratch([self.batch_size, pd, ph, pw, channels]);
         let mut labels = vec![IGNORE; self.batch_size * voxels];
-        let images = image.data_mut().chunks_exact_mut(voxels * channels);
         let wanted = self.foreground_slots(step);
-        for (slot, (image, labels)) in images.zip(labels.chunks_exact_mut(voxels)).enumerate() {
-            let counter = step * self.batch_size as u64 + slot as u64;
-            let mut rng = generator(self.seed, Purpose::Patch, counter);
-            let (index, offset) = self.place(slot < wanted, &mut rng);
-            let mut rng = generator(self.seed, Purpose::Augmentation, counter);
-            let (case, recipe) = (&self.cases[index], &self.recipes[index]);
-            let placement = Placement { offset, transform: recipe.draw(&mut rng) };
-            extract(case, self.patch, &placement, image, labels);
-            augment_intensity(recipe, channels, image, &mut rng);
-        }
-        Batch { image, labels: Labels::from_vec([self.batch_size, pd, ph, pw], labels) }
+        let images = image.data_mut().par_chunks_exact_mut(voxels * channels);
+        let slots = images.zip(labels.par_chunks_exact_mut(voxels)).enumerate();
+        // Collected whole, so that the error is that of the first slot for any number of threads.
+        let made: Vec<Result<()>> = slots
+            .map(|(slot, (image, labels))| {
+                let counter = step * self.batch_size as u64 + slot as u64;
+                self.patch(counter, slot < wanted, image, labels)
+            })
+            .collect();
+        made.into_iter().collect::<Result<()>>()?;
+        Ok(Batch { image, labels: Labels::from_vec([self.batch_size, pd, ph, pw], labels) })
+    }
+
+    /// Fills one patch.
+    fn patch(&self, counter: u64, foreground: bool, image: &mut [f32], labels: &mut [u8]) -> Result<()> {
+        let (index, offset) = self.place(foreground, &mut generator(self.seed, Purpose::Patch, counter))?;
+        let mut rng = generator(self.seed, Purpose::Augmentation, counter);
+        let (case, recipe) = (&self.cases[index], &self.recipes[index]);
+        let placement = Placement { offset, transform: recipe.draw(&mut rng) };
+        let region = case.region(placement.block(self.patch, case.shape()))?;
+        extract(&region, self.patch, &placement, image, labels);
+        augment_intensity(recipe, case.channels(), image, &mut rng);
+        Ok(())
     }
 
     /// How many of a step's patches hold foreground: the share, rounded up or down at random so that its mean is exact.
@@ -90,27 +102,27 @@ impl<'a> Sampler<'a> {
     }
 
     /// A case, and where the patch's first voxel lies in it (negative where the patch is larger).
-    fn place(&self, foreground: bool, rng: &mut impl Rng) -> (usize, [isize; 3]) {
-        if foreground && let Some(&index) = self.with_foreground.choose(rng) {
+    fn place(&self, foreground: bool, rng: &mut impl Rng) -> Result<(usize, [isize; 3])> {
+        if foreground && let Some((index, class)) = self.balance.foreground(rng) {
             let case = &self.cases[index];
-            let class = self.foreground[index].classes.choose(rng).expect("the case holds foreground");
-            let voxel = *class.choose(rng).expect("an empty class is not listed") as usize;
-            let [_, height, width] = case.shape;
+            let listed = case.foreground()[class].voxels as usize;
+            let voxel = case.foreground_voxel(class, rng.random_range(0..listed))?;
+            let [_, height, width] = case.shape();
             let at = [voxel / (height * width), voxel / width % height, voxel % width];
             let offset = std::array::from_fn(|a| {
                 let room = rng.random_range(0..self.patch[a]);
-                around(at[a], room, case.shape[a], self.patch[a])
+                around(at[a], room, case.shape()[a], self.patch[a])
             });
-            return (index, offset);
+            return Ok((index, offset));
         }
-        let index = rng.random_range(0..self.cases.len());
-        let case = &self.cases[index];
+        let index = self.balance.anywhere(rng);
+        let shape = self.cases[index].shape();
         let offset = std::array::from_fn(|a| {
-            let last = case.shape[a] as isize - self.patch[a] as isize;
+            let last = shape[a] as isize - self.patch[a] as isize;
             let room = rng.random_range(0..=last.unsigned_abs()) as isize;
             room * last.signum()
         });
-        (index, offset)
+        Ok((index, offset))
     }
 }
 
@@ -119,24 +131,4 @@ fn around(at: usize, room: usize, size: usize, patch: usize) -> isize {
     let start = at as isize - room as isize;
     let last = size as isize - patch as isize;
     start.clamp(last.min(0), last.max(0))
-}
-
-impl Foreground {
-    fn of(case: &Case) -> Self {
-        let labels = case.labels.as_deref().unwrap_or_default();
-        let mut voxels: Vec<Vec<u32>> = Vec::new();
-        for (i, &label) in labels.iter().enumerate() {
-            if label == 0 || label == IGNORE {
-                continue;
-            }
-            voxels.resize_with(voxels.len().max(usize::from(label)), Vec::new);
-            voxels[usize::from(label) - 1]
-                .push(u32::try_from(i).expect("a volume has fewer than 2^32 voxels"));
-        }
-        let thinned = voxels.into_iter().filter(|class| !class.is_empty()).map(|class| {
-            let step = class.len().div_ceil(MOST_VOXELS);
-            class.into_iter().step_by(step).collect()
-        });
-        Self { classes: thinned.collect() }
-    }
 }

@@ -1,6 +1,6 @@
 //! One run, from its first or next step to its last.
 //!
-//! A thread of its own prepares the next batches while the kernels compute. Every random choice follows from
+//! Threads of their own prepare the next batches while the kernels compute. Every random choice follows from
 //! (seed, purpose, step), so a run that was stopped goes on from its last checkpoint as if nothing had happened.
 
 use std::fs;
@@ -41,26 +41,31 @@ const METRIC: &str = "mean Dice of the foreground classes on the validation case
 /// If settings do not fit together, the disk refuses, or the loss stays NaN or infinite.
 pub fn train(setup: Setup, stop: &AtomicBool) -> Result<Outcome> {
     let threads = setup.config.training.threads;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| Error::config("training.threads", format!("is {threads}: {e}")))?;
+    let pool = || {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.map_err(|e| Error::config("training.threads", format!("is {threads}: {e}")))
+    };
+    let (computing, preparing) = (pool()?, pool()?);
     let run = Run::new(setup)?;
     let first = run.step;
     let last = run.last_step();
     let training = Arc::clone(&run.setup.training);
-    let sampler = Sampler::new(&training, run.setup.plan.patch_size, &run.setup.config);
+    let sampler = Sampler::new(training.iter(), run.setup.plan.patch_size, &run.setup.config);
     std::thread::scope(|scope| {
         let (sender, batches) = sync_channel(READY);
         scope.spawn(move || {
-            for step in first..last {
-                // The receiver is gone when the run was stopped.
-                if sender.send(sampler.batch(step)).is_err() {
-                    return;
+            preparing.install(|| {
+                for step in first..last {
+                    let batch = sampler.batch(step);
+                    let failed = batch.is_err();
+                    // The receiver is gone when the run was stopped.
+                    if sender.send(batch).is_err() || failed {
+                        return;
+                    }
                 }
-            }
+            });
         });
-        pool.install(move || run.steps(batches, stop))
+        computing.install(move || run.steps(batches, stop))
     })
 }
 
@@ -161,7 +166,7 @@ impl Run {
         (training.epochs * training.steps_per_epoch) as u64
     }
 
-    fn steps(mut self, batches: Receiver<Batch>, stop: &AtomicBool) -> Result<Outcome> {
+    fn steps(mut self, batches: Receiver<Result<Batch>>, stop: &AtomicBool) -> Result<Outcome> {
         let per_epoch = self.setup.config.training.steps_per_epoch as u64;
         let last = self.last_step();
         if self.owes_validation && !stop.load(Ordering::Relaxed) {
@@ -181,7 +186,7 @@ impl Run {
             let asked = Instant::now();
             let batch = batches
                 .recv()
-                .map_err(|_| Error::Usage("the thread that prepares batches has died".into()))?;
+                .map_err(|_| Error::Usage("the thread that prepares batches has died".into()))??;
             waited += asked.elapsed();
             let lr = self.scheduler.lr(self.step, last, self.setup.config.optimizer.lr);
             let loss = self.one_step(batch, lr)?;

@@ -63,7 +63,7 @@ impl Member {
     fn load(run: &Path, args: &Predict) -> Result<Self> {
         let (path, checkpoint) = run_folder::checkpoint(run, args.checkpoint)?;
         let state = checkpoint.state;
-        let config = Config::load(Some(("the checkpoint's configuration", &state.config)), &[])?;
+        let config = Config::for_prediction("the checkpoint's configuration", &state.config)?;
         let mut model = UNet3d::new(state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
             .map_err(|e| Error::file(&path, format!("holds a network that cannot be built: {e}")))?;
         model.load_state_dict(checkpoint.weights).map_err(|e| Error::file(&path, e.to_string()))?;

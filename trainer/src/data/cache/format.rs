@@ -1,0 +1,145 @@
+//! The bytes of a cached case, little endian.
+//!
+//! | offset | what |
+//! |---|---|
+//! | 0 | 8 bytes of magic |
+//! | 8 | version, u32 |
+//! | 12 | length of the header, u64 |
+//! | 20 | length of the body, u64 |
+//! | 28 | CRC-32C of the body, u32 |
+//! | 32 | CRC-32C of the 32 bytes before and of the header, u32 |
+//! | 36 | the header (bincode) |
+//! | then | the body: listed foreground voxels (u32) class by class, intensities `[d, h, w, c]` (f32), labels `[d, h, w]` (u8) |
+
+use std::io;
+use std::path::Path;
+
+use bincode::Options;
+use serde::{Deserialize, Serialize};
+
+use super::Fingerprint;
+use crate::checkpoint::options;
+use crate::data::Case;
+use crate::data::foreground::{Foreground, Listed};
+use crate::files::rename_into_place;
+use crate::{Error, Result};
+
+pub(super) const MAGIC: &[u8; 8] = b"UNET3D-V";
+pub(super) const VERSION: u32 = 1;
+/// Bytes before the header.
+pub(super) const PREFIX: usize = 36;
+/// Names and checksums of a case's files are a few kilobytes; a longer header is none.
+pub(super) const LONGEST_HEADER: u64 = 1 << 20;
+/// Values that are turned into bytes at once.
+const CHUNK: usize = 1 << 14;
+
+/// What is known of a case beside its voxels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Header {
+    pub(super) name: String,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) shape: [usize; 3],
+    pub(super) channels: usize,
+    pub(super) spacing: [f32; 3],
+    pub(super) labelled: bool,
+    /// Voxels of each label from 0 to 255; all 0 where the labels are unknown.
+    pub(super) counts: Vec<u64>,
+    pub(super) foreground: Vec<Listed>,
+}
+
+/// Where the parts of a body lie, in bytes from its start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    pub(super) image: u64,
+    pub(super) labels: u64,
+    /// The body's length.
+    pub(super) end: u64,
+}
+
+impl Header {
+    /// Where what the header promises lies; none if that is more than a file can hold.
+    pub(super) fn layout(&self) -> Option<Layout> {
+        let listed = self.foreground.iter().map(|class| u64::from(class.voxels)).sum::<u64>();
+        let voxels = self.shape.iter().try_fold(1u64, |n, &size| n.checked_mul(size as u64))?;
+        let image = listed.checked_mul(4)?;
+        let labels = voxels.checked_mul(self.channels as u64)?.checked_mul(4)?.checked_add(image)?;
+        let end = labels.checked_add(if self.labelled { voxels } else { 0 })?;
+        Some(Layout { image, labels, end })
+    }
+}
+
+/// Writes a case to `path`, whole or not at all.
+///
+/// # Errors
+/// If the disk refuses, or the header is too long.
+pub(super) fn write(path: &Path, case: &Case, fingerprint: &Fingerprint) -> Result<()> {
+    let foreground = Foreground::of(case);
+    let header = Header {
+        name: case.name.clone(),
+        fingerprint: fingerprint.clone(),
+        shape: case.shape,
+        channels: case.channels,
+        spacing: case.spacing,
+        labelled: case.labels.is_some(),
+        counts: counts(case),
+        foreground: foreground.listed().to_vec(),
+    };
+    let bytes = options().serialize(&header).expect("a header is plain data");
+    if bytes.len() as u64 > LONGEST_HEADER {
+        let message =
+            format!("its settings and file names take {} bytes: shorten them to below 2^20", bytes.len());
+        return Err(Error::case(&case.name, message));
+    }
+    let (mut length, mut sum) = (0, 0);
+    let counted = body(case, &foreground, &mut |part| {
+        length += part.len() as u64;
+        sum = crc32c::crc32c_append(sum, part);
+        Ok(())
+    });
+    counted.expect("a checksum cannot fail");
+    let mut prefix = Vec::with_capacity(PREFIX);
+    prefix.extend_from_slice(MAGIC);
+    prefix.extend_from_slice(&VERSION.to_le_bytes());
+    prefix.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+    prefix.extend_from_slice(&length.to_le_bytes());
+    prefix.extend_from_slice(&sum.to_le_bytes());
+    prefix.extend_from_slice(&head_sum(&prefix, &bytes).to_le_bytes());
+    rename_into_place(path, |out| {
+        out.write_all(&prefix)?;
+        out.write_all(&bytes)?;
+        body(case, &foreground, &mut |part| out.write_all(part))
+    })
+}
+
+/// The checksum of all that precedes the body, itself left out.
+pub(super) fn head_sum(prefix: &[u8], header: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&prefix[..PREFIX - 4]), header)
+}
+
+/// Hands the body's bytes over, part by part.
+fn body(
+    case: &Case,
+    foreground: &Foreground,
+    give: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(4 * CHUNK);
+    for class in 0..foreground.listed().len() {
+        for voxels in foreground.voxels(class).chunks(CHUNK) {
+            bytes.clear();
+            bytes.extend(voxels.iter().flat_map(|voxel| voxel.to_le_bytes()));
+            give(&bytes)?;
+        }
+    }
+    for values in case.image.chunks(CHUNK) {
+        bytes.clear();
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        give(&bytes)?;
+    }
+    case.labels.as_deref().map_or(Ok(()), give)
+}
+
+fn counts(case: &Case) -> Vec<u64> {
+    let mut counts = vec![0; 256];
+    case.labels.iter().flatten().for_each(|&label| counts[usize::from(label)] += 1);
+    counts
+}
