@@ -38,6 +38,7 @@ mod write;
 pub use geometry::axcodes;
 pub use statistics::Statistics;
 pub use stored::Stored;
+pub(crate) use write::nifti_header;
 pub use write::write;
 
 use crate::nifti::{Affine, ByteOrder, VoxelType};
@@ -89,6 +90,11 @@ impl Format {
                 "has no ending of a volume (.nii, .nii.gz, .hdr, .img, .nrrd, .nhdr, .mha, .mhd, .npy, .npz, .tif, .png); convert it to .nii.gz",
             )
         })
+    }
+
+    /// Whether its files say how large voxels are and where they lie.
+    pub fn has_geometry(self) -> bool {
+        matches!(self, Self::Nifti | Self::Nrrd | Self::MetaImage)
     }
 
     /// Its usual name.

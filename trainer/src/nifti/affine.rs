@@ -30,13 +30,18 @@ pub fn farthest_corner(shape: [usize; 3], a: &Affine, b: &Affine) -> f64 {
     farthest
 }
 
+/// [`farthest_corner`] where it is more than a tenth of a voxel of this spacing, or NaN.
+pub(crate) fn apart(shape: [usize; 3], spacing: [f64; 3], a: &Affine, b: &Affine) -> Option<f64> {
+    let apart = farthest_corner(shape, a, b);
+    let slack = 0.1 * spacing.into_iter().fold(f64::INFINITY, f64::min);
+    (apart.is_nan() || apart > slack).then_some(apart)
+}
+
 impl Header {
     /// How far, in millimetres, another volume's voxels lie from these at the farthest corner, where that is more than
     /// a tenth of a voxel; `None` where it is less, or where one of the two has no affine.
     pub fn apart(&self, other: &Self) -> Option<f64> {
-        let apart = farthest_corner(self.shape3()?, &self.affine().ok()?, &other.affine().ok()?);
-        let slack = 0.1 * self.spacing().into_iter().fold(f64::INFINITY, f64::min);
-        (apart.is_nan() || apart > slack).then_some(apart)
+        apart(self.shape3()?, self.spacing(), &self.affine().ok()?, &other.affine().ok()?)
     }
 
     /// Where x, y and z grow to: `RAS` is to the right, the front and the top. Each axis is named by the direction it
