@@ -21,10 +21,11 @@ use serde::{Deserialize, Serialize};
 use crate::data::{CaseReader, Normalisation};
 use crate::decision::Decision;
 use crate::plan::Plan;
+use crate::postprocess::Choice;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"UNET3D-C";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER: usize = 8 + 4 + 8 + 8 + 4 + 4 + 4;
 /// The state is a few kilobytes; more than this is not one.
 const LARGEST_STATE: u64 = 16 << 20;
@@ -48,6 +49,8 @@ pub struct State {
     pub normalisation: Normalisation,
     /// How its logits are read.
     pub decision: Decision,
+    /// What is done to its masks; none where that was not to be chosen, could not be, or the run has not ended.
+    pub postprocess: Option<Choice>,
     /// What "best" means.
     pub metric: String,
     /// The metric's value at this step and its best so far; none without validation cases.

@@ -8,6 +8,8 @@ mod errors;
 mod folds;
 #[path = "cli/interrupt.rs"]
 mod interrupt;
+#[path = "cli/postprocess.rs"]
+mod postprocess;
 #[path = "cli/predict.rs"]
 mod predict;
 #[path = "support/small.rs"]

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tempfile::{TempDir, tempdir};
+use trainer::convert::{Conversion, Pairs, Stage, Step};
 use trainer::data::Dataset;
 use trainer::nifti::{self, Header, Voxel};
 
@@ -196,6 +197,49 @@ fn a_folder_that_exists_is_refused_and_kept() {
     assert_eq!(said.stderr, "error: out: exists already; name a new folder, or take it away\n");
     assert_eq!(place.files(), ["kept.txt"]);
     assert_eq!(fs::read_to_string(place.path("out/kept.txt")).unwrap(), "kept");
+}
+
+/// The conversion of the folders of [`good`].
+fn conversion(place: &Place) -> Conversion {
+    Conversion {
+        pairs: Pairs::Folders { images: place.path("images"), masks: place.path("masks"), test: vec![] },
+        out: place.path("out"),
+        labels: vec![],
+        names: vec![],
+        channel_names: vec![],
+        spacing: None,
+    }
+}
+
+#[test]
+fn work_that_is_ended_or_fails_half_way_leaves_nothing() {
+    let place = good();
+    let conversion = conversion(&place);
+    let checked = conversion.check(&mut |_| true).unwrap().unwrap();
+    for last in ["a", "b"] {
+        let mut seen = Vec::new();
+        let written = checked.write(&mut |step: Step<'_>| {
+            assert_eq!((step.stage, step.total), (Stage::Write, 2));
+            seen.push(step.case.to_owned());
+            step.case != last
+        });
+        assert!(written.unwrap().is_none());
+        assert_eq!(seen.last().unwrap(), last);
+        assert_eq!(place.names().len(), 2, "{:?}", place.names());
+    }
+    // A file that is another one than was checked.
+    place.put("masks/b.nii.gz", |_| 9u8);
+    let error = checked.write(&mut |_| true).unwrap_err().to_string();
+    assert!(error.ends_with("masks/b.nii.gz: changed while it was converted; convert again"), "{error}");
+    place.put_at("images/a.nii.gz", &Header::new([6, 5, 3], [1.0; 3]), image);
+    let error = checked.write(&mut |_| true).unwrap_err().to_string();
+    assert!(error.ends_with("images/a.nii.gz: changed while it was converted; convert again"), "{error}");
+    assert_eq!(place.names().len(), 2, "{:?}", place.names());
+    // What was found wrong is not written by whoever tries.
+    let checked = conversion.check(&mut |_| true).unwrap().unwrap();
+    let error = checked.write(&mut |_| true).unwrap_err().to_string();
+    assert!(error.contains("out: cannot be written for 2 errors; the first is"), "{error}");
+    assert_eq!(place.names().len(), 2, "{:?}", place.names());
 }
 
 #[cfg(unix)]

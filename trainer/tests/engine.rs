@@ -8,3 +8,5 @@ mod runs;
 mod sampler;
 #[path = "support/small.rs"]
 mod small;
+#[path = "engine/treat.rs"]
+mod treat;

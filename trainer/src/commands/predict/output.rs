@@ -7,7 +7,7 @@ use crate::cli::Predict;
 use crate::data::{Case, CaseFiles};
 use crate::decision::Decision;
 use crate::inference::Logits;
-use crate::postprocess::PostProcessing;
+use crate::postprocess::ByClass;
 use crate::{Error, Result};
 
 /// How everything written here ends.
@@ -19,7 +19,7 @@ pub(super) struct Output<'a> {
     /// Background first.
     pub(super) classes: &'a [String],
     pub(super) decision: Decision,
-    pub(super) postprocess: PostProcessing,
+    pub(super) postprocess: ByClass,
 }
 
 impl Output<'_> {
