@@ -136,7 +136,7 @@ impl Cut {
     fn new(class: u8, mask: &[u8], labels: &[u8], shape: [usize; 3]) -> Self {
         let mut around = BoundingBox::default();
         for index in (0..mask.len()).filter(|&index| mask[index] == class) {
-            // The voxel more shows whether background inside the box goes on outside of it.
+            // In a box of one plane, which has no border along its normal, a ring would look closed.
             let [d, h, w] = place(index, shape).map(|at| at.saturating_sub(1));
             around.add(d, h, w..w + 1);
             let ends = place(index, shape);

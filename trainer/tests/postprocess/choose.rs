@@ -192,6 +192,14 @@ fn classes_are_treated_each_in_its_own_way() {
 }
 
 #[test]
+fn a_ring_in_one_of_several_planes_encloses_nothing() {
+    let disc = (1, [1, 2, 2], [1, 9, 9]);
+    let mask = boxes(&[disc, (0, [1, 4, 4], [1, 5, 5])]);
+    let choice = chosen(Asked::default(), 1, &[(mask, boxes(&[disc]))]);
+    assert!(choice.classes[0].taken.is_off(), "{choice}");
+}
+
+#[test]
 fn a_case_without_the_class_counts_only_while_it_is_predicted() {
     let lesion = (1, [0, 4, 4], [3, 6, 6]);
     let (with, none) = (boxes(&[lesion]), boxes(&[]));
