@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{CaseReader, Normalisation};
 use crate::decision::Decision;
 use crate::plan::Plan;
+use crate::postprocess::Choice;
 use crate::{Error, Result};
 
 /// The folder of a run's checkpoints.
@@ -59,6 +60,8 @@ pub struct State {
     pub normalisation: Normalisation,
     /// How its logits are read.
     pub decision: Decision,
+    /// What is done to its masks; none where that was not to be chosen, could not be, or the run has not ended.
+    pub postprocess: Option<Choice>,
     /// What "best" means.
     pub metric: String,
     /// The metric's value at this step and its best so far; none without validation cases.

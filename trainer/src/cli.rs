@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::convert::Relabel;
+
 /// Trains 3-D segmentation networks on volumes of your own, on the CPU.
 #[derive(Debug, Parser)]
 #[command(name = "trainer", version = version(), about, max_term_width = 110)]
@@ -22,6 +24,8 @@ pub enum Command {
     Inspect(Inspect),
     /// List everything that is wrong with a data set, with the remedy; it ends with 1 where training would refuse.
     Verify(Verify),
+    /// Make an nnU-Net folder of images and masks in any format; all that is wrong with them is listed before it is made.
+    Convert(Box<Convert>),
     /// Say what files hold: shape, type, spacing, affine, orientation, values. NIfTI, NRRD, MetaImage, NumPy, TIFF, PNG.
     Info(Info),
     /// Say what a weight will do to recall and precision, before training: from a data set's labels or from bare counts.
@@ -70,6 +74,61 @@ pub struct Verify {
     /// Also write the findings as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// `trainer convert`
+#[derive(Clone, Debug, Args)]
+pub struct Convert {
+    /// A folder of images: volumes in any format that `info` reads, or folders of PNG slices; several channels by suffix
+    /// _0000, _0001, …, or as a further axis.
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "csv",
+        requires = "masks",
+        conflicts_with = "csv"
+    )]
+    pub images: Option<PathBuf>,
+    /// A folder of masks, named as the images, with a suffix such as _mask, _seg or -label if they like.
+    #[arg(long, value_name = "DIR", requires = "images", conflicts_with = "csv")]
+    pub masks: Option<PathBuf>,
+    /// A table instead: columns image and mask (image_0, image_1, … for channels), and perhaps case, and split with train
+    /// or test; paths are relative to its folder.
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    /// The folder to make, such as Dataset001_Name.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The class of a value in the masks, such as 255=1; can be given several times, then for every value but 0.
+    #[arg(long = "label", value_name = "VALUE=CLASS", allow_hyphen_values = true)]
+    pub labels: Vec<Relabel>,
+    /// The foreground classes' names, from class 1 on.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    pub names: Vec<String>,
+    /// What each channel is; CT asks for CT normalisation.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    pub channel_names: Vec<String>,
+    /// Voxel sizes in mm of files that do not say (.npy, .npz, .tif, .png).
+    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
+    pub spacing: Option<Spacing>,
+    /// Cases for testing; they need no mask.
+    #[arg(long, value_delimiter = ',', value_name = "CASE,…", conflicts_with = "csv")]
+    pub test: Vec<String>,
+    /// Check everything and list the files, but write none.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Voxel sizes along x, y, z in mm.
+pub type Spacing = [f64; 3];
+
+fn spacing(text: &str) -> Result<Spacing, String> {
+    let numbers: Vec<f64> = text.split(',').filter_map(|number| number.trim().parse().ok()).collect();
+    let spacing: Option<Spacing> = numbers.try_into().ok().filter(|_| text.split(',').count() == 3);
+    let is_length = |mm: &f64| mm.is_finite() && *mm > 0.0;
+    spacing
+        .filter(|spacing| spacing.iter().all(is_length))
+        .ok_or_else(|| "three lengths above 0 in mm are needed, such as 0.7,0.7,5".to_owned())
 }
 
 /// `trainer info`

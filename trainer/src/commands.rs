@@ -1,6 +1,7 @@
 //! What each subcommand does.
 
 mod all_folds;
+mod convert;
 mod demo;
 mod predict;
 mod run_folder;
@@ -27,6 +28,7 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
         Command::Demo(demo) => demo::run(&demo, stop),
         Command::Inspect(inspect) => self::inspect(&inspect),
         Command::Verify(verify) => self::verify(&verify),
+        Command::Convert(convert) => convert::run(*convert, stop),
         Command::Info(info) => self::info(&info),
         Command::Explain(explain) => self::explain(&explain),
         Command::Train(train) if train.all_folds => all_folds::run(&train, stop),

@@ -230,9 +230,9 @@ pub struct Inference {
     pub threshold: Auto<f64>,
     pub aim: Aim,
     pub mirror: bool,
-    pub min_component: usize,
-    pub keep_largest: bool,
-    pub fill_holes: bool,
+    pub min_component: Auto<usize>,
+    pub keep_largest: Auto<bool>,
+    pub fill_holes: Auto<bool>,
 }
 
 impl Default for Config {
@@ -306,6 +306,9 @@ impl Config {
             ("data.patch_size", self.data.patch_size == Auto::Word(Word::None)),
             ("data.empty_share", self.data.empty_share == Auto::Word(Word::None)),
             ("inference.threshold", self.inference.threshold == Auto::Word(Word::None)),
+            ("inference.min_component", self.inference.min_component == Auto::Word(Word::None)),
+            ("inference.keep_largest", self.inference.keep_largest == Auto::Word(Word::None)),
+            ("inference.fill_holes", self.inference.fill_holes == Auto::Word(Word::None)),
             ("validation.folds", self.validation.folds == Auto::Word(Word::None)),
             ("model.levels", self.model.levels == Auto::Word(Word::None)),
             ("model.strides", self.model.strides == Auto::Word(Word::None)),

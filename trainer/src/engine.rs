@@ -8,6 +8,7 @@ mod settings;
 mod setup;
 mod split;
 mod train;
+mod treat;
 mod validate;
 
 pub use objective::Objective;

@@ -33,6 +33,26 @@ pub(crate) fn rename_into_place(
     work().map_err(Error::io(path))
 }
 
+/// Fills a folder beside `path` with `fill` and renames it to `path` once it is whole. Where there is an error, or
+/// nothing to keep, nothing stays.
+pub(crate) fn folder_into_place<T>(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
+    let mut builder = tempfile::Builder::new();
+    // As above: the umask decides.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let folder = builder.prefix(".writing-").tempdir_in(parent).map_err(Error::io(parent))?;
+    let Some(made) = fill(folder.path())? else { return Ok(None) };
+    std::fs::rename(folder.path(), path).map_err(Error::io(path))?;
+    // What it would remove is not there.
+    let _ = folder.keep();
+    Ok(Some(made))
+}
+
 /// Writes a value as JSON, for people to read too.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(path, format!("no JSON: {e}")))?;

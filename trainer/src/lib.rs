@@ -7,7 +7,7 @@
 //! - [`checkpoint`], [`inference`]: what a run leaves behind, and what is done with it.
 //! - [`calibration`], [`decision`]: from logits to probabilities and masks.
 //! - [`metrics`], [`evaluate`], [`report`], [`inspect`]: figures, and how they are shown.
-//! - [`verify`]: everything that is wrong with a data set.
+//! - [`convert`]: a data set made of images and masks in any format; [`verify`]: everything that is wrong with one.
 //! - [`folds`]: what a cross-validation says; [`ensemble`]: what its runs say together; [`postprocess`]: what is done to masks.
 //! - [`explain`]: what a weight will do, before training; [`study`]: what it did.
 //! - [`cli`], [`commands`]: the program `trainer`.
@@ -18,6 +18,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod convert;
 pub mod data;
 pub mod decision;
 pub mod engine;

@@ -17,6 +17,7 @@ mod read;
 mod voxel;
 mod write;
 
+pub(crate) use affine::apart;
 pub use affine::{Affine, farthest_corner};
 pub use header::{ByteOrder, Header, Version};
 pub use read::{Image, read, read_header};

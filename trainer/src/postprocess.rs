@@ -3,13 +3,25 @@
 //! Three steps, in this order, of which each can be off: small components go, all but the largest go, holes are filled.
 //! Components of a class hang together by a face, an edge or a corner; those of the background, which holes are, by a
 //! face, as it takes for the two to separate one another (A. Rosenfeld, "Connectivity in digital pictures", 1970).
-//! Nothing here chooses these settings: whether one helps is to be measured on validation cases.
+//!
+//! What is done to a class is asked for, or chosen on validation cases ([`Candidates`]).
+//!
+//! # Source
+//! F. Isensee et al., "nnU-Net", Nature Methods 18, 2021, "empirical configuration" (what is not the largest component
+//! goes, for each class by itself, where that raises the Dice of the validation cases).
+
+mod by_class;
+mod choose;
 
 use std::fmt;
 
-use crate::config::Inference;
+use serde::{Deserialize, Serialize};
+
 use crate::metrics::grid::{place, step};
 use crate::metrics::{Components, Connectivity};
+
+pub use by_class::{Asked, ByClass};
+pub use choose::{Candidates, Choice, ClassChoice, LEAST_GAIN};
 
 /// What is done to a mask. By default nothing.
 ///
@@ -19,7 +31,7 @@ use crate::metrics::{Components, Connectivity};
 /// PostProcessing { keep_largest: true, ..Default::default() }.apply(&mut mask, [1, 1, 6]);
 /// assert_eq!(mask, [0, 0, 1, 1, 0, 2]);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostProcessing {
     /// Components of fewer voxels become background.
     pub min_component: usize,
@@ -31,12 +43,6 @@ pub struct PostProcessing {
 }
 
 impl PostProcessing {
-    /// What a configuration asks for.
-    pub fn of(inference: &Inference) -> Self {
-        let Inference { min_component, keep_largest, fill_holes, .. } = *inference;
-        Self { min_component, keep_largest, fill_holes }
-    }
-
     /// Whether nothing is done.
     pub fn is_off(&self) -> bool {
         self.min_component <= 1 && !self.keep_largest && !self.fill_holes
@@ -48,16 +54,22 @@ impl PostProcessing {
     /// When the mask does not have the shape's number of voxels, or has 2³² − 1 of them or more.
     #[track_caller]
     pub fn apply(&self, mask: &mut [u8], shape: [usize; 3]) {
-        if self.min_component > 1 || self.keep_largest {
-            let mut present = [false; 256];
-            mask.iter().for_each(|&class| present[usize::from(class)] = true);
-            for class in (1..=u8::MAX).filter(|&class| present[usize::from(class)]) {
-                self.drop_components(mask, shape, class);
-            }
+        apply(mask, shape, |_| *self);
+    }
+
+    /// The steps in words.
+    fn steps(&self) -> Vec<String> {
+        let mut steps = Vec::new();
+        if self.min_component > 1 {
+            steps.push(format!("components of fewer than {} voxels are dropped", self.min_component));
+        }
+        if self.keep_largest {
+            steps.push("only the largest component is kept".to_owned());
         }
         if self.fill_holes {
-            fill_holes(mask, shape);
+            steps.push("holes are filled".to_owned());
         }
+        steps
     }
 
     fn drop_components(&self, mask: &mut [u8], shape: [usize; 3], class: u8) {
@@ -79,6 +91,23 @@ impl PostProcessing {
     }
 }
 
+/// Does to each class of a mask what `of` says of it.
+#[track_caller]
+fn apply(mask: &mut [u8], shape: [usize; 3], of: impl Fn(u8) -> PostProcessing) {
+    let mut present = [false; 256];
+    mask.iter().for_each(|&class| present[usize::from(class)] = true);
+    let present = || (1..=u8::MAX).filter(|&class| present[usize::from(class)]);
+    for class in present() {
+        let treatment = of(class);
+        if treatment.min_component > 1 || treatment.keep_largest {
+            treatment.drop_components(mask, shape, class);
+        }
+    }
+    if present().any(|class| of(class).fill_holes) {
+        fill_holes(mask, shape, |class| of(class).fill_holes);
+    }
+}
+
 /// What lies around a component of the background.
 #[derive(Clone, Copy, PartialEq)]
 enum Around {
@@ -90,7 +119,7 @@ enum Around {
     Open,
 }
 
-fn fill_holes(mask: &mut [u8], shape: [usize; 3]) {
+fn fill_holes(mask: &mut [u8], shape: [usize; 3], fills: impl Fn(u8) -> bool) {
     let background: Vec<bool> = mask.iter().map(|&m| m == 0).collect();
     let components = Components::new(&background, shape, Connectivity::Six);
     let mut around = vec![Around::Unknown; components.count as usize + 1];
@@ -111,7 +140,9 @@ fn fill_holes(mask: &mut [u8], shape: [usize; 3]) {
         }
     }
     for (m, &label) in mask.iter_mut().zip(&components.labels) {
-        if let Around::Class(class) = around[label as usize] {
+        if let Around::Class(class) = around[label as usize]
+            && fills(class)
+        {
             *m = class;
         }
     }
@@ -120,19 +151,9 @@ fn fill_holes(mask: &mut [u8], shape: [usize; 3]) {
 /// A sentence.
 impl fmt::Display for PostProcessing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = Vec::new();
-        if self.min_component > 1 {
-            parts.push(format!("components of fewer than {} voxels are dropped", self.min_component));
-        }
-        if self.keep_largest {
-            parts.push("only the largest component is kept".to_owned());
-        }
-        if self.fill_holes {
-            parts.push("holes are filled".to_owned());
-        }
-        match parts.as_slice() {
+        match self.steps().as_slice() {
             [] => write!(f, "masks are as predicted"),
-            parts => write!(f, "of each foreground class {}", parts.join(", then ")),
+            steps => write!(f, "of each foreground class {}", steps.join(", then ")),
         }
     }
 }

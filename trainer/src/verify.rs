@@ -10,6 +10,7 @@ mod set;
 mod voxels;
 
 pub use crate::data::fault::Kind;
+pub(crate) use page::counted;
 
 use crate::data::description::{Labels, Parts};
 use crate::data::fault::{Fault, Subject};
@@ -101,9 +102,9 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
 
 /// What is wrong so far.
 #[derive(Default)]
-struct Faults {
-    errors: Vec<Fault>,
-    warnings: Vec<Fault>,
+pub(crate) struct Faults {
+    pub(crate) errors: Vec<Fault>,
+    pub(crate) warnings: Vec<Fault>,
 }
 
 impl Faults {
@@ -111,7 +112,8 @@ impl Faults {
         if is_error { &mut self.errors } else { &mut self.warnings }.push(fault);
     }
 
-    fn sorted(self, root: &Path, name: String, cases: [usize; 2]) -> Verification {
+    /// The findings; `cases` are counted for training and for testing.
+    pub(crate) fn sorted(self, root: &Path, name: String, cases: [usize; 2]) -> Verification {
         let finding = |severity| move |fault| Finding::new(severity, fault, root);
         let (errors, warnings) = (self.errors.len(), self.warnings.len());
         let all = self.errors.into_iter().map(finding(Severity::Error));
@@ -173,7 +175,7 @@ impl Meant {
 }
 
 /// An error of reading as a fault. Messages say what is wrong, then the remedy.
-fn unreadable(kind: Kind, path: &Path, error: Error) -> Fault {
+pub(crate) fn unreadable(kind: Kind, path: &Path, error: Error) -> Fault {
     let message = match &error {
         Error::File { message, .. } => message.clone(),
         Error::Io { source, .. } => format!("cannot be read: {source}"),

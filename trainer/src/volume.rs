@@ -39,9 +39,10 @@ pub use geometry::axcodes;
 pub(crate) use geometry::leads;
 pub use statistics::Statistics;
 pub use stored::Stored;
+pub(crate) use write::nifti_header;
 pub use write::write;
 
-use crate::nifti::{Affine, ByteOrder, VoxelType, farthest_corner};
+use crate::nifti::{Affine, ByteOrder, VoxelType};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -111,6 +112,11 @@ impl Format {
                 "has no ending of a volume (.nii, .nii.gz, .hdr, .img, .nrrd, .nhdr, .mha, .mhd, .npy, .npz, .tif, .png); convert it to .nii.gz",
             )
         })
+    }
+
+    /// Whether its files say how large voxels are and where they lie.
+    pub fn has_geometry(self) -> bool {
+        matches!(self, Self::Nifti | Self::Nrrd | Self::MetaImage)
     }
 
     /// Its usual name.
@@ -203,9 +209,7 @@ impl Header {
     /// How far, in millimetres, another volume's voxels lie from these at the farthest corner, where that is more than
     /// a tenth of a voxel; `None` where it is less.
     pub fn apart(&self, other: &Self) -> Option<f64> {
-        let apart = farthest_corner(self.size(), &self.affine, &other.affine);
-        let slack = 0.1 * self.spacing.into_iter().fold(f64::INFINITY, f64::min);
-        (apart.is_nan() || apart > slack).then_some(apart)
+        crate::nifti::apart(self.size(), self.spacing, &self.affine, &other.affine)
     }
 }
 

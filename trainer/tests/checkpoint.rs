@@ -14,6 +14,8 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tempfile::{TempDir, tempdir};
 use trainer::checkpoint::{Checkpoint, State, Tensors, load_weights};
 use trainer::decision::Decision;
+use trainer::metrics::Mean;
+use trainer::postprocess::{Choice, ClassChoice, PostProcessing};
 use unet3d::UNet3d;
 
 #[path = "support/small.rs"]
@@ -32,12 +34,20 @@ fn state(step: u64) -> State {
         reader: setup.reader,
         normalisation: setup.normalisation,
         decision: Decision::untouched(&LossConfig::GeneralisedDice { regions: Default::default() }, 1),
+        postprocess: Some(choice()),
         metric: "dice".into(),
         metric_now: None,
         metric_best: Some(0.25),
         plateau: *Scheduler::new(Schedule::Constant).unwrap().state(),
         log_bytes: 4096,
     }
+}
+
+fn choice() -> Choice {
+    let mean = |value: Option<f64>| Mean { value, n: 2, undefined: 1 };
+    let taken = PostProcessing { min_component: 30, keep_largest: true, fill_holes: false };
+    let class = ClassChoice { name: "lesion".into(), taken, before: mean(None), after: mean(Some(0.75)) };
+    Choice { cases: vec!["case_1".into(), "case_2".into()], classes: vec![class] }
 }
 
 fn model() -> UNet3d<f32> {

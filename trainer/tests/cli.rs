@@ -10,6 +10,8 @@ mod folds;
 mod grids;
 #[path = "cli/interrupt.rs"]
 mod interrupt;
+#[path = "cli/postprocess.rs"]
+mod postprocess;
 #[path = "cli/predict.rs"]
 mod predict;
 #[path = "support/small.rs"]
@@ -121,9 +123,10 @@ fn the_printed_configuration_is_the_default() {
 #[test]
 fn help_names_every_command_and_unknown_ones_are_a_mistake_of_usage() {
     let help = succeeds(&["--help"]);
-    for command in
-        ["demo", "inspect", "info", "verify", "explain", "train", "study", "predict", "evaluate", "config"]
-    {
+    for command in [
+        "demo", "inspect", "info", "verify", "convert", "explain", "train", "study", "predict", "evaluate",
+        "config",
+    ] {
         assert!(help.contains(command), "{help}");
     }
     // clap's own exit code for what cannot be parsed.

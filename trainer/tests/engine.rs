@@ -12,3 +12,5 @@ mod runs;
 mod sampler;
 #[path = "support/small.rs"]
 mod small;
+#[path = "engine/treat.rs"]
+mod treat;

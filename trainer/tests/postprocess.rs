@@ -1,5 +1,8 @@
 //! Laws of what is done to a mask after it was predicted.
 
+#[path = "postprocess/choose.rs"]
+mod choose;
+
 use proptest::prelude::*;
 use trainer::postprocess::PostProcessing;
 

@@ -33,20 +33,16 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
         None => ensemble,
     };
     let (decision, words) = reading(args, &members, &ensemble);
+    let (postprocess, treatment) = members::postprocess(&members);
     let inputs = inputs(args, first)?;
-    let output = Output {
-        args,
-        classes: &first.state.reader.description.classes,
-        decision,
-        postprocess: first.postprocess,
-    };
+    let output = Output { args, classes: &first.state.reader.description.classes, decision, postprocess };
     output.prepare(&inputs)?;
     for member in &members {
         println!("{}, after {} steps", member.path.display(), member.state.step);
     }
     println!("{words}");
-    if !output.postprocess.is_off() {
-        println!("{}", output.postprocess);
+    if !treatment.is_empty() {
+        println!("{treatment}");
     }
     for files in &inputs {
         let mut case = first.state.reader.read(files)?;

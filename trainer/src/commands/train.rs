@@ -17,6 +17,7 @@ use crate::data::{Case, CaseReader, Dataset, Normalisation};
 use crate::engine::{Fold, Objective, Outcome, Setup, check_settings, train};
 use crate::inference::SlidingWindow;
 use crate::plan::{Facts, Plan};
+use crate::postprocess::Asked;
 use crate::report::{SliceFigure, hms};
 use crate::{Error, Result};
 
@@ -97,6 +98,11 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         println!("slices of {} with truth and prediction: {}", case.name, path.display());
     }
     println!("{}", outcome.decision);
+    match &outcome.postprocess {
+        Some(choice) => println!("{choice}"),
+        None if outcome.stopped || Asked::of(&config.inference).is_settled() => {}
+        None => println!("no validation case to choose post-processing on: masks stay as predicted"),
+    }
     let state = if outcome.stopped { "stopped" } else { "done" };
     let end = &outcome.end;
     println!(

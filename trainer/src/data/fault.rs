@@ -78,6 +78,12 @@ pub enum Kind {
     DuplicateImage,
     /// Two label maps have the same voxels.
     DuplicateLabels,
+    /// Cases have different numbers of channels, or not as many as are named.
+    ChannelCount,
+    /// A case's name cannot name a file, is another case's, or is no case's.
+    CaseName,
+    /// A table of images and masks is not written as it must be.
+    Table,
     /// The data set is refused for a reason that no other kind names.
     Refused,
 }

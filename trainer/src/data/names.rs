@@ -22,6 +22,24 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Endings of volumes and of other files that are found among them. They are stripped in turn, so that the order does
+/// not matter.
+const ENDINGS: [&str; 19] = [
+    ".gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".dcm", ".tif", ".tiff",
+    ".png", ".npy", ".npz", ".zip", ".bak", ".txt",
+];
+
+/// A file's name without any of [`ENDINGS`].
+pub(crate) fn stem(name: &str) -> &str {
+    let mut rest = name;
+    loop {
+        let lower = rest.to_ascii_lowercase();
+        let found = ENDINGS.iter().find(|ending| lower.ends_with(*ending) && lower.len() > ending.len());
+        let Some(ending) = found else { return rest };
+        rest = &rest[..rest.len() - ending.len()];
+    }
+}
+
 /// `CASE_0003` to (`CASE`, 3).
 pub(crate) fn split_channel(stem: &str) -> Option<(&str, usize)> {
     let (case, digits) = stem.rsplit_once('_')?;

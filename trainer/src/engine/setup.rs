@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::data::{Case, CaseReader, Normalisation};
 use crate::decision::Decision;
 use crate::plan::Plan;
+use crate::postprocess::Choice;
 
 /// Everything a run needs.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub struct Outcome {
     pub validation: Option<Validation>,
     /// How the model's logits are read.
     pub decision: Decision,
+    /// What is done to the masks of the best weights, where that was to be chosen and could be.
+    pub postprocess: Option<Choice>,
     /// The best metric, with validation cases.
     pub best: Option<f64>,
     /// Whether it was stopped before its last step.

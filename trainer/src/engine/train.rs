@@ -17,6 +17,7 @@ use serde::Serialize;
 use unet3d::UNet3d;
 
 use super::setup::digest;
+use super::treat;
 use super::{Batch, End, Objective, Outcome, Sampler, Setup, Validation, settings};
 use crate::checkpoint::{BEST, CHECKPOINTS, Checkpoint, LAST, PREVIOUS, State, Tensors};
 use crate::config::Auto;
@@ -207,6 +208,12 @@ impl Run {
             self.save(Name::Last, None)?;
             self.progress.println(format!("stopped after step {} of {last}", self.step));
         }
+        let mut postprocess = None;
+        if !stopped && treat::is_due(&self.setup) {
+            postprocess = treat::choose(&self.setup, || !stop.load(Ordering::Relaxed))?;
+            stopped = postprocess.is_none();
+            postprocess.iter().try_for_each(|choice| self.log.write("postprocess", choice))?;
+        }
         let elapsed = self.progress.elapsed();
         self.progress.finish();
         let end = End {
@@ -216,7 +223,7 @@ impl Run {
         };
         self.log.write("end", &end)?;
         let Self { model, validation, decision, best, step, .. } = self;
-        Ok(Outcome { model, validation, decision, best, stopped, steps: step, elapsed, end })
+        Ok(Outcome { model, validation, decision, postprocess, best, stopped, steps: step, elapsed, end })
     }
 
     /// One forward and backward pass and a step of the optimiser; returns the loss.
@@ -370,6 +377,7 @@ impl Run {
             reader: self.setup.reader.clone(),
             normalisation: self.setup.normalisation.clone(),
             decision: self.decision.clone(),
+            postprocess: None,
             metric: METRIC.to_owned(),
             metric_now: metric,
             metric_best: self.best,

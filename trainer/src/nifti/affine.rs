@@ -30,6 +30,13 @@ pub fn farthest_corner(shape: [usize; 3], a: &Affine, b: &Affine) -> f64 {
     farthest
 }
 
+/// [`farthest_corner`] where it is more than a tenth of a voxel of this spacing, or NaN.
+pub(crate) fn apart(shape: [usize; 3], spacing: [f64; 3], a: &Affine, b: &Affine) -> Option<f64> {
+    let apart = farthest_corner(shape, a, b);
+    let slack = 0.1 * spacing.into_iter().fold(f64::INFINITY, f64::min);
+    (apart.is_nan() || apart > slack).then_some(apart)
+}
+
 impl Header {
     /// Voxel sizes as nibabel's `get_zooms` gives them: |pixdim|, with 1 for a zero, one number per axis.
     pub fn zooms(&self) -> Vec<f64> {

@@ -47,6 +47,10 @@ pub fn run_arm(
     let mut config = arm.configure(config, positives, negatives);
     // Reports are at probability 1/2, as the network gives it; thresholds are chosen afterwards.
     config.inference.threshold = Auto::Word(Word::Auto);
+    // Measured is the network's answer alone.
+    config.inference.min_component = Auto::Value(0);
+    config.inference.keep_largest = Auto::Value(false);
+    config.inference.fill_holes = Auto::Value(false);
     let mut plan = data.plan.clone();
     plan.model.out_channels = arm.channels();
     let objective = Objective::new(&config, &plan, &data.training)?;

@@ -4,28 +4,10 @@ use super::{Faults, Meant};
 use crate::Result;
 use crate::data::fault::{Fault, Kind};
 use crate::data::names::{
-    LooseCase, Part, attach, list, list_images, list_labels, loose, no_images, split_channel,
+    LooseCase, Part, attach, list, list_images, list_labels, loose, no_images, split_channel, stem,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-/// Endings of volumes and of other files that are found among them. They are stripped in turn, so that the order does
-/// not matter.
-const ENDINGS: [&str; 19] = [
-    ".gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".dcm", ".tif", ".tiff",
-    ".png", ".npy", ".npz", ".zip", ".bak", ".txt",
-];
-
-/// A file's name without any of [`ENDINGS`].
-fn stem(name: &str) -> &str {
-    let mut rest = name;
-    loop {
-        let lower = rest.to_ascii_lowercase();
-        let found = ENDINGS.iter().find(|ending| lower.ends_with(*ending) && lower.len() > ending.len());
-        let Some(ending) = found else { return rest };
-        rest = &rest[..rest.len() - ending.len()];
-    }
-}
 
 /// How many channels the training images seem to have, where `dataset.json` does not say: as many as are numbered from
 /// 0000 on without a gap, at least one.

@@ -25,6 +25,7 @@ impl fmt::Display for Verification {
     }
 }
 
-pub(super) fn counted(n: usize, what: &str) -> String {
+/// `1 case`, `2 cases`.
+pub(crate) fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }

@@ -29,7 +29,8 @@ pub fn write<V: Voxel>(path: impl AsRef<Path>, header: &Header, data: &[V]) -> R
     }
 }
 
-fn nifti_header(header: &Header) -> nifti::Header {
+/// Where a volume lies, as NIfTI says it; the scaling is left out.
+pub(crate) fn nifti_header(header: &Header) -> nifti::Header {
     let a = header.affine;
     let mut new = nifti::Header::new(header.size(), header.spacing);
     new.byte_order = header.byte_order;

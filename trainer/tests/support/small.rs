@@ -14,9 +14,9 @@ use trainer::volume;
 /// The shape `[d, h, w]` of most volumes here.
 pub(crate) const SHAPE: [usize; 3] = [8, 16, 16];
 
-/// What makes a network small, with two levels from two channels, patches of [`SHAPE`] and three steps, and its first
-/// probabilities near one half.
-pub(crate) const TINY: [&str; 9] = [
+/// What makes a network small, with two levels from two channels, patches of [`SHAPE`] and three steps, its first
+/// probabilities near one half, and masks as predicted.
+pub(crate) const TINY: [&str; 12] = [
     "data.patch_size=[8,16,16]",
     "data.batch_size=1",
     "model.base_channels=2",
@@ -26,6 +26,9 @@ pub(crate) const TINY: [&str; 9] = [
     "training.epochs=1",
     "training.steps_per_epoch=3",
     "training.log_every=1",
+    "inference.min_component=0",
+    "inference.keep_largest=false",
+    "inference.fill_holes=false",
 ];
 
 /// A number from −1 to 1 that looks random (Knuth's multiplicative hash).

@@ -14,7 +14,7 @@ use crate::cli::Predict;
 use crate::config::Config;
 use crate::data::Case;
 use crate::inference::{Logits, Restore, SlidingWindow};
-use crate::postprocess::PostProcessing;
+use crate::postprocess::{Asked, ByClass, Choice};
 use crate::{Error, Result};
 
 /// A trained network with all that it takes to ask it.
@@ -24,7 +24,8 @@ pub(super) struct Member {
     /// The checkpoint's.
     pub(super) path: PathBuf,
     pub(super) state: State,
-    pub(super) postprocess: PostProcessing,
+    /// What its configuration and the command line ask for.
+    asked: Asked,
     model: UNet3d<f32>,
     window: SlidingWindow,
 }
@@ -40,6 +41,24 @@ pub(super) fn load(args: &Predict) -> Result<Vec<Member>> {
         }
     }
     Ok(members)
+}
+
+/// What is done to masks, and the words for it and for where it comes from.
+pub(super) fn postprocess(members: &[Member]) -> (ByClass, String) {
+    let (asked, classes) = (&members[0].asked, &members[0].state.reader.description.classes);
+    let choices: Vec<Option<&Choice>> =
+        members.iter().map(|member| member.state.postprocess.as_ref()).collect();
+    let by_class = ByClass::new(&classes[1..], asked, &choices);
+    let whence = match choices.as_slice() {
+        _ if asked.is_settled() && by_class.is_off() => return (by_class, String::new()),
+        _ if asked.is_settled() => String::new(),
+        [Some(choice)] => format!("\n{choice}"),
+        [None] => ": nothing was chosen, without validation cases or before the end of training".into(),
+        all if all.iter().all(Option::is_some) => ", as all runs chose on their validation cases".into(),
+        _ => ": not every run could choose on validation cases".into(),
+    };
+    let words = format!("{by_class}{whence}");
+    (by_class, words)
 }
 
 /// The run itself, or the runs of its folds.
@@ -72,11 +91,13 @@ impl Member {
             overlap: config.inference.overlap,
             mirror: config.inference.mirror,
         };
-        let mut postprocess = PostProcessing::of(&config.inference);
-        args.min_component.iter().for_each(|&voxels| postprocess.min_component = voxels);
-        args.keep_largest.iter().for_each(|&on| postprocess.keep_largest = on);
-        args.fill_holes.iter().for_each(|&on| postprocess.fill_holes = on);
-        Ok(Self { run: run.to_owned(), path, state, postprocess, model, window })
+        let configured = Asked::of(&config.inference);
+        let asked = Asked {
+            min_component: args.min_component.or(configured.min_component),
+            keep_largest: args.keep_largest.or(configured.keep_largest),
+            fill_holes: args.fill_holes.or(configured.fill_holes),
+        };
+        Ok(Self { run: run.to_owned(), path, state, asked, model, window })
     }
 
     /// Refuses a member that does not mean the same as this one.
@@ -108,12 +129,12 @@ impl Member {
         if a != b {
             return differ("answers with channels of logits:", a.to_string(), b.to_string());
         }
-        if self.postprocess != other.postprocess {
+        if self.asked != other.asked {
             let message = format!(
-                "is configured so that {}, {} so that {}: give --min-component, --keep-largest and --fill-holes for both",
-                other.postprocess,
+                "is configured with {}, {} with {}: give --min-component, --keep-largest and --fill-holes for both",
+                other.asked,
                 self.run.display(),
-                self.postprocess
+                self.asked
             );
             return Err(Error::file(&other.run, message));
         }

@@ -7,7 +7,7 @@ use crate::cli::Predict;
 use crate::data::{Case, CaseFiles};
 use crate::decision::Decision;
 use crate::inference::{Logits, Restore};
-use crate::postprocess::PostProcessing;
+use crate::postprocess::ByClass;
 use crate::volume;
 use crate::{Error, Result};
 
@@ -20,7 +20,7 @@ pub(super) struct Output<'a> {
     /// Background first.
     pub(super) classes: &'a [String],
     pub(super) decision: Decision,
-    pub(super) postprocess: PostProcessing,
+    pub(super) postprocess: ByClass,
 }
 
 impl Output<'_> {

@@ -1,0 +1,193 @@
+//! Pairs by name: a folder of images and a folder of masks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::source::{Source, Sources, check_names};
+use crate::data::fault::{Fault, Kind};
+use crate::data::names::{Part, split_channel, stem};
+use crate::verify::Faults;
+use crate::volume::Format;
+use crate::{Error, Result};
+
+/// What names of masks end in where those of images do not.
+const MASK_SUFFIXES: [&str; 9] =
+    ["mask", "masks", "seg", "segmentation", "label", "labels", "labelmap", "gt", "annotation"];
+/// What names of images end in where those of masks do not.
+const IMAGE_SUFFIXES: [&str; 2] = ["image", "img"];
+/// How many names are listed of files that are left out.
+const SHOWN: usize = 3;
+
+/// A name without `_`, `-` or `.` and one of `suffixes`.
+fn without<'a>(name: &'a str, suffixes: &[&str]) -> Option<&'a str> {
+    let (rest, suffix) = name.rsplit_once(['_', '-', '.'])?;
+    let known = suffixes.iter().any(|known| suffix.eq_ignore_ascii_case(known));
+    (known && !rest.is_empty()).then_some(rest)
+}
+
+/// The cases of two folders; images that `test` names are for testing and need no mask.
+pub(super) fn pair(images: &Path, masks: &Path, test: &[String], found: &mut Faults) -> Result<Sources> {
+    let faults = &mut found.errors;
+    let mut notes = Vec::new();
+    let (image_files, mask_files) = list(images, masks, &mut notes, faults)?;
+    if image_files.is_empty() || mask_files.is_empty() {
+        return Ok(Sources { cases: Vec::new(), notes });
+    }
+    let masks = Masks::new(&mask_files, faults);
+    let mut cases = Vec::new();
+    for (name, images) in group(&image_files, &masks, faults) {
+        let part = if test.contains(&name) { Part::Test } else { Part::Training };
+        let mask = masks.of(&name).map(Path::to_path_buf);
+        if mask.is_none() && part == Part::Training {
+            let message = format!("{} has no mask", images[0].display());
+            let remedy = format!("add a mask named {name}, or name the case in --test {name}");
+            faults.push(Fault::case(Kind::MissingLabel, &name, message, remedy));
+        }
+        cases.push(Source { name, part, images, mask });
+    }
+    let used: BTreeSet<&PathBuf> = cases.iter().filter_map(|case| case.mask.as_ref()).collect();
+    for (_, path) in mask_files.iter().filter(|(_, path)| !used.contains(path)) {
+        let remedy = "name it as its image, with a suffix such as _mask if you like, or take it away";
+        faults.push(Fault::file(Kind::MissingImage, path, "is a mask without image", remedy));
+    }
+    for name in test.iter().filter(|name| cases.iter().all(|case| case.name != **name)) {
+        let known: Vec<&str> = cases.iter().take(SHOWN).map(|case| case.name.as_str()).collect();
+        let remedy =
+            format!("name cases as their images, without ending and channel: {}, …", known.join(", "));
+        faults.push(Fault::case(Kind::CaseName, name, "is named by --test, but has no image", remedy));
+    }
+    check_names(&cases, "rename the files", faults);
+    Ok(Sources { cases, notes })
+}
+
+/// Images and masks. In one folder for both, a suffix tells them apart.
+fn list(
+    images: &Path,
+    masks: &Path,
+    notes: &mut Vec<String>,
+    faults: &mut Vec<Fault>,
+) -> Result<(Vec<Named>, Vec<Named>)> {
+    let image_files = volumes(images, "--images", notes)?;
+    let is_one = matches!((images.canonicalize(), masks.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    let (mask_files, image_files) = if is_one {
+        image_files.into_iter().partition(|(name, _)| without(name, &MASK_SUFFIXES).is_some())
+    } else {
+        (volumes(masks, "--masks", notes)?, image_files)
+    };
+    let volumes = ("holds no volumes", "name a folder of .nii.gz, .nrrd, .mha, .npy, .npz, .tif or .png");
+    let suffix = ("holds no masks: no name ends in _mask, _seg or _label", "name the masks' folder");
+    for (files, folder, (message, remedy)) in
+        [(&image_files, images, volumes), (&mask_files, masks, if is_one { suffix } else { volumes })]
+    {
+        if files.is_empty() {
+            faults.push(Fault::file(Kind::NoImages, folder, message, remedy));
+        }
+    }
+    Ok((image_files, mask_files))
+}
+
+type Named = (String, PathBuf);
+
+/// The volumes of a folder by their names without ending, and a note on files that are none.
+fn volumes(folder: &Path, flag: &str, notes: &mut Vec<String>) -> Result<Vec<Named>> {
+    if !folder.is_dir() {
+        let what = if folder.exists() { "is a file" } else { "does not exist" };
+        return Err(Error::file(folder, format!("{what}; {flag} names a folder of volumes")));
+    }
+    let (mut volumes, mut others) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with('.') {
+            continue;
+        }
+        match path.is_dir() {
+            true if holds_slices(&path) => volumes.push((name, path)),
+            false if Format::of(&path).is_ok() && !is_voxels_of_a_pair(&path) => {
+                volumes.push((stem(&name).to_owned(), path));
+            }
+            _ => others.push(name),
+        }
+    }
+    volumes.sort();
+    // Voxels beside their header, and notes beside their image.
+    others.retain(|name| {
+        !volumes.iter().any(|(known, _)| known == stem(name) || name.starts_with(&format!("{known}.")))
+    });
+    others.sort();
+    if !others.is_empty() {
+        let more = others.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        others.truncate(SHOWN);
+        notes.push(format!("{}: left out, as no volumes: {}{more}", folder.display(), others.join(", ")));
+    }
+    Ok(volumes)
+}
+
+fn holds_slices(folder: &Path) -> bool {
+    let is_slice = |path: PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
+    std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| is_slice(entry.path())))
+}
+
+/// Of a `.hdr`/`.img` pair the header stands for both.
+fn is_voxels_of_a_pair(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    [(".img", ".hdr"), (".img.gz", ".hdr.gz"), (".IMG", ".HDR")].iter().any(|(voxels, header)| {
+        name.strip_suffix(voxels).is_some_and(|stem| Path::new(&format!("{stem}{header}")).exists())
+    })
+}
+
+/// Masks by the names that a case may have.
+struct Masks<'a> {
+    exact: BTreeMap<&'a str, &'a Path>,
+    /// Without a suffix of masks.
+    bare: BTreeMap<&'a str, &'a Path>,
+}
+
+impl<'a> Masks<'a> {
+    fn new(files: &'a [Named], faults: &mut Vec<Fault>) -> Self {
+        let mut masks = Self { exact: BTreeMap::new(), bare: BTreeMap::new() };
+        let twice = |path: &Path, other: Option<&Path>| {
+            let message = format!("and {} are masks of one case", other?.display());
+            Some(Fault::file(Kind::ChannelTwice, path, message, "take one away, or merge them into one"))
+        };
+        for (name, path) in files {
+            let bare = without(name, &MASK_SUFFIXES);
+            let same = masks.exact.insert(name, path);
+            let same = same.or(bare.and_then(|bare| masks.bare.insert(bare, path)));
+            faults.extend(twice(path, same));
+        }
+        masks
+    }
+
+    fn of(&self, case: &str) -> Option<&'a Path> {
+        self.exact.get(case).or_else(|| self.bare.get(case)).copied()
+    }
+}
+
+/// Images by case, in the order of their channels.
+fn group(images: &[Named], masks: &Masks<'_>, faults: &mut Vec<Fault>) -> BTreeMap<String, Vec<PathBuf>> {
+    // img_0001 and img_0002 may be cases as well as channels: they are cases where there is a mask of that name.
+    let numbered_masks =
+        images.iter().any(|(name, _)| split_channel(name).is_some() && masks.of(name).is_some());
+    let mut cases: BTreeMap<String, BTreeMap<usize, PathBuf>> = BTreeMap::new();
+    for (name, path) in images {
+        let (case, channel) = split_channel(name).filter(|_| !numbered_masks).unwrap_or((name, 0));
+        let bare = without(case, &IMAGE_SUFFIXES).filter(|_| masks.of(case).is_none());
+        let case = bare.unwrap_or(case).to_owned();
+        let channels = cases.entry(case.clone()).or_default();
+        if let Some(other) = channels.insert(channel, path.clone()) {
+            let message = format!("and {} are both channel {channel} of case {case}", other.display());
+            faults.push(Fault::file(Kind::ChannelTwice, path, message, "take one away"));
+        }
+    }
+    for (case, channels) in &cases {
+        let numbers: Vec<usize> = channels.keys().copied().collect();
+        if numbers.iter().enumerate().any(|(i, &n)| i != n) {
+            let message = format!("has the channels {numbers:?}, which must be 0, 1, …");
+            let remedy = format!("add what is missing, from {case}_0000 on");
+            faults.push(Fault::case(Kind::MissingChannel, case, message, remedy));
+        }
+    }
+    cases.into_iter().map(|(case, channels)| (case, channels.into_values().collect())).collect()
+}

@@ -1,0 +1,208 @@
+//! Reading a case's files, one in memory at a time: what they hold, and whether they fit together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::source::Source;
+use crate::data::CaseFiles;
+use crate::data::fault::{Fault, Kind};
+use crate::data::folder::same_shape;
+use crate::nifti;
+use crate::verify::unreadable;
+use crate::volume::{Header, Stored};
+
+/// So many kinds of values are told apart.
+const MOST_VALUES: usize = 1000;
+
+/// What is known of a case's files.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// Images that could be read, in the order of their channels.
+    pub(super) images: Vec<(PathBuf, Header)>,
+    /// A mask that could be read.
+    pub(super) mask: Option<PathBuf>,
+    pub(super) values: Values,
+    /// Voxels along x, y, z, and where they lie; of the first file that says so.
+    pub(super) grid: Header,
+    /// Whether a file says how large its voxels are.
+    pub(super) said: bool,
+    /// Whether every image could be read.
+    is_whole: bool,
+    pub(super) faults: Vec<Fault>,
+}
+
+/// The values of a mask.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    /// Whole numbers, and how many voxels have them.
+    pub(super) whole: BTreeMap<i64, u64>,
+    fractions: u64,
+    first_fraction: Option<f64>,
+}
+
+impl Looked {
+    /// Reads the files of a case. `spacing` is that of voxels of which no file says it.
+    pub(super) fn new(case: &Source, spacing: Option<[f64; 3]>) -> Self {
+        let mut looked = Self {
+            images: Vec::new(),
+            mask: None,
+            values: Values::default(),
+            grid: Header::new(&[1; 3], diagonal([1.0; 3])),
+            said: false,
+            is_whole: true,
+            faults: Vec::new(),
+        };
+        let mut first: Option<(PathBuf, Header)> = None;
+        let mut placed: Option<(PathBuf, Header)> = None;
+        let files =
+            CaseFiles { name: case.name.clone(), images: case.images.clone(), label: case.mask.clone() };
+        let images = files.images.iter().map(|path| (path, false));
+        for (path, is_mask) in images.chain(files.label.iter().map(|path| (path, true))) {
+            let read =
+                Stored::read(path).map_err(|e| looked.faults.push(unreadable(Kind::Unreadable, path, e)));
+            let Ok(stored) = read else {
+                looked.is_whole &= is_mask;
+                continue;
+            };
+            let header = stored.header.clone();
+            if is_mask {
+                looked.take_mask(&stored);
+            } else {
+                looked.faults.extend(not_finite(&stored));
+                looked.images.push((path.clone(), header.clone()));
+            }
+            looked.compare(&files, path, &header, first.as_ref(), placed.as_ref());
+            if header.format.has_geometry() {
+                placed.get_or_insert_with(|| (path.clone(), header.clone()));
+            }
+            first.get_or_insert_with(|| (path.clone(), header));
+        }
+        looked.said = placed.is_some();
+        let Some((_, first)) = first else { return looked };
+        let (affine, spacing) = match placed {
+            Some((_, header)) => (header.affine, header.spacing),
+            None => {
+                let spacing = spacing.unwrap_or(first.spacing);
+                (diagonal(spacing), spacing)
+            }
+        };
+        looked.grid = Header { spacing, ..Header::new(&first.size(), affine) };
+        looked
+    }
+
+    /// Channels of all images; `None` where one could not be read.
+    pub(super) fn channels(&self) -> Option<usize> {
+        (self.is_whole && !self.images.is_empty())
+            .then(|| self.images.iter().map(|(_, header)| header.channels()).sum())
+    }
+
+    fn take_mask(&mut self, stored: &Stored) {
+        let path = &stored.path;
+        let channels = stored.header.channels();
+        if channels > 1 {
+            let message = format!("has {channels} values at each place, shape {:?}", stored.header.shape);
+            let remedy = "save one label map of whole numbers, a class each";
+            self.faults.push(Fault::file(Kind::NotOneVolume, path, message, remedy));
+            return;
+        }
+        self.values = Values::of(stored);
+        if let Some(value) = self.values.first_fraction {
+            let message =
+                format!("holds {value}, which is no whole number ({} such voxel(s))", self.values.fractions);
+            let remedy = "save masks as integers and resample them with nearest neighbour";
+            self.faults.push(Fault::file(Kind::NotWholeLabels, path, message, remedy));
+        }
+        self.mask = Some(path.clone());
+    }
+
+    /// Compares a file's grid with those of the files before it.
+    fn compare(
+        &mut self,
+        files: &CaseFiles,
+        path: &Path,
+        header: &Header,
+        first: Option<&(PathBuf, Header)>,
+        placed: Option<&(PathBuf, Header)>,
+    ) {
+        let Some((first_path, first)) = first else { return };
+        let (size, other) = (header.size(), first.size());
+        if let Err(mut fault) = same_shape(files, path, size, (first_path, other)) {
+            let [x, y, z] = size;
+            if other == [z, y, x] {
+                fault.remedy = "its axes are in reverse order: save it transposed".into();
+            }
+            self.faults.push(fault);
+            return;
+        }
+        let Some((placed_path, placed)) = placed.filter(|_| header.format.has_geometry()) else { return };
+        if let Some(apart) = nifti::apart(size, placed.spacing, &placed.affine, &header.affine) {
+            let message = format!(
+                "by the headers its voxels lie up to {apart:.3} mm from those of {}",
+                placed_path.display()
+            );
+            let remedy = "check that they belong together, then give both the same affine or resample";
+            self.faults.push(Fault::file(Kind::PlaceDiffers, path, message, remedy));
+        }
+    }
+}
+
+impl Values {
+    fn of(stored: &Stored) -> Self {
+        let mut values = Self::default();
+        // A run of equal values is counted at its end.
+        let mut run = (0.0, 0);
+        stored.for_each(|value| {
+            if value != run.0 {
+                values.add(run);
+                run = (value, 0);
+            }
+            run.1 += 1;
+        });
+        values.add(run);
+        values
+    }
+
+    fn add(&mut self, (value, count): (f64, u64)) {
+        if count == 0 {
+            return;
+        }
+        if !value.is_finite() || value.fract() != 0.0 {
+            self.fractions += count;
+            self.first_fraction.get_or_insert(value);
+            return;
+        }
+        // Whole numbers beyond 2^63 stay at its end, where they are no class either.
+        let value = value as i64;
+        if self.whole.len() < MOST_VALUES || self.whole.contains_key(&value) {
+            *self.whole.entry(value).or_insert(0) += count;
+        }
+    }
+}
+
+/// Voxels of these sizes, the first at the origin.
+fn diagonal(spacing: [f64; 3]) -> nifti::Affine {
+    let mut affine = [[0.0; 4]; 4];
+    (0..3).for_each(|axis| affine[axis][axis] = spacing[axis]);
+    affine[3][3] = 1.0;
+    affine
+}
+
+/// Counts the numbers that are NaN or infinite, as 32-bit numbers.
+fn not_finite(stored: &Stored) -> Option<Fault> {
+    let (mut count, mut index, mut first) = (0u64, 0usize, None);
+    stored.for_each(|value| {
+        if !(value as f32).is_finite() {
+            count += 1;
+            first.get_or_insert(index);
+        }
+        index += 1;
+    });
+    let [nx, ny, nz] = stored.header.size();
+    let at = |index: usize| [index % nx, index / nx % ny, index / (nx * ny) % nz];
+    let message = format!(
+        "holds {count} voxel(s) that are NaN or infinite (as 32-bit numbers), the first at (x, y, z) = {:?}",
+        at(first?)
+    );
+    let remedy = "replace them, for example by the background's value";
+    Some(Fault::file(Kind::NotFinite, &stored.path, message, remedy))
+}
