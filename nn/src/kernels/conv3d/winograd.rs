@@ -98,15 +98,20 @@ impl Schedule {
         Self::Planes { depth: plan.axes[0].count }
     }
 
-    /// Enough strips for many cores, cut along d where there are few, but not below 4 planes: a cut costs the transforms of
-    /// the planes on both sides of it.
     fn strips(plan: &Plan) -> Self {
-        let (tiles, depth) = (Tiles::of(plan), plan.axes[0].count);
+        let tiles = Tiles::of(plan);
         let tile_rows = STRIP_TILES.div_ceil(tiles.columns).min(tiles.rows);
-        let strips = plan.n * tiles.rows.div_ceil(tile_rows);
-        let segments = TASKS.div_ceil(strips).min(depth.div_ceil(4)).max(1);
-        Self::Strips { tile_rows, depth: (depth / segments).max(1) }
+        Self::Strips { tile_rows, depth: strip_depth(plan, tile_rows) }
     }
+}
+
+/// Planes of a strip of `tile_rows`: enough strips for many cores, cut along d where there are few, but not below 4 planes: a
+/// cut costs the transforms of the planes on both sides of it.
+fn strip_depth(plan: &Plan, tile_rows: usize) -> usize {
+    let depth = plan.axes[0].count;
+    let strips = plan.n * Tiles::of(plan).rows.div_ceil(tile_rows);
+    let segments = TASKS.div_ceil(strips).min(depth.div_ceil(4)).max(1);
+    (depth / segments).max(1)
 }
 
 /// How a correlation is cut.
