@@ -18,7 +18,7 @@
 //! weights large, whole *planes* are transformed, multiplied frequency by frequency, and transformed back
 //! ([`planes`]), so that U is read once for many tiles. The gradient of the weight goes by strips where its sums are few
 //! ([`grad_strips`]), and by planes elsewhere ([`grad_weight`]): there a frequency sums over all tiles, and each sum
-//! belongs to one task.
+//! belongs to one task. A single channel has a kernel of its own, along h alone ([`single`]).
 //!
 //! **Error.** For |x|, |w| ≤ 1 and P = kd·ci products at a frequency, |computed − exact| ≤ (P + 20)·u·750·P, u = ε/2, in
 //! the worst case (the direct sum: 9·P·u·9·P); the tests derive it. On data like a network's, a test holds both to
@@ -44,6 +44,7 @@ mod grad_strips;
 mod grad_weight;
 mod planes;
 mod points;
+pub(crate) mod single;
 mod steps;
 mod strips;
 mod transform;
