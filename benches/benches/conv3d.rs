@@ -33,6 +33,7 @@ fn passes(c: &mut Criterion) {
         (64, 64, [32, 64, 64]),
         (128, 128, [16, 32, 32]),
         (256, 256, [8, 16, 16]),
+        (1, 16, [32, 128, 128]),
         (1, 32, [32, 128, 128]),
     ];
     for (ci, co, input) in sizes {
@@ -41,12 +42,7 @@ fn passes(c: &mut Criterion) {
         let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), weight.clone());
         let mut group = c.benchmark_group(format!("{ci}->{co} {input:?}"));
         group.sample_size(10).throughput(Throughput::Elements(shape.flops()));
-        let algorithms: &[ConvAlgorithm] = if ci == 1 {
-            &[ConvAlgorithm::Direct]
-        } else {
-            &[ConvAlgorithm::Direct, ConvAlgorithm::Winograd]
-        };
-        for &algorithm in algorithms {
+        for algorithm in [ConvAlgorithm::Direct, ConvAlgorithm::Winograd] {
             let shape = shape.with_algorithm(algorithm);
             let name = format!("{ci}->{co} {input:?} {algorithm:?}").to_lowercase();
             let mut forward = || conv3d::forward(&shape, &x, &weight, None, &mut y);

@@ -28,7 +28,11 @@ fn main() {
     println!("ci -> co  [d, h, w]: direct / Winograd in us, and how many times faster Winograd is");
     let spec = Conv3dSpec::new([3; 3]).same_padding();
     let shapes = [
+        (1, 32, [4; 3]),
         (1, 32, [64; 3]),
+        (1, 32, [30, 2, 64]),
+        (1, 32, [30, 5, 64]),
+        (1, 32, [30, 7, 64]),
         (2, 32, [64; 3]),
         (4, 32, [64; 3]),
         (8, 16, [32; 3]),

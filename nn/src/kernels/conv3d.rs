@@ -15,7 +15,7 @@
 //!
 //! Each entry writes its whole output, whatever was there. There are two algorithms: *direct* (`direct.rs`,
 //! `grad_weight.rs`) takes every kernel, stride, padding and dilation; *Winograd's* (`winograd.rs`) takes windows of 3x3
-//! in the plane with stride 1 there, in a quarter of the multiplications. `passes.rs` chooses by a cost model, unless
+//! in the plane with stride 1 there, in a quarter of the multiplications, a half for a single channel. `passes.rs` chooses by a cost model, unless
 //! [`Conv3dShape::with_algorithm`] insists. Both are fastest for ci and co that are multiples of the lanes. The gradient
 //! of the input is again a correlation; the gradient of the weight has a tile of its own.
 //!
@@ -215,6 +215,7 @@ pub(crate) struct Engines<T> {
     pub(crate) correlate: Correlate<T>,
     pub(crate) grad_weight: GradWeight<T>,
     winograd: Winograd<T>,
+    winograd_single: Correlate<T>,
     winograd_grad_weight: WinogradGradWeight<T>,
     pointwise_forward: PointwiseForward<T>,
     pointwise_backward_input: PointwiseBackwardInput<T>,
@@ -259,6 +260,7 @@ const fn engines_of<T: Real>() -> Engines<T> {
         correlate: direct::correlate,
         grad_weight: grad_weight::grad_weight,
         winograd: winograd::correlate,
+        winograd_single: winograd::single::correlate,
         winograd_grad_weight: winograd::grad_weight,
         pointwise_forward: pointwise::forward,
         pointwise_backward_input: pointwise::backward_input,

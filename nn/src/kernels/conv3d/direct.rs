@@ -134,7 +134,7 @@ pub(crate) fn correlate<T: Real>(
     TaskSums::merge(epilogue, plan.columns, sums.chunks(tasks))
 }
 
-/// Whether an output that nobody sums up goes past the caches.
+/// Whether an output that nobody reads back goes past the caches.
 pub(crate) fn streams<T: Real>(plan: &Plan, y: &[T]) -> bool {
     let aligned =
         (plan.columns * size_of::<T>()).is_multiple_of(LINE) && y.as_ptr().addr().is_multiple_of(LINE);

@@ -110,48 +110,61 @@ impl<'a, T: Real> Lines<'a, T> {
 
     #[inline(always)]
     fn copy<S: Simd<Elem = T>>(&mut self, s: S, [id, ih]: [usize; 2], to: Range<usize>) {
-        let [d, h, w] = &self.plan.axes;
-        let channels = self.plan.k_channels;
-        let line = ((self.sample * d.input + id) * h.input + ih) * w.input;
         assert!(to.end <= self.len, "a slot of the memory");
         // SAFETY: the range is inside the memory, which is this value's alone for its lifetime; tiles read it through the
         // same pointer, and not while a line is copied.
         let target = unsafe { std::slice::from_raw_parts_mut(self.start.0.add(to.start), to.len()) };
-        let lowest = w.taps.first().map_or(0, |tap| tap.offset);
-        if let [Source { x, prologue: None, .. }] = self.sources {
-            let [line, len] = [line, w.input].map(|pixels| pixels * channels);
-            copy_padded(x, line, len, line as isize + lowest * channels as isize, target);
-            return;
-        }
-        // Before the line, on it, behind it.
-        let positions = target.len() / channels;
-        let before = (-lowest).clamp(0, positions as isize) as usize;
-        let end = (w.input as isize - lowest).clamp(before as isize, positions as isize) as usize;
-        target[..before * channels].fill(T::ZERO);
-        target[end * channels..].fill(T::ZERO);
-        if end == before {
-            return;
-        }
-        let pixels = &mut target[before * channels..end * channels];
-        let first = line + (before as isize + lowest) as usize;
-        let positions = end - before;
-        let mut column = 0;
-        for source in self.sources {
-            let own = source.channels;
-            let from = &source.x[first * own..][..positions * own];
-            match source.prologue {
-                Some(prologue) => {
-                    let (steps, sizes) = ([own, channels], [positions, own]);
-                    prologue.apply_to_row(s, self.sample, 0, from, &mut pixels[column..], steps, sizes);
-                }
-                None => {
-                    for (from, to) in from.chunks_exact(own).zip(pixels.chunks_exact_mut(channels)) {
-                        to[column..column + own].copy_from_slice(from);
-                    }
+        copy_line(s, self.plan, self.sources, [self.sample, id, ih], target);
+    }
+}
+
+/// `target` = line `[n, id, ih]` of the sources from the number on that pixel 0 reads through tap 0 along w, 0 beyond both
+/// ends.
+#[inline(always)]
+pub(crate) fn copy_line<S: Simd>(
+    s: S,
+    plan: &Plan,
+    sources: &[Source<'_, S::Elem>],
+    [n, id, ih]: [usize; 3],
+    target: &mut [S::Elem],
+) {
+    let [d, h, w] = &plan.axes;
+    let channels = plan.k_channels;
+    let line = ((n * d.input + id) * h.input + ih) * w.input;
+    let lowest = w.taps.first().map_or(0, |tap| tap.offset);
+    if let [Source { x, prologue: None, .. }] = sources {
+        let [line, len] = [line, w.input].map(|pixels| pixels * channels);
+        copy_padded(x, line, len, line as isize + lowest * channels as isize, target);
+        return;
+    }
+    // Before the line, on it, behind it.
+    let positions = target.len() / channels;
+    let before = (-lowest).clamp(0, positions as isize) as usize;
+    let end = (w.input as isize - lowest).clamp(before as isize, positions as isize) as usize;
+    target[..before * channels].fill(S::Elem::ZERO);
+    target[end * channels..].fill(S::Elem::ZERO);
+    if end == before {
+        return;
+    }
+    let pixels = &mut target[before * channels..end * channels];
+    let first = line + (before as isize + lowest) as usize;
+    let positions = end - before;
+    let mut column = 0;
+    for source in sources {
+        let own = source.channels;
+        let from = &source.x[first * own..][..positions * own];
+        match source.prologue {
+            Some(prologue) => {
+                let (steps, sizes) = ([own, channels], [positions, own]);
+                prologue.apply_to_row(s, n, 0, from, &mut pixels[column..], steps, sizes);
+            }
+            None => {
+                for (from, to) in from.chunks_exact(own).zip(pixels.chunks_exact_mut(channels)) {
+                    to[column..column + own].copy_from_slice(from);
                 }
             }
-            column += own;
         }
+        column += own;
     }
 }
 

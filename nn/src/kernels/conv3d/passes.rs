@@ -4,15 +4,16 @@
 //! and a window of 3x3 in the plane:
 //!
 //! ```text
-//! direct    9·t·K·⌈C⌉·V
-//! Winograd  w·V·(36/16·t·K·⌈C⌉ + 18·⌈K⌉ + 14·⌈C⌉) + 1000·t·K·C
+//! direct           9·t·K·⌈C⌉·V
+//! Winograd         w·V·(36/16·t·K·⌈C⌉ + 18·⌈K⌉ + 14·⌈C⌉) + 1000·t·K·C
+//! Winograd, K = 1  h·V·(18/4·t + 4)·⌈C⌉
 //! ```
 //!
-//! w ≥ 1 is what tiles of 4x4 cover for each voxel of the plane; ⌈·⌉ is the next multiple of the lanes. 18 and 14 count
-//! the operations of transforming an input and an output; 1000, for transforming a weight (36 numbers for 9, written to
-//! memory), fits the crossings that were measured. So direct wins for a single input
-//! channel, and below 100 to 500 voxels. The gradient of the weight is direct below 8 channels on either side: its
-//! products would then wait for the transformed tensors.
+//! w ≥ 1 is what tiles of 4x4 cover for each voxel of the plane, h ≥ 1 what 4 lines cover for each line; ⌈·⌉ is the next
+//! multiple of the lanes. 18 and 14 count the operations of transforming an input and an output, 4 those of an output
+//! along h alone; 1000, for transforming a weight (36 numbers for 9, written to memory), fits the crossings that were
+//! measured. So direct wins below 100 to 500 voxels; for a single channel, in planes of few lines. The gradient of the
+//! weight is direct below 8 channels on either side: its products would then wait for the transformed tensors.
 //! `cargo run --release -p benches --example crossover` measures both. The head of a network, one voxel of kernel and few
 //! outputs, has loops of its own (`pointwise.rs`), whatever is asked for.
 
@@ -23,7 +24,7 @@ use autograd::simd::Isa;
 use super::direct::Weight;
 use super::fuse::{Epilogue, Source, Sums, Target};
 use super::plan::Plan;
-use super::winograd::{self, Schedule};
+use super::winograd::{self, Schedule, single};
 use super::{Conv3dShape, ConvAlgorithm, adjoint_axes, engines, pointwise};
 use crate::kernels::scratch::Scratch;
 
@@ -43,13 +44,15 @@ pub(crate) fn forward_on<T: Real>(
     }
     let plan = forward_plan(shape);
     let weight = Weight { data: weight, kernel: shape.spec().kernel, k_stride: shape.co(), column_stride: 1 };
-    if uses_winograd::<T>(shape.algorithm(), &plan, isa) {
+    let single = uses_single::<T>(shape.algorithm(), &plan, isa);
+    if !single && uses_winograd::<T>(shape.algorithm(), &plan, isa) {
         let targets = &mut [Target { y, channels: shape.co() }];
         let schedule = Schedule::of::<T>(&plan);
         let correlate = engines::<T>().winograd;
         return Some(correlate(isa, schedule, &plan, sources, weight, bias, targets, epilogue));
     }
-    Some((engines::<T>().correlate)(isa, &plan, sources, weight, bias, y, epilogue))
+    let correlate = if single { engines::<T>().winograd_single } else { engines::<T>().correlate };
+    Some(correlate(isa, &plan, sources, weight, bias, y, epilogue))
 }
 
 /// The targets = the gradient of the input, whose channels they share among them; and the epilogue's sums, where the
@@ -70,6 +73,11 @@ pub(crate) fn backward_input_on<T: Real>(
     let plans: Vec<Plan> = adjoint_axes(shape.spec(), shape.output(), shape.input())
         .map(|axes| Plan { n: shape.n(), axes, k_channels: shape.co(), columns: shape.ci() })
         .collect();
+    if let ([target], [plan]) = (&mut *targets, plans.as_slice())
+        && uses_single::<T>(shape.algorithm(), plan, isa)
+    {
+        return Some((engines::<T>().winograd_single)(isa, plan, &sources, weight, None, target.y, epilogue));
+    }
     if plans.iter().all(|plan| uses_winograd::<T>(shape.algorithm(), plan, isa)) {
         // With a stride along d several plans write the gradient; sums over all of it are not theirs to take.
         let whole = plans.len() == 1;
@@ -134,6 +142,15 @@ pub(super) fn uses_winograd<T: Real>(algorithm: ConvAlgorithm, plan: &Plan, isa:
     algorithm == ConvAlgorithm::Winograd || winograd_cost(plan, lanes) < direct_cost(plan, lanes)
 }
 
+/// As [`uses_winograd`], along h alone: for a single channel that is read, and one tensor that is written.
+pub(super) fn uses_single<T: Real>(algorithm: ConvAlgorithm, plan: &Plan, isa: Isa) -> bool {
+    if algorithm == ConvAlgorithm::Direct || !single::fits_single(plan) {
+        return false;
+    }
+    let lanes = isa.lanes::<T>();
+    algorithm == ConvAlgorithm::Winograd || single_cost(plan, lanes) < direct_cost(plan, lanes)
+}
+
 /// As [`uses_winograd`], for the gradient of the weight.
 pub(super) fn grad_weight_uses_winograd<T: Real>(shape: &Conv3dShape, plan: &Plan, isa: Isa) -> bool {
     let narrow = shape.ci().min(shape.co()) < 8 && shape.algorithm() == ConvAlgorithm::Auto;
@@ -154,6 +171,12 @@ fn winograd_cost(plan: &Plan, lanes: usize) -> f64 {
     let products = 2.25 * (d.taps.len() * plan.k_channels * columns) as f64;
     let weights = (d.taps.len() * plan.k_channels * plan.columns) as f64;
     voxels * (products + (18 * k + 14 * columns) as f64) + 1000.0 * weights
+}
+
+fn single_cost(plan: &Plan, lanes: usize) -> f64 {
+    let [d, h, w] = &plan.axes;
+    let voxels = (plan.n * d.count * h.count.next_multiple_of(4) * w.count) as f64;
+    voxels * (4.5 * d.taps.len() as f64 + 4.0) * plan.columns.next_multiple_of(lanes) as f64
 }
 
 /// Deals the channels of `x` out.

@@ -117,8 +117,8 @@ pub enum ConvAlgorithm {
     Auto,
     /// Sums in the order of the formula.
     Direct,
-    /// Winograd's F(4x4, 3x3) in the plane where it applies (3 taps along h and w, stride and dilation 1 there), direct
-    /// elsewhere.
+    /// Winograd's F(4x4, 3x3) in the plane where it applies (3 taps along h and w, stride and dilation 1 there), for a
+    /// single channel F(4, 3) along h; direct elsewhere.
     Winograd,
 }
 

@@ -40,6 +40,9 @@ pub fn backward_weight_tasks<T: Real>(shape: &Conv3dShape) -> Vec<Tasks> {
 
 fn correlate_tasks<T: Real>(shape: &Conv3dShape, plan: &Plan) -> Vec<Tasks> {
     let isa = simd::active();
+    if passes::uses_single::<T>(shape.algorithm(), plan, isa) {
+        return vec![winograd::single::tasks(plan)];
+    }
     if passes::uses_winograd::<T>(shape.algorithm(), plan, isa) {
         return winograd::correlate_tasks::<T>(plan, isa);
     }

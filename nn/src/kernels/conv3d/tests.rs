@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::direct::streams;
 use super::{
-    Conv3dShape, Conv3dSpec, Prologue, backward_bias, backward_input_on, backward_weight_on, forward_on,
-    reference,
+    Conv3dShape, Conv3dSpec, ConvAlgorithm, Prologue, backward_bias, backward_input_on, backward_weight_on,
+    forward_on, reference,
 };
 
 /// Uniform numbers in [−1, 1).
@@ -36,6 +36,8 @@ pub(crate) fn assert_close<T: Real>(what: &str, isa: Isa, got: &[T], want: &[f64
 }
 
 fn all_passes_agree_with_the_reference<T: Real>(shape: &Conv3dShape) {
+    // The bound is that of the direct sum.
+    let shape = &shape.with_algorithm(ConvAlgorithm::Direct);
     let x = random::<T>(shape.x_len(), 1);
     let weight = random::<T>(shape.weight_len(), 2);
     let bias = random::<T>(shape.co(), 3);
@@ -106,6 +108,7 @@ proptest! {
 
     #[test]
     fn the_adjoint_identities_hold(shape in shapes(8, 1usize..20)) {
+        let shape = shape.with_algorithm(ConvAlgorithm::Direct);
         let (x, weight) = (random::<f64>(shape.x_len(), 5), random::<f64>(shape.weight_len(), 6));
         let dy = random::<f64>(shape.y_len(), 7);
         let (mut y, mut dx) = (vec![0.0; shape.y_len()], vec![0.0; shape.x_len()]);
@@ -154,9 +157,10 @@ fn a_batch_of_none_is_an_empty_output() {
 
 #[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
-    let run = |threads: usize| {
+    let run = |ci: usize, threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let shape = Conv3dShape::new(2, [5, 24, 30], 9, 40, Conv3dSpec::new([3; 3]).same_padding()).unwrap();
+        let spec = Conv3dSpec::new([3; 3]).same_padding();
+        let shape = Conv3dShape::new(2, [5, 24, 30], ci, 40, spec).unwrap();
         let x = random::<f32>(shape.x_len(), 1);
         let weight = random::<f32>(shape.weight_len(), 2);
         let dy = random::<f32>(shape.y_len(), 3);
@@ -170,8 +174,10 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
             [y, dx, dw, db].map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<u32>>())
         })
     };
-    let one = run(1);
-    assert!(run(2) == one && run(3) == one);
+    for ci in [1, 9] {
+        let one = run(ci, 1);
+        assert!(run(ci, 2) == one && run(ci, 3) == one, "{ci} channels");
+    }
 }
 
 #[test]
@@ -192,17 +198,20 @@ fn a_wrong_length_is_refused() {
 
 #[test]
 fn an_output_written_past_the_caches_has_the_same_bits() {
-    let shape =
-        Conv3dShape::new(1, [20, 90, 90], 1, 32, Conv3dSpec::new([3; 3]).same_padding()).expect("it fits");
+    let spec = Conv3dSpec::new([3; 3]).same_padding();
+    let shape = Conv3dShape::new(1, [20, 90, 90], 1, 32, spec).expect("it fits");
     let (x, weight) = (random::<f32>(shape.x_len(), 1), random::<f32>(shape.weight_len(), 2));
     let bias = random::<f32>(shape.co(), 3);
     let mut memory = Buffer::<f32>::scratch(shape.y_len() + 1);
     let plan = super::passes::forward_plan(&shape);
-    let mut run = |start: usize, streamed: bool| {
-        let y = &mut memory[start..][..shape.y_len()];
-        assert_eq!(streams(&plan, y), streamed, "from number {start} on");
-        super::forward(&shape, &x, &weight, Some(&bias), y);
-        y.iter().map(|y| y.to_bits()).collect::<Vec<u32>>()
-    };
-    assert!(run(0, true) == run(1, false));
+    for algorithm in [ConvAlgorithm::Direct, ConvAlgorithm::Winograd] {
+        let shape = shape.with_algorithm(algorithm);
+        let mut run = |start: usize, streamed: bool| {
+            let y = &mut memory[start..][..shape.y_len()];
+            assert_eq!(streams(&plan, y), streamed, "from number {start} on");
+            super::forward(&shape, &x, &weight, Some(&bias), y);
+            y.iter().map(|y| y.to_bits()).collect::<Vec<u32>>()
+        };
+        assert!(run(0, true) == run(1, false), "{algorithm:?}");
+    }
 }

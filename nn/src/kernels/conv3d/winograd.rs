@@ -18,7 +18,7 @@
 //! weights large, whole *planes* are transformed, multiplied frequency by frequency, and transformed back
 //! ([`planes`]), so that U is read once for many tiles. The gradient of the weight goes by strips where its sums are few
 //! ([`grad_strips`]), and by planes elsewhere ([`grad_weight`]): there a frequency sums over all tiles, and each sum
-//! belongs to one task.
+//! belongs to one task. A single channel has a kernel of its own, along h alone ([`single`]).
 //!
 //! **Error.** For |x|, |w| ≤ 1 and P = kd·ci products at a frequency, |computed − exact| ≤ (P + 20)·u·750·P, u = ε/2, in
 //! the worst case (the direct sum: 9·P·u·9·P); the tests derive it. On data like a network's, a test holds both to
@@ -44,6 +44,7 @@ mod grad_strips;
 mod grad_weight;
 mod planes;
 mod points;
+pub(crate) mod single;
 mod steps;
 mod strips;
 mod transform;
@@ -98,15 +99,20 @@ impl Schedule {
         Self::Planes { depth: plan.axes[0].count }
     }
 
-    /// Enough strips for many cores, cut along d where there are few, but not below 4 planes: a cut costs the transforms of
-    /// the planes on both sides of it.
     fn strips(plan: &Plan) -> Self {
-        let (tiles, depth) = (Tiles::of(plan), plan.axes[0].count);
+        let tiles = Tiles::of(plan);
         let tile_rows = STRIP_TILES.div_ceil(tiles.columns).min(tiles.rows);
-        let strips = plan.n * tiles.rows.div_ceil(tile_rows);
-        let segments = TASKS.div_ceil(strips).min(depth.div_ceil(4)).max(1);
-        Self::Strips { tile_rows, depth: (depth / segments).max(1) }
+        Self::Strips { tile_rows, depth: strip_depth(plan, tile_rows) }
     }
+}
+
+/// Planes of a strip of `tile_rows`: enough strips for many cores, cut along d where there are few, but not below 4 planes: a
+/// cut costs the transforms of the planes on both sides of it.
+fn strip_depth(plan: &Plan, tile_rows: usize) -> usize {
+    let depth = plan.axes[0].count;
+    let strips = plan.n * Tiles::of(plan).rows.div_ceil(tile_rows);
+    let segments = TASKS.div_ceil(strips).min(depth.div_ceil(4)).max(1);
+    (depth / segments).max(1)
 }
 
 /// How a correlation is cut.

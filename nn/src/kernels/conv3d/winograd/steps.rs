@@ -63,6 +63,14 @@ impl Ring {
         Self { held: vec![usize::MAX; slots], slab }
     }
 
+    /// Where plane `id` lies, and whether it was there before: its slot is its own from now on.
+    #[inline(always)]
+    pub(super) fn seek(&mut self, id: usize) -> (usize, bool) {
+        let slot = id % self.held.len();
+        let held = std::mem::replace(&mut self.held[slot], id) == id;
+        (slot * self.slab, held)
+    }
+
     /// Where plane `id` of sample `n` lies in `v`; transformed now, for `rows` of tiles, unless it was before.
     ///
     /// # Safety
@@ -78,10 +86,8 @@ impl Ring {
         v: *mut S::Elem,
         [tile_stride, frequency_stride]: [usize; 2],
     ) -> usize {
-        let slot = id % self.held.len();
-        let place = slot * self.slab;
-        if self.held[slot] != id {
-            self.held[slot] = id;
+        let (place, held) = self.seek(id);
+        if !held {
             for (i, tile_row) in rows.enumerate() {
                 let v = v.wrapping_add(place + i * columns * tile_stride);
                 // SAFETY: the caller's.
