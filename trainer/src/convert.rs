@@ -39,7 +39,7 @@ use source::{Source, Sources};
 pub struct Conversion {
     /// Which image belongs to which mask.
     pub pairs: Pairs,
-    /// The folder to make, by nnU-Net's custom `DatasetNNN_Name`.
+    /// The folder to make; nnU-Net's are called `DatasetNNN_Name`.
     pub out: PathBuf,
     /// The class of each value in the masks; empty: values are classes already. 0 is the background unless it is here.
     pub labels: Vec<Relabel>,

@@ -7,7 +7,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Convert;
 use crate::convert::{Checked, Conversion, Pairs, Stage, Step};
-use crate::verify::counted;
 use crate::{Error, Result};
 
 /// Checks, writes, verifies, and says what to type next.
@@ -27,8 +26,11 @@ pub(super) fn run(args: Convert, stop: &AtomicBool) -> Result<()> {
     checked.notes.iter().for_each(|note| println!("{note}"));
     if checked.found.errors > 0 {
         println!("{}", checked.found);
-        let errors = counted(checked.found.errors, "error");
-        let message = format!("is not written: correct the {errors} above and convert again");
+        let errors = match checked.found.errors {
+            1 => "the error".to_owned(),
+            n => format!("the {n} errors"),
+        };
+        let message = format!("is not written: correct {errors} above and convert again");
         return Err(Error::file(&out, message));
     }
     if dry_run {

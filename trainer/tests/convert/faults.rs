@@ -57,7 +57,8 @@ fn a_mask_of_0_and_255_is_refused_with_the_flag_that_maps_it() {
     let place = good();
     place.put("masks/b.nii.gz", |i| if i % 9 == 2 { 255u8 } else { 0 });
     place.put("masks/a.nii.gz", |i| if i % 9 == 1 { 255u8 } else { 0 });
-    let (page, _) = place.refuses(&FOLDERS);
+    let (page, error) = place.refuses(&FOLDERS);
+    assert_eq!(error, "error: out: is not written: correct the error above and convert again\n");
     has(&page, "masks/a.nii.gz: the masks hold 255 beside 0", "if 255 is the foreground, give --label 255=1");
     assert!(page.ends_with("1 error, 0 warnings\n"), "one mistake is named once:\n{page}");
     place.converts(&[&FOLDERS[..], &["--label", "255=1", "--names", "lesion"]].concat());
