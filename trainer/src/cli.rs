@@ -216,6 +216,9 @@ pub struct Train {
         conflicts_with_all = ["config", "set", "seed", "init", "steps_per_epoch", "fold", "folds", "all_folds"]
     )]
     pub resume: bool,
+    /// training.check_numerics
+    #[arg(long)]
+    pub check_numerics: bool,
     /// Go on from this checkpoint instead of the last.
     #[arg(long, requires = "resume")]
     pub checkpoint: Option<Which>,

@@ -208,6 +208,17 @@ pub struct Training {
     pub log_every: usize,
     pub checkpoint_steps: usize,
     pub checkpoint_minutes: f64,
+    pub non_finite: NonFiniteStep,
+    pub check_numerics: bool,
+}
+
+/// What becomes of a step whose loss or gradient is not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
+pub enum NonFiniteStep {
+    Stop,
+    Skip,
 }
 
 /// `[validation]`

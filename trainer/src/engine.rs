@@ -12,7 +12,7 @@ mod treat;
 mod validate;
 
 pub use objective::Objective;
-pub use sampler::{Batch, Sampler};
+pub use sampler::{Batch, PatchPlace, Sampler};
 pub use settings::check_settings;
 pub use setup::{End, Outcome, Setup};
 pub use split::{Fold, split};

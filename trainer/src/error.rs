@@ -44,6 +44,9 @@ pub enum Error {
     /// The network refused its input or its settings.
     #[error(transparent)]
     Model(#[from] unet3d::Error),
+    /// Numbers that are no longer finite.
+    #[error("{0}")]
+    Diverged(String),
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),

@@ -134,6 +134,7 @@ pub(super) fn configuration(args: &Train, resumed: Option<&Checkpoint>) -> Resul
         ("training.steps_per_epoch", args.steps_per_epoch.map(|v| v.to_string())),
         ("training.seed", args.seed.map(|v| v.to_string())),
         ("training.threads", args.threads.map(|v| v.to_string())),
+        ("training.check_numerics", args.check_numerics.then(|| "true".to_owned())),
         ("validation.fold", args.fold.map(|v| v.to_string())),
         ("validation.folds", args.folds.map(|v| v.to_string())),
     ];

@@ -23,6 +23,17 @@ pub struct Batch {
     pub image: Tensor<f32>,
     /// `[n, d, h, w]`, [`IGNORE`] for padding.
     pub labels: Labels,
+    /// Where each patch was cut.
+    pub patches: Vec<PatchPlace>,
+}
+
+/// Where a patch was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PatchPlace {
+    /// The number of the case among those that are sampled.
+    pub case: usize,
+    /// The case's voxel `[d, h, w]` under the patch's first, before it was turned or scaled.
+    pub offset: [isize; 3],
 }
 
 /// Draws batches from training cases, in memory or cached.
@@ -72,18 +83,24 @@ impl<'a> Sampler<'a> {
         let images = image.data_mut().par_chunks_exact_mut(voxels * channels);
         let slots = images.zip(labels.par_chunks_exact_mut(voxels)).enumerate();
         // Collected whole, so that the error is that of the first slot for any number of threads.
-        let made: Vec<Result<()>> = slots
+        let made: Vec<Result<PatchPlace>> = slots
             .map(|(slot, (image, labels))| {
                 let counter = step * self.batch_size as u64 + slot as u64;
                 self.patch(counter, slot < wanted, image, labels)
             })
             .collect();
-        made.into_iter().collect::<Result<()>>()?;
-        Ok(Batch { image, labels: Labels::from_vec([self.batch_size, pd, ph, pw], labels) })
+        let patches = made.into_iter().collect::<Result<_>>()?;
+        Ok(Batch { image, labels: Labels::from_vec([self.batch_size, pd, ph, pw], labels), patches })
     }
 
     /// Fills one patch.
-    fn patch(&self, counter: u64, foreground: bool, image: &mut [f32], labels: &mut [u8]) -> Result<()> {
+    fn patch(
+        &self,
+        counter: u64,
+        foreground: bool,
+        image: &mut [f32],
+        labels: &mut [u8],
+    ) -> Result<PatchPlace> {
         let (index, offset) = self.place(foreground, &mut generator(self.seed, Purpose::Patch, counter))?;
         let mut rng = generator(self.seed, Purpose::Augmentation, counter);
         let (case, recipe) = (&self.cases[index], &self.recipes[index]);
@@ -91,7 +108,7 @@ impl<'a> Sampler<'a> {
         let region = case.region(placement.block(self.patch, case.shape()))?;
         extract(&region, self.patch, &placement, image, labels);
         augment_intensity(recipe, case.channels(), image, &mut rng);
-        Ok(())
+        Ok(PatchPlace { case: index, offset })
     }
 
     /// How many of a step's patches hold foreground: the share, rounded up or down at random so that its mean is exact.

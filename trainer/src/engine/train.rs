@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use autograd::Tape;
 use nn::Module;
 use nn::optim::Optimizer;
 use nn::schedule::Scheduler;
@@ -24,14 +23,14 @@ use crate::config::Auto;
 use crate::data::Case;
 use crate::decision::Decision;
 use crate::inference::SlidingWindow;
-use crate::random::{Purpose, key};
+use crate::random::Purpose;
 use crate::report::{JsonLines, Progress};
 use crate::{Error, Result};
 
+mod step;
+
 /// Batches that lie ready at most.
 const READY: usize = 2;
-/// After so many steps in a row without a finite loss and gradient a run is given up.
-const MOST_BAD_STEPS: usize = 20;
 /// What "best" means.
 const METRIC: &str = "mean Dice of the foreground classes on the validation cases; of one class, where the threshold is chosen, \
                       at its best threshold";
@@ -109,6 +108,10 @@ impl Run {
             .map_err(|e| Error::config("schedule", e.to_string()))?;
         let (mut step, mut before, mut best) = (0, Duration::ZERO, None);
         if let Some(weights) = &setup.init {
+            if let Some((name, _)) = weights.iter().find(|(_, weight)| !weight.is_finite()) {
+                let message = format!("--init: {name} is not finite everywhere: take weights that are");
+                return Err(Error::Usage(message));
+            }
             model.load_state_dict(weights.clone()).map_err(|e| Error::Usage(format!("--init: {e}")))?;
         }
         if let Some(checkpoint) = &setup.resume {
@@ -190,7 +193,7 @@ impl Run {
                 .map_err(|_| Error::Usage("the thread that prepares batches has died".into()))??;
             waited += asked.elapsed();
             let lr = self.scheduler.lr(self.step, last, self.setup.config.optimizer.lr);
-            let loss = self.one_step(batch, lr)?;
+            let loss = self.one_step(&batch, lr)?;
             self.step += 1;
             let (epoch, batch) = ((self.step - 1) / per_epoch + 1, (self.step - 1) % per_epoch + 1);
             if let Some(line) = self.progress.batch(epoch, batch, lr, loss) {
@@ -224,42 +227,6 @@ impl Run {
         self.log.write("end", &end)?;
         let Self { model, validation, decision, best, step, .. } = self;
         Ok(Outcome { model, validation, decision, postprocess, best, stopped, steps: step, elapsed, end })
-    }
-
-    /// One forward and backward pass and a step of the optimiser; returns the loss.
-    fn one_step(&mut self, batch: Batch, lr: f64) -> Result<f64> {
-        let seed = self.setup.config.training.seed;
-        let tape = Tape::train(key(seed, Purpose::Dropout, self.step));
-        let scales = self
-            .model
-            .forward_scales(tape.constant(batch.image))
-            .map_err(|e| Error::config("model", e.to_string()))?;
-        let loss = self.objective.forward(&scales, &batch.labels)?;
-        drop(scales);
-        let value = f64::from(loss.item());
-        if loss.is_constant() {
-            return Ok(value);
-        }
-        let mut gradients = loss.backward();
-        let clip = self.setup.config.optimizer.clip_norm;
-        let norm = if clip > 0.0 { gradients.clip_global_norm(clip) } else { gradients.global_norm() };
-        if !value.is_finite() || !norm.is_finite() {
-            self.bad_steps += 1;
-            self.progress.println(format!(
-                "step {}: loss {value}, gradient norm {norm}: the step is left out",
-                self.step + 1
-            ));
-            if self.bad_steps >= MOST_BAD_STEPS {
-                let message =
-                    format!("{lr:e} or less: {MOST_BAD_STEPS} steps in a row had no finite loss; lower it");
-                return Err(Error::config("optimizer.lr", message));
-            }
-            return Ok(value);
-        }
-        self.bad_steps = 0;
-        self.optimizer.set_lr(lr);
-        self.optimizer.step(&mut self.model, &gradients);
-        Ok(value)
     }
 
     fn end_of_epoch(&mut self, epoch: u64, stop: &AtomicBool) -> Result<()> {

@@ -4,10 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use autograd::Tensor;
 use nn::Module;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
 use serde_json::Value;
 use tempfile::tempdir;
-use trainer::checkpoint::Checkpoint;
+use trainer::checkpoint::{Checkpoint, Tensors};
+use trainer::config::NonFiniteStep;
 use trainer::data::{Case, IGNORE};
 use trainer::engine::{Setup, train};
 use unet3d::UNet3d;
@@ -148,6 +152,7 @@ fn an_absurd_learning_rate_ends_with_an_error_and_leaves_finite_weights() {
                 format!("training.steps_per_epoch={steps}"),
                 format!("training.epochs={epochs}"),
                 "schedule.name=constant".into(),
+                format!("training.non_finite={}", if steps == 30 { "skip" } else { "stop" }),
             ];
             let set: Vec<&str> = set.iter().map(String::as_str).collect();
             let end = small::run(small::setup(folder.path(), &set, cases(1), vec![], 2));
@@ -160,6 +165,50 @@ fn an_absurd_learning_rate_ends_with_an_error_and_leaves_finite_weights() {
             }
         }
     }
+}
+
+/// Weights of which one layer's are so large that its sums overflow.
+fn overflowing(layer: &str) -> (tempfile::TempDir, Setup) {
+    let folder = tempdir().unwrap();
+    let mut setup = small::setup(folder.path(), &[], cases(1), vec![], 2);
+    let model = UNet3d::<f32>::new(setup.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    let mut weights: Tensors = model.state_dict().into_iter().collect();
+    let weight = weights.get_mut(layer).expect("the layer is there");
+    *weight = Tensor::full(weight.shape(), 3e38);
+    setup.init = Some(weights);
+    (folder, setup)
+}
+
+#[test]
+fn a_step_that_is_not_finite_names_operation_layer_case_and_patch() {
+    let (_folder, setup) = overflowing("head.weight");
+    let error = small::run(setup).unwrap_err().to_string();
+    for part in [
+        "step 1: loss ",
+        "first not finite is the value of ",
+        "at head.",
+        "the batch is case case_0 at [",
+        "skip",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+
+    let (folder, mut setup) = overflowing("head.weight");
+    setup.config.training.non_finite = NonFiniteStep::Skip;
+    setup.config.training.steps_per_epoch = 30;
+    let error = small::run(setup).unwrap_err().to_string();
+    assert!(error.contains("step 20: ") && error.contains("number 20 in a row"), "{error}");
+    assert!(last(folder.path()).weights.values().all(Tensor::is_finite));
+}
+
+#[test]
+fn looking_at_every_number_changes_none() {
+    let run = |looks: &str| {
+        let folder = tempdir().unwrap();
+        let set = [format!("training.check_numerics={looks}")];
+        bits(&small::run(small::setup(folder.path(), &[&set[0]], cases(1), vec![], 2)).unwrap().model)
+    };
+    assert!(run("true") == run("false"));
 }
 
 #[test]
