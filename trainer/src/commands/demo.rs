@@ -42,6 +42,7 @@ pub(super) fn run(args: &Demo, stop: &AtomicBool) -> Result<()> {
         folds: None,
         all_folds: false,
         resume: false,
+        force: false,
     };
     let outcome = train::run(&arguments, stop)?;
     if outcome.stopped {

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `config.toml` | the full configuration |
-//! | `run.json` | versions, instruction set, threads, plan, cases, checksums of the data |
+//! | `run.json` | versions, instruction set, threads, plan and the memory that it takes, cases, checksums of the data |
 //! | `log.jsonl` | a line for each log line and validation |
 //! | `checkpoints/best`, `checkpoints/last` | see [`crate::checkpoint`]; `best` only with validation cases |
 //! | `slices.png` | image, truth and prediction of one case |
@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::data::{Dataset, FileSum};
 use crate::engine::Fold;
 use crate::files::write_json;
-use crate::plan::Plan;
+use crate::plan::{Outlook, Plan, Settled};
 use crate::{Error, Result};
 
 /// What a result depends on beside the code.
@@ -30,6 +30,7 @@ struct Record<'a> {
     threads: usize,
     dataset: String,
     plan: &'a Plan,
+    outlook: &'a Outlook,
     #[serde(flatten)]
     division: &'a Division,
     files: Vec<FileSum>,
@@ -77,7 +78,7 @@ pub(super) fn record(
     folder: &Path,
     config: &Config,
     dataset: &Dataset,
-    plan: &Plan,
+    settled: &Settled,
     division: &Division,
 ) -> Result<()> {
     let path = folder.join("config.toml");
@@ -85,12 +86,10 @@ pub(super) fn record(
     let record = Record {
         version: env!("CARGO_PKG_VERSION"),
         instruction_set: autograd::simd::active().to_string(),
-        threads: match config.training.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            threads => threads,
-        },
+        threads: config.training.pool_threads(),
         dataset: dataset.path.display().to_string(),
-        plan,
+        plan: &settled.plan,
+        outlook: &settled.outlook,
         division,
         files: dataset.checksums()?,
     };

@@ -56,7 +56,7 @@ impl<'a> Sampler<'a> {
         let with_foreground = (0..cases.len()).filter(|&i| !foreground[i].classes.is_empty()).collect();
         let recipes = cases.iter().map(|case| Recipe::new(&config.augmentation, case.spacing)).collect();
         let share = config.data.foreground_share;
-        let (batch_size, seed) = (config.data.batch_size, config.training.seed);
+        let (batch_size, seed) = (config.data.batch(), config.training.seed);
         Self { cases, foreground, with_foreground, patch, batch_size, share, recipes, seed }
     }
 

@@ -29,7 +29,7 @@ use crate::report::{JsonLines, Progress};
 use crate::{Error, Result};
 
 /// Batches that lie ready at most.
-const READY: usize = 2;
+pub const READY: usize = 2;
 /// After so many steps in a row without a finite loss and gradient a run is given up.
 const MOST_BAD_STEPS: usize = 20;
 /// The last checkpoint is at most this much older than the run, epochs ended or not.
