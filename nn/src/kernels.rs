@@ -16,6 +16,7 @@ mod table;
 pub mod tasks;
 
 pub(crate) use output::Output;
+pub use scratch::ScratchSizes;
 pub(crate) use table::{Table, table};
 
 /// Part `i` of `len` things cut into `parts` as equal as can be.

@@ -30,6 +30,8 @@ pub enum Command {
     Info(Info),
     /// Say what a weight will do to recall and precision, before training: from a data set's labels or from bare counts.
     Explain(Explain),
+    /// Say what training would do with a data set, and whether its memory suffices, before anything is trained.
+    Plan(Plan),
     /// Train a network on an nnU-Net folder.
     Train(Box<Train>),
     /// Train arms that differ in the loss alone, and say which differences are more than noise.
@@ -168,6 +170,25 @@ pub struct Explain {
     pub json: Option<PathBuf>,
 }
 
+/// `trainer plan`
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// An nnU-Net folder: dataset.json, imagesTr, labelsTr.
+    pub dataset: PathBuf,
+    /// A TOML file with the keys that differ from `trainer config`.
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// Sets one key after the file is read.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print the plan as JSON instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Also write a configuration that holds all that was chosen, to be edited and given to --config.
+    #[arg(long, value_name = "FILE.toml")]
+    pub write: Option<PathBuf>,
+}
+
 /// `trainer train`
 #[derive(Clone, Debug, Args)]
 pub struct Train {
@@ -222,6 +243,9 @@ pub struct Train {
     /// Go on from this checkpoint instead of the last.
     #[arg(long, requires = "resume")]
     pub checkpoint: Option<Which>,
+    /// Train even where memory will not suffice by the plan.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `trainer study`

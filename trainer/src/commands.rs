@@ -3,6 +3,7 @@
 mod all_folds;
 mod convert;
 mod demo;
+mod plan;
 mod predict;
 mod run_folder;
 mod study;
@@ -31,6 +32,7 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
         Command::Convert(convert) => convert::run(*convert, stop),
         Command::Info(info) => self::info(&info),
         Command::Explain(explain) => self::explain(&explain),
+        Command::Plan(plan) => plan::run(&plan),
         Command::Train(train) if train.all_folds => all_folds::run(&train, stop),
         Command::Train(train) => train::run(&train, stop).map(|_| ()),
         Command::Study(study) => study::run(&study, stop),

@@ -76,7 +76,8 @@ pub struct Data {
     pub normalization: Scheme,
     pub patch_size: Auto<[usize; 3]>,
     pub patch_voxels: usize,
-    pub batch_size: usize,
+    pub batch_size: Auto<usize>,
+    pub memory: Auto<f64>,
     pub foreground_share: f64,
     pub balance: BalanceBy,
     pub empty_share: Auto<f64>,
@@ -246,6 +247,28 @@ pub struct Inference {
     pub fill_holes: Auto<bool>,
 }
 
+impl Data {
+    /// Patches in a batch; where a plan has not settled it, the fewest that it would take.
+    pub fn batch(&self) -> usize {
+        self.batch_size.value().copied().unwrap_or(crate::plan::SMALLEST_BATCH)
+    }
+
+    /// The bytes that a run may take, if a number was given.
+    pub fn budget(&self) -> Option<usize> {
+        self.memory.value().map(|gigabytes| (gigabytes * (1u64 << 30) as f64) as usize)
+    }
+}
+
+impl Training {
+    /// The threads that kernels run in: those that were given, or one for each core.
+    pub fn pool_threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => threads,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         toml::from_str(DEFAULT).expect("the default configuration is read by a test")
@@ -300,7 +323,7 @@ impl Config {
     /// Names the first key whose value cannot be used, and the remedy.
     pub fn validated(self) -> Result<Self> {
         let positive = [
-            ("data.batch_size", self.data.batch_size),
+            ("data.batch_size", self.data.batch()),
             ("data.patch_voxels", self.data.patch_voxels),
             ("training.epochs", self.training.epochs),
             ("training.steps_per_epoch", self.training.steps_per_epoch),
@@ -316,6 +339,7 @@ impl Config {
         for (key, none) in [
             ("data.patch_size", self.data.patch_size == Auto::Word(Word::None)),
             ("data.empty_share", self.data.empty_share == Auto::Word(Word::None)),
+            ("data.batch_size", self.data.batch_size == Auto::Word(Word::None)),
             ("inference.threshold", self.inference.threshold == Auto::Word(Word::None)),
             ("inference.min_component", self.inference.min_component == Auto::Word(Word::None)),
             ("inference.keep_largest", self.inference.keep_largest == Auto::Word(Word::None)),
@@ -334,6 +358,12 @@ impl Config {
         {
             let message = format!("is {spacing:?}: millimetres along d, h and w, each above 0");
             return Err(Error::config("data.spacing", message));
+        }
+        if let Some(&gigabytes) = self.data.memory.value()
+            && !(gigabytes.is_finite() && gigabytes > 0.0)
+        {
+            let message = format!("is {gigabytes}: gigabytes above 0, \"auto\" or \"none\"");
+            return Err(Error::config("data.memory", message));
         }
         let shares = [
             ("data.foreground_share", self.data.foreground_share),

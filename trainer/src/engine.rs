@@ -16,5 +16,5 @@ pub use sampler::{Batch, PatchPlace, Sampler};
 pub use settings::check_settings;
 pub use setup::{End, Outcome, Setup};
 pub use split::{Fold, split};
-pub use train::train;
+pub use train::{READY, train};
 pub use validate::{ClassFigures, Validation};

@@ -216,7 +216,7 @@ fn draw(cases: &[Case], classes: usize, share: f64, question: &Question) -> Resu
     let config = config.validated()?;
     let plan = Plan::new(Facts::of(cases, classes), &config)?;
     let sampler = Sampler::new(cases, plan.patch_size, &config);
-    let batches = PATCHES.div_ceil(config.data.batch_size);
+    let batches = PATCHES.div_ceil(config.data.batch());
     let (mut positives, mut total) = (0u64, 0u64);
     for step in 0..batches {
         for label in sampler.batch(step as u64)?.labels.iter() {
@@ -229,7 +229,7 @@ fn draw(cases: &[Case], classes: usize, share: f64, question: &Question) -> Resu
     Ok(Patches {
         foreground_fraction: config.data.foreground_share,
         size: plan.patch_size,
-        drawn: batches * config.data.batch_size,
+        drawn: batches * config.data.batch(),
         share: drawn,
         shift: (drawn > 0.0 && drawn < 1.0).then(|| logit(drawn) - logit(share)),
     })

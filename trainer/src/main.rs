@@ -51,6 +51,7 @@ fn listen(cli: &Cli) -> anyhow::Result<()> {
                 | Command::Verify(_)
                 | Command::Info(_)
                 | Command::Explain(_)
+                | Command::Plan(_)
                 | Command::Evaluate(_)
                 | Command::Config
         )

@@ -1,21 +1,32 @@
-//! What a run derives from its data: the patch, the network's levels, strides and kernels.
+//! What a run derives from its data: the patch, the network's levels, strides and kernels; and what that takes.
 //!
-//! The rules follow nnU-Net's (Isensee et al. 2021, supplement): a patch has the volumes' shape, shrunk along the
-//! axis that is longest in the median volume until it fits; an axis is halved from level to level as long as it stays
-//! at least 4 voxels long and its spacing is within a factor 2 of the finest axis'; kernels are flat where slices
-//! are more than twice as thick as pixels.
+//! The rules follow nnU-Net's (Isensee et al. 2021, supplement). A patch begins with the same field of view along all axes,
+//! clipped by the median volume's shape, and is shortened until it fits the voxels and the memory that a run may take. An axis
+//! is halved from level to level as long as it stays at least 4 voxels long and its spacing is within a factor 2 of the
+//! finest axis'; kernels are flat where slices are more than twice as thick as pixels. A batch holds 2 patches, and more
+//! only where a patch covers the whole median volume.
+
+mod machine;
+mod memory;
+mod outlook;
+mod patch;
 
 use serde::{Deserialize, Serialize};
 use unet3d::UNet3dConfig;
 
+use self::patch::{SHORTEST, choose_kernels, choose_strides, fit_patch};
 use crate::config::Config;
 use crate::data::Case;
 use crate::{Error, Result};
 
-/// No axis of a patch is halved below this many voxels.
-const SMALLEST: usize = 4;
+pub use self::machine::Machine;
+pub use self::memory::{CaseMemory, PredictionMemory, TrainingMemory};
+pub use self::outlook::{Outlook, Settled};
+
 /// An automatic network has at most this many levels.
 const MOST_LEVELS: usize = 5;
+/// Patches in a batch at least, where their number is chosen.
+pub const SMALLEST_BATCH: usize = 2;
 
 /// What training and inference agree on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,11 +70,48 @@ impl Facts {
 }
 
 impl Plan {
-    /// The plan for these data under this configuration.
+    /// The plan for these data under this configuration, whatever memory it takes.
     ///
     /// # Errors
     /// If a patch or network that the user chose does not fit together.
     pub fn new(facts: Facts, config: &Config) -> Result<Self> {
+        Self::with_voxels(facts, config, config.data.patch_voxels)
+    }
+
+    /// The plan, and the number of patches in a batch, for which `fits` says yes. What the configuration leaves open is
+    /// chosen: the patch is shortened until it fits, but no axis below 16 voxels; the plan that is left then may not fit.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and those of `fits`.
+    pub fn within(
+        facts: Facts,
+        config: &Config,
+        fits: impl Fn(&Self, usize) -> Result<bool>,
+    ) -> Result<(Self, usize)> {
+        let chosen = config.data.batch_size.value().copied();
+        let mut batch = chosen.unwrap_or(SMALLEST_BATCH);
+        let mut voxels = config.data.patch_voxels;
+        let mut plan = Self::with_voxels(facts, config, voxels)?;
+        while !fits(&plan, batch)? {
+            let patch = fit_patch(facts, voxels);
+            if config.data.patch_size.value().is_some() || patch.iter().all(|&size| size <= SHORTEST) {
+                return Ok((plan, batch));
+            }
+            voxels = patch.iter().product::<usize>() - 1;
+            plan = Self::with_voxels(facts, config, voxels)?;
+        }
+        let covers = (0..3).all(|a| plan.patch_size[a] >= facts.shape[a]);
+        if chosen.is_none() && covers {
+            let most = SMALLEST_BATCH * config.data.patch_voxels / plan.patch_size.iter().product::<usize>();
+            while batch < most && fits(&plan, batch + 1)? {
+                batch += 1;
+            }
+        }
+        Ok((plan, batch))
+    }
+
+    /// The plan whose automatic patch holds about so many voxels at most.
+    fn with_voxels(facts: Facts, config: &Config, voxels: usize) -> Result<Self> {
         let wanted = match config.data.patch_size.value() {
             Some(&size) if size.contains(&0) => {
                 return Err(Error::config(
@@ -72,7 +120,7 @@ impl Plan {
                 ));
             }
             Some(&size) => size,
-            None => fit_patch(facts, config.data.patch_voxels),
+            None => fit_patch(facts, voxels),
         };
         let most = config.model.levels.value().copied().unwrap_or(MOST_LEVELS);
         let strides = match config.model.strides.value() {
@@ -122,62 +170,6 @@ impl Plan {
         model.check_size(patch_size).map_err(|e| Error::config("data.patch_size", e.to_string()))?;
         Ok(Self { patch_size, model })
     }
-}
-
-/// The volume's shape, its longest axis (d of equal ones, as slices are the coarsest) shortened in turn until at most
-/// `voxels` are left. Long axes fall to multiples of 16, which can be halved four times.
-fn fit_patch(facts: Facts, voxels: usize) -> [usize; 3] {
-    let mut patch = facts.shape.map(|s| s.max(1));
-    while patch.iter().product::<usize>() > voxels {
-        let longest = (0..3).max_by_key(|&a| (patch[a], 2 - a)).expect("three axes");
-        patch[longest] = match patch[longest] {
-            1 => break,
-            size if size > 32 => (size - 1) / 16 * 16,
-            size if size > 16 => (size - 1) / 8 * 8,
-            size => size - 1,
-        };
-    }
-    patch
-}
-
-/// The steps from level to level: see the header.
-fn choose_strides(
-    patch: [usize; 3],
-    mut spacing: [f64; 3],
-    most_levels: usize,
-    keeps_size: bool,
-) -> Vec<[usize; 3]> {
-    let mut size = patch;
-    let mut strides = Vec::new();
-    while strides.len() + 1 < most_levels {
-        let fits: [bool; 3] =
-            std::array::from_fn(|a| size[a] >= 2 * SMALLEST && !(keeps_size && size[a] % 2 == 1));
-        let finest = (0..3).filter(|&a| fits[a]).map(|a| spacing[a]).fold(f64::INFINITY, f64::min);
-        let stride: [usize; 3] =
-            std::array::from_fn(|a| if fits[a] && spacing[a] < 2.0 * finest { 2 } else { 1 });
-        if stride == [1; 3] {
-            break;
-        }
-        for a in 0..3 {
-            size[a] = size[a].div_ceil(stride[a]);
-            spacing[a] *= stride[a] as f64;
-        }
-        strides.push(stride);
-    }
-    strides
-}
-
-/// One voxel along an axis at the levels where its spacing is more than twice the finest; else three.
-fn choose_kernels(mut spacing: [f64; 3], strides: &[[usize; 3]]) -> Vec<[usize; 3]> {
-    let mut kernels = Vec::new();
-    for level in 0..=strides.len() {
-        let finest = spacing.iter().copied().fold(f64::INFINITY, f64::min);
-        kernels.push(spacing.map(|s| if s > 2.0 * finest { 1 } else { 3 }));
-        if let Some(stride) = strides.get(level) {
-            (0..3).for_each(|a| spacing[a] *= stride[a] as f64);
-        }
-    }
-    kernels
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ mod folds;
 mod grids;
 #[path = "cli/interrupt.rs"]
 mod interrupt;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "cli/postprocess.rs"]
 mod postprocess;
 #[path = "cli/predict.rs"]

@@ -50,6 +50,7 @@ mod fuse;
 pub(crate) mod geometry;
 pub(crate) mod grad_weight;
 pub(crate) mod lines;
+pub(crate) mod memory;
 mod passes;
 pub(crate) mod plan;
 mod pointwise;
@@ -62,6 +63,7 @@ pub(crate) mod tile;
 mod winograd;
 
 pub use fuse::{Epilogue, Prologue, Source, Sums, Target};
+pub use memory::{Reading, backward_input_scratch, backward_weight_scratch, forward_scratch};
 pub(crate) use shape::check_channels;
 pub use shape::{Conv3dShape, Conv3dSpec, ConvAlgorithm, SpecError};
 pub use tasks::{backward_input_tasks, backward_weight_tasks, forward_tasks};

@@ -38,6 +38,7 @@ use autograd::simd::{self, Isa};
 pub use super::conv3d::backward_bias;
 use super::conv3d::direct::{self, Weight};
 use super::conv3d::geometry::Axis;
+use super::conv3d::memory::bytes;
 use super::conv3d::plan::Plan;
 use super::conv3d::{Conv3dSpec, Epilogue, Source, adjoint_axes, engines, grad_weight};
 use super::scratch::Scratch;
@@ -141,6 +142,28 @@ pub fn tasks<T: Real>(shape: &ConvTranspose3dShape) -> [Tasks; 3] {
     let backward = adjoint_plan(shape);
     let lanes = simd::active().lanes::<T>();
     [direct::tasks(&forward), direct::tasks(&backward), grad_weight::tasks(&backward, lanes)]
+}
+
+/// Bytes of each block of scratch memory that a pass holds at once in a pool of so many threads: the forward pass of an x
+/// that is activated as it is read or not, the gradient of the input, the gradient of the weight.
+pub fn scratch<T: Real>(shape: &ConvTranspose3dShape, activated: bool, threads: usize) -> [Vec<usize>; 3] {
+    let isa = simd::active();
+    let spec = shape.spec().convolution();
+    let [kd, kh, kw] = shape.spec().kernel;
+    let ([d, h, w], [od, oh, _]) = (shape.input(), shape.output());
+    let (mut forward, plan_axes, columns) = if shape.tiles() {
+        let spec = Conv3dSpec { stride: [kd, kh, 1], ..Conv3dSpec::new([kd, kh, 1]) };
+        (vec![shape.weight_len()], adjoint_axes(&spec, [d, h, w], [od, oh, w]).next(), kw * shape.co())
+    } else {
+        (Vec::new(), adjoint_axes(&spec, shape.input(), shape.output()).next(), shape.co())
+    };
+    let axes = plan_axes.expect("a stride has remainders");
+    let plan = Plan { n: shape.n(), axes, k_channels: shape.ci(), columns };
+    forward.extend(direct::scratch::<T>(isa, &plan, !activated, threads));
+    let adjoint = adjoint_plan(shape);
+    let input = direct::scratch::<T>(isa, &adjoint, true, threads);
+    let weight = grad_weight::scratch::<T>(isa, &adjoint, true, threads);
+    [forward, input, weight].map(bytes::<T>)
 }
 
 /// The forward pass where windows tile the output: what an input voxel yields along w lies side by side, so kw·co columns

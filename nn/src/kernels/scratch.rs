@@ -27,10 +27,7 @@ impl<T: Real> Scratch<T> {
     pub(crate) fn new(len: usize) -> Self {
         let words = (len * size_of::<T>()).div_ceil(size_of::<f64>());
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        let sizes = || spare.iter().enumerate().map(|(i, spare)| (spare.len(), i));
-        let fits = sizes().filter(|(size, _)| *size >= words).min();
-        // The largest of those that are too small makes room for its successor.
-        let taken = fits.or_else(|| sizes().max()).map(|(_, i)| spare.swap_remove(i));
+        let taken = choice(spare.iter().map(|spare| spare.len()), words).map(|i| spare.swap_remove(i));
         drop(spare);
         let buffer = taken.filter(|spare| spare.len() >= words).unwrap_or_else(|| Buffer::scratch(words));
         let mut scratch = Self { buffer: Some(buffer), len, of: PhantomData };
@@ -45,6 +42,39 @@ impl<T: Real> Scratch<T> {
         let mut zeros = Self::new(len);
         autograd::parallel::for_each_slab(&mut zeros, 64 << 10, |_, slab| slab.fill(T::ZERO));
         zeros
+    }
+}
+
+/// Which of the spare blocks serves a request: the smallest that is large enough, else the largest, which makes room for its
+/// successor.
+fn choice(spare: impl Iterator<Item = usize> + Clone, wanted: usize) -> Option<usize> {
+    let sizes = || spare.clone().enumerate().map(|(i, size)| (size, i));
+    let fits = sizes().filter(|(size, _)| *size >= wanted).min();
+    fits.or_else(|| sizes().max()).map(|(_, i)| i)
+}
+
+/// The sizes of the scratch memory that passes leave behind, without the memory: what a process that ran them keeps.
+#[derive(Clone, Debug, Default)]
+pub struct ScratchSizes {
+    spare: Vec<usize>,
+}
+
+impl ScratchSizes {
+    /// A pass that holds blocks of so many bytes at once.
+    pub fn pass(&mut self, blocks: &[usize]) {
+        let taken: Vec<usize> = blocks
+            .iter()
+            .map(|&wanted| {
+                let spare = choice(self.spare.iter().copied(), wanted).map(|i| self.spare.swap_remove(i));
+                spare.unwrap_or(0).max(wanted)
+            })
+            .collect();
+        self.spare.extend(taken);
+    }
+
+    /// Bytes in all.
+    pub fn bytes(&self) -> usize {
+        self.spare.iter().sum()
     }
 }
 
@@ -84,12 +114,16 @@ pub(crate) struct PerThread<T: Real> {
 impl<T: Real> PerThread<T> {
     /// `len` numbers for each thread of the pool that runs the tasks of this pass.
     pub(crate) fn new(len: usize) -> Self {
-        // Parts start on cache lines.
-        let len = len.next_multiple_of(64 / size_of::<T>());
+        let len = Self::part_len(len);
         let threads = rayon::current_num_threads();
         let mut memory = Scratch::new(threads * len);
         let start = Output(memory.as_mut_ptr());
         Self { memory, start, len, threads }
+    }
+
+    /// Numbers that a part takes: parts start on cache lines.
+    pub(crate) fn part_len(len: usize) -> usize {
+        len.next_multiple_of(64 / size_of::<T>())
     }
 
     /// The part of the thread that asks, of unspecified content.

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `config.toml` | the full configuration |
-//! | `run.json` | versions, instruction set, threads, plan, cases, checksums of the data |
+//! | `run.json` | versions, instruction set, threads, plan and the memory that it takes, cases, checksums of the data |
 //! | `log.jsonl` | a line for each log line and validation |
 //! | `checkpoints/last`, `previous`, `best` | see [`crate::checkpoint`]; `best` only with validation cases |
 //! | `slices.png` | image, truth and prediction of one case |
@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::data::{Dataset, FileSum};
 use crate::engine::Fold;
 use crate::files::write_json;
-use crate::plan::Plan;
+use crate::plan::{Outlook, Plan, Settled};
 use crate::{Error, Result};
 
 /// The file that is locked.
@@ -36,6 +36,7 @@ struct Record<'a> {
     threads: usize,
     dataset: String,
     plan: &'a Plan,
+    outlook: &'a Outlook,
     #[serde(flatten)]
     division: &'a Division,
     files: Vec<FileSum>,
@@ -97,7 +98,7 @@ pub(super) fn record(
     folder: &Path,
     config: &Config,
     dataset: &Dataset,
-    plan: &Plan,
+    settled: &Settled,
     division: &Division,
 ) -> Result<()> {
     let path = folder.join("config.toml");
@@ -105,12 +106,10 @@ pub(super) fn record(
     let record = Record {
         version: env!("CARGO_PKG_VERSION"),
         instruction_set: autograd::simd::active().to_string(),
-        threads: match config.training.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            threads => threads,
-        },
+        threads: config.training.pool_threads(),
         dataset: dataset.path.display().to_string(),
-        plan,
+        plan: &settled.plan,
+        outlook: &settled.outlook,
         division,
         files: dataset.checksums()?,
     };

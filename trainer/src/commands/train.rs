@@ -1,6 +1,5 @@
 //! `trainer train`: from a data set's folder to a run's.
 
-use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -9,6 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use unet3d::UNet3d;
 
+use super::plan;
 use super::run_folder::{self, Division};
 use crate::checkpoint::{Checkpoint, Tensors, clear_unfinished, load_weights};
 use crate::cli::{Train, Which};
@@ -16,7 +16,7 @@ use crate::config::{Auto, Config};
 use crate::data::{Case, CaseReader, Dataset, Normalisation};
 use crate::engine::{Fold, Objective, Outcome, Setup, check_settings, train};
 use crate::inference::SlidingWindow;
-use crate::plan::{Facts, Plan};
+use crate::plan::{Plan, Settled};
 use crate::postprocess::Asked;
 use crate::report::{SliceFigure, hms};
 use crate::{Error, Result};
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         }
         false => (None, None),
     };
-    let config = configuration(args, resumed.as_ref())?;
+    let mut config = configuration(args, resumed.as_ref())?;
     let dataset = Dataset::open(&args.dataset)?;
     let classes = dataset.description.num_classes();
     if classes < 2 {
@@ -54,16 +54,17 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         None => dataset.reader_for(&config.data),
     };
     let (mut training, mut validation) = divide(args, &config, &dataset, &reader, fold)?;
-    let (normalisation, plan) = match &resumed {
-        Some(checkpoint) => (checkpoint.state.normalisation.clone(), checkpoint.state.plan.clone()),
-        None => {
-            let scheme = config.data.normalization;
-            (
-                Normalisation::fit(scheme, &dataset.description, &training)?,
-                Plan::new(Facts::of(&training, classes), &config)?,
-            )
-        }
+    let normalisation = match &resumed {
+        Some(checkpoint) => checkpoint.state.normalisation.clone(),
+        None => Normalisation::fit(config.data.normalization, &dataset.description, &training)?,
     };
+    let plan = resumed.as_ref().map(|checkpoint| checkpoint.state.plan.clone());
+    let settled = plan::settle(&config, &dataset, &reader, [&training, &validation], plan)?;
+    config.data.batch_size = Auto::Value(settled.outlook.batch_size);
+    if !args.force {
+        settled.outlook.check()?;
+    }
+    let plan = settled.plan.clone();
     training.iter_mut().chain(&mut validation).try_for_each(|case| normalisation.apply(case))?;
     let division = Division { fold, training_cases: names(&training), validation_cases: names(&validation) };
     // What cannot start is refused before the folder holds anything.
@@ -73,9 +74,9 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     if resumed.is_some() {
         run_folder::check_cases(&args.out, &division)?;
     } else {
-        run_folder::record(&args.out, &config, &dataset, &plan, &division)?;
+        run_folder::record(&args.out, &config, &dataset, &settled, &division)?;
     }
-    describe(&reader, &plan, &config, &division);
+    describe(&settled, &config, &division);
 
     // One case is shown at the end: one that was not trained on, if there is one.
     let shown = validation.first().or(training.first()).cloned();
@@ -142,9 +143,7 @@ pub(super) fn configuration(args: &Train, resumed: Option<&Checkpoint>) -> Resul
     if let Some(checkpoint) = resumed {
         return Config::load(Some(("the checkpoint's configuration", &checkpoint.state.config)), &set);
     }
-    let Some(path) = &args.config else { return Config::load(None, &set) };
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
-    Config::load(Some((&path.display().to_string(), &text)), &set)
+    plan::read_configuration(args.config.as_deref(), &set)
 }
 
 /// The fold to hold out, if any; folds and validation cases of another folder exclude each other.
@@ -193,20 +192,15 @@ fn names(cases: &[Case]) -> Vec<String> {
     cases.iter().map(|c| c.name.clone()).collect()
 }
 
-fn describe(reader: &CaseReader, plan: &Plan, config: &Config, division: &Division) {
-    let model = &plan.model;
+fn describe(settled: &Settled, config: &Config, division: &Division) {
     println!("training on {}", division.training_cases.join(", "));
     match division.validation_cases.as_slice() {
         [] => println!("no case is left for validation: metrics will be of the training cases"),
         some => println!("validating on {}", some.join(", ")),
     }
     division.fold.iter().for_each(|fold| println!("held out is {fold}"));
-    println!("cases are {}", reader.preprocessing);
-    println!(
-        "patches {:?} (d, h, w), {} a batch; {} levels from {} channels, strides {:?}",
-        plan.patch_size, config.data.batch_size, model.levels, model.base_channels, model.strides
-    );
-    if model.checkpointing == unet3d::Checkpointing::Level {
+    println!("{}", settled.outlook);
+    if settled.outlook.recomputes {
         println!(
             "checkpointing by level: less memory, but every level is computed twice; a step takes about a third longer"
         );

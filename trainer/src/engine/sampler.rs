@@ -65,7 +65,7 @@ impl<'a> Sampler<'a> {
         let recipes =
             cases.iter().map(|case| Recipe::new(&config.augmentation, patch, case.spacing())).collect();
         let share = config.data.foreground_share;
-        let (batch_size, seed) = (config.data.batch_size, config.training.seed);
+        let (batch_size, seed) = (config.data.batch(), config.training.seed);
         Self { cases, balance, patch, batch_size, share, recipes, seed }
     }
 

@@ -30,7 +30,7 @@ use crate::{Error, Result};
 mod step;
 
 /// Batches that lie ready at most.
-const READY: usize = 2;
+pub const READY: usize = 2;
 /// What "best" means.
 const METRIC: &str = "mean Dice of the foreground classes on the validation cases; of one class, where the threshold is chosen, \
                       at its best threshold";

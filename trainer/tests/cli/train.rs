@@ -253,8 +253,8 @@ fn a_volume_of_thirty_slices_is_trained_whole() {
         "1",
     ];
     let printed = place.train("run", &set);
-    assert!(printed.contains("patches [30, 64, 64] (d, h, w)"), "{printed}");
-    assert!(printed.contains("3 levels"), "{printed}");
+    assert!(printed.contains("patches of 30 x 64 x 64 voxels"), "{printed}");
+    assert!(printed.contains("    2         8  30 x 16 x 16"), "{printed}");
     assert!(printed.contains("done after 1 steps"), "{printed}");
 }
 
@@ -262,7 +262,7 @@ fn a_volume_of_thirty_slices_is_trained_whole() {
 fn planes_are_trained_as_volumes_of_one_slice() {
     let place = Place::with([1, 32, 40], 1, 2, [3, 1]);
     let printed = place.train("run", &["--set", "data.patch_size=auto"]);
-    assert!(printed.contains("patches [1, 32, 40] (d, h, w)"), "{printed}");
+    assert!(printed.contains("patches of 1 x 32 x 40 voxels"), "{printed}");
     let masks = place.text("masks");
     succeeds(&["predict", &place.text("run"), &place.text("data/imagesTs"), "--out", &masks]);
     let mask = trainer::nifti::read(place.path("masks/case_3.nii.gz")).unwrap();

@@ -80,7 +80,10 @@ fn resumed_and_at_once(part: &[&str], whole: &[&str], stop_first: bool) -> [Vec<
     assert!(first.steps < at_once.steps);
     let rest = small::run(Setup { resume: Some(checkpoint), ..build(b.path(), whole) }).unwrap();
     assert_eq!(rest.steps, at_once.steps);
-    assert_eq!(rest.best, at_once.best);
+    // The first part ends with a validation, which the other run has only where an epoch ends there too.
+    if first.steps.is_multiple_of(build(b.path(), whole).config.training.steps_per_epoch as u64) {
+        assert_eq!(rest.best, at_once.best);
+    }
     assert!(rest.elapsed.as_secs_f64() >= seconds);
     let end = last(b.path());
     let weights: Vec<_> = end.weights.into_iter().collect();

@@ -32,7 +32,7 @@ use crate::kernels::{Output, part, parts};
 mod weight;
 
 pub(crate) use weight::Weight;
-use weight::pack;
+use weight::{pack, packed_len};
 
 /// Output pixels in a task, about: their input should fit the second-level cache.
 const TASK_PIXELS: usize = 1024;
@@ -94,13 +94,7 @@ pub(crate) fn correlate<T: Real>(
     let rows_per_task = rows_per_task(plan);
     let tasks = rows.div_ceil(rows_per_task);
     let run = w.run();
-    let window = (tile::max_height_on(isa) - 1) * w.step + run;
-    let patch_len = if lines {
-        Lines::<T>::len(plan, rows_per_task)
-    } else {
-        plan.taps() / run * window * plan.k_channels
-    };
-    let patches = PerThread::new(patch_len);
+    let patches = PerThread::new(patch_len::<T>(isa, plan, lines));
     let stream = matches!(epilogue, Epilogue::Nothing) && streams(plan, y);
     let output = Output(y.as_mut_ptr());
     let task = |task: usize| {
@@ -139,6 +133,22 @@ pub(crate) fn streams<T: Real>(plan: &Plan, y: &[T]) -> bool {
     let aligned =
         (plan.columns * size_of::<T>()).is_multiple_of(LINE) && y.as_ptr().addr().is_multiple_of(LINE);
     aligned && plan.depth() <= FEW_PRODUCTS && size_of_val(y) > BEYOND_CACHES
+}
+
+/// Numbers that a task copies of its input.
+fn patch_len<T: Real>(isa: Isa, plan: &Plan, lines: bool) -> usize {
+    let w = &plan.axes[2];
+    let window = (tile::max_height_on(isa) - 1) * w.step + w.run();
+    match lines {
+        true => Lines::<T>::len(plan, rows_per_task(plan)),
+        false => plan.taps() / w.run() * window * plan.k_channels,
+    }
+}
+
+/// The numbers of each block of scratch memory; `plain` for one source that is read as it lies.
+pub(crate) fn scratch<T: Real>(isa: Isa, plan: &Plan, plain: bool, threads: usize) -> Vec<usize> {
+    let patch = patch_len::<T>(isa, plan, Lines::<T>::needed(plan, plain));
+    vec![packed_len(plan, isa.lanes::<T>()), threads * PerThread::<T>::part_len(patch)]
 }
 
 /// Output rows of a task, of one sample.

@@ -57,11 +57,10 @@ pub(crate) fn grad_weight<T: Real>(
     assert_eq!(dy.x.len(), pixels * plan.columns, "length of the output's gradient");
     assert_eq!(dw.len(), plan.depth() * plan.columns, "length of the weight's gradient");
     let cut = Cut::new(plan, isa.lanes::<T>());
-    let mut partials = Scratch::zeros(cut.slabs * cut.pairs * cut.k * cut.block);
-    let lines = Lines::serve(plan, sources);
-    let x_len = if lines { Lines::<T>::len(plan, cut.rows_per_visit) } else { cut.patch_len(plan) };
-    let visits = PerThread::new(x_len + cut.panel_len(plan));
     let slab_len = cut.pairs * cut.k * cut.block;
+    let mut partials = Scratch::zeros(cut.slabs * slab_len);
+    let lines = Lines::serve(plan, sources);
+    let visits = PerThread::new(cut.visit_len::<T>(plan, lines));
     let rows = plan.n * d.count * h.count;
     partials.par_chunks_mut(slab_len).enumerate().for_each(|(i, slab)| {
         let rows = part(rows, cut.slabs, i);
@@ -121,6 +120,12 @@ impl Cut {
         }
     }
 
+    /// Numbers that a task copies for a visit.
+    fn visit_len<T: Real>(&self, plan: &Plan, lines: bool) -> usize {
+        let x = if lines { Lines::<T>::len(plan, self.rows_per_visit) } else { self.patch_len(plan) };
+        x + self.panel_len(plan)
+    }
+
     /// Copies of a visit's windows: those before and after the interior overlap in less than one window.
     fn patch_len(&self, plan: &Plan) -> usize {
         let w = &plan.axes[2];
@@ -131,6 +136,13 @@ impl Cut {
     fn panel_len(&self, plan: &Plan) -> usize {
         self.rows_per_visit * plan.axes[2].count * self.block
     }
+}
+
+/// The numbers of each block of scratch memory; `plain` for one source that is read as it lies.
+pub(crate) fn scratch<T: Real>(isa: Isa, plan: &Plan, plain: bool, threads: usize) -> Vec<usize> {
+    let cut = Cut::new(plan, isa.lanes::<T>());
+    let visit = cut.visit_len::<T>(plan, Lines::<T>::needed(plan, plain));
+    vec![cut.slabs * cut.pairs * cut.k * cut.block, threads * PerThread::<T>::part_len(visit)]
 }
 
 /// Slabs of rows by groups of sums.

@@ -41,7 +41,12 @@ pub(crate) struct Lines<'a, T> {
 impl<'a, T: Real> Lines<'a, T> {
     /// Whether tasks copy their lines.
     pub(crate) fn serve(plan: &Plan, sources: &[Source<'_, T>]) -> bool {
-        !matches!(sources, [Source { prologue: None, .. }]) || plan.k_channels <= NARROW
+        Self::needed(plan, matches!(sources, [Source { prologue: None, .. }]))
+    }
+
+    /// As [`serve`](Self::serve), of one plain source or of others.
+    pub(crate) fn needed(plan: &Plan, plain: bool) -> bool {
+        !plain || plan.k_channels <= NARROW
     }
 
     /// The memory of a task of `rows` neighbouring rows.

@@ -38,6 +38,7 @@ use super::direct::Weight;
 use super::fuse::{Epilogue, Source, Sums, Target, TaskSums};
 use super::plan::Plan;
 use crate::kernels::Output;
+use crate::kernels::scratch::PerThread;
 use crate::kernels::tasks::Tasks;
 
 mod grad_strips;
@@ -50,7 +51,7 @@ mod strips;
 mod transform;
 mod weight;
 
-pub(crate) use grad_weight::{grad_weight, tasks as grad_weight_tasks};
+pub(crate) use grad_weight::{grad_weight, scratch as grad_weight_scratch, tasks as grad_weight_tasks};
 
 /// How a correlation is cut into tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +169,57 @@ impl StripCut {
         let (strip, segment) = (task / planes.div_ceil(depth), task % planes.div_ceil(depth));
         let rows = strip * tile_rows..rows.min((strip + 1) * tile_rows);
         (n, rows, segment * depth..planes.min((segment + 1) * depth))
+    }
+}
+
+/// What a task of a strip works in: a ring of slabs of what is read, and one of what is written.
+#[derive(Clone, Copy)]
+struct StripLengths {
+    /// Slabs in the ring.
+    slots: usize,
+    /// Numbers of a slab.
+    slab: usize,
+    /// Numbers of one frequency of both.
+    frequencies: [usize; 2],
+}
+
+impl StripLengths {
+    /// For so many rows of tiles, and so many numbers of a tile of both.
+    fn new<T>(plan: &Plan, tile_rows: usize, strides: [usize; 2], lanes: usize) -> Self {
+        let tiles = tile_rows * Tiles::of(plan).columns;
+        let frequencies = strides.map(|stride| frequency_stride::<T>(tiles * stride));
+        let slab = steps::transformed_len(frequencies[0], lanes);
+        Self { slots: plan.axes[0].span().max(1), slab, frequencies }
+    }
+
+    /// Numbers of a task.
+    fn of_task(&self, lanes: usize) -> usize {
+        self.slots * self.slab + steps::transformed_len(self.frequencies[1], lanes)
+    }
+}
+
+/// The numbers of each block of scratch memory that a correlation holds at once, for sources and targets of so many channels.
+pub(crate) fn scratch<T: Real>(
+    isa: Isa,
+    plan: &Plan,
+    sources: &[usize],
+    targets: &[usize],
+    threads: usize,
+) -> Vec<usize> {
+    let lanes = isa.lanes::<T>();
+    let layout = Layout::new(plan, lanes);
+    let channels = |of: &[usize]| stride(of.iter().copied(), lanes);
+    let strides = [channels(sources), channels(targets).max(layout.padded())];
+    match Schedule::of::<T>(plan) {
+        Schedule::Strips { tile_rows, .. } => {
+            let task = StripLengths::new::<T>(plan, tile_rows, strides, lanes).of_task(lanes);
+            vec![layout.transformed(), threads * PerThread::<T>::part_len(task)]
+        }
+        Schedule::Planes { depth } => {
+            let both = planes::frequencies::<T>(plan, Tiles::of(plan).rows, depth, strides);
+            let [v, m] = both.map(|frequency| steps::transformed_len(frequency, lanes));
+            vec![layout.transformed(), v, m]
+        }
     }
 }
 

@@ -20,13 +20,18 @@ pub(crate) struct Weight<'a, T> {
     pub(crate) column_stride: usize,
 }
 
+/// Numbers of a packed weight.
+pub(super) fn packed_len(plan: &Plan, lanes: usize) -> usize {
+    plan.columns.next_multiple_of(lanes) * plan.depth()
+}
+
 /// `[block][td][th][tw][k][column in block]`, columns beyond the last are 0.
 pub(super) fn pack<T: Real>(plan: &Plan, weight: Weight<'_, T>, lanes: usize) -> Scratch<T> {
     let [d, h, w] = &plan.axes;
     let [_, kernel_h, kernel_w] = weight.kernel;
     let tap_size = plan.k_channels * plan.columns;
     assert_eq!(weight.data.len(), weight.kernel.iter().product::<usize>() * tap_size, "length of the weight");
-    let mut packed = Scratch::new(plan.columns.next_multiple_of(lanes) * plan.depth());
+    let mut packed = Scratch::new(packed_len(plan, lanes));
     if packed.is_empty() {
         return packed;
     }

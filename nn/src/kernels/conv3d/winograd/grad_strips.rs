@@ -13,9 +13,9 @@ use rayon::prelude::*;
 
 use super::grad_weight::{Pass, visit};
 use super::points::{FREQUENCIES, Points, STEP};
-use super::steps::{self, Ring};
+use super::steps::Ring;
 use super::transform::{self, Plane, TileRow};
-use super::{StripCut, frequency_stride};
+use super::{StripCut, StripLengths};
 use crate::kernels::conv3d::tile::{self, Segment};
 use crate::kernels::parts;
 use crate::kernels::scratch::{PerThread, Scratch};
@@ -25,13 +25,10 @@ const SLAB: usize = 4 << 10;
 
 /// dU, strip by strip.
 pub(super) fn run<T: Real>(pass: &Pass<'_, T>, cut: StripCut, du: &mut [T]) {
-    let tiles = cut.tile_rows * pass.tiles.columns;
-    let v_frequency = frequency_stride::<T>(tiles * pass.v_stride);
-    let z_frequency = frequency_stride::<T>(tiles * pass.z_stride);
     let lanes = pass.isa.lanes::<T>();
-    let slab = steps::transformed_len(v_frequency, lanes);
-    let slots = pass.plan.axes[0].span().max(1);
-    let memory = PerThread::new(slots * slab + steps::transformed_len(z_frequency, lanes));
+    let lengths = StripLengths::new::<T>(pass.plan, cut.tile_rows, [pass.v_stride, pass.z_stride], lanes);
+    let StripLengths { slots, slab, frequencies: [v_frequency, z_frequency] } = lengths;
+    let memory = PerThread::new(lengths.of_task(lanes));
     let mut sums = Scratch::new(pass.plan.n * cut.of_sample() * du.len());
     sums.par_chunks_mut(du.len()).enumerate().for_each(|(task, du)| {
         let (n, rows, ods) = cut.task(task);

@@ -14,15 +14,15 @@ use autograd::Real;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
-use super::planes::{input_planes, row_cuts};
+use super::planes::{self, input_planes, row_cuts};
 use super::points::{FREQUENCIES, Points, STEP};
 use super::transform::{self, Plane, TileRow};
 use super::weight::{self, Layout};
-use super::{Schedule, StripCut, Tiles, check, fits, frequency_stride, grad_strips, steps, stride};
+use super::{Schedule, StripCut, StripLengths, Tiles, check, fits, grad_strips, steps, stride};
 use crate::kernels::conv3d::fuse::Source;
 use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::conv3d::tile::{self, Segment};
-use crate::kernels::scratch::Scratch;
+use crate::kernels::scratch::{PerThread, Scratch};
 use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, part, parts};
 
@@ -57,7 +57,7 @@ pub(crate) fn grad_weight<T: Real>(
     );
     let lanes = isa.lanes::<T>();
     let layout = Layout::new(plan, lanes);
-    let mut du = Scratch::zeros(FREQUENCIES * layout.frequency());
+    let mut du = Scratch::zeros(layout.transformed());
     let pass = Pass {
         isa,
         plan,
@@ -75,10 +75,8 @@ pub(crate) fn grad_weight<T: Real>(
     }
     let cut = Cut::of::<T>(plan, pass.v_stride, pass.z_stride);
     // One piece of memory for all chunks; the first is as large as any.
-    let tiles = cut.tile_rows * pass.tiles.columns;
-    let most_ids = (cut.depth.saturating_sub(1) * d.step + d.span()).min(d.input);
-    let v_frequency = frequency_stride::<T>(most_ids * tiles * pass.v_stride);
-    let z_frequency = frequency_stride::<T>(cut.depth * tiles * pass.z_stride);
+    let [v_frequency, z_frequency] =
+        planes::frequencies::<T>(plan, cut.tile_rows, cut.depth, [pass.v_stride, pass.z_stride]);
     let mut v = Scratch::<T>::new(steps::transformed_len(v_frequency, lanes));
     let mut z = Scratch::<T>::new(steps::transformed_len(z_frequency, lanes));
     let memory = Memory {
@@ -96,6 +94,22 @@ pub(crate) fn grad_weight<T: Real>(
         }
     }
     weight::transform_back(isa, plan, &du, strides, dw);
+}
+
+/// The numbers of each block of scratch memory, for sources of so many channels.
+pub(crate) fn scratch<T: Real>(isa: Isa, plan: &Plan, sources: &[usize], threads: usize) -> Vec<usize> {
+    let lanes = isa.lanes::<T>();
+    let layout = Layout::new(plan, lanes);
+    let strides = [stride(sources.iter().copied(), lanes), layout.padded()];
+    if let Schedule::Strips { tile_rows, depth } = Schedule::of_grad_weight::<T>(plan) {
+        let task = StripLengths::new::<T>(plan, tile_rows, strides, lanes).of_task(lanes);
+        let strips = plan.n * StripCut::new(plan, tile_rows, depth).of_sample();
+        let sums = strips * layout.transformed();
+        return vec![layout.transformed(), threads * PerThread::<T>::part_len(task), sums];
+    }
+    let cut = Cut::of::<T>(plan, strides[0], strides[1]);
+    let [v, z] = planes::frequencies::<T>(plan, cut.tile_rows, cut.depth, strides);
+    vec![layout.transformed(), steps::transformed_len(v, lanes), steps::transformed_len(z, lanes)]
 }
 
 /// The two phases of the first planes.

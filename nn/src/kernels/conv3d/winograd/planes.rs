@@ -23,10 +23,8 @@ use crate::kernels::{Output, part};
 pub(super) fn run<T: Real>(pass: &Pass<'_, T>, depth: usize) -> SampleSums<T> {
     let d = &pass.plan.axes[0];
     // One piece of memory for all chunks; the first is as large as any.
-    let plane = pass.tiles.rows * pass.tiles.columns;
-    let most_ids = (depth.saturating_sub(1) * d.step + d.span()).min(d.input);
-    let v_frequency = frequency_stride::<T>(most_ids * plane * pass.v_stride);
-    let m_frequency = frequency_stride::<T>(depth.min(d.count) * plane * pass.m_stride);
+    let [v_frequency, m_frequency] =
+        frequencies::<T>(pass.plan, pass.tiles.rows, depth, [pass.v_stride, pass.m_stride]);
     let lanes = pass.isa.lanes::<T>();
     let mut v = Scratch::<T>::new(steps::transformed_len(v_frequency, lanes));
     let mut m = Scratch::<T>::new(steps::transformed_len(m_frequency, lanes));
@@ -41,6 +39,19 @@ pub(super) fn run<T: Real>(pass: &Pass<'_, T>, depth: usize) -> SampleSums<T> {
         all.push(sums);
     }
     all
+}
+
+/// The numbers of one frequency of what is read and of what is written, for so many rows of tiles of `depth` planes.
+pub(super) fn frequencies<T: Real>(
+    plan: &Plan,
+    tile_rows: usize,
+    depth: usize,
+    [read, written]: [usize; 2],
+) -> [usize; 2] {
+    let d = &plan.axes[0];
+    let tiles = tile_rows * Tiles::of(plan).columns;
+    let most_ids = (depth.saturating_sub(1) * d.step + d.span()).min(d.input);
+    [most_ids * tiles * read, depth.min(d.count) * tiles * written].map(frequency_stride::<T>)
 }
 
 /// The three phases of the first planes.

@@ -12,19 +12,16 @@ use rayon::prelude::*;
 
 use super::points::{FREQUENCIES, Points};
 use super::steps::{self, Ring};
-use super::{Pass, SampleSums, StripCut, frequency_stride};
+use super::{Pass, SampleSums, StripCut, StripLengths};
 use crate::kernels::conv3d::fuse::TaskSums;
 use crate::kernels::scratch::PerThread;
 
 /// The targets, and the sums of each strip.
 pub(super) fn run<T: Real>(pass: &Pass<'_, T>, cut: StripCut) -> SampleSums<T> {
-    let tiles = cut.tile_rows * pass.tiles.columns;
-    let v_frequency = frequency_stride::<T>(tiles * pass.v_stride);
-    let m_frequency = frequency_stride::<T>(tiles * pass.m_stride);
     let lanes = pass.isa.lanes::<T>();
-    let slab = steps::transformed_len(v_frequency, lanes);
-    let slots = pass.plan.axes[0].span().max(1);
-    let memory = PerThread::new(slots * slab + steps::transformed_len(m_frequency, lanes));
+    let lengths = StripLengths::new::<T>(pass.plan, cut.tile_rows, [pass.v_stride, pass.m_stride], lanes);
+    let StripLengths { slots, slab, frequencies: [v_frequency, m_frequency] } = lengths;
+    let memory = PerThread::new(lengths.of_task(lanes));
     let task = |task: usize| {
         let (n, rows, ods) = cut.task(task);
         let mut sums = TaskSums::new(pass.plan.columns);

@@ -50,6 +50,11 @@ impl Layout {
         self.taps * self.k * self.padded()
     }
 
+    /// Numbers of U.
+    pub(super) fn transformed(&self) -> usize {
+        FREQUENCIES * self.frequency()
+    }
+
     /// Padded columns of the block that starts at column `first`.
     #[inline(always)]
     pub(super) fn width(&self, first: usize) -> usize {
@@ -68,7 +73,7 @@ pub(super) fn transform<T: Real>(isa: Isa, plan: &Plan, weight: Weight<'_, T>) -
     let layout = Layout::new(plan, isa.lanes::<T>());
     let tap_size = plan.k_channels * plan.columns;
     assert_eq!(weight.data.len(), weight.kernel.iter().product::<usize>() * tap_size, "length of the weight");
-    let mut u = Scratch::new(FREQUENCIES * layout.frequency());
+    let mut u = Scratch::new(layout.transformed());
     let out = Output(u.as_mut_ptr());
     let nine = PerThread::new(9 * ROWS * layout.padded());
     let chunks = layout.k.div_ceil(ROWS);
@@ -85,7 +90,7 @@ pub(super) fn transform<T: Real>(isa: Isa, plan: &Plan, weight: Weight<'_, T>) -
 /// The gradient of the weight from that of U, written at tap·(their number) + k·`strides[0]` + column·`strides[1]`.
 pub(super) fn transform_back<T: Real>(isa: Isa, plan: &Plan, du: &[T], strides: [usize; 2], dw: &mut [T]) {
     let layout = Layout::new(plan, isa.lanes::<T>());
-    assert_eq!(du.len(), FREQUENCIES * layout.frequency(), "length of the transformed gradient");
+    assert_eq!(du.len(), layout.transformed(), "length of the transformed gradient");
     assert_eq!(dw.len(), plan.depth() * plan.columns, "length of the weight's gradient");
     let out = Output(dw.as_mut_ptr());
     let chunks = layout.k.div_ceil(ROWS);

@@ -1,0 +1,61 @@
+//! `trainer plan`: what `trainer train` would do with a data set, and what memory that takes.
+
+use std::fs;
+use std::path::Path;
+
+use crate::cli;
+use crate::config::Config;
+use crate::data::{Case, CaseReader, Dataset};
+use crate::engine::split;
+use crate::files::rename_into_place;
+use crate::plan::{CaseMemory, Facts, Machine, Plan, Settled};
+use crate::{Error, Result};
+
+pub(super) fn run(args: &cli::Plan) -> Result<()> {
+    let config = read_configuration(args.config.as_deref(), &args.set)?;
+    let dataset = Dataset::open(&args.dataset)?;
+    let reader = dataset.reader_for(&config.data);
+    let (_, held_out) = split(&config.validation, dataset.training.len(), config.training.seed)?;
+    let (mut training, mut validation) = (Vec::new(), Vec::new());
+    for (i, case) in reader.read_all(&dataset.training)?.into_iter().enumerate() {
+        if held_out.contains(&i) { validation.push(case) } else { training.push(case) }
+    }
+    let settled = settle(&config, &dataset, &reader, [&training, &validation], None)?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&settled.outlook);
+        println!("{}", text.map_err(|e| Error::Usage(format!("the plan is no JSON: {e}")))?);
+    } else {
+        println!("{}", settled.outlook);
+    }
+    let Some(path) = &args.write else { return Ok(()) };
+    let header = format!(
+        "# What `trainer plan` chose for {}, beside the keys that were given or are the default; `trainer config` explains them.\n\n",
+        dataset.path.display()
+    );
+    let text = header + &settled.written(&config).to_toml();
+    rename_into_place(path, |out| out.write_all(text.as_bytes()))
+}
+
+/// The default with the changes of a file and of pairs.
+pub(super) fn read_configuration(file: Option<&Path>, set: &[String]) -> Result<Config> {
+    let Some(path) = file else { return Config::load(None, set) };
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    Config::load(Some((&path.display().to_string(), &text)), set)
+}
+
+/// The plan for training and validation cases that were read, or what there is to say of one that was made before.
+pub(super) fn settle(
+    config: &Config,
+    dataset: &Dataset,
+    reader: &CaseReader,
+    [training, validation]: [&[Case]; 2],
+    before: Option<Plan>,
+) -> Result<Settled> {
+    let classes = dataset.description.num_classes();
+    let (facts, cases) = (Facts::of(training, classes), CaseMemory::of(training, validation, classes));
+    let (preprocessing, machine) = (reader.preprocessing, Machine::here());
+    match before {
+        Some(plan) => Settled::of(plan, config.data.batch(), facts, config, &cases, preprocessing, machine),
+        None => Settled::new(facts, config, &cases, preprocessing, machine),
+    }
+}

@@ -1,0 +1,206 @@
+//! What a run holds beside the network's passes: cases, batches that lie ready, validation, checkpoints.
+
+use serde::Serialize;
+use unet3d::{Load, StepMemory};
+
+use super::Plan;
+use crate::config::{Config, LossName, OptimizerName};
+use crate::data::Case;
+use crate::engine::READY;
+use crate::{Error, Result};
+
+/// The program itself and its threads' stacks, measured.
+const PROGRAM: usize = 12 << 20;
+/// A histogram of a validation; see [`crate::metrics::ScoreHistogram`].
+const HISTOGRAM: usize = 1 << 20;
+/// More logits than this are not kept for an average precision.
+const KEPT_LOGITS: usize = 1 << 24;
+/// Copies of the weights, of 4 bytes each, that writing a checkpoint holds: those of the optimiser's two numbers, once as
+/// tensors and twice as bytes, while the weights' own bytes wait.
+const CHECKPOINT_COPIES: usize = 7;
+/// The same for reading one.
+const LOAD_COPIES: usize = 6;
+
+/// What the cases of a run are, as far as memory is concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CaseMemory {
+    /// Bytes of all images, labels and lists of foreground.
+    pub bytes: usize,
+    /// Bytes of the case that is drawn at the end.
+    pub shown: usize,
+    /// Voxels of the cases that validations run over.
+    pub validated: usize,
+    /// Voxels of the largest of them.
+    pub largest_validated: usize,
+    /// The shape `[d, h, w]` of the largest case.
+    pub largest: [usize; 3],
+    /// Voxels of the largest file.
+    pub largest_file: usize,
+    /// Channels of the images.
+    pub channels: usize,
+    /// How many cases there are.
+    pub count: usize,
+}
+
+impl CaseMemory {
+    /// Of training and validation cases that were read; without the latter the former are validated on.
+    pub fn of(training: &[Case], validation: &[Case], classes: usize) -> Self {
+        let bytes =
+            |case: &Case| size_of_val(case.image.as_slice()) + case.labels.as_ref().map_or(0, Vec::len);
+        let foreground = |case: &Case| {
+            let (counts, _) = case.class_counts(classes);
+            counts.iter().skip(1).map(|&voxels| voxels as usize * size_of::<u32>()).sum::<usize>()
+        };
+        let all = || training.iter().chain(validation);
+        let validated = if validation.is_empty() { training } else { validation };
+        let voxels = |cases: &[Case]| cases.iter().map(Case::voxels).collect::<Vec<_>>();
+        let largest = all().max_by_key(|case| case.voxels());
+        Self {
+            bytes: all().map(bytes).sum::<usize>() + training.iter().map(foreground).sum::<usize>(),
+            shown: validated.first().map_or(0, bytes),
+            validated: voxels(validated).iter().sum(),
+            largest_validated: voxels(validated).into_iter().max().unwrap_or(0),
+            largest: largest.map_or([0; 3], |case| case.shape),
+            largest_file: all().map(|c| c.geometry.whole_shape().iter().product()).max().unwrap_or(0),
+            channels: largest.map_or(0, |case| case.channels),
+            count: all().count(),
+        }
+    }
+
+    /// Bytes that reading the cases takes at most, each thread being at one of the largest: the file's numbers, as `f32`,
+    /// turned.
+    fn reading(&self, threads: usize) -> usize {
+        self.bytes + threads.min(self.count) * self.largest_file * (size_of::<f32>() * self.channels + 6)
+    }
+}
+
+/// Bytes that training holds at most, by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TrainingMemory {
+    /// Images, labels and lists of foreground.
+    pub cases: usize,
+    /// Batches that are made or lie ready while one is trained on.
+    pub batches: usize,
+    /// A step; see [`StepMemory`].
+    pub step: StepMemory,
+    /// Logits, probabilities and histograms of a validation, or a checkpoint being written, whichever takes more.
+    pub between: usize,
+    /// The program itself.
+    pub program: usize,
+    /// All together, or what reading the cases takes if that is more.
+    pub total: usize,
+}
+
+impl TrainingMemory {
+    /// Of a plan with so many patches in a batch, in a pool of so many threads.
+    ///
+    /// # Errors
+    /// If the patch does not fit the network.
+    pub fn new(
+        plan: &Plan,
+        batch: usize,
+        config: &Config,
+        cases: &CaseMemory,
+        threads: usize,
+    ) -> Result<Self> {
+        let loss_terms = match config.loss.name {
+            LossName::Auto | LossName::DiceBce | LossName::DiceCe => 2,
+            _ => 1,
+        };
+        let load = Load { patch: plan.patch_size, batch, loss_terms, slots: slots(config), threads };
+        let step = plan.model.training_memory(load).map_err(unfit)?;
+        let voxels = batch * plan.patch_size.iter().product::<usize>();
+        let one_batch = voxels * (plan.model.in_channels * size_of::<f32>() + 1);
+        let between = validation(plan, cases).max(CHECKPOINT_COPIES * step.weights);
+        let mut memory = Self {
+            cases: cases.bytes + cases.shown,
+            // Those that lie ready, and the one that waits for room.
+            batches: (READY + 1) * one_batch,
+            step,
+            between,
+            program: PROGRAM,
+            total: 0,
+        };
+        let together = memory.cases + memory.batches + step.total() + between + PROGRAM;
+        memory.total = together.max(PROGRAM + cases.reading(threads));
+        Ok(memory)
+    }
+}
+
+/// Numbers that the optimiser remembers of each weight; see [`nn::optim`].
+fn slots(config: &Config) -> usize {
+    match config.optimizer.name {
+        OptimizerName::Adamw | OptimizerName::Adam => 2,
+        OptimizerName::Amsgrad => 3,
+        OptimizerName::Sgd => usize::from(config.optimizer.momentum != 0.0),
+    }
+}
+
+/// What a validation holds: of each case its logits, probabilities and one class's scores; of all of them the logits that an
+/// average precision is taken of, and histograms.
+fn validation(plan: &Plan, cases: &CaseMemory) -> usize {
+    let channels = plan.model.out_channels;
+    let foreground = channels.max(2) - 1;
+    let of_voxel = (2 * channels + 1) * size_of::<f32>() + 1;
+    let kept = cases.validated.min(KEPT_LOGITS) * size_of::<f32>();
+    cases.largest_validated * of_voxel + foreground * (kept + 2 * HISTOGRAM)
+}
+
+/// Bytes that predicting the mask of the largest case holds at most, by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PredictionMemory {
+    /// The shape `[d, h, w]` of that case.
+    pub shape: [usize; 3],
+    /// Its images.
+    pub image: usize,
+    /// Weighted sums of the planes that patches still reach.
+    pub sums: usize,
+    /// One patch, and its mirror images.
+    pub step: StepMemory,
+    /// What was read with the weights and is not needed, whose blocks wait to be used again.
+    pub checkpoint: usize,
+    /// The mask, on the grids of case and file.
+    pub mask: usize,
+    /// The program itself.
+    pub program: usize,
+    /// All together, or what reading image or checkpoint takes if that is more.
+    pub total: usize,
+}
+
+impl PredictionMemory {
+    /// Of a plan in a pool of so many threads.
+    ///
+    /// # Errors
+    /// If the patch does not fit the network.
+    pub fn new(plan: &Plan, config: &Config, cases: &CaseMemory, threads: usize) -> Result<Self> {
+        let model = &plan.model;
+        let load = Load { patch: plan.patch_size, batch: 1, loss_terms: 0, slots: 0, threads };
+        let mut step = model.inference_memory(load).map_err(unfit)?;
+        // The patch as it lies, its logits' mean, and those of a mirror image as they come and turned back.
+        let patch: usize = plan.patch_size.iter().product();
+        step.passing += patch * (model.in_channels + 3 * model.out_channels) * size_of::<f32>();
+        let shape = cases.largest;
+        let voxels: usize = shape.iter().product();
+        let plane = shape[1] * shape[2] * model.out_channels * size_of::<f32>();
+        let image = voxels * model.in_channels * size_of::<f32>();
+        let mut memory = Self {
+            shape,
+            image,
+            sums: (plan.patch_size[0].min(shape[0]) + 4) * plane,
+            step,
+            checkpoint: (1 + slots(config)) * step.weights,
+            mask: voxels.max(cases.largest_file) + cases.largest_file,
+            program: PROGRAM,
+            total: 0,
+        };
+        let together = image + memory.sums + step.total() + memory.checkpoint + memory.mask;
+        let one = CaseMemory { bytes: image, count: 1, ..*cases };
+        let reading = (step.weights + one.reading(1)).max(LOAD_COPIES * step.weights);
+        memory.total = PROGRAM + together.max(reading);
+        Ok(memory)
+    }
+}
+
+fn unfit(error: unet3d::Error) -> Error {
+    Error::config("data.patch_size", error.to_string())
+}

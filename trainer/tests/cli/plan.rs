@@ -1,0 +1,79 @@
+//! Laws of `trainer plan`, and of the memory that `trainer train` asks for.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{Place, refuses, succeeds};
+
+const SMALL: [&str; 6] =
+    ["--set", "model.base_channels=2", "--set", "training.log_every=1", "--set", "data.batch_size=1"];
+
+fn training(place: &Place, more: &[&str]) -> Vec<String> {
+    let (data, run) = (place.text("data"), place.text("run"));
+    let fixed = ["train", &data, "--out", &run, "--epochs", "1", "--steps-per-epoch", "2"];
+    [&fixed, &SMALL[..], more].concat().into_iter().map(str::to_owned).collect()
+}
+
+fn strs(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn plan_says_what_train_does_and_train_records_it() {
+    let place = Place::new();
+    let data = place.text("data");
+    let page = succeeds(&[&["plan", &data], &SMALL[..]].concat());
+    for part in ["cases are turned to", "8 x 16 x 16 voxels", "parameters", "peak", "training takes about"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let json = succeeds(&[&["plan", &data, "--json"], &SMALL[..]].concat());
+    let said: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&said["patch_size"], &said["batch_size"]), (&serde_json::json!([8, 16, 16]), &1.into()));
+
+    let printed = succeeds(&strs(&training(&place, &[])));
+    let same: Vec<&str> = page.lines().filter(|line| !line.starts_with("training takes")).collect();
+    same.iter().for_each(|line| assert!(printed.contains(line), "{line}: {printed}"));
+    let record: Value =
+        serde_json::from_str(&fs::read_to_string(place.path("run/run.json")).unwrap()).unwrap();
+    for key in ["patch_size", "batch_size", "levels", "training", "prediction"] {
+        assert_eq!(record["outlook"][key], said[key], "{key}");
+    }
+}
+
+#[test]
+fn what_plan_writes_is_a_configuration_that_train_takes() {
+    let place = Place::new();
+    let (data, file) = (place.text("data"), place.text("plan.toml"));
+    succeeds(&[&["plan", &data, "--write", &file], &SMALL[..]].concat());
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(
+        text.starts_with("# What `trainer plan` chose") && text.contains("patch_size = [8, 16, 16]"),
+        "{text}"
+    );
+    let plan = |args: &[&str]| -> Value {
+        serde_json::from_str(&succeeds(&[&["plan", &data, "--json"], args].concat())).unwrap()
+    };
+    let (own, given) = (plan(&SMALL), plan(&["--config", &file]));
+    for key in ["patch_size", "batch_size", "levels", "parameters", "spacing"] {
+        assert_eq!(own[key], given[key], "{key}");
+    }
+    succeeds(&strs(&training(&place, &["--config", &file])));
+}
+
+#[test]
+fn train_refuses_what_its_memory_does_not_hold_unless_it_is_forced() {
+    let place = Place::new();
+    let narrow = ["--set", "data.memory=0.001"];
+    let error = refuses(&strs(&training(&place, &narrow)));
+    for part in ["data.memory", "the limit is 1 MB", "model.base_channels", "--force"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert!(!place.path("run/run.json").exists());
+    succeeds(&strs(&training(&place, &[&narrow[..], &["--force"]].concat())));
+    assert!(place.path("run/checkpoints/last").is_dir());
+    let page = succeeds(&[&["plan", &place.text("data")], &SMALL[..], &narrow[..]].concat());
+    assert!(page.ends_with("the limit is 1 MB: it does not fit\n"), "{page}");
+    let error = refuses(&["plan", &place.text("data"), "--set", "data.memory=-1"]);
+    assert!(error.contains("data.memory: is -1"), "{error}");
+}
