@@ -72,8 +72,7 @@ impl Convolution {
     }
 
     fn reading(&self) -> Reading<'_> {
-        let activated =
-            self.inputs.iter().any(|input| input.deferred.is_some_and(|activation| is_fused(activation)));
+        let activated = self.inputs.iter().any(|input| input.deferred.is_some_and(is_fused));
         Reading { channels: &self.channels, activated }
     }
 
