@@ -181,6 +181,9 @@ pub struct Plan {
     /// Sets one key after the file is read.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Reckon with cases in a cache's files, as `trainer train --cache` has them, instead of in memory.
+    #[arg(long)]
+    pub cached: bool,
     /// Print the plan as JSON instead.
     #[arg(long)]
     pub json: bool,
@@ -243,6 +246,11 @@ pub struct Train {
     /// Go on from this checkpoint instead of the last.
     #[arg(long, requires = "resume")]
     pub checkpoint: Option<Which>,
+    /// Keep the preprocessed cases in files of this folder instead of in memory, and read from them what patches need. Runs
+    /// with the same files and settings share it, except that CT normalisation has a folder in it for each set of training
+    /// cases. The result is the same, bit for bit.
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
     /// Train even where memory will not suffice by the plan.
     #[arg(long)]
     pub force: bool,

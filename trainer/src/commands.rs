@@ -1,6 +1,7 @@
 //! What each subcommand does.
 
 mod all_folds;
+mod cases;
 mod convert;
 mod demo;
 mod plan;

@@ -9,7 +9,7 @@ mod page;
 use serde::Serialize;
 
 use crate::config::{Config, LossName};
-use crate::data::{Case, Dataset, IGNORE};
+use crate::data::{Case, CaseSummary, Dataset, IGNORE};
 use crate::engine::Sampler;
 use crate::plan::{Facts, Plan};
 use crate::{Error, Result};
@@ -214,7 +214,8 @@ fn draw(cases: &[Case], classes: usize, share: f64, question: &Question) -> Resu
     }
     config.augmentation.enabled = false;
     let config = config.validated()?;
-    let plan = Plan::new(Facts::of(cases, classes), &config)?;
+    let plan =
+        Plan::new(Facts::of(&cases.iter().map(CaseSummary::of).collect::<Vec<_>>(), classes), &config)?;
     let sampler = Sampler::new(cases, plan.patch_size, &config);
     let batches = PATCHES.div_ceil(config.data.batch());
     let (mut positives, mut total) = (0u64, 0u64);

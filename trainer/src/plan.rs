@@ -16,10 +16,10 @@ use unet3d::UNet3dConfig;
 
 use self::patch::{SHORTEST, choose_kernels, choose_strides, fit_patch};
 use crate::config::Config;
-use crate::data::Case;
+use crate::data::CaseSummary;
 use crate::{Error, Result};
 
-pub use self::machine::Machine;
+pub use self::machine::{Machine, peak_memory};
 pub use self::memory::{CaseMemory, PredictionMemory, TrainingMemory};
 pub use self::outlook::{Outlook, Settled};
 
@@ -55,7 +55,7 @@ impl Facts {
     ///
     /// # Panics
     /// Without cases.
-    pub fn of(cases: &[Case], classes: usize) -> Self {
+    pub fn of(cases: &[CaseSummary], classes: usize) -> Self {
         fn median<V: Copy + PartialOrd>(mut values: Vec<V>) -> V {
             values.sort_by(|a, b| a.partial_cmp(b).expect("shapes and spacings are numbers"));
             values[values.len() / 2]

@@ -6,6 +6,7 @@ mod columns;
 mod figure;
 mod json_lines;
 mod log_line;
+mod patches;
 mod progress;
 
 pub use chart::{Chart, Series};
@@ -13,4 +14,5 @@ pub(crate) use columns::table;
 pub use figure::SliceFigure;
 pub use json_lines::JsonLines;
 pub use log_line::{LogLine, hms, scientific};
+pub use patches::PatchProgress;
 pub use progress::Progress;

@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use tempfile::tempdir;
 use trainer::Error;
 use trainer::config::Config;
-use trainer::data::{Block, Cache, CachedCase, Case, CaseFiles, Fingerprint, IGNORE, Origin, Region, Source};
+use trainer::data::{
+    Block, Cache, CachedCase, Case, CaseFiles, ChannelNorm, Fingerprint, Found, IGNORE, Normalisation,
+    PreparedCase, Region, Source,
+};
 use trainer::engine::Sampler;
 
 #[path = "support/small.rs"]
@@ -19,8 +22,13 @@ fn made_of(settings: &[u8]) -> Fingerprint {
     Fingerprint::of(&files, settings).unwrap()
 }
 
+/// Numbers that a file carries.
+fn normalisation() -> Normalisation {
+    Normalisation { channels: vec![ChannelNorm::Ct { low: -1.0, high: 2.0, mean: 0.1, sd: 0.7 }] }
+}
+
 fn cached(folder: &Path, case: &Case) -> CachedCase {
-    Cache::new(folder).write(case, &made_of(b"settings")).unwrap()
+    Cache::new(folder).write(case, &normalisation(), &made_of(b"settings")).unwrap()
 }
 
 /// Bits of a region's intensities, and its labels, voxel by voxel of a block.
@@ -92,9 +100,10 @@ proptest! {
         case.image[0] = -0.0;
         case.labels = case.labels.filter(|_| labelled);
         let file = cached(folder.path(), &case);
-        prop_assert_eq!(file.name(), &case.name);
-        prop_assert_eq!((file.shape(), file.channels(), file.spacing()), (case.shape, case.channels, case.spacing));
-        prop_assert_eq!(file.class_counts(4), case.class_counts(4));
+        let prepared = PreparedCase::from(case.clone());
+        prop_assert_eq!(file.summary(), prepared.summary());
+        prop_assert_eq!(prepared.summary().class_counts(4), case.class_counts(4));
+        prop_assert_eq!(file.normalisation(), &normalisation());
         let block = |whole: [bool; 3]| {
             let start: [usize; 3] = std::array::from_fn(|a| if whole[a] { 0 } else { corners[a] % shape[a] });
             let size = std::array::from_fn(|a| if whole[a] { shape[a] } else { corners[3 + a] % (shape[a] - start[a] + 1) });
@@ -207,7 +216,7 @@ fn what_is_foreign_or_of_another_version_is_told_apart() {
         bytes[8] = 9;
         bytes
     });
-    assert!(error.contains("has version 9, this program reads 1: delete it, it is made again"), "{error}");
+    assert!(error.contains("has version 9, this program reads 2: delete it, it is made again"), "{error}");
 }
 
 #[test]
@@ -221,27 +230,26 @@ fn another_input_file_or_another_setting_makes_a_file_stale_and_it_is_made_again
     let case = small::case([3, 5, 4], 1, 3, 0);
     let obtain = |settings: &[u8]| {
         let fingerprint = Fingerprint::of(&files, settings).unwrap();
-        let mut made = false;
-        let (file, origin) = cache
-            .open_or_make("case_0", &fingerprint, || {
-                made = true;
-                Ok(case.clone())
-            })
-            .unwrap();
+        let found = cache.find("case_0", &fingerprint).unwrap();
+        let file = match &found {
+            Found::Case(file) => file,
+            Found::Nothing | Found::Unusable { .. } => {
+                &Box::new(cache.write(&case, &normalisation(), &fingerprint).unwrap())
+            }
+        };
         let block = Block::whole(case.shape);
         assert_eq!(voxels(&file.region(block).unwrap(), block), voxels(&Region::of(&case), block));
-        assert_eq!(made, origin != Origin::Found);
-        origin
+        found
     };
-    let why = |origin: Origin| match origin {
-        Origin::Remade { why } => why,
+    let why = |found: Found| match found {
+        Found::Unusable { why } => why,
         other => panic!("{other:?}"),
     };
-    assert_eq!(obtain(b"zscore"), Origin::Made);
-    assert_eq!(obtain(b"zscore"), Origin::Found);
+    assert!(matches!(obtain(b"zscore"), Found::Nothing));
+    assert!(matches!(obtain(b"zscore"), Found::Case(_)));
     let told = why(obtain(b"none"));
     assert!(told.contains("is stale (it was made from other settings)"), "{told}");
-    assert_eq!(obtain(b"none"), Origin::Found);
+    assert!(matches!(obtain(b"none"), Found::Case(_)));
     // As long as before.
     fs::write(&label, "LABEL").unwrap();
     let told = why(obtain(b"none"));
@@ -255,7 +263,7 @@ fn another_input_file_or_another_setting_makes_a_file_stale_and_it_is_made_again
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     assert!(why(obtain(b"none")).contains("is damaged (its length)"));
-    assert_eq!(obtain(b"none"), Origin::Found);
+    assert!(matches!(obtain(b"none"), Found::Case(_)));
     // Without its label map the case is another.
     let fingerprint = Fingerprint::of(&CaseFiles { label: None, ..files.clone() }, b"none").unwrap();
     let error = cache.open("case_0", &fingerprint).unwrap_err().to_string();
@@ -268,12 +276,11 @@ fn names_that_are_no_file_names_and_cases_of_another_name_are_refused() {
     let cache = Cache::new(folder.path());
     let case = small::case([3, 5, 4], 1, 2, 0);
     for name in ["", "..", "a/b", "../a", "/a"] {
-        let error = cache.write(&Case { name: name.into(), ..case.clone() }, &made_of(b"")).unwrap_err();
+        let named = Case { name: name.into(), ..case.clone() };
+        let error = cache.write(&named, &normalisation(), &made_of(b"")).unwrap_err();
         assert!(error.to_string().contains("cannot name a file of the cache"), "{name:?}: {error}");
     }
-    let error = cache.open_or_make("other", &made_of(b""), || Ok(case.clone())).unwrap_err().to_string();
-    assert!(error.contains("case other: was prepared as \"case_0\""), "{error}");
-    cache.write(&case, &made_of(b"")).unwrap();
+    cache.write(&case, &normalisation(), &made_of(b"")).unwrap();
     fs::rename(folder.path().join("case_0.voxels"), folder.path().join("other.voxels")).unwrap();
     let error = cache.open("other", &made_of(b"")).unwrap_err().to_string();
     assert!(error.contains("holds the case \"case_0\""), "{error}");

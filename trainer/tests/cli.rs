@@ -1,5 +1,7 @@
 //! Laws of the program: what each command prints, writes and refuses.
 
+#[path = "cli/cache.rs"]
+mod cache;
 #[path = "cli/ensemble.rs"]
 mod ensemble;
 #[path = "cli/errors.rs"]

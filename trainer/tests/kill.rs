@@ -63,7 +63,9 @@ fn result(run: &Path) -> (Vec<Value>, Vec<Vec<u8>>) {
     let timeless = |line: &str| {
         let mut line: Value = serde_json::from_str(line).unwrap();
         let fields = line.as_object_mut().unwrap();
-        ["elapsed_seconds", "waited_for_data"].iter().for_each(|key| drop(fields.remove(*key)));
+        ["elapsed_seconds", "waited_for_data", "peak_memory"]
+            .iter()
+            .for_each(|key| drop(fields.remove(*key)));
         line
     };
     let weights = ["last", "best", "previous"].map(|name| {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use trainer::config::{Auto, Config};
-use trainer::data::{Dataset, Preprocessing};
+use trainer::data::{CaseSummary, Dataset, Preprocessing};
 use trainer::plan::{CaseMemory, Facts, Machine, Plan, Settled};
 
 fn config(set: &[&str]) -> Config {
@@ -21,13 +21,13 @@ fn cases(facts: Facts) -> CaseMemory {
     let voxels = facts.shape.iter().product();
     CaseMemory {
         bytes: 5 * voxels,
-        shown: 5 * voxels,
         validated: voxels,
         largest_validated: voxels,
         largest: facts.shape,
         largest_file: voxels,
         channels: 1,
         count: 1,
+        read_whole: 0,
     }
 }
 
@@ -67,6 +67,7 @@ fn reference_data_sets_have_the_patches_that_two_hundred_thousand_voxels_allow()
         }
         let (dataset, config) = (Dataset::open(&path).unwrap(), Config::default());
         let training = dataset.reader_for(&config.data).read_all(&dataset.training).unwrap();
+        let training: Vec<_> = training.iter().map(CaseSummary::of).collect();
         let facts = Facts::of(&training, dataset.description.num_classes());
         let settled = settle(facts, &config, Some(8 << 30));
         assert_eq!((settled.plan.patch_size, settled.outlook.batch_size), (patch, 2), "{name}");
@@ -92,6 +93,24 @@ fn batches_grow_only_where_a_patch_covers_the_volume_and_memory_allows() {
     let (all, some) = (settle(facts([32; 3], [1.0; 3]), &auto, None).outlook.training.total, 200 << 20);
     assert!(some < all && (2..12).contains(&batch([32, 32, 32], Some(some))));
     assert_eq!(settle(facts([32; 3], [1.0; 3]), &config(&[]), None).outlook.batch_size, 2);
+}
+
+/// Forty cases of 300 MB each do not fit; read from files one at a time they do.
+#[test]
+fn cases_in_files_take_the_memory_of_one() {
+    let facts = facts([160, 600, 625], [1.0; 3]);
+    let one = cases(facts);
+    let many = CaseMemory { bytes: 40 * one.bytes, validated: 8 * one.validated, count: 40, ..one };
+    let machine = Machine { available: Some(8 << 30), limited_by_group: false };
+    let settle = |cases: CaseMemory| {
+        Settled::new(facts, &config(&[]), &cases, Preprocessing::NATIVE, machine).unwrap().outlook
+    };
+    let (memory, files) = (settle(many), settle(many.in_files()));
+    assert_eq!((memory.fits, files.fits), (Some(false), Some(true)));
+    let error = memory.check().unwrap_err().to_string();
+    assert!(error.contains("--cache DIR, which keeps the cases in files"), "{error}");
+    assert_eq!(files.training.cases, 0);
+    assert!(files.training.between >= 5 * one.validated, "a case is read whole to validate on");
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub(super) fn run(args: &Demo, stop: &AtomicBool) -> Result<()> {
         resume: false,
         check_numerics: false,
         checkpoint: None,
+        cache: None,
         force: false,
     };
     let outcome = train::run(&arguments, stop)?;

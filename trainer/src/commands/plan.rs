@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::cli;
 use crate::config::Config;
-use crate::data::{Case, CaseReader, Dataset};
+use crate::data::{CaseFiles, CaseReader, CaseSummary, Dataset};
 use crate::engine::split;
 use crate::files::rename_into_place;
 use crate::plan::{CaseMemory, Facts, Machine, Plan, Settled};
@@ -17,10 +19,14 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
     let reader = dataset.reader_for(&config.data);
     let (_, held_out) = split(&config.validation, dataset.training.len(), config.training.seed)?;
     let (mut training, mut validation) = (Vec::new(), Vec::new());
-    for (i, case) in reader.read_all(&dataset.training)?.into_iter().enumerate() {
+    for (i, case) in summaries(&reader, &dataset.training)?.into_iter().enumerate() {
         if held_out.contains(&i) { validation.push(case) } else { training.push(case) }
     }
-    let settled = settle(&config, &dataset, &reader, [&training, &validation], None)?;
+    let classes = dataset.description.num_classes();
+    let memory = CaseMemory::of(&training, &validation, classes);
+    let memory = if args.cached { memory.in_files() } else { memory };
+    let facts = Facts::of(&training, classes);
+    let settled = settle(facts, &config, &memory, &reader, None)?;
     if args.json {
         let text = serde_json::to_string_pretty(&settled.outlook);
         println!("{}", text.map_err(|e| Error::Usage(format!("the plan is no JSON: {e}")))?);
@@ -43,19 +49,25 @@ pub(super) fn read_configuration(file: Option<&Path>, set: &[String]) -> Result<
     Config::load(Some((&path.display().to_string(), &text)), set)
 }
 
-/// The plan for training and validation cases that were read, or what there is to say of one that was made before.
+/// The cases without their voxels, of which each thread holds one case's at a time.
+fn summaries(reader: &CaseReader, files: &[CaseFiles]) -> Result<Vec<CaseSummary>> {
+    // Collected whole, so that the error is that of the first case for any number of threads.
+    let cases: Vec<Result<_>> =
+        files.par_iter().map(|files| Ok(CaseSummary::of(&reader.read(files)?))).collect();
+    cases.into_iter().collect()
+}
+
+/// The plan for cases that are known, or what there is to say of one that was made before.
 pub(super) fn settle(
+    facts: Facts,
     config: &Config,
-    dataset: &Dataset,
+    cases: &CaseMemory,
     reader: &CaseReader,
-    [training, validation]: [&[Case]; 2],
     before: Option<Plan>,
 ) -> Result<Settled> {
-    let classes = dataset.description.num_classes();
-    let (facts, cases) = (Facts::of(training, classes), CaseMemory::of(training, validation, classes));
     let (preprocessing, machine) = (reader.preprocessing, Machine::here());
     match before {
-        Some(plan) => Settled::of(plan, config.data.batch(), facts, config, &cases, preprocessing, machine),
-        None => Settled::new(facts, config, &cases, preprocessing, machine),
+        Some(plan) => Settled::of(plan, config.data.batch(), facts, config, cases, preprocessing, machine),
+        None => Settled::new(facts, config, cases, preprocessing, machine),
     }
 }

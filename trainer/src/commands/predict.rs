@@ -1,9 +1,6 @@
 //! `trainer predict`: masks in the geometry of their images, by one network or by several together.
 
-use std::io::IsTerminal;
 use std::sync::atomic::AtomicBool;
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Predict;
 use crate::data::{Case, CaseFiles};
@@ -126,15 +123,4 @@ fn logits(
         mean.add(logits, &member.state.decision.calibration);
     }
     Ok(Some(ensemble.logits(mean)))
-}
-
-/// A bar on a terminal, nothing in a pipe.
-fn bar(name: &str) -> ProgressBar {
-    if !std::io::stdout().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{prefix} [{wide_bar}] {pos}/{len} patches {eta}");
-    ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout())
-        .with_prefix(name.to_owned())
-        .with_style(style.expect("the template is a constant that parses"))
 }

@@ -48,7 +48,7 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
         dataset: dataset.display().to_string(),
         config: config.to_toml(),
         recall: args.recall,
-        training: data.training.iter().map(|case| case.name.clone()).collect(),
+        training: data.training.iter().map(|case| case.name().to_owned()).collect(),
         evaluation: data.evaluation_names(),
         voxels: data.counts,
     };
@@ -56,7 +56,7 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
     let _lock = super::run_folder::lock(&args.out)?;
     let mut study = Study {
         dataset: data.name.clone(),
-        training: data.training.iter().map(|case| case.name.clone()).collect(),
+        training: data.training.iter().map(|case| case.name().to_owned()).collect(),
         evaluation: data.evaluation_names(),
         evaluation_kind: data.evaluation_kind.clone(),
         halves: data.halves.clone(),

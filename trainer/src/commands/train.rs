@@ -1,6 +1,7 @@
 //! `trainer train`: from a data set's folder to a run's.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use nn::Module;
@@ -8,12 +9,13 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use unet3d::UNet3d;
 
+use super::cases::{Cases, Sources};
 use super::plan;
 use super::run_folder::{self, Division};
 use crate::checkpoint::{Checkpoint, Tensors, clear_unfinished, load_weights};
 use crate::cli::{Train, Which};
 use crate::config::{Auto, Config};
-use crate::data::{Case, CaseReader, Dataset, Normalisation};
+use crate::data::{CaseFiles, Dataset, PreparedCase};
 use crate::engine::{Fold, Objective, Outcome, Setup, check_settings, train};
 use crate::inference::SlidingWindow;
 use crate::plan::{Plan, Settled};
@@ -53,19 +55,26 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         Some(checkpoint) => checkpoint.state.reader.clone(),
         None => dataset.reader_for(&config.data),
     };
-    let (mut training, mut validation) = divide(args, &config, &dataset, &reader, fold)?;
-    let normalisation = match &resumed {
-        Some(checkpoint) => checkpoint.state.normalisation.clone(),
-        None => Normalisation::fit(config.data.normalization, &dataset.description, &training)?,
+    let (training, validation) = divide(args, &config, &dataset, fold)?;
+    let sources = Sources {
+        reader: &reader,
+        training,
+        validation,
+        scheme: config.data.normalization,
+        normalisation: resumed.as_ref().map(|checkpoint| checkpoint.state.normalisation.clone()),
+    };
+    let cases = match &args.cache {
+        Some(folder) => sources.cached(folder)?,
+        None => sources.in_memory(args.force)?,
     };
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.state.plan.clone());
-    let settled = plan::settle(&config, &dataset, &reader, [&training, &validation], plan)?;
+    let settled = cases.settle(&config, &reader, plan)?;
+    let Cases { training, validation, normalisation, .. } = cases;
     config.data.batch_size = Auto::Value(settled.outlook.batch_size);
     if !args.force {
         settled.outlook.check()?;
     }
     let plan = settled.plan.clone();
-    training.iter_mut().chain(&mut validation).try_for_each(|case| normalisation.apply(case))?;
     let division = Division { fold, training_cases: names(&training), validation_cases: names(&validation) };
     // What cannot start is refused before the folder holds anything.
     Objective::new(&config, &plan, &training)?;
@@ -79,25 +88,34 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     describe(&settled, &config, &division);
 
     // One case is shown at the end: one that was not trained on, if there is one.
-    let shown = validation.first().or(training.first()).cloned();
+    let (training, validation): (Arc<[PreparedCase]>, Arc<[PreparedCase]>) =
+        (training.into(), validation.into());
+    let shown = (Arc::clone(&training), Arc::clone(&validation));
     let setup = Setup {
         folder: args.out.clone(),
         config: config.clone(),
         plan: plan.clone(),
         reader,
         normalisation,
-        training: training.into(),
+        training,
         validation,
         init,
         resume: resumed,
         abandons_last: args.checkpoint.is_some_and(|which| which != Which::Last),
     };
     let outcome = train(setup, stop)?;
-    if let Some(case) = shown.filter(|_| !outcome.stopped) {
+    let (training, validation) = shown;
+    if let Some(case) = validation.first().or(training.first()).filter(|_| !outcome.stopped) {
         let path = args.out.join("slices.png");
-        draw(&outcome, &plan, &config, &case, &path)?;
-        println!("slices of {} with truth and prediction: {}", case.name, path.display());
+        draw(&outcome, &plan, &config, case, &path)?;
+        println!("slices of {} with truth and prediction: {}", case.name(), path.display());
     }
+    conclude(args, &config, &outcome);
+    Ok(outcome)
+}
+
+/// What a run came to, and what to type next.
+fn conclude(args: &Train, config: &Config, outcome: &Outcome) {
     println!("{}", outcome.decision);
     match &outcome.postprocess {
         Some(choice) => println!("{choice}"),
@@ -111,12 +129,14 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         end.weights_crc32c,
         100.0 * end.waited_for_data
     );
+    if let Some(bytes) = end.peak_memory {
+        println!("peak memory {:.0} MB", bytes as f64 / (1u64 << 20) as f64);
+    }
     println!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
     // The folds of a cross-validation are gone on with together.
     if outcome.stopped && !args.all_folds {
         println!("the same data set and --out with --resume go on from here");
     }
-    Ok(outcome)
 }
 
 /// Weights for the network of this plan.
@@ -159,15 +179,14 @@ pub(super) fn fold(args: &Train, config: &Config, dataset: &Dataset) -> Result<O
     Err(Error::Usage(format!("{flag}: {message}, none is held out: leave one of the two out")))
 }
 
-/// Training and validation cases, as in their files.
+/// Training and validation cases.
 fn divide(
     args: &Train,
     config: &Config,
     dataset: &Dataset,
-    reader: &CaseReader,
     fold: Option<Fold>,
-) -> Result<(Vec<Case>, Vec<Case>)> {
-    let cases = reader.read_all(&dataset.training)?;
+) -> Result<(Vec<CaseFiles>, Vec<CaseFiles>)> {
+    let cases = dataset.training.clone();
     if let Some(path) = &args.validation {
         let other = Dataset::open(path)?;
         if other.description.classes != dataset.description.classes {
@@ -177,7 +196,7 @@ fn divide(
             );
             return Err(Error::file(path.join("dataset.json"), message));
         }
-        return Ok((cases, reader.read_all(&other.training)?));
+        return Ok((cases, other.training));
     }
     let Some(fold) = fold else { return Ok((cases, Vec::new())) };
     let (_, held_out) = fold.split(cases.len(), config.training.seed);
@@ -188,8 +207,8 @@ fn divide(
     Ok((training, validation))
 }
 
-fn names(cases: &[Case]) -> Vec<String> {
-    cases.iter().map(|c| c.name.clone()).collect()
+fn names(cases: &[PreparedCase]) -> Vec<String> {
+    cases.iter().map(|case| case.name().to_owned()).collect()
 }
 
 fn describe(settled: &Settled, config: &Config, division: &Division) {
@@ -214,16 +233,17 @@ fn describe(settled: &Settled, config: &Config, division: &Division) {
     );
 }
 
-fn draw(outcome: &Outcome, plan: &Plan, config: &Config, case: &Case, path: &Path) -> Result<()> {
+fn draw(outcome: &Outcome, plan: &Plan, config: &Config, case: &PreparedCase, path: &Path) -> Result<()> {
+    let (voxels, shape) = (case.whole()?, case.summary().shape);
     let window = SlidingWindow { patch: plan.patch_size, overlap: config.inference.overlap, mirror: false };
-    let logits = window.run(&outcome.model, &case.image, case.shape, |_, _| true)?;
-    let image: Vec<f32> = case.image.iter().copied().step_by(case.channels).collect();
+    let logits = window.run(&outcome.model, voxels.image(), shape, |_, _| true)?;
+    let image: Vec<f32> = voxels.image().iter().copied().step_by(voxels.channels()).collect();
     let figure = SliceFigure {
         image: &image,
-        truth: case.labels.as_deref(),
+        truth: voxels.labels(),
         prediction: &logits.classes(outcome.decision.logit),
-        shape: case.shape,
-        spacing: case.spacing.map(f64::from),
+        shape,
+        spacing: case.summary().spacing.map(f64::from),
     };
     figure.save(path)
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::folder::checksum;
-use super::{Case, CaseFiles, FileSum};
+use super::{Case, CaseFiles, FileSum, Normalisation};
 use crate::{Error, Result};
 
 mod file;
@@ -45,15 +45,15 @@ pub struct Fingerprint {
     settings: Vec<u8>,
 }
 
-/// Where an opened case comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Its file was there, whole, and of this fingerprint.
-    Found,
-    /// There was no file.
-    Made,
-    /// There was one that could not be used.
-    Remade {
+/// What a cache holds of a case.
+#[derive(Debug)]
+pub enum Found {
+    /// The case, whole, and of the fingerprint asked for.
+    Case(Box<CachedCase>),
+    /// No file.
+    Nothing,
+    /// A file that cannot be used.
+    Unusable {
         /// What was wrong with it, for a message: "FILE: is …".
         why: String,
     },
@@ -107,42 +107,35 @@ impl Cache {
         CachedCase::open(&self.path(name)?, name, fingerprint)
     }
 
-    /// Writes a preprocessed case, in place of an older file, and opens it.
+    /// Writes a preprocessed case with the normalisation that it has been given, in place of an older file, and opens it.
     ///
     /// # Errors
     /// If the disk refuses, or the case's name is no file's name.
-    pub fn write(&self, case: &Case, fingerprint: &Fingerprint) -> Result<CachedCase> {
+    pub fn write(
+        &self,
+        case: &Case,
+        normalisation: &Normalisation,
+        fingerprint: &Fingerprint,
+    ) -> Result<CachedCase> {
         let path = self.path(&case.name)?;
         fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder))?;
-        format::write(&path, case, fingerprint)?;
+        format::write(&path, case, normalisation, fingerprint)?;
         self.open(&case.name, fingerprint)
     }
 
-    /// Opens a case; makes and writes it where there is no file of this fingerprint that is whole.
+    /// Looks for a case that was written with this fingerprint and is whole.
     ///
     /// # Errors
-    /// Those of `make`, or the disk's.
-    pub fn open_or_make(
-        &self,
-        name: &str,
-        fingerprint: &Fingerprint,
-        make: impl FnOnce() -> Result<Case>,
-    ) -> Result<(CachedCase, Origin)> {
-        let origin = if self.path(name)?.exists() {
-            match self.open(name, fingerprint) {
-                Ok(case) => return Ok((case, Origin::Found)),
-                Err(error @ Error::File { .. }) => Origin::Remade { why: error.to_string() },
-                Err(error) => return Err(error),
-            }
-        } else {
-            Origin::Made
-        };
-        let case = make()?;
-        if case.name != name {
-            let message = format!("was prepared as {:?}; give the case's own name", case.name);
-            return Err(Error::case(name, message));
+    /// A file that cannot be read.
+    pub fn find(&self, name: &str, fingerprint: &Fingerprint) -> Result<Found> {
+        if !self.path(name)?.exists() {
+            return Ok(Found::Nothing);
         }
-        Ok((self.write(&case, fingerprint)?, origin))
+        match self.open(name, fingerprint) {
+            Ok(case) => Ok(Found::Case(Box::new(case))),
+            Err(error @ Error::File { .. }) => Ok(Found::Unusable { why: error.to_string() }),
+            Err(error) => Err(error),
+        }
     }
 
     /// The file of a case.

@@ -76,6 +76,12 @@ impl Geometry {
         self.crop.clone().map(|range| range.len())
     }
 
+    /// Voxels of the file for each voxel of the case: above 1 where cases are resampled to larger ones.
+    pub fn file_voxels_per_voxel(&self) -> f64 {
+        let voxels = |size: [usize; 3]| size.iter().product::<usize>() as f64;
+        voxels(self.part_shape()) / voxels(self.shape())
+    }
+
     /// The part's grid.
     pub(super) fn part(&self) -> Grid {
         Grid { size: self.part_shape(), spacing: self.whole.spacing }

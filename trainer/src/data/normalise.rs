@@ -60,15 +60,9 @@ impl Normalisation {
         description: &Description,
         cases: impl IntoIterator<Item = &'a Case>,
     ) -> Result<Self> {
-        let cases: Vec<&Case> = cases.into_iter().collect();
-        let channel = |(channel, name): (usize, &String)| match resolve(scheme, name) {
-            Scheme::Ct => fit_ct(channel, name, &cases),
-            Scheme::None => Ok(ChannelNorm::None),
-            _ => Ok(ChannelNorm::ZScore),
-        };
-        Ok(Self {
-            channels: description.channel_names.iter().enumerate().map(channel).collect::<Result<_>>()?,
-        })
+        let mut fit = Fit::new(scheme, description);
+        cases.into_iter().for_each(|case| fit.add(case));
+        fit.finish()
     }
 
     /// Normalises a case in place.
@@ -111,13 +105,52 @@ fn resolve(scheme: Scheme, channel_name: &str) -> Scheme {
     }
 }
 
-fn fit_ct(channel: usize, name: &str, cases: &[&Case]) -> Result<ChannelNorm> {
-    let mut foreground = Vec::new();
-    for case in cases {
-        let labels = case.labels.iter().flatten();
-        let voxels = case.image.iter().skip(channel).step_by(case.channels).zip(labels);
-        foreground.extend(voxels.filter(|&(_, &label)| label != 0 && label != IGNORE).map(|(&v, _)| v));
+/// A normalisation that is being fitted, case by case; what it keeps are the foreground's intensities.
+#[derive(Clone, Debug)]
+pub struct Fit {
+    /// Name and scheme of each channel, and the foreground's intensities where they count.
+    channels: Vec<(String, Scheme, Vec<f32>)>,
+}
+
+impl Fit {
+    /// Without cases so far.
+    pub fn new(scheme: Scheme, description: &Description) -> Self {
+        let channel = |name: &String| (name.clone(), resolve(scheme, name), Vec::new());
+        Self { channels: description.channel_names.iter().map(channel).collect() }
     }
+
+    /// Whether the result follows from the cases, not from the channels' names alone.
+    pub fn needs_cases(&self) -> bool {
+        self.channels.iter().any(|(_, scheme, _)| *scheme == Scheme::Ct)
+    }
+
+    /// Takes a training case, whose intensities are as in the files.
+    pub fn add(&mut self, case: &Case) {
+        for (channel, (_, scheme, foreground)) in self.channels.iter_mut().enumerate() {
+            if *scheme != Scheme::Ct {
+                continue;
+            }
+            let labels = case.labels.iter().flatten();
+            let voxels = case.image.iter().skip(channel).step_by(case.channels).zip(labels);
+            foreground.extend(voxels.filter(|&(_, &label)| label != 0 && label != IGNORE).map(|(&v, _)| v));
+        }
+    }
+
+    /// The normalisation.
+    ///
+    /// # Errors
+    /// CT normalisation without a single foreground voxel.
+    pub fn finish(self) -> Result<Normalisation> {
+        let channel = |(name, scheme, foreground): (String, Scheme, Vec<f32>)| match scheme {
+            Scheme::Ct => fit_ct(&name, foreground),
+            Scheme::None => Ok(ChannelNorm::None),
+            _ => Ok(ChannelNorm::ZScore),
+        };
+        Ok(Normalisation { channels: self.channels.into_iter().map(channel).collect::<Result<_>>()? })
+    }
+}
+
+fn fit_ct(name: &str, mut foreground: Vec<f32>) -> Result<ChannelNorm> {
     if foreground.is_empty() {
         let message = format!(
             "channel {name:?} is normalised by the intensities of the foreground, but no training case has any; use \"zscore\""

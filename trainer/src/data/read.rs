@@ -77,6 +77,16 @@ impl CaseReader {
         Ok(Case { name: files.name.clone(), image, shape, channels, spacing, labels, geometry })
     }
 
+    /// The shape `[d, h, w]` of a case by the headers of its files: what it has where no border is cut off.
+    ///
+    /// # Errors
+    /// Files that cannot be read or do not fit together.
+    pub fn largest_shape(&self, files: &CaseFiles) -> Result<[usize; 3]> {
+        let geometry = Geometry::new(check_headers(files)?, self.order, self.preprocessing);
+        let whole = geometry.whole_shape().map(|n| 0..n);
+        Ok(geometry.looked_at(whole, self.preprocessing.spacing).shape())
+    }
+
     /// How the axes of a file lie to those of its case.
     pub(super) fn frame(&self, header: &Header) -> Frame {
         self.preprocessing.frame(header, self.order)

@@ -61,6 +61,16 @@ impl<'a> Region<'a> {
         self.block
     }
 
+    /// Voxels of the whole case along d, h, w.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// Images per case.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
     /// Intensities, `[d, h, w, c]` of the block.
     pub fn image(&self) -> &[f32] {
         &self.image
@@ -109,7 +119,7 @@ impl Source<'_> {
     pub fn shape(&self) -> [usize; 3] {
         match &self.place {
             Place::Memory { case, .. } => case.shape,
-            Place::File(case) => case.shape(),
+            Place::File(case) => case.summary().shape,
         }
     }
 
@@ -117,7 +127,7 @@ impl Source<'_> {
     pub fn channels(&self) -> usize {
         match &self.place {
             Place::Memory { case, .. } => case.channels,
-            Place::File(case) => case.channels(),
+            Place::File(case) => case.summary().channels,
         }
     }
 
@@ -125,7 +135,7 @@ impl Source<'_> {
     pub fn spacing(&self) -> [f32; 3] {
         match &self.place {
             Place::Memory { case, .. } => case.spacing,
-            Place::File(case) => case.spacing(),
+            Place::File(case) => case.summary().spacing,
         }
     }
 

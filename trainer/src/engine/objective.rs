@@ -5,7 +5,7 @@ use losses::{DeepSupervision, Labels, Loss, LossConfig, RegionConfig, Target, We
 use unet3d::UNet3d;
 
 use crate::config::{Auto, Config, LossName, Word};
-use crate::data::{Case, IGNORE};
+use crate::data::{IGNORE, PreparedCase};
 use crate::plan::Plan;
 use crate::{Error, Result};
 
@@ -23,12 +23,12 @@ impl Objective {
     ///
     /// # Errors
     /// If the loss does not go with the number of classes, or a weight was to be found from classes that no case holds.
-    pub fn new(config: &Config, plan: &Plan, training: &[Case]) -> Result<Self> {
+    pub fn new(config: &Config, plan: &Plan, training: &[PreparedCase]) -> Result<Self> {
         let channels = plan.model.out_channels;
         let classes = channels.max(2);
         let mut voxels = vec![0; classes];
         for case in training {
-            let (counts, _) = case.class_counts(classes);
+            let (counts, _) = case.summary().class_counts(classes);
             voxels.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
         let loss = loss(&config.loss, channels, &voxels)?;

@@ -11,7 +11,7 @@ use unet3d::UNet3d;
 use super::Validation;
 use crate::checkpoint::{Checkpoint, Tensors};
 use crate::config::Config;
-use crate::data::{Case, CaseReader, Normalisation};
+use crate::data::{CaseReader, Normalisation, PreparedCase};
 use crate::decision::Decision;
 use crate::plan::Plan;
 use crate::postprocess::Choice;
@@ -30,9 +30,9 @@ pub struct Setup {
     /// How they were normalised.
     pub normalisation: Normalisation,
     /// Normalised cases with labels.
-    pub training: Arc<[Case]>,
+    pub training: Arc<[PreparedCase]>,
     /// Normalised cases that are not trained on; empty: metrics are of the training cases.
-    pub validation: Vec<Case>,
+    pub validation: Arc<[PreparedCase]>,
     /// Weights to start from.
     pub init: Option<Tensors>,
     /// A checkpoint to go on from.
@@ -73,6 +73,8 @@ pub struct End {
     pub weights_crc32c: String,
     /// The share of this session's time that the training thread waited for batches.
     pub waited_for_data: f64,
+    /// The most memory in bytes that the process has held; `None` where the system does not tell.
+    pub peak_memory: Option<usize>,
 }
 
 /// See [`End::weights_crc32c`].

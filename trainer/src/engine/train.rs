@@ -20,9 +20,9 @@ use super::treat;
 use super::{Batch, End, Objective, Outcome, Sampler, Setup, Validation, settings};
 use crate::checkpoint::{BEST, CHECKPOINTS, Checkpoint, LAST, PREVIOUS, State, Tensors};
 use crate::config::Auto;
-use crate::data::Case;
 use crate::decision::Decision;
 use crate::inference::SlidingWindow;
+use crate::plan::peak_memory;
 use crate::random::Purpose;
 use crate::report::{JsonLines, Progress};
 use crate::{Error, Result};
@@ -223,6 +223,7 @@ impl Run {
             step: self.step,
             weights_crc32c: format!("{:08x}", digest(&self.model)),
             waited_for_data: waited.as_secs_f64() / began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE),
+            peak_memory: peak_memory(),
         };
         self.log.write("end", &end)?;
         let Self { model, validation, decision, best, step, .. } = self;
@@ -234,11 +235,7 @@ impl Run {
         let due = epoch.is_multiple_of(config.validation.every as u64) || self.step == self.last_step();
         if due && !stop.load(Ordering::Relaxed) {
             let on_training = self.setup.validation.is_empty();
-            let cases: Vec<&Case> = if on_training {
-                self.setup.training.iter().collect()
-            } else {
-                self.setup.validation.iter().collect()
-            };
+            let cases = if on_training { &*self.setup.training } else { &self.setup.validation };
             let window = SlidingWindow {
                 patch: self.setup.plan.patch_size,
                 overlap: config.inference.overlap,
@@ -249,7 +246,7 @@ impl Run {
             // Reports are at probability 1/2, or at the one that was given; a threshold that is chosen has lines of its own.
             let given = config.inference.threshold.value();
             let logit = given.map_or(0.0, |&p| self.untouched().at(p).logit);
-            let validation = Validation::run(&self.model, &cases, on_training, names, &window, logit, go_on);
+            let validation = Validation::run(&self.model, cases, on_training, names, &window, logit, go_on);
             match validation {
                 Ok(validation) => self.take_validation(epoch, validation)?,
                 // Stopped half-way: there are no figures, but the weights are kept.

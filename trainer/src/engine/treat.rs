@@ -61,19 +61,20 @@ fn of_checkpoint(
     let overlap = setup.config.inference.overlap;
     let window = SlidingWindow { patch: setup.plan.patch_size, overlap, mirror: false };
     let mut candidates = Candidates::new(asked, &setup.reader.description.classes[1..]);
-    for case in &setup.validation {
-        let Some(labels) = &case.labels else { continue };
+    for case in &*setup.validation {
+        let voxels = case.whole()?;
+        let (Some(labels), shape) = (voxels.labels(), voxels.shape()) else { continue };
         let logit = checkpoint.state.decision.logit;
         let mut goes_on = true;
-        let same = Restore::same(case.shape, setup.plan.model.out_channels);
-        let mask = window.classes(&model, &case.image, same, logit, |_, _| {
+        let same = Restore::same(shape, setup.plan.model.out_channels);
+        let mask = window.classes(&model, voxels.image(), same, logit, |_, _| {
             goes_on = go_on();
             goes_on
         });
         if !goes_on {
             return Ok(None);
         }
-        candidates.add(&case.name, &mask?, labels, case.shape);
+        candidates.add(case.name(), &mask?, labels, shape);
     }
     Ok(candidates.choose())
 }

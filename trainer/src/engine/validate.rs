@@ -7,7 +7,7 @@ use unet3d::UNet3d;
 
 use crate::Result;
 use crate::calibration::{Calibration, ClassSample};
-use crate::data::{Case, IGNORE};
+use crate::data::{IGNORE, PreparedCase};
 use crate::decision::Evidence;
 use crate::inference::SlidingWindow;
 use crate::metrics::{
@@ -64,7 +64,7 @@ impl Validation {
     /// If a case and the model do not fit, or the work was stopped.
     pub fn run(
         model: &UNet3d<f32>,
-        cases: &[&Case],
+        cases: &[PreparedCase],
         on_training_cases: bool,
         class_names: &[String],
         window: &SlidingWindow,
@@ -76,13 +76,14 @@ impl Validation {
         let positive = |class: usize| PositiveClass::new(class as i64).ignore_label(IGNORE);
         let mut precision: Vec<_> = (1..classes).map(|c| AveragePrecision::new(positive(c))).collect();
         let mut histograms = vec![ScoreHistogram::new(); classes - 1];
-        let all = cases.iter().map(|case| case.shape.iter().product::<usize>()).sum();
+        let all = cases.iter().map(|case| case.summary().voxels()).sum();
         let mut sample = ClassSample::new(model.config().out_channels, all);
         let mut probability = vec![0.0f64; classes];
         let mut voxels = 0u64;
         for case in cases {
-            let Some(truth) = &case.labels else { continue };
-            let logits = window.run(model, &case.image, case.shape, |_, _| go_on())?;
+            let case = case.whole()?;
+            let Some(truth) = case.labels() else { continue };
+            let logits = window.run(model, case.image(), case.shape(), |_, _| go_on())?;
             matrix.update(truth, &logits.classes(logit))?;
             sample.update(&logits.values, truth);
             let probabilities = logits.probabilities(&Calibration::identity(logits.channels));
@@ -112,7 +113,7 @@ impl Validation {
         };
         Ok(Self {
             on_training_cases,
-            cases: cases.iter().map(|c| c.name.clone()).collect(),
+            cases: cases.iter().map(|c| c.name().to_owned()).collect(),
             report: ClassificationReport::new(&matrix).with_names(class_names),
             classes: (1..classes).map(figures).collect(),
             histograms,

@@ -36,6 +36,11 @@ impl Machine {
     }
 }
 
+/// The most memory in bytes that this process has held so far (`VmHWM`); `None` where the system does not tell.
+pub fn peak_memory() -> Option<usize> {
+    kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
 /// `MemAvailable:  23148 kB` in bytes.
 fn kilobytes(text: &str, key: &str) -> Option<usize> {
     let value = text.lines().find_map(|line| line.strip_prefix(key))?;

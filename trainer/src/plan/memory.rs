@@ -5,7 +5,7 @@ use unet3d::{Load, StepMemory};
 
 use super::Plan;
 use crate::config::{Config, LossName, OptimizerName};
-use crate::data::Case;
+use crate::data::CaseSummary;
 use crate::engine::READY;
 use crate::{Error, Result};
 
@@ -26,8 +26,6 @@ const LOAD_COPIES: usize = 6;
 pub struct CaseMemory {
     /// Bytes of all images, labels and lists of foreground.
     pub bytes: usize,
-    /// Bytes of the case that is drawn at the end.
-    pub shown: usize,
     /// Voxels of the cases that validations run over.
     pub validated: usize,
     /// Voxels of the largest of them.
@@ -40,37 +38,47 @@ pub struct CaseMemory {
     pub channels: usize,
     /// How many cases there are.
     pub count: usize,
+    /// Bytes of the largest case where cases lie in a cache's files and are read one at a time; else 0.
+    pub read_whole: usize,
 }
 
 impl CaseMemory {
     /// Of training and validation cases that were read; without the latter the former are validated on.
-    pub fn of(training: &[Case], validation: &[Case], classes: usize) -> Self {
-        let bytes =
-            |case: &Case| size_of_val(case.image.as_slice()) + case.labels.as_ref().map_or(0, Vec::len);
-        let foreground = |case: &Case| {
+    pub fn of(training: &[CaseSummary], validation: &[CaseSummary], classes: usize) -> Self {
+        let foreground = |case: &CaseSummary| {
             let (counts, _) = case.class_counts(classes);
             counts.iter().skip(1).map(|&voxels| voxels as usize * size_of::<u32>()).sum::<usize>()
         };
         let all = || training.iter().chain(validation);
         let validated = if validation.is_empty() { training } else { validation };
-        let voxels = |cases: &[Case]| cases.iter().map(Case::voxels).collect::<Vec<_>>();
+        let voxels = |cases: &[CaseSummary]| cases.iter().map(CaseSummary::voxels).collect::<Vec<_>>();
         let largest = all().max_by_key(|case| case.voxels());
         Self {
-            bytes: all().map(bytes).sum::<usize>() + training.iter().map(foreground).sum::<usize>(),
-            shown: validated.first().map_or(0, bytes),
+            bytes: all().map(CaseSummary::bytes).sum::<usize>()
+                + training.iter().map(foreground).sum::<usize>(),
             validated: voxels(validated).iter().sum(),
             largest_validated: voxels(validated).into_iter().max().unwrap_or(0),
             largest: largest.map_or([0; 3], |case| case.shape),
-            largest_file: all().map(|c| c.geometry.whole_shape().iter().product()).max().unwrap_or(0),
+            largest_file: all().map(|case| case.file_voxels).max().unwrap_or(0),
             channels: largest.map_or(0, |case| case.channels),
             count: all().count(),
+            read_whole: 0,
         }
+    }
+
+    /// The same cases in the files of a cache.
+    #[must_use]
+    pub fn in_files(self) -> Self {
+        let voxels: usize = self.largest.iter().product();
+        let read_whole = voxels * (size_of::<f32>() * self.channels + 1);
+        Self { bytes: 0, read_whole, ..self }
     }
 
     /// Bytes that reading the cases takes at most, each thread being at one of the largest: the file's numbers, as `f32`,
     /// turned.
     fn reading(&self, threads: usize) -> usize {
-        self.bytes + threads.min(self.count) * self.largest_file * (size_of::<f32>() * self.channels + 6)
+        let at_once = if self.read_whole > 0 { 1 } else { threads.min(self.count) };
+        self.bytes + self.read_whole + at_once * self.largest_file * (size_of::<f32>() * self.channels + 6)
     }
 }
 
@@ -111,11 +119,13 @@ impl TrainingMemory {
         let step = plan.model.training_memory(load).map_err(unfit)?;
         let voxels = batch * plan.patch_size.iter().product::<usize>();
         let one_batch = voxels * (plan.model.in_channels * size_of::<f32>() + 1);
-        let between = validation(plan, cases).max(CHECKPOINT_COPIES * step.weights);
+        let between = (cases.read_whole + validation(plan, cases)).max(CHECKPOINT_COPIES * step.weights);
+        // Blocks that turned patches are cut from; they reach further than the patch.
+        let blocks = if cases.read_whole > 0 { 2 * one_batch } else { 0 };
         let mut memory = Self {
-            cases: cases.bytes + cases.shown,
+            cases: cases.bytes,
             // Those that lie ready, and the one that waits for room.
-            batches: (READY + 1) * one_batch,
+            batches: (READY + 1) * one_batch + blocks,
             step,
             between,
             program: PROGRAM,

@@ -188,6 +188,9 @@ impl Outlook {
         if !self.recomputes {
             remedies.push("model.checkpointing = \"level\"".to_owned());
         }
+        if self.training.cases > self.training.total / 4 {
+            remedies.push("--cache DIR, which keeps the cases in files,".to_owned());
+        }
         let message = format!(
             "training takes about {} at its peak ({} of them for the cases), but {limits}: take {}, or --force to try",
             gigabytes(self.training.total),

@@ -162,7 +162,7 @@ fn message(lr: f64, loss: f64, remaining: Duration) -> String {
 }
 
 /// The time for `left` batches at the pace of the `done` ones.
-fn remaining(elapsed: Duration, done: u64, left: u64) -> Duration {
+pub(super) fn remaining(elapsed: Duration, done: u64, left: u64) -> Duration {
     Duration::try_from_secs_f64(elapsed.as_secs_f64() * left as f64 / done as f64).unwrap_or(Duration::MAX)
 }
 

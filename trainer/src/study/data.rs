@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::data::{Case, CaseReader, Dataset, IGNORE, Normalisation};
+use crate::data::{Case, CaseReader, CaseSummary, Dataset, IGNORE, Normalisation, PreparedCase};
 use crate::engine::split;
 use crate::plan::{Facts, Plan};
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ pub struct StudyData {
     /// The patch and the network with one channel of logits.
     pub plan: Plan,
     /// Cases to train on.
-    pub training: Arc<[Case]>,
+    pub training: Arc<[PreparedCase]>,
     /// Cases to measure on.
     pub evaluation: Vec<Case>,
     /// What they are.
@@ -67,9 +67,10 @@ impl StudyData {
 
         let normalisation = Normalisation::fit(config.data.normalization, &set.description, &training)?;
         training.iter_mut().chain(&mut evaluation).try_for_each(|case| normalisation.apply(case))?;
-        let plan = Plan::new(Facts::of(&training, 2), config)?;
+        let summaries: Vec<_> = training.iter().map(CaseSummary::of).collect();
+        let plan = Plan::new(Facts::of(&summaries, 2), config)?;
         let mut counts = [0, 0];
-        for case in &training {
+        for case in &summaries {
             let voxels = case.class_counts(2).0;
             counts = [counts[0] + voxels[1], counts[1] + voxels[0]];
         }
@@ -91,7 +92,7 @@ impl StudyData {
             reader,
             normalisation,
             plan,
-            training: training.into(),
+            training: training.into_iter().map(PreparedCase::from).collect(),
             evaluation,
             evaluation_kind: kind,
             halves,

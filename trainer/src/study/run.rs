@@ -14,6 +14,7 @@ use super::{Arm, EpochFigures, RunResult, StudyData};
 use crate::calibration::Calibration;
 use crate::checkpoint::{Checkpoint, Tensors, latest};
 use crate::config::{Auto, Config, Word};
+use crate::data::PreparedCase;
 use crate::engine::{Objective, Setup, train};
 use crate::files::write_json;
 use crate::inference::SlidingWindow;
@@ -62,7 +63,7 @@ pub fn run_arm(
         reader: data.reader.clone(),
         normalisation: data.normalisation.clone(),
         training: data.training.clone(),
-        validation: data.evaluation.clone(),
+        validation: data.evaluation.iter().cloned().map(PreparedCase::from).collect(),
         init: Some(init),
         resume,
         abandons_last: false,

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{Place, refuses, succeeds};
+use super::{Place, json, refuses, succeeds};
 
 const SMALL: [&str; 6] =
     ["--set", "model.base_channels=2", "--set", "training.log_every=1", "--set", "data.batch_size=1"];
@@ -59,6 +59,30 @@ fn what_plan_writes_is_a_configuration_that_train_takes() {
         assert_eq!(own[key], given[key], "{key}");
     }
     succeeds(&strs(&training(&place, &["--config", &file])));
+}
+
+/// Of processes of their own, so that nothing else is counted.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_takes_what_the_plan_says_within_15_percent() {
+    for (shape, classes, set) in [
+        ([48, 96, 96], 2, &["data.patch_voxels=150000", "model.base_channels=16"][..]),
+        ([12, 160, 144], 4, &["data.patch_voxels=100000", "model.base_channels=24"]),
+        ([40, 72, 64], 2, &["model.checkpointing=\"level\"", "model.base_channels=32", "model.levels=3"]),
+    ] {
+        let place = Place::with(shape, 1, classes, [2, 0]);
+        let (data, run) = (place.text("data"), place.text("run"));
+        let mut args = vec!["train", &data, "--out", &run, "--epochs", "1", "--steps-per-epoch", "3"];
+        set.iter().for_each(|pair| args.extend(["--set", pair]));
+        succeeds(&args);
+        let record = json(&place.path("run/run.json"));
+        let planned = record["outlook"]["training"]["total"].as_f64().unwrap();
+        let log = fs::read_to_string(place.path("run/log.jsonl")).unwrap();
+        let end: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        let measured = end["peak_memory"].as_f64().unwrap();
+        println!("{set:?}: planned {:.0} MB, measured {:.0} MB", planned / 1048576.0, measured / 1048576.0);
+        assert!((planned / measured - 1.0).abs() < 0.15, "{set:?}: planned {planned}, measured {measured}");
+    }
 }
 
 #[test]

@@ -191,6 +191,27 @@ fn classes_are_treated_each_in_its_own_way() {
     assert_eq!(treated, applied(keep, &mask, SHAPE));
 }
 
+/// Twice as many voxels along each axis are eight times as many.
+#[test]
+fn a_size_that_was_chosen_follows_the_grid_and_one_that_was_given_does_not() {
+    let class = |taken| {
+        let mean = Mean { value: Some(0.5), n: 1, undefined: 0 };
+        ClassChoice { name: "lesion".into(), taken, before: mean, after: mean }
+    };
+    let taken = PostProcessing { min_component: 5, ..PostProcessing::default() };
+    let choice = Choice { cases: vec!["a".into()], classes: vec![class(taken)] };
+    // 2 x 4 x 4 = 32 voxels, and 3 x 4 x 4 = 48.
+    let mask = boxes(&[(1, [0, 0, 0], [2, 4, 4]), (1, [0, 0, 10], [3, 4, 4])]);
+    let left = |asked: Asked, ratio: f64| {
+        let mut mask = mask.clone();
+        ByClass::new(&names(1), &asked, &[Some(&choice)]).on_grid(ratio).apply(&mut mask, SHAPE);
+        mask.iter().filter(|&&m| m > 0).count()
+    };
+    assert_eq!(left(Asked::default(), 1.0), 80);
+    assert_eq!(left(Asked::default(), 8.0), 48);
+    assert_eq!(left(Asked { min_component: Some(5), ..Asked::default() }, 8.0), 80);
+}
+
 #[test]
 fn a_ring_in_one_of_several_planes_encloses_nothing() {
     let disc = (1, [1, 2, 2], [1, 9, 9]);

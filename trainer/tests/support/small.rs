@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use trainer::config::Config;
-use trainer::data::{AxisOrder, Case, CaseReader, Description, Geometry, Normalisation, Preprocessing};
+use trainer::data::{
+    AxisOrder, Case, CaseReader, Description, Geometry, Normalisation, PreparedCase, Preprocessing,
+};
 use trainer::engine::{Outcome, Setup, train};
 use trainer::nifti::{self, Header};
 use trainer::plan::{Facts, Plan};
@@ -104,7 +106,8 @@ pub(crate) fn setup(
     let normalisation = Normalisation { channels: vec![trainer::data::ChannelNorm::None; in_channels] };
     let preprocessing = Preprocessing::NATIVE;
     let reader = CaseReader { description, order: AxisOrder::ZYX, preprocessing };
-    let training = training.into();
+    let training = training.into_iter().map(PreparedCase::from).collect();
+    let validation = validation.into_iter().map(PreparedCase::from).collect();
     Setup {
         folder: folder.to_owned(),
         config,

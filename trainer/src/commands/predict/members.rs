@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::data::Case;
 use crate::inference::{Logits, Restore, SlidingWindow};
 use crate::postprocess::{Asked, ByClass, Choice};
+use crate::report::PatchProgress;
 use crate::{Error, Result};
 
 /// A trained network with all that it takes to ask it.
@@ -169,13 +170,12 @@ fn watched<R>(
     stop: &AtomicBool,
     work: impl FnOnce(&mut dyn FnMut(usize, usize) -> bool) -> Result<R>,
 ) -> Result<Option<R>> {
-    let bar = super::bar(title);
+    let mut shown = PatchProgress::new(title);
     let result = work(&mut |done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
+        shown.at(done as u64, total as u64);
         !stop.load(Ordering::Relaxed)
     });
-    bar.finish_and_clear();
+    shown.finish();
     match result {
         Err(_) if stop.load(Ordering::Relaxed) => Ok(None),
         other => other.map(Some),

@@ -45,7 +45,7 @@ impl Output<'_> {
         let mut mask = geometry.uncropped(part, &[0]);
         let foreground = |mask: &[u8]| mask.iter().filter(|&&m| m > 0).count();
         let before = foreground(&mask);
-        self.postprocess.apply(&mut mask, geometry.whole_shape());
+        self.postprocess.on_grid(geometry.file_voxels_per_voxel()).apply(&mut mask, geometry.whole_shape());
         let path = self.args.out.join(format!("{}{}", case.name, geometry.ending()));
         let note = if self.postprocess.is_off() {
             String::new()

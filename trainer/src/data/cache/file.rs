@@ -10,7 +10,7 @@ use super::format::{Header, LONGEST_HEADER, Layout, MAGIC, PREFIX, VERSION, head
 use super::positioned::Positioned;
 use crate::checkpoint::options;
 use crate::data::foreground::Listed;
-use crate::data::{Block, IGNORE, Region};
+use crate::data::{Block, CaseSummary, Normalisation, Region};
 use crate::{Error, Result};
 
 /// Bytes that are read at once where many are.
@@ -69,9 +69,11 @@ impl CachedCase {
         }
         let header: Header = options().deserialize(&bytes).map_err(|e| damaged(&e.to_string()))?;
         let layout = header.layout().filter(|layout| layout.end == body_length);
-        let (Some(layout), 256) = (layout, header.counts.len()) else { return Err(damaged("its header")) };
-        if header.name != name {
-            let message = format!("holds the case {:?}: delete it, it is made again", header.name);
+        let (Some(layout), 256) = (layout, header.summary.counts.len()) else {
+            return Err(damaged("its header"));
+        };
+        if header.summary.name != name {
+            let message = format!("holds the case {:?}: delete it, it is made again", header.summary.name);
             return Err(Error::file(path, message));
         }
         if let Some(change) = fingerprint.change_from(&header.fingerprint) {
@@ -85,30 +87,14 @@ impl CachedCase {
         Ok(case)
     }
 
-    /// The case's name.
-    pub fn name(&self) -> &str {
-        &self.header.name
+    /// What is known without its voxels; nothing is read.
+    pub fn summary(&self) -> &CaseSummary {
+        &self.header.summary
     }
 
-    /// Voxels along d, h, w.
-    pub fn shape(&self) -> [usize; 3] {
-        self.header.shape
-    }
-
-    /// Images per case.
-    pub fn channels(&self) -> usize {
-        self.header.channels
-    }
-
-    /// Millimetres along d, h, w.
-    pub fn spacing(&self) -> [f32; 3] {
-        self.header.spacing
-    }
-
-    /// As [`Case::class_counts`](crate::data::Case::class_counts); nothing is read.
-    pub fn class_counts(&self, classes: usize) -> (Vec<u64>, u64) {
-        let counts = &self.header.counts;
-        (counts[..classes.min(255)].to_vec(), counts[usize::from(IGNORE)])
+    /// How its intensities were normalised.
+    pub fn normalisation(&self) -> &Normalisation {
+        &self.header.normalisation
     }
 
     /// The foreground classes that the case holds, in ascending order.
@@ -130,9 +116,11 @@ impl CachedCase {
         let mut bytes = [0; 4];
         self.read(4 * (before + index as u64), &mut bytes)?;
         let voxel = u32::from_le_bytes(bytes) as usize;
-        if voxel >= Block::whole(self.shape()).voxels() {
-            let message =
-                format!("lists voxel {voxel} of a volume of {:?}: delete it, it is made again", self.shape());
+        if voxel >= Block::whole(self.header.summary.shape).voxels() {
+            let message = format!(
+                "lists voxel {voxel} of a volume of {:?}: delete it, it is made again",
+                self.header.summary.shape
+            );
             return Err(Error::file(&self.path, message));
         }
         Ok(voxel)
@@ -146,10 +134,10 @@ impl CachedCase {
     /// # Panics
     /// Where the block reaches over the case's border.
     pub fn region(&self, block: Block) -> Result<Region<'static>> {
-        let (shape, channels) = (self.shape(), self.channels());
+        let CaseSummary { shape, channels, labelled, .. } = self.header.summary;
         assert!((0..3).all(|a| block.start[a] + block.size[a] <= shape[a]), "{block:?} of {shape:?}");
         let mut image = vec![0.0; block.voxels() * channels];
-        let mut labels = self.header.labelled.then(|| vec![0; block.voxels()]);
+        let mut labels = labelled.then(|| vec![0; block.voxels()]);
         let length = run(block, shape);
         let mut bytes = vec![0; CHUNK.min(4 * channels * length)];
         for k in 0..block.voxels().checked_div(length).unwrap_or(0) {

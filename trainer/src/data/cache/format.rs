@@ -19,13 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Fingerprint;
 use crate::checkpoint::options;
-use crate::data::Case;
 use crate::data::foreground::{Foreground, Listed};
+use crate::data::{Case, CaseSummary, Normalisation};
 use crate::files::rename_into_place;
 use crate::{Error, Result};
 
 pub(super) const MAGIC: &[u8; 8] = b"UNET3D-V";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Bytes before the header.
 pub(super) const PREFIX: usize = 36;
 /// Names and checksums of a case's files are a few kilobytes; a longer header is none.
@@ -36,14 +36,10 @@ const CHUNK: usize = 1 << 14;
 /// What is known of a case beside its voxels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Header {
-    pub(super) name: String,
+    pub(super) summary: CaseSummary,
     pub(super) fingerprint: Fingerprint,
-    pub(super) shape: [usize; 3],
-    pub(super) channels: usize,
-    pub(super) spacing: [f32; 3],
-    pub(super) labelled: bool,
-    /// Voxels of each label from 0 to 255; all 0 where the labels are unknown.
-    pub(super) counts: Vec<u64>,
+    /// How its intensities were normalised.
+    pub(super) normalisation: Normalisation,
     pub(super) foreground: Vec<Listed>,
 }
 
@@ -60,10 +56,11 @@ impl Header {
     /// Where what the header promises lies; none if that is more than a file can hold.
     pub(super) fn layout(&self) -> Option<Layout> {
         let listed = self.foreground.iter().map(|class| u64::from(class.voxels)).sum::<u64>();
-        let voxels = self.shape.iter().try_fold(1u64, |n, &size| n.checked_mul(size as u64))?;
+        let CaseSummary { shape, channels, labelled, .. } = &self.summary;
+        let voxels = shape.iter().try_fold(1u64, |n, &size| n.checked_mul(size as u64))?;
         let image = listed.checked_mul(4)?;
-        let labels = voxels.checked_mul(self.channels as u64)?.checked_mul(4)?.checked_add(image)?;
-        let end = labels.checked_add(if self.labelled { voxels } else { 0 })?;
+        let labels = voxels.checked_mul(*channels as u64)?.checked_mul(4)?.checked_add(image)?;
+        let end = labels.checked_add(if *labelled { voxels } else { 0 })?;
         Some(Layout { image, labels, end })
     }
 }
@@ -72,16 +69,17 @@ impl Header {
 ///
 /// # Errors
 /// If the disk refuses, or the header is too long.
-pub(super) fn write(path: &Path, case: &Case, fingerprint: &Fingerprint) -> Result<()> {
+pub(super) fn write(
+    path: &Path,
+    case: &Case,
+    normalisation: &Normalisation,
+    fingerprint: &Fingerprint,
+) -> Result<()> {
     let foreground = Foreground::of(case);
     let header = Header {
-        name: case.name.clone(),
+        summary: CaseSummary::of(case),
         fingerprint: fingerprint.clone(),
-        shape: case.shape,
-        channels: case.channels,
-        spacing: case.spacing,
-        labelled: case.labels.is_some(),
-        counts: counts(case),
+        normalisation: normalisation.clone(),
         foreground: foreground.listed().to_vec(),
     };
     let bytes = options().serialize(&header).expect("a header is plain data");
@@ -136,10 +134,4 @@ fn body(
         give(&bytes)?;
     }
     case.labels.as_deref().map_or(Ok(()), give)
-}
-
-fn counts(case: &Case) -> Vec<u64> {
-    let mut counts = vec![0; 256];
-    case.labels.iter().flatten().for_each(|&label| counts[usize::from(label)] += 1);
-    counts
 }

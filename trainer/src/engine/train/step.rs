@@ -108,7 +108,7 @@ impl Run {
     /// The cases and places of a batch, in words.
     fn patches(&self, batch: &Batch) -> String {
         let place = |patch: &crate::engine::PatchPlace| {
-            format!("case {} at {:?} (d, h, w)", self.setup.training[patch.case].name, patch.offset)
+            format!("case {} at {:?} (d, h, w)", self.setup.training[patch.case].name(), patch.offset)
         };
         batch.patches.iter().map(place).collect::<Vec<_>>().join(", ")
     }

@@ -1,0 +1,206 @@
+//! The cases of a run, normalised: all in memory, or in the files of a cache.
+
+use std::path::Path;
+
+use bincode::Options;
+use rayon::prelude::*;
+
+use super::plan;
+use crate::checkpoint::options;
+use crate::config::Config;
+use crate::data::{
+    Cache, CaseFiles, CaseReader, Fingerprint, Fit, Found, Normalisation, PreparedCase, Scheme,
+};
+use crate::plan::{CaseMemory, Facts, Machine, Plan, Settled};
+use crate::{Error, Result};
+
+const GIGABYTE: f64 = (1u64 << 30) as f64;
+
+/// What cases are read from, and how.
+pub(super) struct Sources<'a> {
+    pub(super) reader: &'a CaseReader,
+    pub(super) training: Vec<CaseFiles>,
+    pub(super) validation: Vec<CaseFiles>,
+    pub(super) scheme: Scheme,
+    /// Of a run that goes on.
+    pub(super) normalisation: Option<Normalisation>,
+}
+
+/// Normalised cases, and how they were normalised.
+pub(super) struct Cases {
+    pub(super) training: Vec<PreparedCase>,
+    pub(super) validation: Vec<PreparedCase>,
+    pub(super) normalisation: Normalisation,
+    /// Whether voxels are in files.
+    in_files: bool,
+}
+
+impl Cases {
+    /// The plan for these cases, or what there is to say of one that was made before.
+    pub(super) fn settle(
+        &self,
+        config: &Config,
+        reader: &CaseReader,
+        before: Option<Plan>,
+    ) -> Result<Settled> {
+        let summaries =
+            |cases: &[PreparedCase]| cases.iter().map(|case| case.summary().clone()).collect::<Vec<_>>();
+        let (training, validation) = (summaries(&self.training), summaries(&self.validation));
+        let classes = reader.description.num_classes();
+        let memory = CaseMemory::of(&training, &validation, classes);
+        let memory = if self.in_files { memory.in_files() } else { memory };
+        plan::settle(Facts::of(&training, classes), config, &memory, reader, before)
+    }
+}
+
+impl Sources<'_> {
+    /// All voxels in memory; refused where the files' headers already say that they are too many, unless by `force`.
+    pub(super) fn in_memory(self, force: bool) -> Result<Cases> {
+        if let (Some(there), false) = (Machine::here().available, force) {
+            let bytes = self.most_bytes(self.all())?;
+            if bytes > there as u64 {
+                let message = format!(
+                    "the cases take up to {:.1} GB, before empty borders are cut off, and the machine has {:.1} GB: keep them in files with --cache DIR, or try with --force",
+                    bytes as f64 / GIGABYTE,
+                    there as f64 / GIGABYTE
+                );
+                return Err(Error::config("data.memory", message));
+            }
+        }
+        let Self { reader, scheme, normalisation, .. } = self;
+        let (mut training, mut validation) =
+            (reader.read_all(&self.training)?, reader.read_all(&self.validation)?);
+        let normalisation = match normalisation {
+            Some(normalisation) => normalisation,
+            None => Normalisation::fit(scheme, &reader.description, &training)?,
+        };
+        let all = training.par_iter_mut().chain(&mut validation);
+        let applied: Vec<Result<()>> = all.map(|case| normalisation.apply(case)).collect();
+        applied.into_iter().collect::<Result<()>>()?;
+        let prepared = |cases: Vec<_>| cases.into_iter().map(PreparedCase::from).collect();
+        Ok(Cases {
+            training: prepared(training),
+            validation: prepared(validation),
+            normalisation,
+            in_files: false,
+        })
+    }
+
+    /// One case at a time in memory. What the cache holds of these files and settings is taken from there; the rest is made
+    /// and written, after its size was said.
+    pub(super) fn cached(self, folder: &Path) -> Result<Cases> {
+        let settings = self.settings()?;
+        // What was fitted on other cases, such as those of another fold, keeps a place of its own.
+        let folder = &match self.fit().needs_cases() {
+            true => folder.join(format!("fitted-{:08x}", crc32c::crc32c(&settings))),
+            false => folder.to_owned(),
+        };
+        let cache = Cache::new(folder);
+        let mut found = self.find(&cache, &settings)?;
+        let normalisation = self.normalisation(&found)?;
+        for (_, found) in &mut found {
+            if let Found::Case(case) = found
+                && case.normalisation() != &normalisation
+            {
+                let why =
+                    format!("{}: {} was normalised by other numbers", folder.display(), case.summary().name);
+                *found = Found::Unusable { why };
+            }
+        }
+        self.say(folder, &found)?;
+        let make = |files: &CaseFiles, fingerprint: &Fingerprint| -> Result<PreparedCase> {
+            let mut case = self.reader.read(files)?;
+            normalisation.apply(&mut case)?;
+            println!("{} goes into the cache", case.name);
+            Ok(cache.write(&case, &normalisation, fingerprint)?.into())
+        };
+        let prepared = self.all().zip(found).map(|(files, (fingerprint, found))| match found {
+            Found::Case(case) => Ok(PreparedCase::from(*case)),
+            Found::Nothing | Found::Unusable { .. } => make(files, &fingerprint),
+        });
+        let mut training = prepared.collect::<Result<Vec<_>>>()?;
+        let validation = training.split_off(self.training.len());
+        Ok(Cases { training, validation, normalisation, in_files: true })
+    }
+
+    /// Training cases, then validation cases.
+    fn all(&self) -> impl Iterator<Item = &CaseFiles> {
+        self.training.iter().chain(&self.validation)
+    }
+
+    /// A normalisation without cases so far.
+    fn fit(&self) -> Fit {
+        Fit::new(self.scheme, &self.reader.description)
+    }
+
+    /// What a case's voxels follow from beside its own files: where the normalisation is fitted, all training cases' too.
+    fn settings(&self) -> Result<Vec<u8>> {
+        let fitted_on: Vec<Fingerprint> = match self.fit().needs_cases() {
+            true => self.training.iter().map(|files| Fingerprint::of(files, &[])).collect::<Result<_>>()?,
+            false => Vec::new(),
+        };
+        let settings = (self.reader, self.scheme, fitted_on);
+        Ok(options().serialize(&settings).expect("settings are plain data"))
+    }
+
+    /// What the cache holds of each case.
+    fn find(&self, cache: &Cache, settings: &[u8]) -> Result<Vec<(Fingerprint, Found)>> {
+        let of = |files: &CaseFiles| {
+            let fingerprint = Fingerprint::of(files, settings)?;
+            let found = cache.find(&files.name, &fingerprint)?;
+            Ok((fingerprint, found))
+        };
+        self.all().map(of).collect()
+    }
+
+    /// The run's; else that of cached cases, which was fitted on the same; else it is fitted.
+    fn normalisation(&self, found: &[(Fingerprint, Found)]) -> Result<Normalisation> {
+        if let Some(normalisation) = &self.normalisation {
+            return Ok(normalisation.clone());
+        }
+        let known = found.iter().find_map(|(_, found)| match found {
+            Found::Case(case) => Some(case.normalisation().clone()),
+            Found::Nothing | Found::Unusable { .. } => None,
+        });
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let mut fit = self.fit();
+        if fit.needs_cases() {
+            for files in &self.training {
+                println!("{}: the foreground's intensities", files.name);
+                fit.add(&self.reader.read(files)?);
+            }
+        }
+        fit.finish()
+    }
+
+    /// Says what will be written, and why.
+    fn say(&self, folder: &Path, found: &[(Fingerprint, Found)]) -> Result<()> {
+        for (_, found) in found {
+            if let Found::Unusable { why } = found {
+                println!("{why}; it is made again");
+            }
+        }
+        let missing = self.all().zip(found).filter(|(_, (_, found))| !matches!(found, Found::Case(_)));
+        let missing: Vec<&CaseFiles> = missing.map(|(files, _)| files).collect();
+        let (all, there) = (found.len(), found.len() - missing.len());
+        let bytes = self.most_bytes(missing.iter().copied())?;
+        match bytes {
+            0 => println!("all {all} cases are in the cache {}", folder.display()),
+            bytes => println!(
+                "the cache {} holds {there} of {all} cases; the others take up to {:.2} GB of disk",
+                folder.display(),
+                bytes as f64 / GIGABYTE
+            ),
+        }
+        Ok(())
+    }
+
+    /// What the voxels of cases take, by the headers of their files, before empty borders are cut off.
+    fn most_bytes<'f>(&self, cases: impl Iterator<Item = &'f CaseFiles>) -> Result<u64> {
+        let channels = self.reader.description.channel_names.len();
+        let bytes = |files| Ok(Cache::size_of(self.reader.largest_shape(files)?, channels));
+        cases.map(bytes).sum()
+    }
+}
