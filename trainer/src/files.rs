@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
+/// How the names of files and folders begin that are being written; a kill leaves them.
+pub(crate) const WRITING: &str = ".writing-";
 /// How much is read behind the voxels to reach a compressed stream's checksum.
 const MOST_TRAILING: usize = 1 << 20;
 
@@ -22,7 +24,7 @@ pub(crate) fn rename_into_place(
         // The umask decides, as for any other file; the default would be readable by its owner alone.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder.prefix(".writing-").tempfile_in(folder)?;
+        let temporary = builder.prefix(WRITING).tempfile_in(folder)?;
         let mut out = BufWriter::with_capacity(1 << 16, temporary);
         fill(&mut out)?;
         let temporary = out.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -45,7 +47,7 @@ pub(crate) fn folder_into_place<T>(
     // As above: the umask decides.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    let folder = builder.prefix(".writing-").tempdir_in(parent).map_err(Error::io(parent))?;
+    let folder = builder.prefix(WRITING).tempdir_in(parent).map_err(Error::io(parent))?;
     let Some(made) = fill(folder.path())? else { return Ok(None) };
     std::fs::rename(folder.path(), path).map_err(Error::io(path))?;
     // What it would remove is not there.

@@ -76,6 +76,12 @@ fn result(run: &Path) -> (Vec<Value>, Vec<Vec<u8>>) {
     (text.lines().map(timeless).collect(), weights.to_vec())
 }
 
+/// Waits for the end of a run that nothing stops.
+fn ended(child: Child) {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Waits until `when` says so or the process has ended; then kills it. Whether it was killed.
 fn kill(mut child: Child, mut when: impl FnMut() -> bool) -> bool {
     while child.try_wait().unwrap().is_none() {
@@ -85,7 +91,7 @@ fn kill(mut child: Child, mut when: impl FnMut() -> bool) -> bool {
             return !child.wait().unwrap().success();
         }
     }
-    assert!(child.wait().unwrap().success());
+    ended(child);
     false
 }
 
@@ -121,8 +127,7 @@ fn a_killed_run_that_goes_on_ends_as_one_that_was_not() {
             kills += u64::from(killed);
             half_written += u64::from(killed && is_writing(&folder));
         }
-        let mut child = place.start(&name);
-        assert!(child.wait().unwrap().success(), "run {run} does not go on");
+        ended(place.start(&name));
         let found = result(&folder);
         assert!(found.0 == wanted.0, "the log of run {run}");
         assert!(found.1 == wanted.1, "the weights of run {run}");
@@ -150,4 +155,36 @@ fn a_second_writer_is_refused() {
     let message = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(1));
     assert!(message.contains("run: another process is writing to this folder: wait for it"), "{message}");
+}
+
+/// Each file that is there before the first checkpoint, whole or half-written.
+#[test]
+fn what_a_kill_before_the_first_checkpoint_leaves_is_in_nobody_s_way() {
+    let place = Place::new();
+    let run = place.path("run");
+    fs::create_dir_all(run.join("checkpoints/.checkpoint-abc")).unwrap();
+    for name in [".lock", ".writing-abc", "config.toml", "run.json", "log.jsonl"] {
+        fs::write(run.join(name), "{").unwrap();
+    }
+    ended(place.start("run"));
+    ended(place.start("whole"));
+    assert!(result(&run) == result(&place.path("whole")));
+    let left = |folder: &Path| -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(left(&run), left(&place.path("whole")));
+
+    // What is not a run's is not touched.
+    let other = place.path("other");
+    fs::create_dir_all(&other).unwrap();
+    for name in [".lock", "thesis.pdf"] {
+        fs::write(other.join(name), "").unwrap();
+    }
+    let output = place.start("other").wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("other: is not empty"), "{output:?}");
+    assert_eq!(left(&other), [".lock", "thesis.pdf"]);
 }

@@ -19,7 +19,7 @@ use crate::cli::Which;
 use crate::config::Config;
 use crate::data::{Dataset, FileSum};
 use crate::engine::Fold;
-use crate::files::write_json;
+use crate::files::{WRITING, write_json};
 use crate::plan::{Outlook, Plan, Settled};
 use crate::{Error, Result};
 
@@ -70,16 +70,17 @@ pub(super) fn begin(folder: &Path) -> Result<fs::File> {
         return lock(folder);
     }
     let lock = lock(folder)?;
-    let mut names = fs::read_dir(folder).map_err(Error::io(folder))?;
-    let is_ours = |name: &str| UNSTARTED.contains(&name) || name == LOCK || name == CHECKPOINTS;
-    let ours = names.all(|entry| entry.is_ok_and(|entry| is_ours(&entry.file_name().to_string_lossy())));
-    if !ours || latest(folder).is_some() {
+    let is_file = |name: &str| UNSTARTED.contains(&name) || name.starts_with(WRITING);
+    let is_ours = |name: &str| is_file(name) || name == LOCK || name == CHECKPOINTS;
+    let names = fs::read_dir(folder).and_then(|entries| {
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    });
+    let names: Vec<String> = names.map_err(Error::io(folder))?;
+    if !names.iter().all(|name| is_ours(name)) || latest(folder).is_some() {
         return Err(not_empty(folder));
     }
-    for name in UNSTARTED.map(|name| folder.join(name)) {
-        if name.is_file() {
-            fs::remove_file(&name).map_err(Error::io(&name))?;
-        }
+    for name in names.iter().filter(|name| is_file(name)).map(|name| folder.join(name)) {
+        fs::remove_file(&name).map_err(Error::io(&name))?;
     }
     // Without a checkpoint it holds at most one that was half written.
     let checkpoints = folder.join(CHECKPOINTS);
