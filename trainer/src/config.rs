@@ -11,9 +11,11 @@ use crate::metrics::Aim;
 use crate::{Error, Result};
 
 mod augmentation;
+mod limits;
 mod merge;
 
 pub use augmentation::Augmentation;
+pub(crate) use limits::check_patch;
 use merge::{merge, nested, parse_value};
 
 /// The default configuration with a comment on every key, as `trainer config` prints it.
@@ -353,6 +355,7 @@ impl Config {
                 return Err(Error::config(key, "is \"none\": give a value, or \"auto\""));
             }
         }
+        limits::check(&self)?;
         if let Some(&spacing) = self.data.spacing.value()
             && !spacing.iter().all(|&s| s.is_finite() && s > 0.0)
         {
