@@ -15,14 +15,21 @@ use std::path::{Path, PathBuf};
 
 use autograd::Tensor;
 use bincode::Options;
+use nn::Module;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use unet3d::UNet3d;
 
 use crate::data::{CaseReader, Normalisation};
 use crate::decision::Decision;
+use crate::files::read_plain;
 use crate::plan::Plan;
 use crate::postprocess::Choice;
 use crate::{Error, Result};
+
+mod check;
 
 /// The folder of a run's checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -173,10 +180,30 @@ impl Checkpoint {
             let message = "does not belong to the state.bin beside it, or is damaged: use another checkpoint of the run";
             return Err(Error::file(&weights_file, message));
         }
-        let state = options().deserialize(state).map_err(|e| damaged(&e.to_string()))?;
+        let state: State = options().deserialize(state).map_err(|e| damaged(&e.to_string()))?;
+        state.check().map_err(|e| damaged(&e))?;
         let weights = from_safetensors(&weights_file, &weights)?;
         let optimizer = from_safetensors(&file, optimizer)?;
         Ok(Self { state, weights, optimizer })
+    }
+
+    /// The network with its weights, and all else that predicting with it takes. `path` is for messages.
+    ///
+    /// # Errors
+    /// If a network cannot be built, or the weights are those of another one; no memory is taken for a network that has
+    /// more of them.
+    pub fn into_network(self, path: &Path) -> Result<(State, UNet3d<f32>)> {
+        let (wanted, there) =
+            (self.state.plan.model.parameters(), self.weights.values().map(Tensor::numel).sum::<usize>());
+        if wanted > there {
+            let message =
+                format!("names a network of {wanted} weights, but holds {there}: it is of another run");
+            return Err(Error::file(path, message));
+        }
+        let mut model = UNet3d::new(self.state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
+            .map_err(|e| Error::file(path, format!("holds a network that cannot be built: {e}")))?;
+        model.load_state_dict(self.weights).map_err(|e| Error::file(path, e.to_string()))?;
+        Ok((self.state, model))
     }
 }
 
@@ -251,7 +278,7 @@ fn aside(path: &Path) -> PathBuf {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(Error::io(path))
+    read_plain(path, u64::MAX)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {

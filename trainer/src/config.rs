@@ -11,10 +11,12 @@ use crate::{Error, Result};
 
 mod augmentation;
 mod data;
+mod limits;
 mod merge;
 
 pub use augmentation::Augmentation;
 pub use data::{BalanceBy, Data};
+pub(crate) use limits::check_patch;
 use merge::{merge, nested, parse_value};
 
 /// The default configuration with a comment on every key, as `trainer config` prints it.
@@ -315,6 +317,7 @@ impl Config {
                 return Err(Error::config(key, "is \"none\": give a value, or \"auto\""));
             }
         }
+        limits::check(&self)?;
         if let Some(&spacing) = self.data.spacing.value()
             && !spacing.iter().all(|&s| s.is_finite() && s > 0.0)
         {

@@ -12,6 +12,41 @@ use crate::{Error, Result};
 pub(crate) const WRITING: &str = ".writing-";
 /// How much is read behind the voxels to reach a compressed stream's checksum.
 const MOST_TRAILING: usize = 1 << 20;
+/// Texts for people to write; a longer one is none.
+const LONGEST_TEXT: u64 = 16 << 20;
+
+/// Opens a plain file and gives its length. Anything else is refused before it is opened: a pipe would wait for a writer, a
+/// device may have no end.
+pub(crate) fn open_plain(path: &Path) -> Result<(File, u64)> {
+    let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
+    if !metadata.is_file() {
+        return Err(Error::file(path, "is not a file but a folder, a pipe or a device; name a file"));
+    }
+    Ok((File::open(path).map_err(Error::io(path))?, metadata.len()))
+}
+
+/// The bytes of a plain file that is at most so long.
+pub(crate) fn read_plain(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let (file, length) = open_plain(path)?;
+    if length > most {
+        return Err(Error::file(
+            path,
+            format!("has {length} bytes, of {most} at most; is it the right file?"),
+        ));
+    }
+    let mut bytes = Vec::new();
+    let room = bytes.try_reserve_exact(length as usize);
+    room.map_err(|e| Error::file(path, format!("has {length} bytes, which memory cannot hold ({e})")))?;
+    file.take(most).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    Ok(bytes)
+}
+
+/// The text of a plain file of a data set.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    let bytes = read_plain(path, LONGEST_TEXT)?;
+    String::from_utf8(bytes)
+        .map_err(|e| Error::file(path, format!("is not text in UTF-8 ({e}); save it as such")))
+}
 
 /// Writes a file beside `path` with `fill` and renames it to `path` once it is whole and on disk.
 pub(crate) fn rename_into_place(

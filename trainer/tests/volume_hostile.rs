@@ -1,190 +1,29 @@
-//! Damaged files of every format are refused or read, without a panic and without memory that the file does not warrant.
+//! Volumes made to be too much: tags that do not fit together, streams that expand without end. None panics or takes memory
+//! that the file does not warrant. Damage to files of every format is in `fuzz_smoke.rs`.
 
+#[path = "support/counting.rs"]
+mod counting;
 #[path = "support/volumes.rs"]
 mod volumes;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs;
+use std::path::Path;
 
 use proptest::prelude::*;
 use trainer::info::Entry;
 use trainer::volume::read_header;
-
-/// Counts what a thread holds, and the most it has held.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    let held = HELD.get() + bytes;
-    HELD.set(held);
-    MOST.set(MOST.get().max(held));
-}
-
-// SAFETY: every call is handed on to the system's allocator as it came; the counters are plain cells that allocate
-// nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promises are handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: the caller's promises are handed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promises are handed on.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        // SAFETY: the caller's promises are handed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Buffers of readers and decoders, whatever the file.
 const BUFFERS: usize = 2 << 20;
 /// Of each byte of a file: LZW's expansion, the page and the volume, and room to grow by doubling.
 const EACH_BYTE: usize = 3 * 2600;
 
-/// One change to a file.
-#[derive(Clone, Debug)]
-enum Damage {
-    Set(prop::sample::Index, u8),
-    Flip(prop::sample::Index, u8),
-    Cut(prop::sample::Index),
-    Insert(prop::sample::Index, Vec<u8>),
-    /// What a parser may choke on, in place of what is there.
-    Word(prop::sample::Index, &'static [u8]),
-    Number(prop::sample::Index, u32),
-    /// A piece is moved to another place.
-    Copy(prop::sample::Index, prop::sample::Index, u8),
-}
-
-fn damage() -> impl Strategy<Value = Damage> {
-    let at = any::<prop::sample::Index>;
-    let words: Vec<&'static [u8]> = vec![
-        b"99999999999999999999",
-        b"-1",
-        b"nan",
-        b"inf",
-        b"1e308",
-        b"none",
-        b"(",
-        b")",
-        b"\n\n",
-        b"\r\n",
-        b": ",
-        b"=",
-        b"%d",
-        b"\xff\xff\xff\xff",
-        b"\xff\xff\xff\x7f",
-        b"\0\0\0\0",
-        b"\xc3\xa9",
-        b"'",
-        b"4294967295",
-        b"65536",
-    ];
-    prop_oneof![
-        (at(), any::<u8>()).prop_map(|(i, byte)| Damage::Set(i, byte)),
-        (at(), 0u8..8).prop_map(|(i, bit)| Damage::Flip(i, bit)),
-        at().prop_map(Damage::Cut),
-        (at(), prop::collection::vec(any::<u8>(), 1..6)).prop_map(|(i, bytes)| Damage::Insert(i, bytes)),
-        (at(), prop::sample::select(words)).prop_map(|(i, word)| Damage::Word(i, word)),
-        (at(), any::<u32>()).prop_map(|(i, number)| Damage::Number(i, number)),
-        (at(), at(), any::<u8>()).prop_map(|(i, j, n)| Damage::Copy(i, j, n)),
-    ]
-}
-
-fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
-    let overwrite = |bytes: &mut Vec<u8>, at: usize, new: &[u8]| {
-        for (offset, &byte) in new.iter().enumerate() {
-            if let Some(slot) = bytes.get_mut(at + offset) {
-                *slot = byte;
-            }
-        }
-    };
-    if bytes.is_empty() {
-        return;
-    }
-    let n = bytes.len();
-    match damage {
-        Damage::Set(i, byte) => bytes[i.index(n)] = *byte,
-        Damage::Flip(i, bit) => bytes[i.index(n)] ^= 1 << bit,
-        Damage::Cut(i) => bytes.truncate(i.index(n)),
-        Damage::Insert(i, new) => {
-            let at = i.index(n);
-            bytes.splice(at..at, new.iter().copied());
-        }
-        Damage::Word(i, word) => overwrite(bytes, i.index(n), word),
-        Damage::Number(i, number) => overwrite(bytes, i.index(n), &number.to_le_bytes()),
-        Damage::Copy(i, j, length) => {
-            let from = i.index(n);
-            let piece = bytes[from..(from + usize::from(*length)).min(n)].to_vec();
-            overwrite(bytes, j.index(n), &piece);
-        }
-    }
-}
-
 /// Reads a file, with the most memory that was held at a time.
-fn read(path: &std::path::Path) -> (Entry, usize) {
-    let before = HELD.get();
-    MOST.set(before);
-    let _ = read_header(path);
-    let entry = Entry::of(path);
-    (entry, (MOST.get() - before) as usize)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, ..ProptestConfig::with_cases(256) })]
-
-    #[test]
-    fn a_damaged_file_neither_panics_nor_takes_memory(all in prop::collection::vec(damage(), 1..5)) {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, mut bytes) in volumes::samples(folder.path()) {
-            for damage in &all {
-                apply(&mut bytes, damage);
-            }
-            let path = folder.path().join(name);
-            fs::write(&path, &bytes).unwrap();
-            let (entry, most) = read(&path);
-            let bound = BUFFERS + EACH_BYTE * bytes.len();
-            prop_assert!(most <= bound, "{name}: {most} bytes of memory, of {bound} at most");
-            match entry {
-                Entry::Read(info) => prop_assert!(info.shape.iter().all(|&n| n > 0)),
-                Entry::Refused { error, .. } => {
-                    prop_assert!(error.contains(name) || error.contains("voxels.raw") || error.contains(&*folder.path().to_string_lossy()), "{}", error);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn noise_of_any_name_is_refused(noise in prop::collection::vec(any::<u8>(), 1..600)) {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, bytes) in volumes::samples(folder.path()) {
-            // With the first bytes as they should be, so that more than the magic is looked at.
-            let start = bytes.len().min(12);
-            let path = folder.path().join(name);
-            fs::write(&path, [&bytes[..start], &noise].concat()).unwrap();
-            let (_, most) = read(&path);
-            prop_assert!(most <= BUFFERS + EACH_BYTE * (start + noise.len()), "{name}: {most}");
-        }
-    }
+fn read(path: &Path) -> (Entry, usize) {
+    counting::most_held(|| {
+        let _ = read_header(path);
+        Entry::of(path)
+    })
 }
 
 /// Stand for where the strip begins, and for its length.

@@ -7,6 +7,12 @@ use crate::Error;
 /// The axes of a volume, in the order of every `[usize; 3]` here.
 pub const AXES: [char; 3] = ['d', 'h', 'w'];
 
+/// More channels than this, or a longer kernel, is a slip of the keyboard or a damaged file; what a network takes can be
+/// counted without overflow up to there.
+const MOST_CHANNELS: usize = 1 << 14;
+/// See [`MOST_CHANNELS`].
+const LARGEST_KERNEL: usize = 63;
+
 /// A 3-D U-Net. The default is the reference network: two convolutions a level, instance norm, leaky ReLU,
 /// max pooling, transposed convolutions.
 ///
@@ -166,6 +172,18 @@ impl UNet3dConfig {
                 format!("is {}, below base_channels {}", self.max_channels, self.base_channels),
             );
         }
+        for (field, channels) in [
+            ("in_channels", self.in_channels),
+            ("out_channels", self.out_channels),
+            ("max_channels", (0..self.levels).map(|i| self.channels(i)).max().unwrap_or(0)),
+        ] {
+            if channels > MOST_CHANNELS {
+                return bad(
+                    field,
+                    format!("leads to {channels} channels: at most {MOST_CHANNELS} are possible"),
+                );
+            }
+        }
         if !self.kernels.is_empty() && self.kernels.len() != self.levels {
             let message = format!(
                 "holds {} kernels: give one for each of the {} levels, or none",
@@ -181,6 +199,9 @@ impl UNet3dConfig {
                     "holds {kernel:?}: kernels are odd along each axis, so that a padding keeps the size"
                 ),
             );
+        }
+        if let Some(kernel) = self.kernels.iter().find(|k| k.iter().any(|&k| k > LARGEST_KERNEL)) {
+            return bad("kernels", format!("holds {kernel:?}: at most {LARGEST_KERNEL} along each axis"));
         }
         if !self.strides.is_empty() && self.strides.len() != self.levels - 1 {
             let message = format!(
@@ -251,6 +272,9 @@ mod tests {
             ("max_channels", UNet3dConfig { max_channels: 8, ..default() }),
             ("kernels", UNet3dConfig { kernels: vec![[3; 3]; 2], ..default() }),
             ("kernels", UNet3dConfig { kernels: vec![[2, 3, 3]; 4], ..default() }),
+            ("kernels", UNet3dConfig { kernels: vec![[1 << 60 | 1, 3, 3]; 4], ..default() }),
+            ("in_channels", UNet3dConfig { in_channels: usize::MAX, ..default() }),
+            ("max_channels", UNet3dConfig { base_channels: 1 << 50, max_channels: 1 << 60, ..default() }),
             ("strides", UNet3dConfig { strides: vec![[2; 3]; 4], ..default() }),
             ("strides", UNet3dConfig { strides: vec![[0, 2, 2]; 3], ..default() }),
             ("norm", UNet3dConfig { norm: Norm::Group(3), ..default() }),

@@ -1,7 +1,8 @@
 //! `dataset.json`: what the channels and labels of a data set mean.
 
 use super::fault::{Fault, Kind};
-use crate::Result;
+use crate::files::read_text;
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -73,20 +74,25 @@ impl Parts {
     /// Reads `FOLDER/dataset.json` as far as it is a JSON object.
     pub(crate) fn read(folder: &Path) -> Result<Self, Fault> {
         let path = folder.join("dataset.json");
-        match std::fs::read_to_string(&path) {
+        match read_text(&path) {
             Ok(text) => Self::parse(&text, &path),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Fault::file(
-                Kind::DescriptionMissing,
-                path,
-                "is missing",
-                format!("it names the channels and labels, for example {EXAMPLE}"),
-            )),
-            Err(e) => Err(Fault::file(
-                Kind::DescriptionUnreadable,
-                path,
-                format!("cannot be read ({e})"),
-                format!("write for example {EXAMPLE}"),
-            )),
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Err(Fault::file(
+                    Kind::DescriptionMissing,
+                    path,
+                    "is missing",
+                    format!("it names the channels and labels, for example {EXAMPLE}"),
+                ))
+            }
+            Err(error) => {
+                let message = match error {
+                    Error::File { message, .. } => message,
+                    Error::Io { source, .. } => format!("cannot be read ({source})"),
+                    other => other.to_string(),
+                };
+                let remedy = format!("write for example {EXAMPLE}");
+                Err(Fault::file(Kind::DescriptionUnreadable, path, message, remedy))
+            }
         }
     }
 

@@ -47,6 +47,11 @@ impl Geometry {
         Self { crop, grid: Grid { size, spacing }, ..self }
     }
 
+    /// Millimetres along d, h, w as the file has them.
+    pub(super) fn spacing_of_file(&self) -> [f64; 3] {
+        self.whole.spacing
+    }
+
     /// What the file says.
     pub fn header(&self) -> &Header {
         &self.header

@@ -13,6 +13,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// A case may be resampled to this many times its file's voxels; slices a hundred times as thick as pixels stay below.
+const MOST_GROWTH: usize = 1000;
+/// And smaller files as if they had so many.
+const SMALL: usize = 1 << 14;
+
 /// What is needed to read a case as the training cases were read; a checkpoint keeps it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct CaseReader {
@@ -72,6 +77,7 @@ impl CaseReader {
         let image = cut(image, whole, channels, &part);
         let labels = labels.map(|labels| cut(labels, whole, 1, &part));
         let geometry = geometry.looked_at(part, spacing);
+        check_growth(&files.name, whole, &geometry)?;
         let (image, labels) = to_grid(image, labels, channels, geometry.part(), geometry.shape());
         let (shape, spacing) = (geometry.shape(), geometry.spacing());
         Ok(Case { name: files.name.clone(), image, shape, channels, spacing, labels, geometry })
@@ -148,6 +154,20 @@ impl CaseReader {
             _ => group(&[(stem.to_owned(), path.to_path_buf())], channels),
         }
     }
+}
+
+/// Refuses voxel sizes so far apart that resampling would take memory that the file does not warrant.
+fn check_growth(case: &str, whole: [usize; 3], geometry: &Geometry) -> Result<()> {
+    let shape = geometry.shape();
+    let voxels = |shape: [usize; 3]| shape.into_iter().fold(1usize, usize::saturating_mul);
+    if voxels(shape) <= voxels(whole).max(SMALL).saturating_mul(MOST_GROWTH) {
+        return Ok(());
+    }
+    let [d, h, w] = geometry.spacing_of_file();
+    let message = format!(
+        "has {whole:?} voxels of {d} x {h} x {w} mm and would be resampled to {shape:?}; correct its voxel sizes, or give data.spacing"
+    );
+    Err(Error::case(case, message))
 }
 
 /// The volumes of a folder: names without ending, and paths.

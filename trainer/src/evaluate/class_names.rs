@@ -1,5 +1,6 @@
 //! The names of classes, from a `dataset.json` as nnU-Net writes it.
 
+use crate::files::read_text;
 use crate::{Error, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,13 +21,13 @@ impl ClassNames {
     pub(super) fn find(labels: &Path) -> Result<Option<Self>> {
         for folder in [labels.to_path_buf(), labels.join("..")] {
             let path = folder.join("dataset.json");
-            match std::fs::read_to_string(&path) {
+            match read_text(&path) {
                 Ok(text) => {
                     let names = Self::parse(&text);
                     return names.map(Some).map_err(|message| Error::file(path, message));
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Error::io(path)(error)),
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(None)

@@ -1,10 +1,9 @@
 //! Reading, with every length checked against what the file can hold before memory is taken for it.
 
 use super::{ByteOrder, Header, Naming, Voxel, VoxelType, pair_paths};
-use crate::files::reach_checksum;
+use crate::files::{open_plain, reach_checksum};
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -120,12 +119,7 @@ struct Source {
 
 impl Source {
     fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        let metadata = file.metadata().map_err(Error::io(path))?;
-        if !metadata.is_file() {
-            return Err(Error::file(path, "is not a file; name a NIfTI file (.nii.gz)"));
-        }
-        let file_bytes = metadata.len();
+        let (file, file_bytes) = open_plain(path)?;
         if file_bytes == 0 {
             return Err(Error::file(path, "is empty (0 bytes); copy or export it again"));
         }

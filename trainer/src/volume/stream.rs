@@ -1,7 +1,7 @@
 //! Voxels out of a file: memory is taken only for what the file can hold, compressed or not.
 
 use super::layout;
-use crate::files::reach_checksum;
+use crate::files::{open_plain, reach_checksum};
 use crate::nifti::{ByteOrder, Voxel, VoxelType};
 use crate::{Error, Result};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
@@ -27,16 +27,11 @@ pub(super) enum Compression {
 /// # Errors
 /// What is no plain file, or is empty.
 pub(super) fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
-    // Looked at before it is opened: opening a pipe would wait for a writer.
-    let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
-    if !metadata.is_file() {
-        return Err(Error::file(path, "is not a file; name a file with a volume"));
-    }
-    if metadata.len() == 0 {
+    let (file, length) = open_plain(path)?;
+    if length == 0 {
         return Err(Error::file(path, "is empty (0 bytes); copy or export it again"));
     }
-    let file = File::open(path).map_err(Error::io(path))?;
-    Ok((BufReader::with_capacity(1 << 16, file), metadata.len()))
+    Ok((BufReader::with_capacity(1 << 16, file), length))
 }
 
 /// What remains of a file, its compression taken off.

@@ -3,9 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nn::Module;
-use rand::SeedableRng;
-use rand::rngs::ChaCha8Rng;
 use unet3d::UNet3d;
 
 use super::super::{all_folds, run_folder};
@@ -82,11 +79,8 @@ fn runs(folder: &Path) -> Result<Vec<PathBuf>> {
 impl Member {
     fn load(run: &Path, args: &Predict) -> Result<Self> {
         let (path, checkpoint) = run_folder::checkpoint(run, args.checkpoint)?;
-        let state = checkpoint.state;
-        let config = Config::for_prediction("the checkpoint's configuration", &state.config)?;
-        let mut model = UNet3d::new(state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
-            .map_err(|e| Error::file(&path, format!("holds a network that cannot be built: {e}")))?;
-        model.load_state_dict(checkpoint.weights).map_err(|e| Error::file(&path, e.to_string()))?;
+        let config = Config::for_prediction("the checkpoint's configuration", &checkpoint.state.config)?;
+        let (state, model) = checkpoint.into_network(&path)?;
         let window = SlidingWindow {
             patch: state.plan.patch_size,
             overlap: config.inference.overlap,

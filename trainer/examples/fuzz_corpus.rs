@@ -1,0 +1,134 @@
+//! Makes the files named `whole…` in `trainer/fuzz/corpus` anew; other files there, which a fuzzer found, stay.
+//!
+//! `cargo run -p trainer --example fuzz_corpus`
+
+#[path = "../tests/support/small.rs"]
+mod small;
+#[path = "../tests/support/volumes.rs"]
+mod volumes;
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use autograd::Tensor;
+use losses::LossConfig;
+use nn::Module;
+use nn::schedule::{Schedule, Scheduler};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use trainer::checkpoint::{Checkpoint, State, Tensors};
+use trainer::decision::Decision;
+use trainer::metrics::Mean;
+use trainer::postprocess::{Choice, ClassChoice, PostProcessing};
+use unet3d::UNet3d;
+
+/// Bytes of `state.bin` before the state, and where the lengths of its parts stand.
+const HEADER: usize = 40;
+const LENGTHS: [usize; 2] = [12, 20];
+
+const TEXTS: [(&str, &str); 10] = [
+    (
+        "description/whole",
+        r#"{"name": "a", "channel_names": {"0": "CT", "1": "T2"}, "labels": {"background": 0, "lesion": 1, "ignore": 2}, "numTraining": 3, "file_ending": ".nii.gz"}"#,
+    ),
+    ("description/whole_old", r#"{"modality": ["T1"], "labels": {"0": "background", "1": "lesion"}}"#),
+    (
+        "description/regions",
+        r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "whole": [1, 2]}}"#,
+    ),
+    (
+        "config/whole",
+        "[data]\npatch_size = [16, 32, 32]\nbatch_size = 2\nmemory = 1.5\n[model]\nbase_channels = 4\nlevels = 2\nstrides = [[1, 2, 2]]\nkernels = [[1, 3, 3], [3, 3, 3]]\nnorm = { group = 2 }\nactivation = { elu = { alpha = 1.0 } }\n",
+    ),
+    (
+        "config/whole_training",
+        "training.epochs = 2\ntraining.threads = 2\nloss.name = \"ce\"\nloss.class_weights = [1.0, 2.0, 3.5]\noptimizer.name = \"sgd\"\nschedule.name = \"plateau\"\n",
+    ),
+    ("config/pair", "model.base_channels=8"),
+    ("config/misspelt", "[training]\nepoch = 5\n"),
+    ("table/whole", "image,mask\nimage.nii,mask.nii\n"),
+    (
+        "table/whole_channels",
+        "case,image_0,image_1,mask,split\na,image.nii,image.nii,mask.nii,train\n\"b\",image.nii,image.nii,,test\n",
+    ),
+    ("table/quoted", "image,mask,note\n\"ima\"\"ge.nii\",mask.nii,\"a\nb\"\n"),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let put = |name: &str, bytes: &[u8]| -> std::io::Result<()> {
+        let path = corpus.join(name);
+        fs::create_dir_all(path.parent().expect("a corpus is a folder"))?;
+        fs::write(path, bytes)
+    };
+    for (name, text) in TEXTS {
+        put(name, text.as_bytes())?;
+    }
+    let folder = tempfile::tempdir()?;
+    for (name, bytes) in volumes::samples(folder.path()) {
+        let (stem, ending) = name.split_once('.').expect("a volume's name has an ending");
+        let target = match ending {
+            "nii" | "nii.gz" => "nifti",
+            "nrrd" | "nhdr" => "nrrd",
+            "mha" | "mhd" => "metaimage",
+            "tif" => "tiff",
+            other => other,
+        };
+        put(&format!("{target}/whole_{stem}_{}", ending.replace('.', "_")), &bytes)?;
+    }
+    put("nifti/whole_2", &nifti_2(folder.path())?)?;
+    put("png/whole_two_bits", &volumes::png([5, 2], png::BitDepth::Two, &[0b0001_1011, 0x40, 0x1b, 0x80]))?;
+    for (name, set) in [("", vec![]), ("_group", vec!["model.norm={group=1}", "model.residual=true"])] {
+        let [file, weights] = checkpoint(folder.path(), &set)?;
+        let length = |at: usize| file[at..at + 2].to_vec();
+        let lengths = LENGTHS.map(length).concat();
+        put(&format!("checkpoint/whole{name}"), &[&lengths, &file[HEADER..], &weights].concat())?;
+        let length = (file.len() as u16).to_le_bytes();
+        put(&format!("checkpoint_raw/whole{name}"), &[&length, file.as_slice(), &weights].concat())?;
+        put(&format!("weights/whole{name}"), &weights)?;
+    }
+    Ok(())
+}
+
+/// A NIfTI-2 file of the other byte order would need an encoder of its own; a long axis makes the version.
+fn nifti_2(folder: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+    let path = folder.join("long.nii");
+    let header = trainer::nifti::Header::new([1, 40_000, 1], [1.0; 3]);
+    trainer::nifti::write(&path, &header, &vec![0u8; 40_000])?;
+    // The first voxels are enough, once the header says so.
+    let mut bytes = fs::read(path)?;
+    bytes[32..40].copy_from_slice(&16u64.to_le_bytes());
+    bytes.truncate(544 + 16);
+    Ok(bytes)
+}
+
+/// `state.bin` and the weights of a network of a few hundred numbers.
+fn checkpoint(folder: &Path, set: &[&str]) -> Result<[Vec<u8>; 2], Box<dyn Error>> {
+    let set = [&["model.base_channels=1", "data.patch_size=[4,8,8]"], set].concat();
+    let setup = small::setup(folder, &set, vec![small::case(small::SHAPE, 1, 2, 0)], vec![], 2);
+    let model = UNet3d::<f32>::new(setup.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(3))?;
+    let weights: Tensors = model.state_dict().into_iter().collect();
+    let memory = |slot: &str| (format!("head.weight.{slot}"), Tensor::zeros([1, 1, 1, 1, 1]));
+    let mean = |value: Option<f64>| Mean { value, n: 2, undefined: 1 };
+    let taken = PostProcessing { min_component: 30, keep_largest: true, fill_holes: false };
+    let class = ClassChoice { name: "lesion".into(), taken, before: mean(None), after: mean(Some(0.75)) };
+    let state = State {
+        step: 3,
+        seconds: 1.5,
+        config: "[inference]\noverlap = 0.25\n".into(),
+        plan: setup.plan,
+        reader: setup.reader,
+        normalisation: setup.normalisation,
+        decision: Decision::untouched(&LossConfig::GeneralisedDice { regions: Default::default() }, 1),
+        postprocess: Some(Choice { cases: vec!["case_1".into()], classes: vec![class] }),
+        metric: "dice".into(),
+        metric_now: None,
+        metric_best: Some(0.25),
+        plateau: *Scheduler::new(Schedule::Constant)?.state(),
+        log_bytes: 4096,
+    };
+    let path = folder.join("last");
+    Checkpoint { state, weights, optimizer: ["exp_avg", "exp_avg_sq"].map(memory).into() }.save(&path)?;
+    Ok([fs::read(path.join("state.bin"))?, fs::read(path.join("weights.safetensors"))?])
+}
