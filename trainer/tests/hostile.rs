@@ -128,25 +128,46 @@ fn a_link_to_a_device_is_refused_at_once() {
     assert!(Checkpoint::load(folder.path()).unwrap_err().to_string().contains("is not a file"));
 }
 
-/// Data sets are often folders of links into an archive; a link that leads nowhere is named.
+/// A folder that comes from elsewhere must not show files of this machine. Links within it, and to the folder as a whole,
+/// are fine.
 #[cfg(unix)]
 #[test]
-fn a_link_out_of_the_data_set_is_followed_and_one_into_nothing_is_named() {
+fn a_link_out_of_the_data_set_is_refused_and_one_within_it_is_followed() {
+    use std::os::unix::fs::symlink;
     let folder = tempfile::tempdir().unwrap();
     let (archive, data) = (folder.path().join("archive"), folder.path().join("data"));
-    small::write_data_set(&archive, [4, 6, 5], 1, 2, [2, 0]);
-    small::write_data_set(&data, [4, 6, 5], 1, 2, [2, 0]);
-    let image = "imagesTr/case_1_0000.nii.gz";
-    fs::remove_file(data.join(image)).unwrap();
-    std::os::unix::fs::symlink(archive.join(image), data.join(image)).unwrap();
-    let read = |folder: &Path| {
-        let dataset = Dataset::open(folder).unwrap();
-        dataset.reader().read(&dataset.training[1]).unwrap().image
-    };
-    assert_eq!(read(&data), read(&archive));
-    fs::remove_file(archive.join(image)).unwrap();
-    let error = Dataset::open(&data).unwrap_err().to_string();
-    assert!(error.contains("case_1_0000.nii.gz"), "{error}");
+    for place in [&archive, &data] {
+        small::write_data_set(place, [4, 6, 5], 1, 2, [2, 1]);
+    }
+    let whole = folder.path().join("whole");
+    symlink(&data, &whole).unwrap();
+    for name in ["imagesTr/case_1_0000.nii.gz", "labelsTr/case_0.nii.gz", "imagesTs", "dataset.json"] {
+        let (place, aside) = (data.join(name), data.join("aside"));
+        fs::rename(&place, &aside).unwrap();
+        for (target, refusal) in [
+            (aside.clone(), None),
+            (archive.join(name), Some("which is not in the data set")),
+            (archive.join("nothing"), Some("which is not there")),
+        ] {
+            // A folder for testing that leads nowhere is as good as none.
+            if name == "imagesTs" && !target.exists() {
+                continue;
+            }
+            symlink(&target, &place).unwrap();
+            let opened = Dataset::open(&whole);
+            match refusal {
+                None => drop(opened.unwrap()),
+                Some(refusal) => {
+                    let error = opened.unwrap_err().to_string();
+                    let wanted =
+                        format!("{name}: is a link to {}, {refusal}; put the file", target.display());
+                    assert!(error.contains(&wanted), "{error}");
+                }
+            }
+            fs::remove_file(&place).unwrap();
+        }
+        fs::rename(&aside, &place).unwrap();
+    }
 }
 
 #[test]

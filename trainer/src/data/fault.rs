@@ -46,6 +46,8 @@ pub enum Kind {
     MissingImage,
     /// Training and testing have a case of the same name.
     SameName,
+    /// A folder or file of the data set is a link to what lies outside of it, or nowhere.
+    LinkOutside,
     /// A file cannot be read to its end.
     Unreadable,
     /// A file holds a series or vectors.

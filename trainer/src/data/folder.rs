@@ -1,7 +1,7 @@
 //! A data set's folder: its cases, and whether their files fit together.
 
 use super::fault::{Fault, Kind, first};
-use super::names::{LooseCase, Part, side};
+use super::names::{LooseCase, Part, leads_out, side};
 use super::{AxisOrder, CaseReader, Description, Grid, Preprocessing, common_spacing};
 use crate::config::{Auto, Data, Word};
 use crate::volume::{self, Header};
@@ -52,11 +52,12 @@ impl Dataset {
     /// Opens a folder and checks its files' names, headers and shapes; voxels are not read.
     ///
     /// # Errors
-    /// A folder, `dataset.json`, image, label map or channel that is missing; shapes that differ within a case;
+    /// A folder, `dataset.json`, image, label map or channel that is missing; a link that leads out of the folder; shapes that differ within a case;
     /// volumes with more than three axes; files that are no NIfTI.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         must_be_folder(path)?;
+        first(leads_out(path, &path.join("dataset.json")).into_iter().collect())?;
         let description = Description::read(path)?;
         let (channels, ending) = (description.channel_names.len(), &description.file_ending);
         let cases_of = |part: Part| {

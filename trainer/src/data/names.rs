@@ -201,12 +201,34 @@ pub(crate) fn list_labels(folder: &Path, faults: &mut Vec<Fault>) -> Result<Opti
     list_or_fault(folder, "put the label maps there, as CASE.nii.gz", faults)
 }
 
+/// `folder` lies in the data set's own.
 fn list_or_fault(folder: &Path, remedy: &str, faults: &mut Vec<Fault>) -> Result<Option<Vec<String>>> {
-    if folder.is_dir() {
-        return list(folder).map(Some);
+    if !folder.is_dir() {
+        faults.push(Fault::file(Kind::FolderMissing, folder, "is missing", remedy));
+        return Ok(None);
     }
-    faults.push(Fault::file(Kind::FolderMissing, folder, "is missing", remedy));
-    Ok(None)
+    let names = list(folder)?;
+    let files = names.iter().map(|name| folder.join(name));
+    let root = folder.parent().unwrap_or(folder);
+    faults.extend(std::iter::once(folder.to_owned()).chain(files).filter_map(|path| leads_out(root, &path)));
+    Ok(Some(names))
+}
+
+/// The fault of a link in the data set `root` that leads out of it: a folder that comes from elsewhere would show files of
+/// this machine in its masks and figures.
+pub(super) fn leads_out(root: &Path, path: &Path) -> Option<Fault> {
+    if !path.is_symlink() {
+        return None;
+    }
+    let target = std::fs::read_link(path).map(|to| to.display().to_string()).unwrap_or_default();
+    let message = match (path.canonicalize(), root.canonicalize()) {
+        (Ok(to), Ok(root)) if to.starts_with(&root) => return None,
+        (Ok(_), _) => format!("is a link to {target}, which is not in the data set"),
+        (Err(_), _) => format!("is a link to {target}, which is not there"),
+    };
+    let remedy =
+        "put the file itself there (cp -rL copies a folder with what its links lead to), or a hard link (ln)";
+    Some(Fault::file(Kind::LinkOutside, path, message, remedy))
 }
 
 /// The files with an ending: (name without it, path).

@@ -181,6 +181,14 @@ fn each_file_that_is_missing_or_too_many_is_found_alone() {
         fs::remove_file(entry.unwrap().path()).unwrap();
     }
     alone(&folder, (Error, NoImages, "imagesTr"), &["the folder is empty", "CASE_0000.nii.gz"]);
+    #[cfg(unix)]
+    {
+        let (folder, outside) = (good(1, ONE), tempfile::tempdir().unwrap());
+        let (there, here) = (outside.path().join("b.nii.gz"), folder.path().join("labelsTr/b.nii.gz"));
+        fs::rename(&here, &there).unwrap();
+        std::os::unix::fs::symlink(&there, &here).unwrap();
+        alone(&folder, (Error, LinkOutside, "labelsTr/b.nii.gz"), &["not in the data set", "cp -rL"]);
+    }
     let folder = good(1, ONE);
     rename(&folder, "imagesTs/u_0000.nii.gz", "imagesTs/a_0000.nii.gz");
     alone(&folder, (Warning, SameName, "case a"), &["a training case and a test case"]);
