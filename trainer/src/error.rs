@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), remedy(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -75,5 +75,43 @@ impl Error {
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Self::Io { path, source }
+    }
+}
+
+/// What to do about what the system said, where it is more than to look at the path.
+fn remedy(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match source.kind() {
+        StorageFull | QuotaExceeded => {
+            "; make room there, then go on: what was written before is whole, and a run goes on with `trainer train --resume`"
+        }
+        ReadOnlyFilesystem => "; name a folder on a disk that can be written to",
+        PermissionDenied => "; ask for the right to it, or name another place",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_told_with_a_remedy() {
+        let told = |kind: io::ErrorKind| Error::io("runs/a")(kind.into()).to_string();
+        assert_eq!(
+            told(io::ErrorKind::StorageFull),
+            "runs/a: no storage space; make room there, then go on: what was written before is whole, and a run goes on with `trainer train --resume`"
+        );
+        assert_eq!(
+            told(io::ErrorKind::ReadOnlyFilesystem),
+            "runs/a: read-only filesystem or storage medium; name a folder on a disk that can be written to"
+        );
+        assert!(
+            told(io::ErrorKind::PermissionDenied)
+                .ends_with("; ask for the right to it, or name another place")
+        );
+        assert_eq!(told(io::ErrorKind::NotFound), "runs/a: entity not found");
     }
 }

@@ -36,6 +36,27 @@ pub(super) struct Cases {
 }
 
 impl Cases {
+    /// Refuses training cases in which there is nothing to tell apart.
+    pub(super) fn check_classes(&self, classes: usize) -> Result<()> {
+        let mut voxels = vec![0; classes];
+        for case in &self.training {
+            let (counts, _) = case.summary().class_counts(classes);
+            voxels.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        let what = match (voxels[0], voxels[1..].iter().sum::<u64>()) {
+            (0, 0) => "hold no voxel that counts: all are to be ignored",
+            (_, 0) => "hold no voxel of the foreground: there is nothing to find",
+            (0, _) => "hold no voxel of the background: there is nothing to tell the foreground from",
+            _ => return Ok(()),
+        };
+        let names: Vec<&str> = self.training.iter().map(PreparedCase::name).collect();
+        let message = format!(
+            "the training cases {} {what}; look at their label maps, which `trainer inspect` counts",
+            names.join(", ")
+        );
+        Err(Error::Usage(message))
+    }
+
     /// The plan for these cases, or what there is to say of one that was made before.
     pub(super) fn settle(
         &self,

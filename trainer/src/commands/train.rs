@@ -67,6 +67,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         Some(folder) => sources.cached(folder)?,
         None => sources.in_memory(args.force)?,
     };
+    cases.check_classes(classes)?;
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.state.plan.clone());
     let settled = cases.settle(&config, &reader, plan)?;
     let Cases { training, validation, normalisation, .. } = cases;

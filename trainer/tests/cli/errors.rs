@@ -61,6 +61,21 @@ fn a_mask_of_0_and_255_is_recognised_and_the_run_can_be_started_again() {
 }
 
 #[test]
+fn cases_with_nothing_to_tell_apart_are_refused_by_name() {
+    let place = Place::with(small::SHAPE, 1, 2, [2, 0]);
+    for (label, want) in [(0u8, "hold no voxel of the foreground"), (1, "hold no voxel of the background")] {
+        let path = place.path("data/labelsTr");
+        for name in ["case_0.nii.gz", "case_1.nii.gz"] {
+            let old = nifti::read(path.join(name)).unwrap();
+            nifti::write(path.join(name), &old.header, &vec![label; small::SHAPE.iter().product()]).unwrap();
+        }
+        let error = refuses(&borrowed(&place.training("run", &["--set", "validation.split=none"])));
+        assert!(error.contains(&format!("the training cases case_0, case_1 {want}")), "{error}");
+        assert!(error.ends_with("which `trainer inspect` counts"), "{error}");
+    }
+}
+
+#[test]
 fn settings_that_cannot_be_used_are_named_and_leave_no_folder_that_is_in_the_way() {
     let place = Place::new();
     for (set, want) in [
