@@ -66,27 +66,27 @@ pub struct PreparedCase {
 
 #[derive(Debug)]
 enum Voxels {
-    Memory(Case),
-    File(CachedCase),
+    Memory(Box<Case>),
+    File(Box<CachedCase>),
 }
 
 impl From<Case> for PreparedCase {
     fn from(case: Case) -> Self {
-        Self { summary: CaseSummary::of(&case), voxels: Voxels::Memory(case) }
+        Self { summary: CaseSummary::of(&case), voxels: Voxels::Memory(Box::new(case)) }
     }
 }
 
 impl From<CachedCase> for PreparedCase {
     fn from(case: CachedCase) -> Self {
-        Self { summary: case.summary().clone(), voxels: Voxels::File(case) }
+        Self { summary: case.summary().clone(), voxels: Voxels::File(Box::new(case)) }
     }
 }
 
 impl<'a> From<&'a PreparedCase> for Source<'a> {
     fn from(case: &'a PreparedCase) -> Self {
         match &case.voxels {
-            Voxels::Memory(case) => case.into(),
-            Voxels::File(case) => case.into(),
+            Voxels::Memory(case) => (&**case).into(),
+            Voxels::File(case) => (&**case).into(),
         }
     }
 }
