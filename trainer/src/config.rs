@@ -85,7 +85,7 @@ pub struct Model {
     pub residual: bool,
     pub deep_supervision: bool,
     pub checkpointing: unet3d::Checkpointing,
-    pub prior_bias: Auto<bool>,
+    pub prior_bias: bool,
 }
 
 /// `[loss]`
@@ -312,7 +312,6 @@ impl Config {
             ("model.levels", self.model.levels == Auto::Word(Word::None)),
             ("model.strides", self.model.strides == Auto::Word(Word::None)),
             ("model.kernels", self.model.kernels == Auto::Word(Word::None)),
-            ("model.prior_bias", self.model.prior_bias == Auto::Word(Word::None)),
         ] {
             if none {
                 return Err(Error::config(key, "is \"none\": give a value, or \"auto\""));

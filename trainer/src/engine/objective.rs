@@ -66,16 +66,6 @@ impl Objective {
         std::mem::take(&mut self.empty_batches)
     }
 
-    /// Whether a run begins with [`set_prior_bias`](Self::set_prior_bias): as configured, else where every term of the loss
-    /// has a gradient there. That of Dice and Tversky is a multiple of p·(1 − p).
-    pub fn starts_at_prior(&self, config: &Config) -> bool {
-        let by_voxel = matches!(
-            self.loss,
-            LossConfig::Bce { .. } | LossConfig::Focal { .. } | LossConfig::CrossEntropy { .. }
-        );
-        config.model.prior_bias.value().copied().unwrap_or(by_voxel)
-    }
-
     /// Sets the last bias to the best constant prediction: log(p·π/(1 − π)) for a foreground share π and a `pos_weight` p,
     /// or log(w·π) of each class for class weights w. A class that does not occur is taken as half a voxel.
     ///

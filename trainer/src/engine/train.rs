@@ -101,7 +101,7 @@ impl Run {
             .build()
             .map_err(|e| Error::config("optimizer", e.to_string()))?;
         let objective = Objective::new(config, &setup.plan, &setup.training)?;
-        if objective.starts_at_prior(config) {
+        if config.model.prior_bias {
             objective.set_prior_bias(&mut model)?;
         }
         let mut scheduler = Scheduler::new(settings::schedule(&config.schedule))

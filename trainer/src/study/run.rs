@@ -113,7 +113,7 @@ fn first_weights(config: &Config, single: &Plan, plan: &Plan, objective: &Object
         }
     }
     model.load_state_dict(weights).map_err(|e| Error::config("model", e.to_string()))?;
-    if objective.starts_at_prior(config) {
+    if config.model.prior_bias {
         objective.set_prior_bias(&mut model)?;
     }
     Ok(model.state_dict().into_iter().collect())

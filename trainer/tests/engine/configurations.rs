@@ -165,31 +165,6 @@ fn prior(set: &[&str], classes: usize) -> Vec<Vec<f64>> {
 }
 
 #[test]
-fn a_run_begins_at_the_prior_where_every_term_of_its_loss_has_a_gradient_there() {
-    let folder = tempdir().unwrap();
-    let begins = |loss: &str, classes: usize, bias: &str| {
-        let set = [format!("loss.name={loss}"), format!("model.prior_bias={bias}")];
-        let set: Vec<&str> = set.iter().map(String::as_str).collect();
-        let case = small::case(SHAPE, 1, classes, 0);
-        let setup = small::setup(folder.path(), &set, vec![case], vec![], classes);
-        Objective::new(&setup.config, &setup.plan, &setup.training).unwrap().starts_at_prior(&setup.config)
-    };
-    for (loss, classes, want) in [
-        ("bce", 2, true),
-        ("focal", 2, true),
-        ("ce", 3, true),
-        ("auto", 2, false),
-        ("auto", 3, false),
-        ("dice", 2, false),
-        ("tversky", 2, false),
-        ("generalized_dice", 3, false),
-    ] {
-        assert_eq!(begins(loss, classes, "auto"), want, "{loss}");
-        assert!(begins(loss, classes, "true") && !begins(loss, classes, "false"), "{loss}");
-    }
-}
-
-#[test]
 fn the_prior_bias_is_the_best_constant_prediction() {
     // 27 voxels of class 1 in 2048; class 2, if there is one, has none and counts as half a voxel.
     for (set, odds) in [
