@@ -113,6 +113,20 @@ proptest! {
     }
 }
 
+/// Else a file of a few megabytes could name millions of pages of thousands of tags each.
+#[test]
+fn lists_of_tags_that_lie_over_each_other_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tif");
+    let mut file = b"II\x2a\0\x08\0\0\0".to_vec();
+    // A page of one tag, whose number is taken for the next page's number of tags.
+    file.extend([1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0]);
+    file.resize(40, 0);
+    fs::write(&path, file).unwrap();
+    let (Entry::Refused { error, .. }, _) = read(&path) else { panic!("is read") };
+    assert!(error.contains("lie over each other"), "{error}");
+}
+
 #[test]
 fn undamaged_files_are_read() {
     let folder = tempfile::tempdir().unwrap();

@@ -25,11 +25,14 @@ const TILE_WIDTH: u16 = 322;
 const TILE_LENGTH: u16 = 323;
 /// A page with more tags than this is none.
 const MOST_TAGS: u64 = 4096;
+/// Each page costs a search in the file, so their number is limited, too.
+const MOST_PAGES: usize = 1 << 18;
 
 /// Bytes that the voxels of all pages can take at most.
 ///
 /// # Errors
-/// A cycle of directories, a tag whose values are longer than the file, a page or tile larger than the file can hold.
+/// A cycle of directories, or some that lie over each other; too many pages; a tag whose values are longer than the file, a
+/// page or tile larger than the file can hold.
 pub(super) fn check(path: &Path, file: &mut BufReader<File>, file_bytes: u64) -> Result<u64> {
     let mut reader = Walker { path, file, order: ByteOrder::Little };
     let start: [u8; 4] = reader.bytes()?;
@@ -51,13 +54,20 @@ pub(super) fn check(path: &Path, file: &mut BufReader<File>, file_bytes: u64) ->
         u64::from(reader.number::<u32>()?)
     };
     let mut seen = BTreeSet::new();
-    let mut most = file_bytes;
+    let (mut most, mut listed) = (file_bytes, 0);
     while next != 0 {
         if !seen.insert(next) {
             return Err(Error::file(path, "names the same page twice, in a circle; export it again"));
         }
+        if seen.len() > MOST_PAGES {
+            return Err(Error::file(path, format!("has more than {MOST_PAGES} pages; save it in parts")));
+        }
         reader.seek(next)?;
-        let (expansion, after) = reader.directory(big, file_bytes)?;
+        let (expansion, after, bytes) = reader.directory(big, file_bytes)?;
+        listed += bytes;
+        if listed > file_bytes {
+            return Err(reader.error("its pages' lists of tags lie over each other".into()));
+        }
         most = most.max(file_bytes.saturating_mul(expansion));
         next = after;
     }
@@ -71,8 +81,8 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    /// How far the page's voxels may expand, and where the next directory is.
-    fn directory(&mut self, big: bool, file_bytes: u64) -> Result<(u64, u64)> {
+    /// How far the page's voxels may expand, where the next directory is, and the bytes of this one.
+    fn directory(&mut self, big: bool, file_bytes: u64) -> Result<(u64, u64, u64)> {
         let tags = if big { self.number::<u64>()? } else { u64::from(self.number::<u16>()?) };
         if tags > MOST_TAGS {
             return Err(self.error(format!("a page has {tags} tags, of {MOST_TAGS} at most")));
@@ -116,7 +126,8 @@ impl Walker<'_> {
             }
         }
         let next = if big { self.number::<u64>()? } else { u64::from(self.number::<u32>()?) };
-        Ok((expansion, next))
+        let bytes = if big { 8 + 20 * tags + 8 } else { 2 + 12 * tags + 4 };
+        Ok((expansion, next, bytes))
     }
 
     /// The tag's value, where it is one number; other values are of no use here.
