@@ -2,6 +2,9 @@
 //!
 //! `cargo run -p trainer --example fuzz_corpus`
 
+#[path = "../fuzz/entry_points.rs"]
+#[allow(dead_code, reason = "only what it prepares is needed here")]
+mod entry_points;
 #[path = "../tests/support/small.rs"]
 mod small;
 #[path = "../tests/support/volumes.rs"]
@@ -18,6 +21,7 @@ use nn::schedule::{Schedule, Scheduler};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use trainer::checkpoint::{Checkpoint, State, Tensors};
+use trainer::data::{Cache, ChannelNorm, Fingerprint, Normalisation};
 use trainer::decision::Decision;
 use trainer::metrics::Mean;
 use trainer::postprocess::{Choice, ClassChoice, PostProcessing};
@@ -88,7 +92,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         put(&format!("checkpoint_raw/whole{name}"), &[&length, file.as_slice(), &weights].concat())?;
         put(&format!("weights/whole{name}"), &weights)?;
     }
+    put("cached_case/whole", &cached_case(folder.path(), 1)?)?;
+    put("cached_case/whole_channels", &cached_case(folder.path(), 2)?)?;
     Ok(())
+}
+
+/// The header's length, header and body of a cached case, as the entry point takes them.
+fn cached_case(folder: &Path, channels: usize) -> Result<Vec<u8>, Box<dyn Error>> {
+    entry_points::prepare(folder);
+    let mut case = small::case([2, 4, 4], channels, 3, 0);
+    case.name = "case".into();
+    let normalisation = Normalisation { channels: vec![ChannelNorm::ZScore; channels] };
+    let fingerprint = Fingerprint::of(&entry_points::cached_files(folder), &[])?;
+    Cache::new(folder).write(&case, &normalisation, &fingerprint)?;
+    let file = fs::read(folder.join("case.voxels"))?;
+    // Behind magic, version, lengths and checksums.
+    Ok([&file[12..14], &file[36..]].concat())
 }
 
 /// A NIfTI-2 file of the other byte order would need an encoder of its own; a long axis makes the version.

@@ -7,7 +7,7 @@ use flate2::{Compression, write::GzEncoder};
 use trainer::checkpoint::{Checkpoint, load_weights};
 use trainer::config::Config;
 use trainer::convert::{Conversion, Pairs};
-use trainer::data::{Description, Preprocessing};
+use trainer::data::{Cache, CaseFiles, Description, Fingerprint, Found, PreparedCase, Preprocessing, Source};
 use trainer::info::{Entry, to_json};
 use trainer::plan::{CaseMemory, Facts, Machine, Settled};
 use trainer::volume::{Volume, read_header};
@@ -21,7 +21,7 @@ pub(crate) struct EntryPoint {
 }
 
 /// All of them.
-pub(crate) const ALL: [EntryPoint; 13] = [
+pub(crate) const ALL: [EntryPoint; 14] = [
     EntryPoint { name: "nifti", read: nifti },
     EntryPoint { name: "nrrd", read: |folder, bytes| volume(folder, "a.nrrd", bytes) },
     EntryPoint { name: "metaimage", read: |folder, bytes| volume(folder, "a.mha", bytes) },
@@ -32,6 +32,7 @@ pub(crate) const ALL: [EntryPoint; 13] = [
     EntryPoint { name: "weights", read: weights },
     EntryPoint { name: "checkpoint", read: checkpoint },
     EntryPoint { name: "checkpoint_raw", read: checkpoint_raw },
+    EntryPoint { name: "cached_case", read: cached_case },
     EntryPoint { name: "description", read: description },
     EntryPoint { name: "config", read: config },
     EntryPoint { name: "table", read: table },
@@ -160,6 +161,45 @@ fn load(folder: &Path, file: &[u8], weights: &[u8]) -> bool {
     let _ = (checkpoint.state.decision.to_string(), checkpoint.state.reader.preprocessing.to_string());
     let _ = (checkpoint.state.postprocess.as_ref().map(ToString::to_string), config.to_toml());
     checkpoint.into_network(&path).is_ok()
+}
+
+/// The length of the header (u16), the header, the body: into a cached case whose checksums are right.
+fn cached_case(folder: &Path, bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return false };
+    let (header, body) = rest.split_at(usize::from(u16::from_le_bytes(*length)).min(rest.len()));
+    let mut file = b"UNET3D-V\x02\0\0\0".to_vec();
+    file.extend((header.len() as u64).to_le_bytes());
+    file.extend((body.len() as u64).to_le_bytes());
+    file.extend(crc32c::crc32c(body).to_le_bytes());
+    file.extend(crc32c::crc32c_append(crc32c::crc32c(&file), header).to_le_bytes());
+    file.extend_from_slice(header);
+    file.extend_from_slice(body);
+    fs::write(folder.join("case.voxels"), &file).unwrap();
+    let fingerprint = Fingerprint::of(&cached_files(folder), &[]).unwrap();
+    let case = match Cache::new(folder).find("case", &fingerprint).unwrap() {
+        Found::Case(case) => PreparedCase::from(*case),
+        Found::Nothing => panic!("the file that was written is not found"),
+        Found::Unusable { why } => {
+            assert!(why.contains("case.voxels"), "no file is named: {why}");
+            return false;
+        }
+    };
+    let whole = case.whole().unwrap();
+    assert_eq!(whole.image().len(), case.summary().voxels() * case.summary().channels);
+    let source = Source::from(&case);
+    for (i, class) in source.foreground().iter().enumerate() {
+        let voxels = [0, class.voxels as usize - 1].map(|voxel| source.foreground_voxel(i, voxel));
+        assert!(voxels.into_iter().flatten().all(|voxel| voxel < case.summary().voxels()));
+    }
+    let summaries = [case.summary().clone()];
+    let _ = (CaseMemory::of(&summaries, &[], 2).in_files(), Facts::of(&summaries, 2));
+    true
+}
+
+/// Which files the cached case is of.
+pub(crate) fn cached_files(folder: &Path) -> CaseFiles {
+    let [image, label] = ["image.nii", "mask.nii"].map(|name| folder.join(name));
+    CaseFiles { name: "case".into(), images: vec![image], label: Some(label) }
 }
 
 /// `dataset.json`.

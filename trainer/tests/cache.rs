@@ -23,12 +23,13 @@ fn made_of(settings: &[u8]) -> Fingerprint {
 }
 
 /// Numbers that a file carries.
-fn normalisation() -> Normalisation {
-    Normalisation { channels: vec![ChannelNorm::Ct { low: -1.0, high: 2.0, mean: 0.1, sd: 0.7 }] }
+fn normalisation(case: &Case) -> Normalisation {
+    let norm = ChannelNorm::Ct { low: -1.0, high: 2.0, mean: 0.1, sd: 0.7 };
+    Normalisation { channels: vec![norm; case.channels] }
 }
 
 fn cached(folder: &Path, case: &Case) -> CachedCase {
-    Cache::new(folder).write(case, &normalisation(), &made_of(b"settings")).unwrap()
+    Cache::new(folder).write(case, &normalisation(case), &made_of(b"settings")).unwrap()
 }
 
 /// Bits of a region's intensities, and its labels, voxel by voxel of a block.
@@ -103,7 +104,7 @@ proptest! {
         let prepared = PreparedCase::from(case.clone());
         prop_assert_eq!(file.summary(), prepared.summary());
         prop_assert_eq!(prepared.summary().class_counts(4), case.class_counts(4));
-        prop_assert_eq!(file.normalisation(), &normalisation());
+        prop_assert_eq!(file.normalisation(), &normalisation(&case));
         let block = |whole: [bool; 3]| {
             let start: [usize; 3] = std::array::from_fn(|a| if whole[a] { 0 } else { corners[a] % shape[a] });
             let size = std::array::from_fn(|a| if whole[a] { shape[a] } else { corners[3 + a] % (shape[a] - start[a] + 1) });
@@ -234,7 +235,7 @@ fn another_input_file_or_another_setting_makes_a_file_stale_and_it_is_made_again
         let file = match &found {
             Found::Case(file) => file,
             Found::Nothing | Found::Unusable { .. } => {
-                &Box::new(cache.write(&case, &normalisation(), &fingerprint).unwrap())
+                &Box::new(cache.write(&case, &normalisation(&case), &fingerprint).unwrap())
             }
         };
         let block = Block::whole(case.shape);
@@ -277,10 +278,10 @@ fn names_that_are_no_file_names_and_cases_of_another_name_are_refused() {
     let case = small::case([3, 5, 4], 1, 2, 0);
     for name in ["", "..", "a/b", "../a", "/a"] {
         let named = Case { name: name.into(), ..case.clone() };
-        let error = cache.write(&named, &normalisation(), &made_of(b"")).unwrap_err();
+        let error = cache.write(&named, &normalisation(&named), &made_of(b"")).unwrap_err();
         assert!(error.to_string().contains("cannot name a file of the cache"), "{name:?}: {error}");
     }
-    cache.write(&case, &normalisation(), &made_of(b"")).unwrap();
+    cache.write(&case, &normalisation(&case), &made_of(b"")).unwrap();
     fs::rename(folder.path().join("case_0.voxels"), folder.path().join("other.voxels")).unwrap();
     let error = cache.open("other", &made_of(b"")).unwrap_err().to_string();
     assert!(error.contains("holds the case \"case_0\""), "{error}");

@@ -85,6 +85,7 @@ laws! {
     damaged_weights_are_refused_or_read: "weights",
     a_checkpoint_damaged_under_right_checksums_is_refused_or_read: "checkpoint",
     a_damaged_checkpoint_is_refused_or_read: "checkpoint_raw",
+    a_cached_case_damaged_under_right_checksums_is_refused_or_read: "cached_case",
     a_damaged_description_is_refused_or_read: "description",
     a_damaged_configuration_is_refused_or_read: "config",
     a_damaged_table_is_refused_or_read: "table",

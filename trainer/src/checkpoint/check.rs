@@ -30,11 +30,7 @@ impl State {
             }
         }
         let is_scale = |scale: f64| scale.is_finite() && scale > 0.0;
-        let is_norm = |norm: &ChannelNorm| match *norm {
-            ChannelNorm::Ct { low, high, mean, sd } => low <= high && mean.is_finite() && is_scale(sd.into()),
-            ChannelNorm::ZScore | ChannelNorm::None => true,
-        };
-        if !normalisation.channels.iter().all(is_norm) {
+        if !normalisation.channels.iter().all(ChannelNorm::is_sound) {
             return Err(format!("intensities normalised by {:?}", normalisation.channels));
         }
         if !(is_scale(calibration.scale)

@@ -38,11 +38,7 @@ pub(super) struct Cases {
 impl Cases {
     /// Refuses training cases in which there is nothing to tell apart.
     pub(super) fn check_classes(&self, classes: usize) -> Result<()> {
-        let mut voxels = vec![0; classes];
-        for case in &self.training {
-            let (counts, _) = case.summary().class_counts(classes);
-            voxels.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-        }
+        let voxels = PreparedCase::class_counts(&self.training, classes);
         let what = match (voxels[0], voxels[1..].iter().sum::<u64>()) {
             (0, 0) => "hold no voxel that counts: all are to be ignored",
             (_, 0) => "hold no voxel of the foreground: there is nothing to find",

@@ -40,6 +40,16 @@ pub enum ChannelNorm {
     None,
 }
 
+impl ChannelNorm {
+    /// Whether its numbers are such as a training set gives; those of a file may be anything.
+    pub(crate) fn is_sound(&self) -> bool {
+        match *self {
+            Self::Ct { low, high, mean, sd } => low <= high && mean.is_finite() && sd.is_finite() && sd > 0.0,
+            Self::ZScore | Self::None => true,
+        }
+    }
+}
+
 /// How each channel is normalised.
 ///
 /// # Source

@@ -102,6 +102,15 @@ impl PreparedCase {
         &self.summary.name
     }
 
+    /// Voxels of each class, for classes 0 to `classes` − 1, of all cases together.
+    pub fn class_counts(cases: &[Self], classes: usize) -> Vec<u64> {
+        cases.iter().fold(vec![0; classes], |mut sums, case| {
+            let (counts, _) = case.summary.class_counts(classes);
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            sums
+        })
+    }
+
     /// All voxels; read where they are in a file.
     ///
     /// # Errors

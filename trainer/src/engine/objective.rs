@@ -25,12 +25,7 @@ impl Objective {
     /// If the loss does not go with the number of classes, or a weight was to be found from classes that no case holds.
     pub fn new(config: &Config, plan: &Plan, training: &[PreparedCase]) -> Result<Self> {
         let channels = plan.model.out_channels;
-        let classes = channels.max(2);
-        let mut voxels = vec![0; classes];
-        for case in training {
-            let (counts, _) = case.summary().class_counts(classes);
-            voxels.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-        }
+        let voxels = PreparedCase::class_counts(training, channels.max(2));
         let loss = loss(&config.loss, channels, &voxels)?;
         loss.validate(channels).map_err(|e| Error::config("loss", e.to_string()))?;
         Ok(Self { loss, voxels, empty_batches: 0 })

@@ -11,6 +11,7 @@ use super::positioned::Positioned;
 use crate::checkpoint::options;
 use crate::data::foreground::Listed;
 use crate::data::{Block, CaseSummary, Normalisation, Region};
+use crate::files::open_plain;
 use crate::{Error, Result};
 
 /// Bytes that are read at once where many are.
@@ -30,10 +31,10 @@ pub struct CachedCase {
 impl CachedCase {
     /// See [`Cache::open`](super::Cache::open).
     pub(super) fn open(path: &Path, name: &str, fingerprint: &Fingerprint) -> Result<Self> {
-        let file = Positioned::open(path).map_err(Error::io(path))?;
         let damaged =
             |what: &str| Error::file(path, format!("is damaged ({what}): delete it, it is made again"));
-        let length = file.len().map_err(Error::io(path))?;
+        let (file, length) = open_plain(path)?;
+        let file = Positioned::new(file);
         let mut prefix = [0; PREFIX];
         if length < PREFIX as u64 {
             return Err(damaged("its length"));
@@ -68,10 +69,8 @@ impl CachedCase {
             return Err(damaged("its header"));
         }
         let header: Header = options().deserialize(&bytes).map_err(|e| damaged(&e.to_string()))?;
-        let layout = header.layout().filter(|layout| layout.end == body_length);
-        let (Some(layout), 256) = (layout, header.summary.counts.len()) else {
-            return Err(damaged("its header"));
-        };
+        let layout = header.layout().filter(|layout| layout.end == body_length && header.fits());
+        let Some(layout) = layout else { return Err(damaged("its header")) };
         if header.summary.name != name {
             let message = format!("holds the case {:?}: delete it, it is made again", header.summary.name);
             return Err(Error::file(path, message));

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::Fingerprint;
 use crate::checkpoint::options;
 use crate::data::foreground::{Foreground, Listed};
-use crate::data::{Case, CaseSummary, Normalisation};
+use crate::data::{Case, CaseSummary, ChannelNorm, IGNORE, Normalisation};
 use crate::files::rename_into_place;
 use crate::{Error, Result};
 
@@ -30,6 +30,8 @@ pub(super) const VERSION: u32 = 2;
 pub(super) const PREFIX: usize = 36;
 /// Names and checksums of a case's files are a few kilobytes; a longer header is none.
 pub(super) const LONGEST_HEADER: u64 = 1 << 20;
+/// No volume has more.
+const MOST_VOXELS: u64 = 1 << 40;
 /// Values that are turned into bytes at once.
 const CHUNK: usize = 1 << 14;
 
@@ -53,6 +55,29 @@ pub(super) struct Layout {
 }
 
 impl Header {
+    /// Whether its parts fit together. Checksums say that a file is whole, not that it was written by this program.
+    pub(super) fn fits(&self) -> bool {
+        let CaseSummary { shape, channels, spacing, labelled, counts, file_voxels, .. } = &self.summary;
+        let voxels = shape.iter().fold(1u64, |n, &size| n.saturating_mul(size as u64));
+        let is_spacing = |spacing: f32| spacing.is_finite() && spacing > 0.0;
+        let counted = counts.iter().fold(0u64, |sum, &n| sum.saturating_add(n));
+        let labels: Vec<u8> = self.foreground.iter().map(|class| class.label).collect();
+        let is_listed = |class: &Listed| {
+            ![0, IGNORE].contains(&class.label)
+                && (1..=counts[usize::from(class.label)]).contains(&u64::from(class.voxels))
+        };
+        (1..=MOST_VOXELS).contains(&voxels)
+            && (1..=MOST_VOXELS).contains(&(*file_voxels as u64))
+            && *channels > 0
+            && spacing.iter().copied().all(is_spacing)
+            && counts.len() == 256
+            && counted == if *labelled { voxels } else { 0 }
+            && labels.is_sorted_by(|a, b| a < b)
+            && self.foreground.iter().all(is_listed)
+            && self.normalisation.channels.len() == *channels
+            && self.normalisation.channels.iter().all(ChannelNorm::is_sound)
+    }
+
     /// Where what the header promises lies; none if that is more than a file can hold.
     pub(super) fn layout(&self) -> Option<Layout> {
         let listed = self.foreground.iter().map(|class| u64::from(class.voxels)).sum::<u64>();
@@ -134,4 +159,59 @@ fn body(
         give(&bytes)?;
     }
     case.labels.as_deref().map_or(Ok(()), give)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        let mut counts = vec![0; 256];
+        (counts[0], counts[1], counts[3]) = (20, 3, 1);
+        let summary = CaseSummary {
+            name: "case".into(),
+            shape: [2, 3, 4],
+            channels: 2,
+            spacing: [3.0, 1.0, 1.0],
+            labelled: true,
+            counts,
+            file_voxels: 40,
+        };
+        Header {
+            summary,
+            fingerprint: Fingerprint { files: Vec::new(), settings: Vec::new() },
+            normalisation: Normalisation { channels: vec![ChannelNorm::ZScore, ChannelNorm::None] },
+            foreground: vec![Listed { label: 1, voxels: 3 }, Listed { label: 3, voxels: 1 }],
+        }
+    }
+
+    #[test]
+    fn a_header_whose_parts_contradict_each_other_does_not_fit() {
+        assert!(header().fits());
+        let lies: [fn(&mut Header); 16] = [
+            |header| header.summary.shape[1] = 0,
+            |header| header.summary.shape = [usize::MAX; 3],
+            |header| header.summary.channels = 0,
+            |header| header.summary.channels = 1,
+            |header| header.summary.spacing[0] = 0.0,
+            |header| header.summary.spacing[2] = f32::NAN,
+            |header| header.summary.labelled = false,
+            |header| header.summary.counts[0] += 1,
+            |header| header.summary.counts[5] = u64::MAX,
+            |header| header.summary.counts.truncate(4),
+            |header| header.summary.file_voxels = usize::MAX,
+            |header| {
+                header.normalisation.channels[0] = ChannelNorm::Ct { low: 0.0, high: 1.0, mean: 0.5, sd: 0.0 }
+            },
+            |header| header.foreground.reverse(),
+            |header| header.foreground[0].label = 0,
+            |header| header.foreground[1].label = IGNORE,
+            |header| header.foreground[0].voxels = 4,
+        ];
+        for (i, lie) in lies.into_iter().enumerate() {
+            let mut header = header();
+            lie(&mut header);
+            assert!(!header.fits(), "lie {i}");
+        }
+    }
 }
