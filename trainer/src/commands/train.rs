@@ -86,7 +86,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     } else {
         run_folder::record(&args.out, &config, &dataset, &settled, &division)?;
     }
-    describe(&settled, &config, &division);
+    describe(args, &settled, &config, &division);
 
     // One case is shown at the end: one that was not trained on, if there is one.
     let (training, validation): (Arc<[PreparedCase]>, Arc<[PreparedCase]>) =
@@ -212,13 +212,21 @@ fn names(cases: &[PreparedCase]) -> Vec<String> {
     cases.iter().map(|case| case.name().to_owned()).collect()
 }
 
-fn describe(settled: &Settled, config: &Config, division: &Division) {
+fn describe(args: &Train, settled: &Settled, config: &Config, division: &Division) {
     println!("training on {}", division.training_cases.join(", "));
     match division.validation_cases.as_slice() {
         [] => println!("no case is left for validation: metrics will be of the training cases"),
         some => println!("validating on {}", some.join(", ")),
     }
     division.fold.iter().for_each(|fold| println!("held out is {fold}"));
+    let (kept, held_out) = (division.training_cases.len(), division.validation_cases.len());
+    let unasked = division.fold.is_some() && args.fold.is_none() && !args.all_folds;
+    if unasked && 2 * held_out >= kept {
+        println!(
+            "of {} cases that is much: --all-folds holds out each in turn, --set validation.split=none trains on all",
+            kept + held_out
+        );
+    }
     println!("{}", settled.outlook);
     if settled.outlook.recomputes {
         println!(

@@ -20,6 +20,17 @@ fn division(run: &Path) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
+fn where_much_is_held_out_of_itself_the_ways_around_it_are_named() {
+    let hint = "of 3 cases that is much: --all-folds holds out each in turn, --set validation.split=none trains on all\n";
+    let few = Place::with(small::SHAPE, 1, 2, [3, 0]);
+    assert!(few.train("plain", &[]).contains(hint));
+    assert!(!few.train("asked", &["--fold", "1"]).contains("that is much"));
+    assert!(!few.train("none", &["--set", "validation.split=none"]).contains("that is much"));
+    let more = Place::with(small::SHAPE, 1, 2, [4, 0]);
+    assert!(!more.train("plain", &[]).contains("that is much"));
+}
+
+#[test]
 fn each_fold_holds_out_other_cases_and_says_which_it_is() {
     let place = Place::with(small::SHAPE, 1, 2, [4, 0]);
     let mut all = Vec::new();
