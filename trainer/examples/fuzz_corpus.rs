@@ -20,7 +20,7 @@ use nn::Module;
 use nn::schedule::{Schedule, Scheduler};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use trainer::checkpoint::{Checkpoint, State, Tensors};
+use trainer::checkpoint::{Checkpoint, Idle, State, Tensors};
 use trainer::data::{Cache, ChannelNorm, Fingerprint, Normalisation};
 use trainer::decision::Decision;
 use trainer::metrics::Mean;
@@ -81,6 +81,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         put(&format!("{target}/whole_{stem}_{}", ending.replace('.', "_")), &bytes)?;
     }
+    put(
+        "tiff/whole_imagej",
+        &described("ImageJ=1.54f\nimages=2\nchannels=2\nspacing=3.5\nunit=\\u00B5m\n")?,
+    )?;
+    put(
+        "tiff/whole_ome",
+        &described(
+            r#"<?xml version="1.0"?><OME><Image><Pixels DimensionOrder="XYCZT" SizeX="3" SizeY="2" SizeZ="1" SizeC="2" SizeT="1" PhysicalSizeX="0.5" PhysicalSizeXUnit="nm" PhysicalSizeY="0.5" PhysicalSizeZ="2"><TiffData IFD="0" PlaneCount="2"/></Pixels></Image></OME>"#,
+        )?,
+    )?;
     put("nifti/whole_2", &nifti_2(folder.path())?)?;
     put("png/whole_two_bits", &volumes::png([5, 2], png::BitDepth::Two, &[0b0001_1011, 0x40, 0x1b, 0x80]))?;
     for (name, set) in [("", vec![]), ("_group", vec!["model.norm={group=1}", "model.residual=true"])] {
@@ -108,6 +118,21 @@ fn cached_case(folder: &Path, channels: usize) -> Result<Vec<u8>, Box<dyn Error>
     let file = fs::read(folder.join("case.voxels"))?;
     // Behind magic, version, lengths and checksums.
     Ok([&file[12..14], &file[36..]].concat())
+}
+
+/// Two grey pages, of which the first has a description.
+fn described(description: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    let mut encoder = tiff::encoder::TiffEncoder::new(&mut file)?;
+    for page in 0..2u8 {
+        let mut image = encoder.new_image::<tiff::encoder::colortype::Gray8>(3, 2)?;
+        if page == 0 {
+            image.encoder().write_tag(tiff::tags::Tag::ImageDescription, description)?;
+        }
+        image.write_data(&[page, 1, 2, 3, 4, 5])?;
+    }
+    drop(encoder);
+    Ok(file.into_inner())
 }
 
 /// A NIfTI-2 file of the other byte order would need an encoder of its own; a long axis makes the version.
@@ -144,6 +169,8 @@ fn checkpoint(folder: &Path, set: &[&str]) -> Result<[Vec<u8>; 2], Box<dyn Error
         metric: "dice".into(),
         metric_now: None,
         metric_best: Some(0.25),
+        validated: true,
+        idle: Idle { empty_batches: 2, ..Idle::default() },
         plateau: *Scheduler::new(Schedule::Constant)?.state(),
         log_bytes: 4096,
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use flate2::{Compression, write::GzEncoder};
 use trainer::checkpoint::{Checkpoint, load_weights};
 use trainer::config::Config;
-use trainer::convert::{Conversion, Pairs};
+use trainer::convert::{Conversion, Geometry, Pairs};
 use trainer::data::{Cache, CaseFiles, Description, Fingerprint, Found, PreparedCase, Preprocessing, Source};
 use trainer::info::{Entry, to_json};
 use trainer::plan::{CaseMemory, Facts, Machine, Settled};
@@ -130,7 +130,7 @@ fn checkpoint(folder: &Path, bytes: &[u8]) -> bool {
     let length = |at: usize| usize::from(u16::from_le_bytes([lengths[at], lengths[at + 1]]));
     let (state, rest) = rest.split_at(length(0).min(rest.len()));
     let (optimizer, weights) = rest.split_at(length(2).min(rest.len()));
-    let mut file = b"UNET3D-C\x03\0\0\0".to_vec();
+    let mut file = b"UNET3D-C\x04\0\0\0".to_vec();
     file.extend((state.len() as u64).to_le_bytes());
     file.extend((optimizer.len() as u64).to_le_bytes());
     for part in [state, optimizer, weights] {
@@ -248,6 +248,7 @@ fn table(folder: &Path, bytes: &[u8]) -> bool {
         names: Vec::new(),
         channel_names: Vec::new(),
         spacing: None,
+        geometry: Geometry::Agree,
     };
     match conversion.check(&mut |_| true) {
         Ok(checked) => {

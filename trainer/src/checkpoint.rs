@@ -24,7 +24,7 @@ use unet3d::UNet3d;
 
 use crate::data::{CaseReader, Normalisation};
 use crate::decision::Decision;
-use crate::files::read_plain;
+use crate::files::{read_plain, sync_folder};
 use crate::plan::Plan;
 use crate::postprocess::Choice;
 use crate::{Error, Result};
@@ -41,7 +41,7 @@ pub const LAST: &str = "last";
 pub const PREVIOUS: &str = "previous";
 
 const MAGIC: &[u8; 8] = b"UNET3D-C";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const HEADER: usize = 8 + 4 + 8 + 8 + 4 + 4 + 4;
 /// The state is a few kilobytes; more than this is not one.
 const LARGEST_STATE: u64 = 16 << 20;
@@ -75,10 +75,27 @@ pub struct State {
     pub metric_now: Option<f64>,
     /// See `metric_now`.
     pub metric_best: Option<f64>,
+    /// Whether what is due after this step is done: its validation, which a stop may have cut off.
+    pub validated: bool,
+    /// Steps and patches that taught nothing.
+    pub idle: Idle,
     /// What a plateau schedule has seen.
     pub plateau: nn::schedule::PlateauState,
     /// The length of the run's log, in bytes: what stands behind it belongs to steps that will be taken again.
     pub log_bytes: u64,
+}
+
+/// What a run has seen that taught it nothing.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idle {
+    /// Patches in which no voxel counts: all are padding or to be ignored.
+    pub empty_patches: u64,
+    /// Batches whose voxels all have the weight 0; their loss is 0.
+    pub empty_batches: u64,
+    /// Steps that were left out, as their numbers were not finite.
+    pub left_out: u64,
+    /// How many of these came one after another, up to now.
+    pub left_out_in_a_row: u64,
 }
 
 /// Named tensors, in PyTorch's layouts where they are weights.
@@ -264,12 +281,6 @@ pub fn clear_unfinished(folder: &Path) -> Result<()> {
 /// Takes a folder away if it is there.
 fn remove(path: &Path) -> Result<()> {
     if path.exists() { fs::remove_dir_all(path).map_err(Error::io(path)) } else { Ok(()) }
-}
-
-/// Waits until the names in a folder are on disk.
-fn sync_folder(path: &Path) -> Result<()> {
-    // Only Unix opens folders as files.
-    if cfg!(unix) { fs::File::open(path).and_then(|f| f.sync_all()).map_err(Error::io(path)) } else { Ok(()) }
 }
 
 fn aside(path: &Path) -> PathBuf {

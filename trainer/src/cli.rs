@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::convert::Relabel;
+use crate::convert::{Geometry, Relabel};
 
 /// Trains 3-D segmentation networks on volumes of your own, on the CPU.
 #[derive(Debug, Parser)]
@@ -91,17 +91,19 @@ pub struct Convert {
         conflicts_with = "csv"
     )]
     pub images: Option<PathBuf>,
-    /// A folder of masks, named as the images, with a suffix such as _mask, _seg or -label if they like.
+    /// A folder of masks, named as the images, with a suffix such as _mask, _seg or -label if they like, or with a first
+    /// word such as label, mask or seg in place of the images' img, volume or case: img0001 and label0001.
     #[arg(long, value_name = "DIR", requires = "images", conflicts_with = "csv")]
     pub masks: Option<PathBuf>,
-    /// A table instead: columns image and mask (image_0, image_1, … for channels), and perhaps case, and split with train
-    /// or test; paths are relative to its folder.
+    /// A table instead, separated by commas, semicolons or tabs: columns image (image_0, image_1, … for channels) and mask
+    /// (or label, labels, segmentation), and perhaps case, and split with train or test; paths are relative to its folder.
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
     /// The folder to make, such as Dataset001_Name.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// The class of a value in the masks, such as 255=1; can be given several times, then for every value but 0.
+    /// The class of a value in the masks, such as 255=1; can be given several times, then for every value but 0. 255=ignore
+    /// leaves voxels out of training and figures; given alone, all other values are classes as they are.
     #[arg(long = "label", value_name = "VALUE=CLASS", allow_hyphen_values = true)]
     pub labels: Vec<Relabel>,
     /// The foreground classes' names, from class 1 on.
@@ -113,6 +115,9 @@ pub struct Convert {
     /// Voxel sizes in mm of files that do not say (.npy, .npz, .tif, .png).
     #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
     pub spacing: Option<Spacing>,
+    /// Where a mask of the image's shape lies elsewhere by its header.
+    #[arg(long, value_enum, default_value_t)]
+    pub geometry: Geometry,
     /// Cases for testing; they need no mask.
     #[arg(long, value_delimiter = ',', value_name = "CASE,…", conflicts_with = "csv")]
     pub test: Vec<String>,

@@ -6,6 +6,7 @@ mod convert;
 mod demo;
 mod plan;
 mod predict;
+mod record;
 mod run_folder;
 mod study;
 mod train;

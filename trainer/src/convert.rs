@@ -5,7 +5,8 @@
 //! anything is, nothing is written. Images keep their numbers as they are stored; masks become unsigned bytes.
 //!
 //! A file of a format without geometry ([`Format::has_geometry`]) lies where the case's other files lie; where none says,
-//! voxels are as large as [`Conversion::spacing`], or 1 mm. Nothing is resampled or reoriented. Affines are written as
+//! voxels are as large as [`Conversion::spacing`], or 1 mm. A mask that lies elsewhere than its image by its header is
+//! refused, or taken to lie there ([`Geometry`]). Nothing is resampled or reoriented. Affines are written as
 //! `f32`, which NIfTI-1 has.
 //!
 //! [`Format::has_geometry`]: crate::volume::Format::has_geometry
@@ -13,6 +14,8 @@
 mod folders;
 mod labels;
 mod look;
+mod place;
+mod prefix;
 mod source;
 mod table;
 mod write;
@@ -29,6 +32,7 @@ use crate::verify::{Faults, Verification};
 use crate::{Error, Result};
 
 pub use labels::Relabel;
+pub use place::Geometry;
 
 use labels::Classes;
 use look::Looked;
@@ -41,7 +45,8 @@ pub struct Conversion {
     pub pairs: Pairs,
     /// The folder to make; nnU-Net's are called `DatasetNNN_Name`.
     pub out: PathBuf,
-    /// The class of each value in the masks; empty: values are classes already. 0 is the background unless it is here.
+    /// The class of each value in the masks, or that its voxels are to be ignored. Without a class, all other values are
+    /// classes already. 0 is the background unless it is here.
     pub labels: Vec<Relabel>,
     /// The foreground classes' names, from class 1 on; empty: they are numbered.
     pub names: Vec<String>,
@@ -49,12 +54,15 @@ pub struct Conversion {
     pub channel_names: Vec<String>,
     /// Voxel sizes in mm along x, y, z of cases whose files do not say.
     pub spacing: Option<[f64; 3]>,
+    /// What is made of masks that lie elsewhere than their images.
+    pub geometry: Geometry,
 }
 
 /// How images and masks are named.
 #[derive(Clone, Debug)]
 pub enum Pairs {
-    /// Two folders, in which names without endings agree; the same folder twice where masks have a suffix such as `_mask`.
+    /// Two folders, in which names without endings agree, but for a suffix such as `_mask` or first words such as `img` and
+    /// `label`; the same folder twice where these tell masks from images.
     Folders {
         /// Volumes, or folders of PNG slices; channels end in `_0000`, `_0001`, ….
         images: PathBuf,
@@ -63,7 +71,8 @@ pub enum Pairs {
         /// The cases for testing.
         test: Vec<String>,
     },
-    /// A table with the columns `image` (or `image_0`, `image_1`, …) and `mask`, and perhaps `case` and `split`.
+    /// A table with the columns `image` (or `image_0`, `image_1`, …) and `mask` (or `label`, `labels`, `segmentation`), and
+    /// perhaps `case` and `split`.
     Table(PathBuf),
 }
 
@@ -146,15 +155,18 @@ impl Conversion {
             Pairs::Folders { images, masks, test } => folders::pair(images, masks, test, &mut found)?,
             Pairs::Table(path) => table::read(path, &mut found)?,
         };
-        let look = |case: &Source| Looked::new(case, self.spacing);
+        let look = |case: &Source| Looked::new(case, self.spacing, self.geometry);
         let looked = in_turn(Stage::Read, &cases, |case| &case.name, watch, look);
         let Some(mut looked) = looked else { return Ok(None) };
         looked.iter_mut().for_each(|looked| found.errors.append(&mut looked.faults));
-        let classes = Classes::settled(given, &looked, &self.names, &mut found.errors);
+        let classes = given.settled(&looked, &mut found.errors);
         let ready = |(case, looked): (Source, _)| Ready { name: case.name, part: case.part, looked };
         let cases: Vec<Ready> = cases.into_iter().zip(looked).map(ready).collect();
         let channel_names = channel_names(&cases, &self.channel_names, &mut found);
         notes.extend(self.note_on_spacing(&cases));
+        notes.extend(place::note(
+            cases.iter().filter_map(|c| Some((c.name.as_str(), c.looked.moved.as_ref()?))),
+        ));
         let count = |part| cases.iter().filter(|case| case.part == part).count();
         let counts = [count(Part::Training), count(Part::Test)];
         if counts[0] == 0 && counts[1] > 0 {
@@ -248,7 +260,9 @@ impl Checked {
         let named = |(i, name): (usize, &String)| (i.to_string(), Value::from(name.as_str()));
         let channels: Map<String, Value> = self.channel_names.iter().enumerate().map(named).collect();
         let label = |(i, name): (usize, &String)| (name.clone(), Value::from(i));
-        let labels: Map<String, Value> = self.classes.names.iter().enumerate().map(label).collect();
+        let ignored = self.classes.ignore().map(|value| ("ignore".to_owned(), Value::from(value)));
+        let labels: Map<String, Value> =
+            self.classes.names.iter().enumerate().map(label).chain(ignored).collect();
         json!({
             "name": self.found.name,
             "channel_names": channels,

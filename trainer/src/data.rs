@@ -12,6 +12,7 @@
 //! resampled to the data set's spacing ([`Preprocessing`], [`mod@resample`]); all of it is undone when something is written
 //! ([`Geometry`]).
 
+pub(crate) mod alignment;
 mod axes;
 mod cache;
 mod case;

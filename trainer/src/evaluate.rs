@@ -146,7 +146,8 @@ struct Compared {
 
 impl Compared {
     fn read(pair: &Pair, names: Option<&ClassNames>, options: &Options) -> Result<(Self, Vec<Warning>)> {
-        let (truth, prediction) = (read_labels(&pair.label)?, read_labels(&pair.prediction)?);
+        let truth = read_labels(&pair.label)?;
+        let prediction = read_labels(&pair.prediction)?.in_order_of(&truth);
         let mut warnings: Vec<_> = compare_grids(&pair.case, &truth, &prediction)?.into_iter().collect();
         if !is_usable(truth.spacing()) {
             warnings.push(Warning::NoVoxelSize { case: pair.case.clone() });

@@ -67,7 +67,14 @@ pub(crate) fn rename_into_place(
         temporary.persist(path).map_err(|e| e.error)?;
         Ok(())
     };
-    work().map_err(Error::io(path))
+    work().map_err(Error::io(path))?;
+    sync_folder(folder)
+}
+
+/// Waits until the names in a folder are on disk.
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+    // Only Unix opens folders as files.
+    if cfg!(unix) { File::open(path).and_then(|f| f.sync_all()).map_err(Error::io(path)) } else { Ok(()) }
 }
 
 /// Fills a folder beside `path` with `fill` and renames it to `path` once it is whole. Where there is an error, or

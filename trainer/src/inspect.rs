@@ -3,6 +3,7 @@
 mod page;
 
 use crate::Result;
+use crate::data::alignment::Alignment;
 use crate::data::normalise::quantile;
 use crate::data::{CaseFiles, Dataset};
 use crate::volume;
@@ -138,8 +139,10 @@ fn part(values: impl Iterator<Item = f32> + Clone, stride: usize) -> Part {
 
 fn side(set: &Dataset, files: &[CaseFiles]) -> Result<Side> {
     let channels = &set.description.channel_names;
-    let sizes =
-        files.iter().map(|f| Ok(volume::read_header(&f.images[0])?.len())).collect::<Result<Vec<_>>>()?;
+    let sizes = files
+        .iter()
+        .map(|f| Ok(volume::read_header(&f.images[0])?.size().iter().product()))
+        .collect::<Result<Vec<usize>>>()?;
     let stride = sizes.iter().sum::<usize>().div_ceil(MOST_SAMPLES).max(1);
     let (classes, reader) = (set.description.num_classes(), set.reader());
     let read = |files: &CaseFiles| {
@@ -270,7 +273,8 @@ fn warnings(set: &Dataset, found: &Inspection) -> Result<Vec<String>> {
 fn elsewhere(files: &CaseFiles) -> Result<Option<String>> {
     let first = volume::read_header(&files.images[0])?;
     for path in files.images.iter().skip(1).chain(&files.label) {
-        if first.apart(&volume::read_header(path)?).is_some() {
+        let header = volume::read_header(path)?;
+        if Alignment::of(&first, &header) == Alignment::Same && first.apart(&header).is_some() {
             return Ok(Some(path.display().to_string()));
         }
     }

@@ -1,6 +1,7 @@
 //! The command line's entry: parses, prints errors, chooses the exit code.
 #![forbid(unsafe_code)]
 
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,13 +13,19 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 /// What a shell reports of a program that SIGPIPE ended.
 const CLOSED_PIPE: i32 = 128 + 13;
+/// How the streams are called in messages.
+const OUTPUT: &str = "standard output";
+/// See [`OUTPUT`].
+const ERRORS: &str = "standard error";
 
 fn main() -> ExitCode {
-    end_quietly_on_a_closed_pipe();
-    let cli = Cli::parse();
-    match listen(&cli).and_then(|()| trainer::commands::run(cli, &STOP).map_err(Into::into)) {
-        Ok(()) if STOP.load(Ordering::Relaxed) => ExitCode::from(130),
-        Ok(()) => ExitCode::SUCCESS,
+    end_on_a_failed_print();
+    let cli = Cli::try_parse().unwrap_or_else(|said| explain(&said));
+    let done = listen(&cli).and_then(|()| trainer::commands::run(cli, &STOP).map_err(Into::into));
+    match done.map(|()| io::stdout().flush()) {
+        Ok(Err(error)) => end(OUTPUT, error),
+        Ok(Ok(())) if STOP.load(Ordering::Relaxed) => ExitCode::from(130),
+        Ok(Ok(())) => ExitCode::SUCCESS,
         Err(error) => {
             // An error of the program's own says its cause; anything else has a chain of them.
             match error.downcast_ref::<trainer::Error>() {
@@ -30,16 +37,50 @@ fn main() -> ExitCode {
     }
 }
 
-/// `trainer evaluate … | head` closes the pipe that it is printed into: that is no fault to report.
-fn end_quietly_on_a_closed_pipe() {
+/// What clap has to say in place of a command: help, the version, or a mistake.
+fn explain(said: &clap::Error) -> ! {
+    match said.print() {
+        Ok(()) => std::process::exit(said.exit_code()),
+        Err(error) => end(if said.use_stderr() { ERRORS } else { OUTPUT }, error),
+    }
+}
+
+/// `println!` and `eprintln!` panic where a disk is full, a terminal has closed or the reader of a pipe has gone away.
+fn end_on_a_failed_print() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let message = panic.payload_as_str().unwrap_or_default();
-        if message.starts_with("failed printing to stdout") && message.contains("Broken pipe") {
-            std::process::exit(CLOSED_PIPE);
+        match failed_print(panic.payload_as_str().unwrap_or_default()) {
+            Some((stream, error)) => end(stream, error),
+            None => report(panic),
         }
-        report(panic);
     }));
+}
+
+/// The stream and the system's error in the standard library's words for a failed print.
+fn failed_print(message: &str) -> Option<(&'static str, io::Error)> {
+    let (stream, cause) = message.strip_prefix("failed printing to ")?.split_once(": ")?;
+    let stream = match stream {
+        "stdout" => OUTPUT,
+        "stderr" => ERRORS,
+        _ => return None,
+    };
+    let code = cause.rsplit_once("(os error ").and_then(|(_, code)| code.strip_suffix(')')?.parse().ok());
+    Some((stream, code.map_or_else(|| io::Error::other(cause.to_owned()), io::Error::from_raw_os_error)))
+}
+
+/// Ends the program where a stream takes no more. `trainer evaluate … | head` closes its pipe: that is no fault to report.
+fn end(stream: &str, error: io::Error) -> ! {
+    let remedy = match error.kind() {
+        ErrorKind::BrokenPipe => std::process::exit(CLOSED_PIPE),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room",
+        _ => "print to a terminal or a file that is there",
+    };
+    // May fail too: then the exit code is all there is.
+    drop(writeln!(
+        io::stderr(),
+        "error: {stream}: {error}; {remedy}; a run goes on with `trainer train --resume`"
+    ));
+    std::process::exit(1)
 }
 
 /// Where work is long, the first Ctrl-C ends it after the current step; the second ends the program.
@@ -62,7 +103,8 @@ fn listen(cli: &Cli) -> anyhow::Result<()> {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after the current step; once more to stop at once");
+        // Where the terminal has closed there is nobody to tell, and the work is still to be kept.
+        drop(writeln!(io::stderr(), "\nstopping after the current step; once more to stop at once"));
     };
     ctrlc::set_handler(handler).context("Ctrl-C cannot be handled")
 }

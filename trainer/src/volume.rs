@@ -11,7 +11,7 @@
 //! | `.nrrd`, `.nhdr` | NRRD; raw, gzip and text | `space directions` and `space origin`, or `spacings` |
 //! | `.mha`, `.mhd` | MetaImage; raw, zlib and text | `TransformMatrix`, `Offset`, `ElementSpacing` |
 //! | `.npy`, `.npz` | NumPy, `[d, h, w]` or `[c, d, h, w]` | none: voxels of 1 mm |
-//! | `.tif`, `.tiff` | TIFF, grey, a page a slice | none |
+//! | `.tif`, `.tiff` | TIFF, grey, a page a slice; OME-TIFF, ImageJ | voxel sizes: nnU-Net's JSON, OME-XML, ImageJ |
 //! | `.png`, or a folder of them | grey slices in natural order | none |
 //!
 //! It is not an image library: nothing is resampled or reoriented, units are not converted, and complex and colour
@@ -33,12 +33,15 @@ mod stream;
 mod text;
 mod tiff;
 mod tiff_guard;
+mod whole;
 mod write;
 
 pub use geometry::axcodes;
 pub(crate) use geometry::leads;
 pub use statistics::Statistics;
 pub use stored::Stored;
+pub(crate) use tiff::sidecars;
+pub(crate) use whole::whole;
 pub(crate) use write::nifti_header;
 pub use write::write;
 
@@ -114,7 +117,8 @@ impl Format {
         })
     }
 
-    /// Whether its files say how large voxels are and where they lie.
+    /// Whether its files say how large voxels are and where they lie; TIFF says the first at most
+    /// ([`Header::spacing_known`]).
     pub fn has_geometry(self) -> bool {
         matches!(self, Self::Nifti | Self::Nrrd | Self::MetaImage)
     }
@@ -148,6 +152,8 @@ pub struct Header {
     pub scaling: Option<(f64, f64)>,
     /// Voxel sizes along x, y, z in mm.
     pub spacing: [f64; 3],
+    /// Whether something says how large voxels are; where nothing does, they count as 1 mm.
+    pub spacing_known: bool,
     /// From voxel indices to millimetres, RAS+.
     pub affine: Affine,
 }
@@ -162,6 +168,7 @@ impl Header {
             byte_order: ByteOrder::Little,
             scaling: None,
             spacing: geometry::column_lengths(&affine),
+            spacing_known: true,
             affine,
         }
     }
@@ -204,6 +211,12 @@ impl Header {
     /// Where x, y and z lead, such as `RAS` or `LPS`.
     pub fn axcodes(&self) -> String {
         axcodes(&self.affine)
+    }
+
+    /// Where a voxel (x, y, z) lies, in millimetres to the right, front and head.
+    pub fn place(&self, voxel: [f64; 3]) -> [f64; 3] {
+        let row = |row: &[f64; 4]| row[3] + (0..3).map(|axis| row[axis] * voxel[axis]).sum::<f64>();
+        [0, 1, 2].map(|axis| row(&self.affine[axis]))
     }
 
     /// How far, in millimetres, another volume's voxels lie from these at the farthest corner, where that is more than

@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tempfile::{TempDir, tempdir};
-use trainer::checkpoint::{Checkpoint, State, Tensors, load_weights};
+use trainer::checkpoint::{Checkpoint, Idle, State, Tensors, load_weights};
 use trainer::decision::Decision;
 use trainer::metrics::Mean;
 use trainer::postprocess::{Choice, ClassChoice, PostProcessing};
@@ -38,6 +38,8 @@ fn state(step: u64) -> State {
         metric: "dice".into(),
         metric_now: None,
         metric_best: Some(0.25),
+        validated: true,
+        idle: Idle { empty_batches: 2, ..Idle::default() },
         plateau: *Scheduler::new(Schedule::Constant).unwrap().state(),
         log_bytes: 4096,
     }
@@ -177,7 +179,7 @@ fn the_one_before_is_kept_until_the_next_is_whole() {
 fn each_region_of_the_state_file_has_its_message() {
     for (at, want) in [
         (0, "is not a checkpoint of this program"),
-        (8, "has version 2, this program reads 3"),
+        (8, "has version 5, this program reads 4"),
         (12, "is damaged (its length)"),
         (20, "is damaged (its length)"),
         (28, "is damaged (the state)"),

@@ -18,6 +18,8 @@ mod plan;
 mod postprocess;
 #[path = "cli/predict.rs"]
 mod predict;
+#[path = "cli/resume.rs"]
+mod resume;
 #[path = "support/small.rs"]
 mod small;
 #[path = "cli/train.rs"]

@@ -5,8 +5,14 @@
 mod faults;
 #[path = "convert/formats.rs"]
 mod formats;
+#[path = "convert/ignore.rs"]
+mod ignore;
 #[path = "convert/pairs.rs"]
 mod pairs;
+#[path = "convert/places.rs"]
+mod places;
+#[path = "convert/prefixes.rs"]
+mod prefixes;
 #[path = "support/small.rs"]
 mod small;
 #[path = "support/volumes.rs"]
@@ -18,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tempfile::{TempDir, tempdir};
-use trainer::convert::{Conversion, Pairs, Stage, Step};
+use trainer::convert::{Conversion, Geometry, Pairs, Stage, Step};
 use trainer::data::Dataset;
 use trainer::nifti::{self, Header, Voxel};
 
@@ -208,6 +214,7 @@ fn conversion(place: &Place) -> Conversion {
         names: vec![],
         channel_names: vec![],
         spacing: None,
+        geometry: Geometry::Agree,
     }
 }
 

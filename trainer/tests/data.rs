@@ -2,6 +2,10 @@
 
 #[path = "data/descriptions.rs"]
 mod descriptions;
+#[path = "data/orders.rs"]
+mod orders;
+#[path = "data/together.rs"]
+mod together;
 
 use proptest::prelude::*;
 use std::path::Path;

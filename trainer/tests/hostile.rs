@@ -19,7 +19,7 @@ use nn::schedule::{Schedule, Scheduler};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use trainer::checkpoint::{Checkpoint, State, Tensors};
+use trainer::checkpoint::{Checkpoint, Idle, State, Tensors};
 use trainer::config::Config;
 use trainer::data::{CaseFiles, CaseReader, ChannelNorm, Dataset, Description, Preprocessing};
 use trainer::decision::Decision;
@@ -199,6 +199,8 @@ fn state() -> State {
         metric: "dice".into(),
         metric_now: None,
         metric_best: None,
+        validated: true,
+        idle: Idle { empty_batches: 2, ..Idle::default() },
         plateau: *Scheduler::new(Schedule::Constant).unwrap().state(),
         log_bytes: 0,
     }

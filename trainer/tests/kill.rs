@@ -138,6 +138,8 @@ fn a_killed_run_that_goes_on_ends_as_one_that_was_not() {
         "{runs} runs, {kills} kills, {half_written} of them while a checkpoint was written: all as the unbroken run"
     );
     assert!(kills > runs, "runs were killed");
+    // A single one that was waited for may come too late; half of them cannot: writing takes as long as the disk.
+    assert!(runs < FEW || half_written > 0, "{kills} kills, none of them while a checkpoint was written");
 }
 
 #[test]

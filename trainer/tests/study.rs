@@ -22,6 +22,8 @@ fn main() {
     let mut trials = vec![
         test("without_a_learning_rate_all_arms_are_the_same", without_a_learning_rate_all_arms_are_the_same),
         test("a_study_that_was_stopped_goes_on_to_the_same_figures", a_study_that_was_stopped_goes_on),
+        test("an_arm_goes_back_behind_a_damaged_checkpoint", an_arm_goes_back_behind_a_damaged_checkpoint),
+        test("a_second_study_in_the_same_folder_is_refused", a_second_study_is_refused),
         test("what_cannot_be_studied_is_refused_in_words", what_cannot_be_studied_is_refused),
     ];
     let name = "the_page_shows_its_curves_in_a_browser_without_an_error";
@@ -112,6 +114,59 @@ fn a_study_that_was_stopped_goes_on() {
     assert_eq!(timeless("whole"), timeless("parted"));
 }
 
+fn an_arm_goes_back_behind_a_damaged_checkpoint() {
+    let place = Place::new();
+    let args = ["--arms", "bce", "--seeds", "1"];
+    succeeds(&place.study("out", &args));
+    let timeless = || {
+        let mut json = place.json("out");
+        json["runs"][0]["seconds"] = Value::Null;
+        json
+    };
+    let whole = timeless();
+    // As if it had been killed while it wrote, and its disk had lost the end of a file.
+    let arm = place.path("out/runs/bce-0");
+    let damage = |name: &str| {
+        let file = arm.join("checkpoints").join(name).join("state.bin");
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
+    };
+    std::fs::remove_file(arm.join("result.json")).unwrap();
+    std::fs::create_dir(arm.join("checkpoints/.checkpoint-abc")).unwrap();
+    damage("last");
+    let printed = succeeds(&place.study("out", &args));
+    let line = printed.lines().find(|line| line.contains("last/state.bin: is damaged")).unwrap_or_default();
+    assert!(line.ends_with("; going back to previous, after 3 steps"), "{printed}");
+    assert_eq!(timeless(), whole);
+    assert!(!arm.join("checkpoints/.checkpoint-abc").exists());
+
+    std::fs::remove_file(arm.join("result.json")).unwrap();
+    damage("last");
+    damage("previous");
+    let output = place.study("out", &args);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let words = "bce-0: holds no checkpoint to go on from: delete this folder, and the arm is trained again";
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains(words) && error.contains("previous/state.bin: is damaged"), "{error}");
+    std::fs::remove_dir_all(&arm).unwrap();
+    succeeds(&place.study("out", &args));
+    assert_eq!(timeless(), whole);
+}
+
+fn a_second_study_is_refused() {
+    let place = Place::new();
+    let args = ["--arms", "bce", "--seeds", "1"];
+    succeeds(&place.study("out", &args));
+    let terms = || std::fs::read(place.path("out/terms.json")).unwrap();
+    let before = terms();
+    let lock = std::fs::File::open(place.path("out/.lock")).unwrap();
+    lock.lock().unwrap();
+    let output = place.study("out", &[&args[..], &["--set", "optimizer.lr=0.5"]].concat());
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("out: another process is writing to this folder"), "{error}");
+    assert_eq!(terms(), before);
+}
+
 fn what_cannot_be_studied_is_refused() {
     let place = Place::new();
     for (args, words) in [
@@ -123,6 +178,21 @@ fn what_cannot_be_studied_is_refused() {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && error.contains(words), "{error}");
     }
+    #[cfg(unix)]
+    {
+        let output = place.study("out", &["--config", "/dev/null"]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.contains("/dev/null: is not a file but a folder, a pipe or a device"), "{error}");
+    }
+    // A run of something else is not a study's folder, nor is anything put there.
+    let other = place.path("other");
+    std::fs::create_dir(&other).unwrap();
+    for name in [".lock", "config.toml"] {
+        std::fs::write(other.join(name), "").unwrap();
+    }
+    let error = String::from_utf8_lossy(&place.study("other", &[]).stderr).into_owned();
+    assert!(error.contains("other: is not empty"), "{error}");
+    assert_eq!(std::fs::read_dir(&other).unwrap().count(), 2);
     succeeds(&place.study("out", &["--arms", "bce", "--seeds", "1"]));
     let output = place.study("out", &["--arms", "bce", "--seeds", "1", "--set", "optimizer.lr=0.5"]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -4,6 +4,8 @@
 mod each_alone;
 #[path = "support/small.rs"]
 mod small;
+#[path = "verify/tiff_sets.rs"]
+mod tiff_sets;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -4,11 +4,15 @@
 mod by_hand;
 #[path = "volume/nrrd_by_hand.rs"]
 mod nrrd_by_hand;
+#[path = "volume/ome.rs"]
+mod ome;
 #[path = "volume/program.rs"]
 mod program;
 #[path = "volume/refusals.rs"]
 mod refusals;
 #[path = "volume/round_trip.rs"]
 mod round_trip;
+#[path = "volume/tiff_spacing.rs"]
+mod tiff_spacing;
 #[path = "support/volumes.rs"]
 mod volumes;

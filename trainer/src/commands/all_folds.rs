@@ -42,8 +42,8 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
         );
         return Err(Error::Usage(message));
     };
+    let _lock = run_folder::share(&args.out, TERMS)?;
     agree(args, &config, of)?;
-    let _lock = run_folder::lock(&args.out)?;
     for index in 0..of {
         let fold = Fold { index, of };
         let folder = folder(&args.out, index);
@@ -139,7 +139,7 @@ fn figures(folder: &Path, fold: Fold, step: u64) -> Result<FoldFigures> {
     Ok(FoldFigures { fold, cases, classes: classes.into_iter().map(of_class).collect() })
 }
 
-/// Makes the folder, or makes sure that its folds are trained on the same terms.
+/// Writes the terms into a folder that is locked, or makes sure that its folds are trained on the same.
 fn agree(args: &Train, config: &Config, folds: usize) -> Result<()> {
     let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut shared = config.clone();
@@ -154,7 +154,6 @@ fn agree(args: &Train, config: &Config, folds: usize) -> Result<()> {
     };
     let path = args.out.join(TERMS);
     if !path.exists() {
-        run_folder::create(&args.out)?;
         return write_json(&path, &terms);
     }
     let before: Terms = read(&path)?;

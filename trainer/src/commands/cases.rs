@@ -71,8 +71,18 @@ impl Cases {
 }
 
 impl Sources<'_> {
+    /// Reads the cases, in as many threads as the plan's memory reckons with.
+    pub(super) fn read(self, cache: Option<&Path>, force: bool, threads: usize) -> Result<Cases> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|e| Error::config("training.threads", format!("is {threads}: {e}")))?;
+        pool.install(|| match cache {
+            Some(folder) => self.cached(folder),
+            None => self.in_memory(force),
+        })
+    }
+
     /// All voxels in memory; refused where the files' headers already say that they are too many, unless by `force`.
-    pub(super) fn in_memory(self, force: bool) -> Result<Cases> {
+    fn in_memory(self, force: bool) -> Result<Cases> {
         if let (Some(there), false) = (Machine::here().available, force) {
             let bytes = self.most_bytes(self.all())?;
             if bytes > there as u64 {
@@ -105,7 +115,7 @@ impl Sources<'_> {
 
     /// One case at a time in memory. What the cache holds of these files and settings is taken from there; the rest is made
     /// and written, after its size was said.
-    pub(super) fn cached(self, folder: &Path) -> Result<Cases> {
+    fn cached(self, folder: &Path) -> Result<Cases> {
         let settings = self.settings()?;
         // What was fitted on other cases, such as those of another fold, keeps a place of its own.
         let folder = &match self.fit().needs_cases() {

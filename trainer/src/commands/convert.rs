@@ -11,13 +11,14 @@ use crate::{Error, Result};
 
 /// Checks, writes, verifies, and says what to type next.
 pub(super) fn run(args: Convert, stop: &AtomicBool) -> Result<()> {
-    let Convert { images, masks, csv, out, labels, names, channel_names, spacing, test, dry_run } = args;
+    let Convert { images, masks, csv, out, labels, names, channel_names, spacing, geometry, test, dry_run } =
+        args;
     let pairs = match (images, masks, csv) {
         (_, _, Some(csv)) => Pairs::Table(csv),
         (Some(images), Some(masks), None) => Pairs::Folders { images, masks, test },
         _ => return Err(Error::Usage("--images DIR and --masks DIR, or --csv FILE, are needed".into())),
     };
-    let conversion = Conversion { pairs, out: out.clone(), labels, names, channel_names, spacing };
+    let conversion = Conversion { pairs, out: out.clone(), labels, names, channel_names, spacing, geometry };
 
     let mut shown = Shown::new();
     let checked = conversion.check(&mut |step| shown.goes_on(step, stop))?;

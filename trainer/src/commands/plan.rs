@@ -1,6 +1,5 @@
 //! `trainer plan`: what `trainer train` would do with a data set, and what memory that takes.
 
-use std::fs;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -9,7 +8,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::data::{CaseFiles, CaseReader, CaseSummary, Dataset};
 use crate::engine::split;
-use crate::files::rename_into_place;
+use crate::files::{read_text, rename_into_place};
 use crate::plan::{CaseMemory, Facts, Machine, Plan, Settled};
 use crate::{Error, Result};
 
@@ -45,7 +44,7 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
 /// The default with the changes of a file and of pairs.
 pub(super) fn read_configuration(file: Option<&Path>, set: &[String]) -> Result<Config> {
     let Some(path) = file else { return Config::load(None, set) };
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = read_text(path)?;
     Config::load(Some((&path.display().to_string(), &text)), set)
 }
 

@@ -12,45 +12,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use crate::checkpoint::{BEST, CHECKPOINTS, Checkpoint, LAST, PREVIOUS, exists, latest};
 use crate::cli::Which;
-use crate::config::Config;
-use crate::data::{Dataset, FileSum};
-use crate::engine::Fold;
-use crate::files::{WRITING, write_json};
-use crate::plan::{Outlook, Plan, Settled};
+use crate::files::WRITING;
 use crate::{Error, Result};
 
 /// The file that is locked.
 const LOCK: &str = ".lock";
 /// What a run has written before its first checkpoint.
 const UNSTARTED: [&str; 3] = ["config.toml", "run.json", "log.jsonl"];
-
-/// What a result depends on beside the code.
-#[derive(Serialize)]
-struct Record<'a> {
-    version: &'static str,
-    instruction_set: String,
-    threads: usize,
-    dataset: String,
-    plan: &'a Plan,
-    outlook: &'a Outlook,
-    #[serde(flatten)]
-    division: &'a Division,
-    files: Vec<FileSum>,
-}
-
-/// Which cases a run is trained on, and which it is held against.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Division {
-    /// The fold that is held out; `None` where the cases are not divided so.
-    #[serde(default)]
-    pub(super) fold: Option<Fold>,
-    pub(super) training_cases: Vec<String>,
-    pub(super) validation_cases: Vec<String>,
-}
 
 /// Makes the folder, which must not hold a run yet.
 pub(super) fn create(folder: &Path) -> Result<()> {
@@ -90,58 +60,25 @@ pub(super) fn begin(folder: &Path) -> Result<fs::File> {
     Ok(lock)
 }
 
+/// Makes the folder of several runs, which the file `terms` marks, and keeps others from it.
+pub(super) fn share(folder: &Path, terms: &str) -> Result<fs::File> {
+    let is_new = || !folder.join(terms).exists();
+    // Nothing is put into a folder that belongs to something else.
+    if is_new() && !folder.join(LOCK).is_file() {
+        create(folder)?;
+    }
+    let lock = lock(folder)?;
+    // What holds more than a lock, and what a kill left of the terms, is a run's own.
+    let is_left = |name: &str| name == LOCK || name.starts_with(WRITING);
+    let mut entries = fs::read_dir(folder).map_err(Error::io(folder))?.flatten();
+    if is_new() && !entries.all(|entry| is_left(&entry.file_name().to_string_lossy())) {
+        return Err(not_empty(folder));
+    }
+    Ok(lock)
+}
+
 fn not_empty(folder: &Path) -> Error {
     Error::file(folder, "is not empty: name another --out, or go on with its run with --resume")
-}
-
-/// Writes `config.toml` and `run.json`.
-pub(super) fn record(
-    folder: &Path,
-    config: &Config,
-    dataset: &Dataset,
-    settled: &Settled,
-    division: &Division,
-) -> Result<()> {
-    let path = folder.join("config.toml");
-    fs::write(&path, config.to_toml()).map_err(Error::io(&path))?;
-    let record = Record {
-        version: env!("CARGO_PKG_VERSION"),
-        instruction_set: autograd::simd::active().to_string(),
-        threads: config.training.pool_threads(),
-        dataset: dataset.path.display().to_string(),
-        plan: &settled.plan,
-        outlook: &settled.outlook,
-        division,
-        files: dataset.checksums()?,
-    };
-    write_json(&folder.join("run.json"), &record)
-}
-
-/// How a run's cases were divided.
-pub(super) fn division(folder: &Path) -> Result<Division> {
-    let path = folder.join("run.json");
-    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))
-}
-
-/// Checks that a run goes on with the cases that it began with.
-pub(super) fn check_cases(folder: &Path, now: &Division) -> Result<()> {
-    let began = division(folder)?;
-    // A run from before folds were recorded held out fold 0.
-    let cases = |division: &Division| (listed(&division.training_cases), listed(&division.validation_cases));
-    let ((training, validation), (now_training, now_validation)) = (cases(&began), cases(now));
-    if training == now_training && validation == now_validation {
-        return Ok(());
-    }
-    let message = format!(
-        "the run began with training cases {training} and validation cases {validation}{}, not {now_training} and {now_validation}: name the same data set, and the same --validation if there was one",
-        began.fold.map(|fold| format!(", {fold}")).unwrap_or_default(),
-    );
-    Err(Error::file(folder.join("run.json"), message))
-}
-
-fn listed(names: &[String]) -> String {
-    format!("[{}]", names.join(", "))
 }
 
 /// Keeps others from writing to a run's folder as long as the file lives, also where its process is killed.
@@ -180,7 +117,10 @@ pub(super) fn checkpoint(folder: &Path, which: Option<Which>) -> Result<(PathBuf
         Some(Which::Best) => best,
         Some(Which::Previous) => previous,
         None if exists(&best) => best,
-        _ => latest(folder).unwrap_or_else(|| all.join(LAST)),
+        _ => match latest(folder) {
+            Some(path) => path,
+            None => return Err(Error::file(&all, "holds no checkpoint yet: begin again, without --resume")),
+        },
     };
     match Checkpoint::load(&path) {
         Ok(checkpoint) => Ok((path, checkpoint)),

@@ -6,12 +6,16 @@ use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
+use super::run_folder;
 use crate::cli;
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::files::write_json;
 use crate::study::{Arm, Study, StudyData, html, run_arm};
 use crate::{Error, Result};
+
+/// The file of what its runs share.
+const TERMS: &str = "terms.json";
 
 /// What runs of one folder must share.
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -52,8 +56,8 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
         evaluation: data.evaluation_names(),
         voxels: data.counts,
     };
+    let _lock = run_folder::share(&args.out, TERMS)?;
     agree(&args.out, &terms)?;
-    let _lock = super::run_folder::lock(&args.out)?;
     let mut study = Study {
         dataset: data.name.clone(),
         training: data.training.iter().map(|case| case.name().to_owned()).collect(),
@@ -101,9 +105,7 @@ fn configuration(args: &cli::Study) -> Result<Config> {
     let mut set = args.set.clone();
     set.extend(args.epochs.map(|epochs| format!("training.epochs={epochs}")));
     set.extend(args.threads.map(|threads| format!("training.threads={threads}")));
-    let Some(path) = &args.config else { return Config::load(None, &set) };
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
-    Config::load(Some((&path.display().to_string(), &text)), &set)
+    super::plan::read_configuration(args.config.as_deref(), &set)
 }
 
 /// The arms by name, each once.
@@ -121,17 +123,16 @@ fn arms(names: &[String]) -> Result<Vec<Arm>> {
     Ok(arms)
 }
 
-/// Makes the folder, or makes sure that its runs were trained on the same terms.
+/// Writes the terms into a folder that is locked, or makes sure that its runs were trained on the same.
 fn agree(folder: &Path, terms: &Terms) -> Result<()> {
-    let path = folder.join("terms.json");
+    let path = folder.join(TERMS);
     if !path.exists() {
-        super::run_folder::create(folder)?;
         return write_json(&path, terms);
     }
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     let before: Terms = serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))?;
     let threadless = |terms: &Terms| -> Result<Config> {
-        let mut config = Config::load(Some(("terms.json", &terms.config)), &[])?;
+        let mut config = Config::load(Some((TERMS, &terms.config)), &[])?;
         // The same bits for any number.
         config.training.threads = 0;
         Ok(config)

@@ -11,7 +11,8 @@ use unet3d::UNet3d;
 
 use super::cases::{Cases, Sources};
 use super::plan;
-use super::run_folder::{self, Division};
+use super::record::{self, Division};
+use super::run_folder;
 use crate::checkpoint::{Checkpoint, Tensors, clear_unfinished, load_weights};
 use crate::cli::{Train, Which};
 use crate::config::{Auto, Config};
@@ -37,6 +38,9 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         false => (None, None),
     };
     let mut config = configuration(args, resumed.as_ref())?;
+    if let Some(checkpoint) = &resumed {
+        check_length(&config, checkpoint.state.step)?;
+    }
     let dataset = Dataset::open(&args.dataset)?;
     let classes = dataset.description.num_classes();
     if classes < 2 {
@@ -63,10 +67,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         scheme: config.data.normalization,
         normalisation: resumed.as_ref().map(|checkpoint| checkpoint.state.normalisation.clone()),
     };
-    let cases = match &args.cache {
-        Some(folder) => sources.cached(folder)?,
-        None => sources.in_memory(args.force)?,
-    };
+    let cases = sources.read(args.cache.as_deref(), args.force, config.training.threads)?;
     cases.check_classes(classes)?;
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.state.plan.clone());
     let settled = cases.settle(&config, &reader, plan)?;
@@ -82,9 +83,10 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     check_settings(&config)?;
     let init = args.init.as_deref().map(|path| fitting_weights(path, &plan)).transpose()?;
     if resumed.is_some() {
-        run_folder::check_cases(&args.out, &division)?;
+        record::check(&args.out, &dataset, &division)?;
+        record::write_configuration(&args.out, &config)?;
     } else {
-        run_folder::record(&args.out, &config, &dataset, &settled, &division)?;
+        record::write(&args.out, &config, &dataset, &settled, &division)?;
     }
     describe(args, &settled, &config, &division);
 
@@ -138,6 +140,18 @@ fn conclude(args: &Train, config: &Config, outcome: &Outcome) {
     if outcome.stopped && !args.all_folds {
         println!("the same data set and --out with --resume go on from here");
     }
+}
+
+/// Refuses to go on to an end that is behind the run.
+fn check_length(config: &Config, taken: u64) -> Result<()> {
+    let (epochs, per_epoch) = (config.training.epochs, config.training.steps_per_epoch);
+    if (epochs * per_epoch) as u64 >= taken {
+        return Ok(());
+    }
+    let message = format!(
+        "{epochs} epochs of {per_epoch} steps end before the {taken} steps that the run has taken: give more"
+    );
+    Err(Error::config("training.epochs", message))
 }
 
 /// Weights for the network of this plan.

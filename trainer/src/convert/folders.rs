@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::prefix;
 use super::source::{Source, Sources, check_names};
 use crate::data::fault::{Fault, Kind};
 use crate::data::names::{Part, split_channel, stem};
@@ -15,6 +16,9 @@ const MASK_SUFFIXES: [&str; 9] =
     ["mask", "masks", "seg", "segmentation", "label", "labels", "labelmap", "gt", "annotation"];
 /// What names of images end in where those of masks do not.
 const IMAGE_SUFFIXES: [&str; 2] = ["image", "img"];
+/// What pairs files whatever their names.
+const TABLE: &str =
+    "pair the files by --csv FILE, a table with the columns image, mask and perhaps case, split";
 /// How many names are listed of files that are left out.
 const SHOWN: usize = 3;
 
@@ -35,19 +39,25 @@ pub(super) fn pair(images: &Path, masks: &Path, test: &[String], found: &mut Fau
     }
     let masks = Masks::new(&mask_files, faults);
     let mut cases = Vec::new();
-    for (name, images) in group(&image_files, &masks, faults) {
-        let part = if test.contains(&name) { Part::Test } else { Part::Training };
-        let mask = masks.of(&name).map(Path::to_path_buf);
+    let groups = group(&image_files, &masks, faults);
+    let names = || groups.keys().map(String::as_str);
+    let by_prefix = masks.by_prefix(names(), &masks.taken(names()));
+    notes.extend(note_on_prefixes(&by_prefix));
+    for (name, images) in &groups {
+        let part = if test.contains(name) { Part::Test } else { Part::Training };
+        let mask = masks.of(name).or(by_prefix.get(name.as_str()).copied()).map(Path::to_path_buf);
         if mask.is_none() && part == Part::Training {
             let message = format!("{} has no mask", images[0].display());
-            let remedy = format!("add a mask named {name}, or name the case in --test {name}");
-            faults.push(Fault::case(Kind::MissingLabel, &name, message, remedy));
+            let remedy = format!("add a mask named {name}, or name the case in --test {name}, or {TABLE}");
+            faults.push(Fault::case(Kind::MissingLabel, name, message, remedy));
         }
-        cases.push(Source { name, part, images, mask });
+        cases.push(Source { name: name.clone(), part, images: images.clone(), mask });
     }
     let used: BTreeSet<&PathBuf> = cases.iter().filter_map(|case| case.mask.as_ref()).collect();
     for (_, path) in mask_files.iter().filter(|(_, path)| !used.contains(path)) {
-        let remedy = "name it as its image, with a suffix such as _mask if you like, or take it away";
+        let remedy = format!(
+            "name it as its image, with a suffix such as _mask if you like, or take it away, or {TABLE}"
+        );
         faults.push(Fault::file(Kind::MissingImage, path, "is a mask without image", remedy));
     }
     for name in test.iter().filter(|name| cases.iter().all(|case| case.name != **name)) {
@@ -60,7 +70,14 @@ pub(super) fn pair(images: &Path, masks: &Path, test: &[String], found: &mut Fau
     Ok(Sources { cases, notes })
 }
 
-/// Images and masks. In one folder for both, a suffix tells them apart.
+/// Says which files are paired although their names differ.
+fn note_on_prefixes(pairs: &BTreeMap<&str, &Path>) -> Option<String> {
+    let (case, mask) = pairs.first_key_value()?;
+    let more = if pairs.len() > 1 { format!(", and {} more so", pairs.len() - 1) } else { String::new() };
+    Some(format!("paired by what follows the first word: {case} with {}{more}", mask.display()))
+}
+
+/// Images and masks. In one folder for both, suffixes tell them apart; where no name has one, first words do.
 fn list(
     images: &Path,
     masks: &Path,
@@ -70,12 +87,19 @@ fn list(
     let image_files = volumes(images, "--images", notes)?;
     let is_one = matches!((images.canonicalize(), masks.canonicalize()), (Ok(a), Ok(b)) if a == b);
     let (mask_files, image_files) = if is_one {
-        image_files.into_iter().partition(|(name, _)| without(name, &MASK_SUFFIXES).is_some())
+        let has_suffix = |(name, _): &Named| without(name, &MASK_SUFFIXES).is_some();
+        let by_suffix = image_files.iter().any(has_suffix);
+        image_files
+            .into_iter()
+            .partition(|file| if by_suffix { has_suffix(file) } else { prefix::is_mask(&file.0) })
     } else {
         (volumes(masks, "--masks", notes)?, image_files)
     };
     let volumes = ("holds no volumes", "name a folder of .nii.gz, .nrrd, .mha, .npy, .npz, .tif or .png");
-    let suffix = ("holds no masks: no name ends in _mask, _seg or _label", "name the masks' folder");
+    let suffix = (
+        "holds no masks: no name ends in _mask, _seg or _label, or begins with mask, seg or label and a number",
+        "name the masks' folder",
+    );
     for (files, folder, (message, remedy)) in
         [(&image_files, images, volumes), (&mask_files, masks, if is_one { suffix } else { volumes })]
     {
@@ -110,6 +134,8 @@ fn volumes(folder: &Path, flag: &str, notes: &mut Vec<String>) -> Result<Vec<Nam
         }
     }
     volumes.sort();
+    let sizes = crate::volume::sidecars(volumes.iter().map(|(_, path)| path));
+    others.retain(|name| !sizes.contains(&folder.join(name)));
     // Voxels beside their header, and notes beside their image.
     others.retain(|name| {
         !volumes.iter().any(|(known, _)| known == stem(name) || name.starts_with(&format!("{known}.")))
@@ -139,6 +165,7 @@ fn is_voxels_of_a_pair(path: &Path) -> bool {
 
 /// Masks by the names that a case may have.
 struct Masks<'a> {
+    files: &'a [Named],
     exact: BTreeMap<&'a str, &'a Path>,
     /// Without a suffix of masks.
     bare: BTreeMap<&'a str, &'a Path>,
@@ -146,7 +173,7 @@ struct Masks<'a> {
 
 impl<'a> Masks<'a> {
     fn new(files: &'a [Named], faults: &mut Vec<Fault>) -> Self {
-        let mut masks = Self { exact: BTreeMap::new(), bare: BTreeMap::new() };
+        let mut masks = Self { files, exact: BTreeMap::new(), bare: BTreeMap::new() };
         let twice = |path: &Path, other: Option<&Path>| {
             let message = format!("and {} are masks of one case", other?.display());
             Some(Fault::file(Kind::ChannelTwice, path, message, "take one away, or merge them into one"))
@@ -163,13 +190,36 @@ impl<'a> Masks<'a> {
     fn of(&self, case: &str) -> Option<&'a Path> {
         self.exact.get(case).or_else(|| self.bare.get(case)).copied()
     }
+
+    /// The masks that belong to one of these cases by [`Self::of`].
+    fn taken<'n>(&self, cases: impl Iterator<Item = &'n str>) -> BTreeSet<&'a Path> {
+        cases.filter_map(|case| self.of(case)).collect()
+    }
+
+    /// The masks of cases that have none otherwise, by what follows the first word of the names; without those `taken`.
+    fn by_prefix<'n>(
+        &self,
+        cases: impl Iterator<Item = &'n str>,
+        taken: &BTreeSet<&Path>,
+    ) -> BTreeMap<&'n str, &'a Path> {
+        let named = |(name, path): &'a Named| (name.as_str(), without(name, &MASK_SUFFIXES), path.as_path());
+        let masks = self.files.iter().map(named);
+        let mut found = prefix::counterparts(cases, masks);
+        found.retain(|case, mask| self.of(case).is_none() && !taken.contains(mask));
+        found
+    }
 }
 
 /// Images by case, in the order of their channels.
 fn group(images: &[Named], masks: &Masks<'_>, faults: &mut Vec<Fault>) -> BTreeMap<String, Vec<PathBuf>> {
-    // img_0001 and img_0002 may be cases as well as channels: they are cases where there is a mask of that name.
-    let numbered_masks =
-        images.iter().any(|(name, _)| split_channel(name).is_some() && masks.of(name).is_some());
+    // img_0001 and img_0002 may be cases as well as channels: they are cases where there is a mask of that name, or one
+    // such as label_0001 that belongs to nothing else.
+    let names = || images.iter().map(|(name, _)| name.as_str());
+    let taken = masks.taken(names().map(|name| split_channel(name).map_or(name, |(case, _)| case)));
+    let by_prefix = masks.by_prefix(names(), &taken);
+    let numbered_masks = names().any(|name| {
+        split_channel(name).is_some() && (masks.of(name).is_some() || by_prefix.contains_key(name))
+    });
     let mut cases: BTreeMap<String, BTreeMap<usize, PathBuf>> = BTreeMap::new();
     for (name, path) in images {
         let (case, channel) = split_channel(name).filter(|_| !numbered_masks).unwrap_or((name, 0));

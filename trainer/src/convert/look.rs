@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::place::{Apart, Geometry};
 use super::source::Source;
 use crate::data::CaseFiles;
+use crate::data::alignment::Alignment;
 use crate::data::fault::{Fault, Kind};
 use crate::data::folder::same_shape;
 use crate::nifti;
 use crate::verify::unreadable;
-use crate::volume::{Header, Stored};
+use crate::volume::{Header, Stored, whole};
 
 /// So many kinds of values are told apart.
 const MOST_VALUES: usize = 1000;
@@ -26,6 +28,8 @@ pub(super) struct Looked {
     pub(super) grid: Header,
     /// Whether a file says how large its voxels are.
     pub(super) said: bool,
+    /// How far from the image the mask lies by its header, where [`Geometry::Image`] has it taken to lie there.
+    pub(super) moved: Option<Apart>,
     /// Whether every image could be read.
     is_whole: bool,
     pub(super) faults: Vec<Fault>,
@@ -42,13 +46,14 @@ pub(super) struct Values {
 
 impl Looked {
     /// Reads the files of a case. `spacing` is that of voxels of which no file says it.
-    pub(super) fn new(case: &Source, spacing: Option<[f64; 3]>) -> Self {
+    pub(super) fn new(case: &Source, spacing: Option<[f64; 3]>, geometry: Geometry) -> Self {
         let mut looked = Self {
             images: Vec::new(),
             mask: None,
             values: Values::default(),
             grid: Header::new(&[1; 3], diagonal([1.0; 3])),
             said: false,
+            moved: None,
             is_whole: true,
             faults: Vec::new(),
         };
@@ -71,18 +76,29 @@ impl Looked {
                 looked.faults.extend(not_finite(&stored));
                 looked.images.push((path.clone(), header.clone()));
             }
-            looked.compare(&files, path, &header, first.as_ref(), placed.as_ref());
+            let other = placed.as_ref().filter(|_| header.format.has_geometry());
+            // Its voxels are written in the order of the others'.
+            if other.is_some_and(|(_, other)| Alignment::of(other, &header).is_turned()) {
+                continue;
+            }
+            let has_shape = looked.has_shape(&files, path, &header, first.as_ref());
+            if let Some((other_path, other)) = other {
+                match Apart::of(&header, other).filter(|_| has_shape) {
+                    Some(apart) if is_mask && geometry == Geometry::Image => looked.moved = Some(apart),
+                    apart => looked.faults.extend(apart.map(|a| a.fault(path, other_path, is_mask))),
+                }
+            }
             if header.format.has_geometry() {
                 placed.get_or_insert_with(|| (path.clone(), header.clone()));
             }
             first.get_or_insert_with(|| (path.clone(), header));
         }
-        looked.said = placed.is_some();
+        looked.said = placed.is_some() || first.as_ref().is_some_and(|(_, header)| header.spacing_known);
         let Some((_, first)) = first else { return looked };
         let (affine, spacing) = match placed {
             Some((_, header)) => (header.affine, header.spacing),
             None => {
-                let spacing = spacing.unwrap_or(first.spacing);
+                let spacing = spacing.filter(|_| !looked.said).unwrap_or(first.spacing);
                 (diagonal(spacing), spacing)
             }
         };
@@ -115,34 +131,23 @@ impl Looked {
         self.mask = Some(path.clone());
     }
 
-    /// Compares a file's grid with those of the files before it.
-    fn compare(
+    /// Whether a file has the shape of the case's first; complains where not.
+    fn has_shape(
         &mut self,
         files: &CaseFiles,
         path: &Path,
         header: &Header,
         first: Option<&(PathBuf, Header)>,
-        placed: Option<&(PathBuf, Header)>,
-    ) {
-        let Some((first_path, first)) = first else { return };
+    ) -> bool {
+        let Some((first_path, first)) = first else { return true };
         let (size, other) = (header.size(), first.size());
-        if let Err(mut fault) = same_shape(files, path, size, (first_path, other)) {
-            let [x, y, z] = size;
-            if other == [z, y, x] {
-                fault.remedy = "its axes are in reverse order: save it transposed".into();
-            }
-            self.faults.push(fault);
-            return;
+        let Err(mut fault) = same_shape(files, path, size, (first_path, other)) else { return true };
+        let [x, y, z] = size;
+        if other == [z, y, x] {
+            fault.remedy = "its axes are in reverse order: save it transposed".into();
         }
-        let Some((placed_path, placed)) = placed.filter(|_| header.format.has_geometry()) else { return };
-        if let Some(apart) = nifti::apart(size, placed.spacing, &placed.affine, &header.affine) {
-            let message = format!(
-                "by the headers its voxels lie up to {apart:.3} mm from those of {}",
-                placed_path.display()
-            );
-            let remedy = "check that they belong together, then give both the same affine or resample";
-            self.faults.push(Fault::file(Kind::PlaceDiffers, path, message, remedy));
-        }
+        self.faults.push(fault);
+        false
     }
 }
 
@@ -166,13 +171,12 @@ impl Values {
         if count == 0 {
             return;
         }
-        if !value.is_finite() || value.fract() != 0.0 {
+        // Whole numbers beyond 2^63 stay at its end, where they are no class either.
+        let Some(value) = whole(value) else {
             self.fractions += count;
             self.first_fraction.get_or_insert(value);
             return;
-        }
-        // Whole numbers beyond 2^63 stay at its end, where they are no class either.
-        let value = value as i64;
+        };
         if self.whole.len() < MOST_VALUES || self.whole.contains_key(&value) {
             *self.whole.entry(value).or_insert(0) += count;
         }

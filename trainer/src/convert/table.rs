@@ -1,4 +1,5 @@
-//! Pairs by a table: comma-separated values with a header, quoted as in RFC 4180.
+//! Pairs by a table: values with a header, separated by commas and quoted as in RFC 4180; by semicolons or tabs where the
+//! header says so.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,8 @@ use crate::verify::Faults;
 use crate::{Error, Result};
 
 const EXAMPLE: &str = "the first line is such as image,mask or case,image_0,image_1,mask,split";
+/// What the column of masks may be called where there is no `mask`.
+const MASKS: [&str; 3] = ["label", "labels", "segmentation"];
 
 /// Where the columns are.
 struct Columns {
@@ -27,10 +30,10 @@ struct Columns {
 /// # Errors
 /// A file that cannot be read, or whose first line lacks a column.
 pub(super) fn read(path: &Path, found: &mut Faults) -> Result<Sources> {
-    let mut reader = ReaderBuilder::new()
-        .trim(Trim::All)
-        .from_path(path)
+    let bytes = std::fs::read(path)
         .map_err(|e| Error::file(path, format!("cannot be read: {e}; name a CSV file")))?;
+    let mut reader =
+        ReaderBuilder::new().trim(Trim::All).delimiter(separator(&bytes)).from_reader(bytes.as_slice());
     let header = reader.headers().map_err(|e| Error::file(path, format!("{e}; save it as UTF-8")))?.clone();
     let (columns, unused) = Columns::of(&header).map_err(|message| Error::file(path, message))?;
     let mut notes = Vec::new();
@@ -61,16 +64,16 @@ pub(super) fn read(path: &Path, found: &mut Faults) -> Result<Sources> {
     Ok(Sources { cases, notes })
 }
 
+/// What the columns are separated by: the header's first line has a comma, else a semicolon, else a tab, else nothing.
+fn separator(table: &[u8]) -> u8 {
+    let header = table.split(|byte| b"\r\n".contains(byte)).find(|line| !line.is_empty()).unwrap_or_default();
+    b",;\t".iter().copied().find(|separator| header.contains(separator)).unwrap_or(b',')
+}
+
 impl Columns {
     /// The columns by their names, and the names that mean nothing here.
     fn of(header: &StringRecord) -> Result<(Self, Vec<String>), String> {
         let names: Vec<String> = header.iter().map(str::to_ascii_lowercase).collect();
-        if names.len() == 1 && names[0].contains([';', '\t']) {
-            return Err(format!(
-                "separates its columns by {:?}; save it with commas",
-                if names[0].contains(';') { ';' } else { '\t' }
-            ));
-        }
         if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
             return Err(format!("has two columns {:?}; rename or take away one", twice.1));
         }
@@ -85,7 +88,16 @@ impl Columns {
             }
             (None, true) => return Err(format!("has no column image: {}", listed())),
         };
-        let mask = place("mask").ok_or_else(|| format!("has no column mask: {}", listed()))?;
+        let others = || MASKS.iter().filter_map(|name| place(name)).collect();
+        let masks: Vec<usize> = place("mask").map_or_else(others, |mask| vec![mask]);
+        let mask = match masks[..] {
+            [mask] => mask,
+            [] => return Err(format!("has no column mask: {}", listed())),
+            [..] => {
+                let what = "has no column mask, but several that may be meant";
+                return Err(format!("{what}: {}; call one of them mask", listed()));
+            }
+        };
         let columns =
             Self { images, numbered: is_numbered, mask, case: place("case"), split: place("split") };
         let is_used = |i: &usize| {

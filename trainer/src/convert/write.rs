@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::labels::Classes;
 use super::{Planned, Ready};
+use crate::data::alignment::Alignment;
 use crate::nifti::{self, Voxel, VoxelType};
 use crate::volume::{Header, Stored, nifti_header};
 use crate::{Error, Result};
@@ -62,21 +63,22 @@ pub(super) fn case(folder: &Path, ready: &Ready, classes: &Classes) -> Result<()
             .map(|channel| folder.join(image(ready, channel)))
             .collect();
         channel += targets.len();
+        let alignment = alignment(grid, &stored);
         let mut header = nifti_header(grid);
         if let Some((slope, inter)) = stored.header.scaling {
             (header.scl_slope, header.scl_inter) = (slope, inter);
         }
         match stored.header.voxel_type {
-            VoxelType::U8 => channels::<u8>(&targets, &header, &stored),
-            VoxelType::I8 => channels::<i8>(&targets, &header, &stored),
-            VoxelType::U16 => channels::<u16>(&targets, &header, &stored),
-            VoxelType::I16 => channels::<i16>(&targets, &header, &stored),
-            VoxelType::U32 => channels::<u32>(&targets, &header, &stored),
-            VoxelType::I32 => channels::<i32>(&targets, &header, &stored),
-            VoxelType::U64 => channels::<u64>(&targets, &header, &stored),
-            VoxelType::I64 => channels::<i64>(&targets, &header, &stored),
-            VoxelType::F32 => channels::<f32>(&targets, &header, &stored),
-            VoxelType::F64 => channels::<f64>(&targets, &header, &stored),
+            VoxelType::U8 => channels::<u8>(&targets, &header, &stored, alignment),
+            VoxelType::I8 => channels::<i8>(&targets, &header, &stored, alignment),
+            VoxelType::U16 => channels::<u16>(&targets, &header, &stored, alignment),
+            VoxelType::I16 => channels::<i16>(&targets, &header, &stored, alignment),
+            VoxelType::U32 => channels::<u32>(&targets, &header, &stored, alignment),
+            VoxelType::I32 => channels::<i32>(&targets, &header, &stored, alignment),
+            VoxelType::U64 => channels::<u64>(&targets, &header, &stored, alignment),
+            VoxelType::I64 => channels::<i64>(&targets, &header, &stored, alignment),
+            VoxelType::F32 => channels::<f32>(&targets, &header, &stored, alignment),
+            VoxelType::F64 => channels::<f64>(&targets, &header, &stored, alignment),
         }?;
     }
     let Some(path) = &ready.looked.mask else { return Ok(()) };
@@ -94,7 +96,18 @@ pub(super) fn case(folder: &Path, ready: &Ready, classes: &Classes) -> Result<()
     if !is_known || labels.len() != grid.len() {
         return Err(changed(path));
     }
+    if ready.looked.moved.is_none() {
+        labels = alignment(grid, &stored).in_order(labels);
+    }
     nifti::write(folder.join(mask(ready)), &nifti_header(grid), &labels)
+}
+
+/// How a file's voxels come into the order of the grid's.
+fn alignment(grid: &Header, stored: &Stored) -> Alignment {
+    match stored.header.format.has_geometry() {
+        true => Alignment::of(grid, &stored.header),
+        false => Alignment::Same,
+    }
 }
 
 fn read(path: &Path, checked: &Header) -> Result<Stored> {
@@ -107,11 +120,16 @@ fn changed(path: &Path) -> Error {
 }
 
 /// Writes each channel's numbers as they are stored.
-fn channels<V: Voxel>(targets: &[PathBuf], header: &nifti::Header, stored: &Stored) -> Result<()> {
+fn channels<V: Voxel>(
+    targets: &[PathBuf],
+    header: &nifti::Header,
+    stored: &Stored,
+    alignment: Alignment,
+) -> Result<()> {
     let numbers = stored.stored::<V>().expect("the type was matched");
     let voxels = header.len();
     targets
         .iter()
         .zip(numbers.chunks_exact(voxels))
-        .try_for_each(|(path, numbers)| nifti::write(path, header, numbers))
+        .try_for_each(|(path, numbers)| nifti::write(path, header, &alignment.in_order(numbers.to_vec())))
 }

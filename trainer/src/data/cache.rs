@@ -67,7 +67,9 @@ impl Fingerprint {
     /// A file that cannot be read.
     pub fn of(files: &CaseFiles, settings: &[u8]) -> Result<Self> {
         let folder = |path: &Path| path.parent().unwrap_or(Path::new("")).to_path_buf();
-        let sums = files.images.iter().chain(&files.label).map(|path| checksum(&folder(path), path));
+        let volumes = files.images.iter().chain(&files.label);
+        let beside = crate::volume::sidecars(volumes.clone());
+        let sums = volumes.chain(&beside).map(|path| checksum(&folder(path), path));
         Ok(Self { files: sums.collect::<Result<_>>()?, settings: settings.to_vec() })
     }
 

@@ -58,6 +58,8 @@ pub enum Kind {
     PlaceDiffers,
     /// A case's voxels are far larger or smaller than is usual in the data set.
     UnusualSpacing,
+    /// Files do not say how large their voxels are.
+    UnknownSpacing,
     /// A case's axes run otherwise than is usual in the data set.
     UnusualOrientation,
     /// Voxels of an image are NaN or infinite.

@@ -1,5 +1,6 @@
 //! A data set's folder: its cases, and whether their files fit together.
 
+use super::alignment::Alignment;
 use super::fault::{Fault, Kind, first};
 use super::names::{LooseCase, Part, leads_out, side};
 use super::{AxisOrder, CaseReader, Description, Grid, Preprocessing, common_spacing};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub struct CaseFiles {
     /// The case's name.
     pub name: String,
-    /// One image per channel, in the channels' order.
+    /// One image per channel, in the channels' order; or one that holds all of them along its fourth axis.
     pub images: Vec<PathBuf>,
     /// The label map.
     pub label: Option<PathBuf>,
@@ -67,8 +68,9 @@ impl Dataset {
             cases.into_iter().map(LooseCase::whole).collect::<Result<Vec<_>>>()
         };
         let (training, test) = (cases_of(Part::Training)?, cases_of(Part::Test)?);
-        let headers = training.par_iter().map(check_headers).collect::<Result<Vec<_>>>()?;
-        test.par_iter().map(check_headers).collect::<Result<Vec<_>>>()?;
+        let check = |case: &CaseFiles| check_headers(case, channels);
+        let headers = training.par_iter().map(check).collect::<Result<Vec<_>>>()?;
+        test.par_iter().map(check).collect::<Result<Vec<_>>>()?;
         Ok(Self { path: path.to_path_buf(), description, training, test, headers })
     }
 
@@ -101,16 +103,34 @@ impl Dataset {
         self.headers.iter().map(|header| reader.frame(header).grid(header)).collect()
     }
 
-    /// Length and checksum of `dataset.json` and of every file of every case, in a fixed order.
+    /// Length and checksum of `dataset.json` and of every file of every case, with the spacings beside
+    /// TIFF files, in a fixed order.
     ///
     /// # Errors
     /// A file that cannot be read.
     pub fn checksums(&self) -> Result<Vec<FileSum>> {
-        let cases = self.training.iter().chain(&self.test);
-        let files = cases.flat_map(|case| case.images.iter().chain(&case.label).cloned());
-        let all: Vec<PathBuf> = std::iter::once(self.path.join("dataset.json")).chain(files).collect();
-        all.par_iter().map(|file| checksum(&self.path, file)).collect()
+        let described = std::iter::once(self.path.join("dataset.json"));
+        self.sums(described.chain(files_of(self.training.iter().chain(&self.test))).collect())
     }
+
+    /// Length and checksum of every file of some cases of this data set.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn checksums_of(&self, cases: &[CaseFiles]) -> Result<Vec<FileSum>> {
+        self.sums(files_of(cases))
+    }
+
+    fn sums(&self, files: Vec<PathBuf>) -> Result<Vec<FileSum>> {
+        files.par_iter().map(|file| checksum(&self.path, file)).collect()
+    }
+}
+
+/// All files of cases, those with voxel sizes beside them first.
+fn files_of<'a>(cases: impl IntoIterator<Item = &'a CaseFiles>) -> Vec<PathBuf> {
+    let cases = cases.into_iter();
+    let files: Vec<PathBuf> = cases.flat_map(|case| case.images.iter().chain(&case.label).cloned()).collect();
+    volume::sidecars(&files).into_iter().chain(files).collect()
 }
 
 /// Length and checksum of a file; its name is told from `folder` on.
@@ -143,29 +163,88 @@ pub(crate) fn must_be_folder(path: &Path) -> Result<()> {
     Err(Error::file(path, format!("{what}; {remedy}")))
 }
 
-/// Checks that a case's files lie on one grid; gives the first image's header.
-pub(super) fn check_headers(case: &CaseFiles) -> Result<Header> {
+/// Checks that a case's files lie on one grid and hold so many channels; gives the first image's header.
+pub(super) fn check_headers(case: &CaseFiles, channels: usize) -> Result<Header> {
     let mut first: Option<Header> = None;
     for path in case.images.iter().chain(&case.label) {
         let header = volume::read_header(path)?;
-        let shape = one_volume(path, &header)?;
+        one_volume_each(case, path, &header, channels)?;
         match &first {
-            Some(other) => same_shape(case, path, shape, (&case.images[0], other.size()))?,
+            Some(other) => {
+                same_grid(case, path, &header, (&case.images[0], other))?;
+            }
             None => first = Some(header),
         }
     }
     first.ok_or_else(|| Error::case(&case.name, "has no image; name at least one file"))
 }
 
-/// Voxels along x, y, z of a file that holds one volume.
-pub(crate) fn one_volume(path: &Path, header: &Header) -> Result<[usize; 3], Fault> {
+/// Checks that a file of a case holds one volume, or is the only image and holds one for each of the channels.
+pub(crate) fn one_volume_each(
+    case: &CaseFiles,
+    path: &Path,
+    header: &Header,
+    channels: usize,
+) -> Result<(), Fault> {
+    let holds_all = case.images.len() == 1 && channels > 1 && case.images[0] == path;
+    if !holds_all {
+        return one_volume(path, header);
+    }
+    let (held, name) = (header.channels(), &case.name);
+    if held == channels {
+        return Ok(());
+    }
+    let message = format!(
+        "holds {held} volume(s), shape {:?}, but dataset.json names {channels} channels",
+        header.shape
+    );
+    let remedy = format!(
+        "name it {name}_0000 (channel 0), and the others {name}_0001, …; or let its fourth axis hold all {channels}"
+    );
+    Err(Fault::file(Kind::NotOneVolume, path, message, remedy))
+}
+
+/// Checks that a file holds one volume.
+fn one_volume(path: &Path, header: &Header) -> Result<(), Fault> {
     if header.channels() == 1 {
-        return Ok(header.size());
+        return Ok(());
     }
     let message =
         format!("has {} axes, shape {:?}: each file must hold one volume", header.shape.len(), header.shape);
     let remedy = "split it into one file per channel (_0000, _0001, …) or per case";
     Err(Fault::file(Kind::NotOneVolume, path, message, remedy))
+}
+
+/// Checks that a file's voxels are those of the case's first file, in its order or another.
+pub(crate) fn same_grid(
+    case: &CaseFiles,
+    path: &Path,
+    header: &Header,
+    (first_path, first): (&Path, &Header),
+) -> Result<Alignment, Fault> {
+    let alignment = Alignment::of(first, header);
+    if let Alignment::Turned(_) = alignment {
+        return Ok(alignment);
+    }
+    same_shape(case, path, header.size(), (first_path, first.size()))?;
+    if alignment == Alignment::Same {
+        return Ok(alignment);
+    }
+    let message = format!(
+        "{}, {}, runs {} by its header and {} {}, and their voxels are not the same ones",
+        role(case, path),
+        path.display(),
+        header.axcodes(),
+        first_path.display(),
+        first.axcodes()
+    );
+    let remedy = "if they belong together voxel by voxel, save it with the image's affine; else resample it onto the image's grid";
+    Err(Fault::case(Kind::PlaceDiffers, &case.name, message, remedy))
+}
+
+/// What a file is to its case.
+fn role(case: &CaseFiles, path: &Path) -> &'static str {
+    if case.label.as_deref() == Some(path) { "the label map" } else { "a channel" }
 }
 
 /// Checks that a file of a case has the shape of the case's first file.
@@ -178,9 +257,9 @@ pub(crate) fn same_shape(
     if shape == other {
         return Ok(());
     }
-    let what = if case.label.as_deref() == Some(path) { "the label map" } else { "a channel" };
     let message = format!(
-        "{what}, {}, has shape {shape:?} but {} has {other:?} (x, y, z)",
+        "{}, {}, has shape {shape:?} but {} has {other:?} (x, y, z)",
+        role(case, path),
         path.display(),
         first.display()
     );

@@ -63,6 +63,14 @@ impl Frame {
         gather(volume, of_file.map(|a| size[a]), of_file.map(|a| strides[a]), of_file.map(|a| self.flips[a]))
     }
 
+    /// The file's voxel (x, y, z) that is the volume's voxel `at`. `size` is that of the volume, (d, h, w).
+    pub(super) fn voxel(self, at: [usize; 3], size: [usize; 3]) -> [usize; 3] {
+        [2, 1, 0].map(|memory| {
+            let axis = self.place(memory);
+            if self.flips[axis] { size[axis] - 1 - at[axis] } else { at[axis] }
+        })
+    }
+
     /// The volume's axis that is the file's axis `memory`.
     fn place(self, memory: usize) -> usize {
         (0..3).find(|&axis| self.axes[axis] == memory).expect("an order holds every axis")

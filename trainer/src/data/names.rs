@@ -68,7 +68,7 @@ impl Part {
 #[derive(Clone, Debug)]
 pub(crate) struct LooseCase {
     pub(crate) name: String,
-    /// By channel.
+    /// By channel, or a single file that is to hold all.
     pub(crate) images: Vec<Option<PathBuf>>,
     pub(crate) label: Option<PathBuf>,
 }
@@ -128,6 +128,7 @@ pub(super) fn group(files: &[(String, PathBuf)], channels: usize) -> Result<Vec<
 pub(crate) fn loose(files: &[(String, PathBuf)], channels: usize, faults: &mut Vec<Fault>) -> Vec<LooseCase> {
     let stems: BTreeSet<&str> = files.iter().map(|(stem, _)| stem.as_str()).collect();
     let mut cases: BTreeMap<&str, Vec<Option<PathBuf>>> = BTreeMap::new();
+    let mut together: BTreeMap<&str, &Path> = BTreeMap::new();
     for (stem, path) in files {
         let (case, channel) = match split_channel(stem) {
             Some((case, channel)) if channel < channels => (case, channel),
@@ -141,11 +142,12 @@ pub(crate) fn loose(files: &[(String, PathBuf)], channels: usize, faults: &mut V
             }
             // One image a case needs no number.
             _ if channels == 1 => (stem.as_str(), 0),
+            // Without a number a file holds all channels, along a fourth axis; its header will tell.
             _ => {
-                let message = "has no channel number";
-                let remedy =
-                    format!("with {channels} channels name it {stem}_0000 (channel 0), {stem}_0001, …");
-                faults.push(Fault::file(Kind::UnexpectedName, path, message, remedy));
+                if let Some(other) = together.insert(stem, path) {
+                    let message = format!("and {} are both case {stem}", other.display());
+                    faults.push(Fault::file(Kind::ChannelTwice, path, message, "take one away"));
+                }
                 continue;
             }
         };
@@ -155,6 +157,15 @@ pub(crate) fn loose(files: &[(String, PathBuf)], channels: usize, faults: &mut V
             faults.push(Fault::file(Kind::ChannelTwice, path, message, "take one away"));
         } else {
             *slot = Some(path.clone());
+        }
+    }
+    for (case, path) in together {
+        if cases.contains_key(case) {
+            let message = format!("has no channel number, but other files of case {case} have one");
+            let remedy = format!("take it away, or name it {case}_0000 (channel 0), {case}_0001, …");
+            faults.push(Fault::file(Kind::UnexpectedName, path, message, remedy));
+        } else {
+            cases.insert(case, vec![Some(path.to_path_buf())]);
         }
     }
     let case = |(name, images): (&str, _)| LooseCase { name: name.to_owned(), images, label: None };

@@ -1,12 +1,13 @@
 //! From files to cases: values are checked here, so that what comes after can rely on them.
 
+use super::alignment::Alignment;
 use super::fault::{Fault, Kind, first};
 use super::folder::check_headers;
 use super::names::{group, list, split_channel};
 use super::preprocess::{content, cut, to_grid};
 use super::{AxisOrder, Case, CaseFiles, Description, Frame, Geometry, IGNORE, Preprocessing};
 use crate::nifti;
-use crate::volume::{Format, Header, Stored, split_ending};
+use crate::volume::{Format, Header, Stored, split_ending, whole};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -37,13 +38,13 @@ impl CaseReader {
     /// `dataset.json`.
     pub fn read(&self, files: &CaseFiles) -> Result<Case> {
         let channels = self.description.channel_names.len();
-        if files.images.len() != channels {
+        if ![1, channels].contains(&files.images.len()) {
             let message =
                 format!("has {} image(s), but {channels} channel(s) are expected", files.images.len());
             return Err(Error::case(&files.name, message));
         }
         let Preprocessing { crop, spacing, .. } = self.preprocessing;
-        let header = check_headers(files)?;
+        let header = check_headers(files, channels)?;
         let nifti = match header.format {
             Format::Nifti => Some(nifti::read_header(&files.images[0])?),
             _ => None,
@@ -51,21 +52,28 @@ impl CaseReader {
         let geometry = Geometry::new(header, self.order, self.preprocessing).with_nifti(nifti);
         let (frame, whole) = (geometry.frame(), geometry.whole_shape());
         let mut image = Vec::new();
-        for (channel, path) in files.images.iter().enumerate() {
-            let values = finite(&Stored::read(path)?, &files.name)?;
-            let values = frame.to_volume(values, whole);
-            if channels == 1 {
-                image = values;
-                continue;
-            }
-            image.resize(values.len() * channels, 0.0);
-            for (voxel, value) in image.chunks_exact_mut(channels).zip(values) {
-                voxel[channel] = value;
+        let mut channel = 0;
+        for path in &files.images {
+            let stored = Stored::read(path)?;
+            let alignment = Alignment::of(geometry.header(), &stored.header);
+            for values in volumes_of(finite(&stored, &files.name)?, stored.header.channels()) {
+                let values = frame.to_volume(alignment.in_order(values), whole);
+                if channels == 1 {
+                    image = values;
+                    continue;
+                }
+                image.resize(values.len() * channels, 0.0);
+                for (voxel, value) in image.chunks_exact_mut(channels).zip(values) {
+                    voxel[channel] = value;
+                }
+                channel += 1;
             }
         }
         let labels = match &files.label {
             Some(path) => {
-                let labels = labels(&Stored::read(path)?, &files.name, &self.description)?;
+                let stored = Stored::read(path)?;
+                let labels = labels(&stored, &files.name, &self.description)?;
+                let labels = Alignment::of(geometry.header(), &stored.header).in_order(labels);
                 Some(frame.to_volume(labels, whole))
             }
             None => None,
@@ -88,7 +96,11 @@ impl CaseReader {
     /// # Errors
     /// Files that cannot be read or do not fit together.
     pub fn largest_shape(&self, files: &CaseFiles) -> Result<[usize; 3]> {
-        let geometry = Geometry::new(check_headers(files)?, self.order, self.preprocessing);
+        let geometry = Geometry::new(
+            check_headers(files, self.description.channel_names.len())?,
+            self.order,
+            self.preprocessing,
+        );
         let whole = geometry.whole_shape().map(|n| 0..n);
         Ok(geometry.looked_at(whole, self.preprocessing.spacing).shape())
     }
@@ -176,10 +188,18 @@ fn volumes(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(names.iter().filter_map(|name| Some((split_ending(name)?.0.to_owned(), folder.join(name)))).collect())
 }
 
+/// The volumes of a file, one after another.
+fn volumes_of(values: Vec<f32>, count: usize) -> Vec<Vec<f32>> {
+    if count == 1 {
+        return vec![values];
+    }
+    values.chunks_exact(values.len() / count).map(<[f32]>::to_vec).collect()
+}
+
 /// Index to (x, y, z).
 fn position(image: &Stored, index: usize) -> [usize; 3] {
-    let [nx, ny, _] = image.header.size();
-    [index % nx, index / nx % ny, index / nx / ny]
+    let [nx, ny, nz] = image.header.size();
+    [index % nx, index / nx % ny, index / nx / ny % nz]
 }
 
 fn finite(image: &Stored, case: &str) -> Result<Vec<f32>> {
@@ -224,27 +244,27 @@ pub(crate) struct LabelSurvey {
 impl LabelSurvey {
     pub(crate) fn new(image: &Stored, description: &Description) -> Self {
         let classes = description.num_classes();
-        let ignore = description.ignore.map(f64::from);
+        let ignore = description.ignore.map(i64::from);
         let mut found =
             Self { labels: Vec::new(), unknown: BTreeMap::new(), fractions: 0, first_fraction: None };
         found.labels.reserve_exact(image.header.len());
         let mut index = 0;
         image.for_each(|value| {
-            let label = if value >= 0.0 && value < classes as f64 && value.fract() == 0.0 {
-                value as u8
-            } else if Some(value) == ignore {
-                IGNORE
-            } else if value.is_finite() && value.fract() == 0.0 {
-                // Whole numbers below 2^63 keep their order as integers; a thousand kinds are enough to tell.
-                let value = value as i64;
-                if found.unknown.len() < 1000 || found.unknown.contains_key(&value) {
-                    *found.unknown.entry(value).or_insert(0) += 1;
+            let label = match whole(value) {
+                Some(class @ 0..) if (class as usize) < classes => class as u8,
+                Some(class) if Some(class) == ignore => IGNORE,
+                Some(value) => {
+                    // A thousand kinds are enough to tell.
+                    if found.unknown.len() < 1000 || found.unknown.contains_key(&value) {
+                        *found.unknown.entry(value).or_insert(0) += 1;
+                    }
+                    IGNORE
                 }
-                IGNORE
-            } else {
-                found.fractions += 1;
-                found.first_fraction.get_or_insert((index, value));
-                IGNORE
+                None => {
+                    found.fractions += 1;
+                    found.first_fraction.get_or_insert((index, value));
+                    IGNORE
+                }
             };
             found.labels.push(label);
             index += 1;

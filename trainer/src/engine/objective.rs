@@ -15,7 +15,6 @@ pub struct Objective {
     loss: LossConfig,
     /// Voxels of each class in the training cases.
     voxels: Vec<u64>,
-    empty_batches: u64,
 }
 
 impl Objective {
@@ -28,7 +27,7 @@ impl Objective {
         let voxels = PreparedCase::class_counts(training, channels.max(2));
         let loss = loss(&config.loss, channels, &voxels)?;
         loss.validate(channels).map_err(|e| Error::config("loss", e.to_string()))?;
-        Ok(Self { loss, voxels, empty_batches: 0 })
+        Ok(Self { loss, voxels })
     }
 
     /// The loss as it will be used.
@@ -36,11 +35,11 @@ impl Objective {
         &self.loss
     }
 
-    /// The loss of logits at one scale or several, finest first.
+    /// The loss of logits at one scale or several, finest first, and whether no voxel counts.
     ///
     /// # Errors
     /// If shapes do not fit.
-    pub fn forward<'t>(&mut self, scales: &[Var<'t, f32>], labels: &Labels) -> Result<Var<'t, f32>> {
+    pub fn forward<'t>(&self, scales: &[Var<'t, f32>], labels: &Labels) -> Result<(Var<'t, f32>, bool)> {
         let failed = |e: losses::Error| Error::config("loss", e.to_string());
         let loss = self.loss.build::<f32>(Some(i32::from(IGNORE)));
         let report = if let [logits] = scales {
@@ -52,13 +51,8 @@ impl Objective {
             DeepSupervision::new(loss).report(scales, &targets)
         };
         let report = report.map_err(failed)?;
-        self.empty_batches += u64::from(report.is_empty());
-        Ok(report.loss)
-    }
-
-    /// How many batches since the last call held no voxel that counts.
-    pub fn take_empty_batches(&mut self) -> u64 {
-        std::mem::take(&mut self.empty_batches)
+        let is_empty = report.is_empty();
+        Ok((report.loss, is_empty))
     }
 
     /// Sets the last bias to the best constant prediction: log(p·π/(1 − π)) for a foreground share π and a `pos_weight` p,

@@ -27,6 +27,13 @@ pub struct Batch {
     pub patches: Vec<PatchPlace>,
 }
 
+impl Batch {
+    /// How many of its patches hold no voxel that counts.
+    pub fn empty_patches(&self) -> u64 {
+        self.patches.iter().filter(|patch| patch.is_empty).count() as u64
+    }
+}
+
 /// Where a patch was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PatchPlace {
@@ -34,6 +41,8 @@ pub struct PatchPlace {
     pub case: usize,
     /// The case's voxel `[d, h, w]` under the patch's first, before it was turned or scaled.
     pub offset: [isize; 3],
+    /// Whether no voxel of it counts: all are padding or to be ignored.
+    pub is_empty: bool,
 }
 
 /// Draws batches from training cases, in memory or cached.
@@ -108,7 +117,8 @@ impl<'a> Sampler<'a> {
         let region = case.region(placement.block(self.patch, case.shape()))?;
         extract(&region, self.patch, &placement, image, labels);
         augment_intensity(recipe, case.channels(), image, &mut rng);
-        Ok(PatchPlace { case: index, offset })
+        let is_empty = labels.iter().all(|&label| label == IGNORE);
+        Ok(PatchPlace { case: index, offset, is_empty })
     }
 
     /// How many of a step's patches hold foreground: the share, rounded up or down at random so that its mean is exact.

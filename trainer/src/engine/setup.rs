@@ -9,7 +9,7 @@ use serde::Serialize;
 use unet3d::UNet3d;
 
 use super::Validation;
-use crate::checkpoint::{Checkpoint, Tensors};
+use crate::checkpoint::{Checkpoint, Idle, Tensors};
 use crate::config::Config;
 use crate::data::{CaseReader, Normalisation, PreparedCase};
 use crate::decision::Decision;
@@ -71,6 +71,9 @@ pub struct End {
     pub step: u64,
     /// CRC-32C of all weights' bits, in the order of their names: equal for equal runs, whatever the number of threads.
     pub weights_crc32c: String,
+    /// Steps and patches that taught nothing.
+    #[serde(flatten)]
+    pub idle: Idle,
     /// The share of this session's time that the training thread waited for batches.
     pub waited_for_data: f64,
     /// The most memory in bytes that the process has held; `None` where the system does not tell.

@@ -18,9 +18,10 @@ use unet3d::UNet3d;
 use super::setup::digest;
 use super::treat;
 use super::{Batch, End, Objective, Outcome, Sampler, Setup, Validation, settings};
-use crate::checkpoint::{BEST, CHECKPOINTS, Checkpoint, LAST, PREVIOUS, State, Tensors};
+use crate::checkpoint::{BEST, CHECKPOINTS, Checkpoint, Idle, LAST, PREVIOUS, State, Tensors};
 use crate::config::Auto;
 use crate::decision::Decision;
+use crate::files::sync_folder;
 use crate::inference::SlidingWindow;
 use crate::plan::peak_memory;
 use crate::random::Purpose;
@@ -79,7 +80,9 @@ struct Run {
     log: JsonLines,
     progress: Progress,
     step: u64,
-    bad_steps: usize,
+    idle: Idle,
+    /// Of these, how many batches were told of.
+    told_of: u64,
     best: Option<f64>,
     validation: Option<Validation>,
     /// The step after which `validation` was made.
@@ -125,7 +128,7 @@ impl Run {
             before = Duration::try_from_secs_f64(checkpoint.state.seconds).unwrap_or_default();
         }
         let per_epoch = config.training.steps_per_epoch as u64;
-        let progress = Progress::new(per_epoch * config.training.epochs as u64, per_epoch)
+        let mut progress = Progress::new(per_epoch * config.training.epochs as u64, per_epoch)
             .every(config.training.log_every as u64)
             .elapsed_before(before);
         let channels = setup.plan.model.out_channels;
@@ -137,14 +140,19 @@ impl Run {
         let decision =
             setup.resume.as_ref().map_or(untouched, |checkpoint| checkpoint.state.decision.clone());
         let total = (config.training.epochs * config.training.steps_per_epoch) as u64;
-        let unmeasured =
-            setup.resume.as_ref().is_some_and(|checkpoint| checkpoint.state.metric_now.is_none());
+        let unmeasured = setup.resume.as_ref().is_some_and(|checkpoint| !checkpoint.state.validated);
+        let idle = setup.resume.as_ref().map_or_else(Idle::default, |checkpoint| checkpoint.state.idle);
         let due = step > 0
             && step.is_multiple_of(per_epoch)
             && ((step / per_epoch).is_multiple_of(config.validation.every as u64) || step == total);
-        let owes_validation = due && unmeasured && !setup.validation.is_empty();
+        let owes_validation = due && unmeasured;
         let known = setup.resume.as_ref().map_or(u64::MAX, |checkpoint| checkpoint.state.log_bytes);
         let log = JsonLines::append(setup.folder.join("log.jsonl"), known)?;
+        if setup.resume.is_some() && log.bytes() < known {
+            let path = setup.folder.join("log.jsonl");
+            let lost = known - log.bytes();
+            progress.println(format!("{} lacks {lost} bytes that the run had written", path.display()));
+        }
         let saved = Instant::now();
         Ok(Self {
             setup,
@@ -155,7 +163,8 @@ impl Run {
             log,
             progress,
             step,
-            bad_steps: 0,
+            told_of: idle.empty_batches,
+            idle,
             best,
             validation: None,
             validated: None,
@@ -222,6 +231,7 @@ impl Run {
         let end = End {
             step: self.step,
             weights_crc32c: format!("{:08x}", digest(&self.model)),
+            idle: self.idle,
             waited_for_data: waited.as_secs_f64() / began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE),
             peak_memory: peak_memory(),
         };
@@ -256,8 +266,9 @@ impl Run {
                 Err(error) => return Err(error),
             }
         }
-        if self.objective.take_empty_batches() > 0 {
-            self.progress.println("some batches held no voxel that counts; their loss was 0");
+        let empty = self.idle.empty_batches - std::mem::replace(&mut self.told_of, self.idle.empty_batches);
+        if empty > 0 {
+            self.progress.println(format!("{empty} batch(es) held no voxel that counts; their loss was 0"));
         }
         let now =
             self.validation.as_ref().filter(|v| self.validated == Some(self.step) && !v.on_training_cases);
@@ -345,6 +356,8 @@ impl Run {
             metric: METRIC.to_owned(),
             metric_now: metric,
             metric_best: self.best,
+            validated: self.validated == Some(self.step),
+            idle: self.idle,
             plateau: *self.scheduler.state(),
             log_bytes: self.log.bytes(),
         };
@@ -355,7 +368,11 @@ impl Run {
         let optimizer = self.optimizer.state(&self.model).into_iter().collect();
         self.saved = Instant::now();
         let folder = self.setup.folder.join(CHECKPOINTS);
-        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        self.log.sync()?;
+        if !folder.is_dir() {
+            fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+            sync_folder(&self.setup.folder)?;
+        }
         let checkpoint = Checkpoint { state, weights, optimizer };
         match name {
             Name::Best => checkpoint.save(&folder.join(BEST)),

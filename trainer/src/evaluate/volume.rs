@@ -1,6 +1,7 @@
 //! A volume of labels and where it lies.
 
-use crate::volume::Stored;
+use crate::data::alignment::Alignment;
+use crate::volume::{Header, Stored, whole};
 use crate::{Error, Result, nifti};
 use std::path::Path;
 
@@ -13,6 +14,19 @@ pub struct LabelVolume {
     pub affine: [[f64; 4]; 4],
     /// One label a voxel.
     pub labels: Vec<i32>,
+}
+
+impl LabelVolume {
+    /// The same voxels in the order of another volume's, where the affines say that they lie there.
+    pub(super) fn in_order_of(self, other: &Self) -> Self {
+        let header = |volume: &Self| Header::new(&volume.shape, volume.affine);
+        match Alignment::of(&header(other), &header(&self)) {
+            turned @ Alignment::Turned(_) => {
+                Self { shape: other.shape, affine: other.affine, labels: turned.in_order(self.labels) }
+            }
+            Alignment::Same | Alignment::Apart => self,
+        }
+    }
 }
 
 /// Reads the labels of a volume.
@@ -32,15 +46,14 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelVolume> {
     let labels = match bytes {
         Some(bytes) => bytes.into_iter().map(i32::from).collect(),
         None => {
-            image.to_f64().into_iter().enumerate().map(|(i, x)| whole(path, i, x)).collect::<Result<_>>()?
+            image.to_f64().into_iter().enumerate().map(|(i, x)| label(path, i, x)).collect::<Result<_>>()?
         }
     };
     Ok(LabelVolume { shape, affine, labels })
 }
 
-fn whole(path: &Path, voxel: usize, value: f64) -> Result<i32> {
-    let label = value as i32;
-    if f64::from(label) == value {
+fn label(path: &Path, voxel: usize, value: f64) -> Result<i32> {
+    if let Some(label) = whole(value).and_then(|label| i32::try_from(label).ok()) {
         return Ok(label);
     }
     let message = format!(

@@ -98,9 +98,11 @@ impl Header {
     }
 
     /// The header of a new volume that lies exactly where this one does: same shape, voxel sizes, transformations and
-    /// units, no scaling, little-endian.
+    /// units, no scaling, little-endian. Of a series or vectors, one volume's.
     pub fn like(&self) -> Self {
-        Self { byte_order: ByteOrder::Little, scl_slope: 1.0, scl_inter: 0.0, ..self.clone() }.fitting()
+        let shape = self.shape3().map_or_else(|| self.shape[..3].to_vec(), |_| self.shape.clone());
+        Self { shape, byte_order: ByteOrder::Little, scl_slope: 1.0, scl_inter: 0.0, ..self.clone() }
+            .fitting()
     }
 
     /// Voxels in all.

@@ -1,4 +1,4 @@
-//! The log of a run for programs: one JSON object a line, each on disk before the next begins.
+//! The log of a run for programs: one JSON object a line, each handed to the system before the next begins.
 
 use crate::{Error, Result};
 use serde::Serialize;
@@ -48,6 +48,14 @@ impl JsonLines {
     /// The file's length so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Waits until all lines are on disk, as they must be before a checkpoint counts on them.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(Error::io(&self.path))
     }
 
     /// Writes `{"event": event, …data}` as one line. Numbers that are not finite become `null`.

@@ -12,7 +12,7 @@ use unet3d::UNet3d;
 use super::measure::measure;
 use super::{Arm, EpochFigures, RunResult, StudyData};
 use crate::calibration::Calibration;
-use crate::checkpoint::{Checkpoint, Tensors, latest};
+use crate::checkpoint::{CHECKPOINTS, Checkpoint, LAST, PREVIOUS, Tensors, clear_unfinished, exists};
 use crate::config::{Auto, Config, Word};
 use crate::data::PreparedCase;
 use crate::engine::{Objective, Setup, train};
@@ -43,7 +43,7 @@ pub fn run_arm(
             .map_err(|e| Error::file(&result_path, format!("is damaged ({e}): remove it")));
     }
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let resume = latest(folder).map(|path| Checkpoint::load(&path)).transpose()?;
+    let (resume, abandons_last) = go_on(folder)?;
     let [positives, negatives] = data.counts;
     let mut config = arm.configure(config, positives, negatives);
     // Reports are at probability 1/2, as the network gives it; thresholds are chosen afterwards.
@@ -66,7 +66,7 @@ pub fn run_arm(
         validation: data.evaluation.iter().cloned().map(PreparedCase::from).collect(),
         init: Some(init),
         resume,
-        abandons_last: false,
+        abandons_last,
     };
     let outcome = train(setup, stop)?;
     if outcome.stopped {
@@ -91,6 +91,36 @@ pub fn run_arm(
     figure.save(folder.join("slices.png"))?;
     write_json(&result_path, &result)?;
     Ok(Some(result))
+}
+
+/// Where an arm goes on, and whether it had to go back behind its last checkpoint.
+fn go_on(folder: &Path) -> Result<(Option<Checkpoint>, bool)> {
+    let all = folder.join(CHECKPOINTS);
+    if !all.is_dir() {
+        return Ok((None, false));
+    }
+    clear_unfinished(&all)?;
+    let mut refused = Vec::new();
+    for path in [LAST, PREVIOUS].map(|name| all.join(name)).into_iter().filter(|path| exists(path)) {
+        match Checkpoint::load(&path) {
+            Ok(checkpoint) => {
+                let step = checkpoint.state.step;
+                for error in &refused {
+                    println!("{error}; going back to {PREVIOUS}, after {step} steps");
+                }
+                return Ok((Some(checkpoint), !refused.is_empty()));
+            }
+            Err(error) => refused.push(error.to_string()),
+        }
+    }
+    if refused.is_empty() {
+        return Ok((None, false));
+    }
+    let message = format!(
+        "holds no checkpoint to go on from: delete this folder, and the arm is trained again ({})",
+        refused.join("; ")
+    );
+    Err(Error::file(folder, message))
 }
 
 /// The weights that every arm of a seed begins with: those of the network with one channel. A second logit begins as this

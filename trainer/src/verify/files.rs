@@ -1,11 +1,11 @@
 //! Names: which file is meant to be what, also where it is not named so.
 
 use super::{Faults, Meant};
-use crate::Result;
 use crate::data::fault::{Fault, Kind};
 use crate::data::names::{
     LooseCase, Part, attach, list, list_images, list_labels, loose, no_images, split_channel, stem,
 };
+use crate::{Result, volume};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -76,13 +76,19 @@ impl Names<'_> {
         names.iter().filter_map(|name| self.proper_stem(name)).map(str::to_owned).collect()
     }
 
-    /// The file of a header and voxel pair that goes with one of the right ending.
+    /// The file of a header and voxel pair that goes with one of the right ending, or the text with a TIFF case's spacing.
     fn is_partner(&self, name: &str, proper: &BTreeSet<String>) -> bool {
         let partner = match self.ending {
             ".hdr" => ".img",
             ".img" => ".hdr",
             ".hdr.gz" => ".img.gz",
             ".img.gz" => ".hdr.gz",
+            ".tif" | ".tiff" => {
+                let is_of =
+                    |stem: &String, case| stem == case || split_channel(stem).is_some_and(|s| s.0 == case);
+                let case = name.strip_suffix(".json");
+                return case.is_some_and(|case| proper.iter().any(|stem| is_of(stem, case)));
+            }
             _ => return false,
         };
         name.strip_suffix(partner).is_some_and(|stem| proper.contains(stem))
@@ -122,7 +128,11 @@ impl Names<'_> {
                     found.warnings.push(fault(message.into()));
                     images.push((stem.to_owned(), path));
                 }
-                None if proper.contains(&numbered) || split_channel(stem).is_some() => {
+                // What holds all channels needs no number.
+                None if proper.contains(&numbered)
+                    || split_channel(stem).is_some()
+                    || volume::read_header(&path).is_ok_and(|header| header.channels() == self.channels) =>
+                {
                     images.push((stem.to_owned(), path));
                 }
                 None => {

@@ -4,7 +4,7 @@ use super::voxels::{Digest, Seen};
 use super::{Faults, Meant};
 use crate::data::fault::{Fault, Kind};
 use crate::data::names::Part;
-use crate::volume::Header;
+use crate::volume::{Format, Header};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -19,6 +19,7 @@ pub(super) fn compare(root: &Path, meant: &Meant, mut cases: Vec<Seen>, found: &
     }
     let warnings = &mut found.warnings;
     spacings(&cases, warnings);
+    unknown_spacings(root, &cases, warnings);
     orientations(&cases, warnings);
     if meant.labels_known {
         absent_classes(root, meant, &cases, warnings);
@@ -54,6 +55,25 @@ fn spacings(cases: &[Seen], warnings: &mut Vec<Fault>) {
             warnings.push(Fault::case(Kind::UnusualSpacing, &case.name, message, remedy));
         }
     }
+}
+
+/// Cases whose files do not say how large voxels are.
+fn unknown_spacings(root: &Path, cases: &[Seen], warnings: &mut Vec<Fault>) {
+    let silent: Vec<(&Seen, &Header)> = headers(cases).filter(|(_, header)| !header.spacing_known).collect();
+    let Some((case, header)) = silent.first() else { return };
+    let message = format!(
+        "{} of {} case(s), such as {}, do not say how large their voxels are, which count as 1 mm",
+        silent.len(),
+        headers(cases).count(),
+        case.name
+    );
+    let remedy = match header.format {
+        Format::Tiff => {
+            r#"write {"spacing": [z, y, x]} in mm into CASE.json beside the images and the label maps, as nnU-Net does"#
+        }
+        _ => "convert them with trainer convert --spacing X,Y,Z, unless all are of one size",
+    };
+    warnings.push(Fault::file(Kind::UnknownSpacing, root, message, remedy));
 }
 
 fn mm(spacing: [f64; 3]) -> String {

@@ -3,8 +3,9 @@
 //! Each thread holds the voxels of one file at a time; a digest of them is kept.
 
 use super::{Meant, unreadable};
+use crate::data::alignment::Alignment;
 use crate::data::fault::{Fault, Kind};
-use crate::data::folder::{one_volume, same_shape};
+use crate::data::folder::{one_volume_each, same_grid};
 use crate::data::names::{LooseCase, Part};
 use crate::data::read::{LabelSurvey, not_finite};
 use crate::data::{CaseFiles, IGNORE};
@@ -56,42 +57,45 @@ impl Seen {
             errors: Vec::new(),
             warnings: Vec::new(),
         };
+        // A single file holds all channels.
+        let channels = if case.images.len() == 1 { meant.description.channel_names.len() } else { 1 };
         for path in &files.images {
-            if let Some(image) = seen.open(&files, path) {
+            if let Some(image) = seen.open(&files, path, channels) {
                 seen.image(&image);
             }
         }
-        if let Some(image) = files.label.as_ref().and_then(|path| seen.open(&files, path)) {
+        if let Some(image) = files.label.as_ref().and_then(|path| seen.open(&files, path, channels)) {
             seen.labels(&image, meant);
         }
         seen
     }
 
     /// Reads a file and compares its grid with that of the case's first file.
-    fn open(&mut self, files: &CaseFiles, path: &Path) -> Option<Stored> {
+    fn open(&mut self, files: &CaseFiles, path: &Path, channels: usize) -> Option<Stored> {
         // Its name was complained of.
         if Format::of(path).ok() != self.format {
             return None;
         }
         let header = volume::read_header(path);
         let header = header.map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()?;
-        let shape = one_volume(path, &header).map_err(|fault| self.errors.push(fault)).ok()?;
+        one_volume_each(files, path, &header, channels).map_err(|fault| self.errors.push(fault)).ok()?;
         match &self.first {
             None => self.first = Some((path.to_path_buf(), header)),
-            Some((first_path, first)) => {
-                let other = first.size();
-                if let Err(fault) = same_shape(files, path, shape, (first_path, other)) {
-                    self.errors.push(fault);
-                } else if let Some(apart) = first.apart(&header) {
-                    let message = format!(
-                        "by the headers its voxels lie up to {apart:.3} mm from those of {}",
-                        first_path.display()
-                    );
-                    let remedy =
-                        "check that they belong together, then give both the same affine or resample";
-                    self.warnings.push(Fault::file(Kind::PlaceDiffers, path, message, remedy));
+            Some((first_path, first)) => match same_grid(files, path, &header, (first_path, first)) {
+                Err(fault) => self.errors.push(fault),
+                Ok(Alignment::Turned(_) | Alignment::Apart) => {}
+                Ok(Alignment::Same) => {
+                    if let Some(apart) = first.apart(&header) {
+                        let message = format!(
+                            "by the headers its voxels lie up to {apart:.3} mm from those of {}",
+                            first_path.display()
+                        );
+                        let remedy =
+                            "check that they belong together, then give both the same affine or resample";
+                        self.warnings.push(Fault::file(Kind::PlaceDiffers, path, message, remedy));
+                    }
                 }
-            }
+            },
         }
         Stored::read(path).map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()
     }

@@ -84,7 +84,7 @@ impl<'a> Opened<'a> {
                 let why = "voxels in several files are not supported; join them, or save it as one .mha";
                 return Err(self.fields.error(DATA_FILE, why));
             }
-            _ => Some(self.path.with_file_name("").join(name)),
+            _ => Some(self.fields.file(DATA_FILE, name)?),
         };
         let path = detached.as_deref().unwrap_or(self.path);
         if detached.is_some() {
@@ -157,6 +157,7 @@ fn parse(fields: &Fields) -> Result<(Header, Vec<usize>, Vec<usize>)> {
         byte_order,
         scaling: None,
         spacing: geometry::column_lengths(&affine),
+        spacing_known: true,
         affine,
     };
     Ok((header, lengths, order))

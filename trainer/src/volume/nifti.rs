@@ -23,6 +23,7 @@ fn convert(path: &Path, header: &nifti::Header) -> Result<Header> {
         byte_order: header.byte_order,
         scaling: header.scaling(),
         spacing: header.spacing(),
+        spacing_known: true,
         affine: header.affine().map_err(|m| Error::file(path, m))?,
     })
 }

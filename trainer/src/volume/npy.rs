@@ -60,6 +60,7 @@ impl Array {
             byte_order: self.byte_order,
             scaling: None,
             spacing: [1.0; 3],
+            spacing_known: false,
             affine: geometry::IDENTITY,
         }
     }

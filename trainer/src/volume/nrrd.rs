@@ -88,6 +88,7 @@ impl<'a> Opened<'a> {
             byte_order,
             scaling: None,
             spacing: axes.spacing,
+            spacing_known: true,
             affine: axes.affine,
         };
         let left = file_bytes - lines.bytes.min(file_bytes);
@@ -132,7 +133,7 @@ impl<'a> Opened<'a> {
                 let why = "voxels in several files are not supported; join them, or save it as one .nrrd";
                 Err(self.fields.error(DATA_FILE, why))
             }
-            Some(name) => Ok(Some(self.path.with_file_name("").join(name))),
+            Some(name) => self.fields.file(DATA_FILE, name).map(Some),
         }
     }
 

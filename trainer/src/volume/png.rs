@@ -31,6 +31,7 @@ pub(super) fn header(path: &Path) -> Result<Header> {
         byte_order: if kind == VoxelType::U16 { ByteOrder::Big } else { ByteOrder::Little },
         scaling: None,
         spacing: [1.0; 3],
+        spacing_known: false,
         affine: geometry::IDENTITY,
     })
 }

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 /// A header longer than this is none.
 const LONGEST: u64 = 1 << 20;
@@ -53,6 +53,16 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     pub(super) fn new(path: &'a Path) -> Self {
         Self { path, values: BTreeMap::new() }
+    }
+
+    /// The file that a field names, in the header's folder or a folder within. Any other is refused: a header that comes
+    /// from elsewhere would have any file of this machine shown as voxels.
+    pub(super) fn file(&self, names: &[&str], name: &str) -> Result<PathBuf> {
+        let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+        if !Path::new(name).components().all(inside) {
+            return Err(self.error(names, "the voxels must lie in the header's folder; put their file there"));
+        }
+        Ok(self.path.with_file_name("").join(name))
     }
 
     /// Adds a field; one that is there twice keeps its first value.

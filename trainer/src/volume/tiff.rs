@@ -1,9 +1,17 @@
 //! TIFF stacks: grey pages of one size, a page a slice along z; whole numbers of 8 to 64 bits and floats of 32 and 64,
 //! raw, deflated, LZW or PackBits. Pages that are marked as smaller copies are left out.
 //!
-//! ImageJ's stacks say in the first page's description how pages are channels, slices and times, the channel fastest.
-//!
-//! Geometry is not read: TIFF's resolution is one of print. Voxels are taken as 1 mm wide.
+//! ImageJ's stacks and OME-TIFF say in the first page's description how pages are channels, slices and times; where nothing
+//! does, every page is a slice. Of a place and directions nothing is known: voxels lie along the axes of space, as large
+//! as a text beside the file or the description says ([`mod@spacing`]), or else 1 mm.
+
+mod imagej;
+mod ome;
+mod page;
+mod spacing;
+mod stack;
+
+pub(crate) use spacing::sidecars;
 
 use super::stream;
 use super::tiff_guard;
@@ -13,6 +21,8 @@ use crate::{Error, Result};
 use ::tiff::decoder::{Decoder, DecodingResult, Limits};
 use ::tiff::tags::Tag;
 use ::tiff::{ColorType, TiffError};
+use page::FirstPage;
+use stack::{Axis, Stack};
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
 use std::path::Path;
@@ -34,8 +44,9 @@ pub(super) fn read(path: &Path) -> Result<Stored> {
     if raw.len() != header.len() * size {
         return Err(Error::file(path, "holds fewer voxels than its pages name; export it again"));
     }
-    let lengths = [&header.shape[..2], &stack].concat();
-    let raw = layout::permute(raw, size, &lengths, &[0, 1, 3, 4, 2]);
+    let lengths = [&header.shape[..2], &stack.lengths()].concat();
+    let [slices, times, channels] = stack.order().map(|axis| 2 + axis);
+    let raw = layout::permute(raw, size, &lengths, &[0, 1, slices, times, channels]);
     Ok(Stored::new(path, header, raw, ByteOrder::Little))
 }
 
@@ -45,8 +56,7 @@ struct Opened {
     header: Header,
     /// The pages that are slices.
     slices: Vec<usize>,
-    /// Channels, slices and times; multiplied they are all pages.
-    stack: [usize; 3],
+    stack: Stack,
 }
 
 impl Opened {
@@ -59,12 +69,12 @@ impl Opened {
         limits.decoding_buffer_size = most;
         limits.intermediate_buffer_size = most;
         let mut pages = Decoder::new(file).map_err(|e| damaged(path, &e))?.with_limits(limits);
-        let description = pages.get_tag_ascii_string(Tag::ImageDescription).unwrap_or_default();
+        let first = FirstPage::read(path, &mut pages)?;
         let (page, slices) = walk(path, &mut pages)?;
-        let stack = stack(path, &description, slices.len())?;
-        let [channels, depth, times] = stack;
-        let mut shape = vec![page.width, page.height, depth];
-        shape.extend([times, channels].into_iter().filter(|&n| n > 1));
+        let stack = Stack::of(path, &first.description, slices.len())?;
+        let size = [page.width, page.height, stack.length(Axis::Slice)];
+        let further = [Axis::Time, Axis::Channel].map(|axis| stack.length(axis));
+        let shape: Vec<usize> = size.into_iter().chain(further.into_iter().filter(|&n| n > 1)).collect();
         let wanted = layout::bytes(&shape, page.kind.size()).map_err(|m| Error::file(path, m))?;
         if wanted > most as u64 {
             let message = format!(
@@ -77,14 +87,19 @@ impl Opened {
             ::tiff::tags::ByteOrder::LittleEndian => ByteOrder::Little,
             ::tiff::tags::ByteOrder::BigEndian => ByteOrder::Big,
         };
+        let said = spacing::of(path, &first, size[2])?;
+        let spacing = said.unwrap_or([1.0; 3]);
+        let mut affine = geometry::IDENTITY;
+        (0..3).for_each(|axis| affine[axis][axis] = spacing[axis]);
         let header = Header {
             format: Format::Tiff,
             shape,
             voxel_type: page.kind,
             byte_order,
             scaling: None,
-            spacing: [1.0; 3],
-            affine: geometry::IDENTITY,
+            spacing,
+            spacing_known: said.is_some(),
+            affine,
         };
         Ok(Self { pages, header, slices, stack })
     }
@@ -111,30 +126,6 @@ fn walk(path: &Path, pages: &mut Pages) -> Result<(Page, Vec<usize>)> {
     match first {
         Some(page) => Ok((page, slices)),
         None => Err(Error::file(path, "holds smaller copies of an image alone; export it again")),
-    }
-}
-
-/// Channels, slices and times of a file of so many pages.
-fn stack(path: &Path, description: &str, pages: usize) -> Result<[usize; 3]> {
-    if !description.starts_with("ImageJ=") {
-        return Ok([1, pages, 1]);
-    }
-    let number = |key: &str| {
-        let line = description.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        line.and_then(|value| value.trim().parse::<usize>().ok())
-    };
-    let images = number("images").unwrap_or(1);
-    if images != pages {
-        // Beyond 4 GiB ImageJ writes one page, and all other voxels behind its own.
-        let message = format!(
-            "is an ImageJ stack of images={images}, but has {pages} page(s); save it as an image sequence, or by Bio-Formats as OME-TIFF"
-        );
-        return Err(Error::file(path, message));
-    }
-    let [channels, slices, frames] = ["channels", "slices", "frames"].map(|key| number(key).unwrap_or(1));
-    match channels.checked_mul(slices).and_then(|n| n.checked_mul(frames)) {
-        Some(all) if all == pages => Ok([channels, slices, frames]),
-        _ => Ok([1, pages, 1]),
     }
 }
 

@@ -170,7 +170,10 @@ fn images_with_other_channels_than_in_training_are_refused() {
     fs::rename(place.path("one/imagesTr/case_0_0000.nii.gz"), place.path("one/imagesTr/case.nii.gz"))
         .unwrap();
     let error = refuses(&["predict", &run, &place.text("one/imagesTr"), "--out", &masks]);
-    assert!(error.contains("has no channel number; with 2 channels name it case_0000"), "{error}");
+    assert!(
+        error.contains("dataset.json names 2 channels") && error.contains("name it case_0000"),
+        "{error}"
+    );
     // Four axes in one file.
     let header = Header { shape: vec![4, 4, 4, 2], ..Header::new([4, 4, 4], [1.0; 3]) };
     nifti::write(place.path("series_0000.nii.gz"), &header, &[0.0f32; 128]).unwrap();
@@ -258,4 +261,39 @@ fn folders_without_volumes_are_named() {
         let error = refuses(&["evaluate", "--predictions", predictions, "--labels", truth]);
         assert!(error.starts_with(&empty) && error.contains("holds no volume"), "{error}");
     }
+}
+
+/// A disk without room, where the system has one to try with.
+#[test]
+fn a_full_disk_behind_a_stream_is_told_with_a_remedy() {
+    use std::process::{Command, Stdio};
+    let Ok(full) = fs::File::options().write(true).open("/dev/full") else { return };
+    let full = || Stdio::from(full.try_clone().unwrap());
+    let place = Place::new();
+    let program = || Command::new(assert_cmd::cargo::cargo_bin!("trainer"));
+    for args in [vec!["config".to_owned()], vec!["--help".into()], place.training("run", &[])] {
+        let output = program().args(&args).stdout(full()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.starts_with("error: standard output: No space left on device"), "{args:?}: {said}");
+        assert!(said.ends_with("; make room; a run goes on with `trainer train --resume`\n"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    // Where nothing can be said, the exit code is left.
+    for args in [&["config"][..], &["info", "nowhere.nii"]] {
+        let status = program().args(args).stdout(full()).stderr(full()).status().unwrap();
+        assert_eq!(status.code(), Some(1), "{args:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_configuration_that_is_no_plain_file_is_refused_unread() {
+    let place = Place::new();
+    let (data, run) = (place.text("data"), place.text("run"));
+    for command in [&["plan", &data][..], &["train", &data, "--out", &run]] {
+        let error = refuses(&[command, &["--config", "/dev/null"]].concat());
+        assert_eq!(error, "/dev/null: is not a file but a folder, a pipe or a device; name a file");
+    }
+    assert!(!place.path("run").exists());
 }

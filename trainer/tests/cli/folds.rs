@@ -96,6 +96,20 @@ fn folds_that_cannot_be_are_refused_before_anything_is_made() {
 }
 
 #[test]
+fn a_second_writer_is_refused_and_changes_nothing() {
+    let place = Place::with(small::SHAPE, 1, 2, [3, 0]);
+    // Begun, without a checkpoint so far.
+    refuses(&borrowed(&place.training("run", &["--all-folds", "--set", "loss.name=ce"])));
+    let terms = || fs::read(place.path("run/folds.json")).unwrap();
+    let before = terms();
+    let lock = fs::File::open(place.path("run/.lock")).unwrap();
+    lock.lock().unwrap();
+    let error = refuses(&borrowed(&place.training("run", &["--all-folds", "--folds", "2"])));
+    assert!(error.contains("run: another process is writing to this folder"), "{error}");
+    assert_eq!(terms(), before);
+}
+
+#[test]
 fn the_summary_counts_every_case_once_and_spreads_over_the_folds() {
     let place = Place::with(small::SHAPE, 1, 3, [4, 0]);
     let printed = place.train("run", &["--all-folds", "--folds", "3"]);

@@ -54,3 +54,47 @@ fn an_interrupted_run_can_be_predicted_with_and_goes_on() {
     let (run, images, masks) = (place.text("run"), place.text("data/imagesTs"), place.text("masks"));
     super::succeeds(&["predict", &run, &images, "--out", &masks]);
 }
+
+/// The terminal is one of `script`, which util-linux has.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_whose_terminal_closes_keeps_what_it_learnt() {
+    use std::time::{Duration, Instant};
+
+    let place = Place::new();
+    let (code, run) = (place.path("code"), place.path("run"));
+    let words = place.training("run", &["--steps-per-epoch", "10000000"]);
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    // A shell that outlives the signal writes down how the program ended; the terminal's own passes the signal on as it ends.
+    let lines = format!(
+        // Of a run that does not hear of it nothing stays for long.
+        "ulimit -t 60\ntrap : HUP\n'{}' {}\necho $? > '{}'\n",
+        env!("CARGO_BIN_EXE_trainer"),
+        quoted.join(" "),
+        code.display()
+    );
+    std::fs::write(place.path("lines.sh"), lines).unwrap();
+    let mut terminal = Command::new("script");
+    terminal
+        .args(["-qfc", &format!("sh '{}'; :", place.text("lines.sh")), "/dev/null"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let Ok(mut terminal) = terminal.spawn() else { return };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let wait = |what: &str, is_there: &dyn Fn() -> bool| {
+        while !is_there() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    // A line for each step.
+    let steps = || std::fs::read_to_string(run.join("log.jsonl")).unwrap_or_default().matches('\n').count();
+    wait("the run does not begin", &|| steps() > 5);
+    terminal.kill().unwrap();
+    terminal.wait().unwrap();
+    let ended = || std::fs::read_to_string(&code).unwrap_or_default();
+    wait("the run does not end", &|| ended().ends_with('\n'));
+    assert_eq!(ended(), "1\n");
+    let step = Checkpoint::load(&run.join("checkpoints/last")).unwrap().state.step;
+    assert!((5..10_000_000).contains(&step), "{step}");
+}

@@ -286,6 +286,7 @@ fn a_validation_that_was_cut_off_is_made_up_for_wherever_it_was() {
         let path = place.path(&run).join("checkpoints/last");
         let mut checkpoint = trainer::checkpoint::Checkpoint::load(&path).unwrap();
         assert!(checkpoint.state.metric_now.take().is_some());
+        assert!(std::mem::take(&mut checkpoint.state.validated));
         checkpoint.save(&path).unwrap();
         fs::write(place.path(&run).join("log.jsonl"), "").unwrap();
         let out = place.text(&run);

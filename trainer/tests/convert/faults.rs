@@ -7,7 +7,7 @@ use trainer::nifti::Header;
 
 /// Each finding's subject and message, and below it the remedy.
 #[track_caller]
-fn has(page: &str, finding: &str, remedy: &str) {
+pub(super) fn has(page: &str, finding: &str, remedy: &str) {
     let lines: Vec<&str> = page.lines().collect();
     let found = lines.windows(2).any(|pair| pair[0].contains(finding) && pair[1].contains(remedy));
     assert!(found, "{finding} -> {remedy} is missing:\n{page}");
@@ -47,6 +47,9 @@ fn all_faults_are_listed_at_once() {
     has(&page, "images/e.nii.gz: the gzip stream is cut or damaged", "copy or export");
     has(&page, "case f: images/f.nii.gz has no mask", "or name the case in --test f");
     has(&page, "masks/g.nii.gz: is a mask without image", "name it as its image");
+    let table = "by --csv FILE, a table with the columns image, mask and perhaps case, split";
+    has(&page, "case f: images/f.nii.gz has no mask", table);
+    has(&page, "masks/g.nii.gz: is a mask without image", table);
     has(&page, "case h: has 2 channel(s), but a has 1", "the same channels");
     assert!(page.ends_with("8 errors, 0 warnings\n"), "{page}");
     assert_eq!(error, "error: out: is not written: correct the 8 errors above and convert again\n");
@@ -149,10 +152,19 @@ fn an_array_in_the_order_of_nifti_is_recognised() {
 fn flags_that_contradict_each_other_are_refused_before_anything_is_read() {
     let place = good();
     for (flags, want) in [
-        (&["--label", "255=1", "--label", "255=2"][..], "--label: 255 is both 1 and 2; give one class"),
+        (&["--label", "255=1", "--label", "255=2"][..], "--label: 255 is both 1 and 2; give one of them"),
         (&["--label", "1=0"], "--label: no value is a foreground class; give such as --label 255=1"),
         (&["--label", "7=2"], "--label: no value is class 1, but one is 2; number the classes 1, 2, …"),
         (&["--label", "7=2", "--names", "x"], "--label: a value is class 2, but --names names 1"),
+        (
+            &["--label", "255=1", "--label", "255=ignore"],
+            "--label: 255 is both 1 and ignore; give one of them",
+        ),
+        (&["--label", "0=0", "--label", "7=ignore"], "--label: no value is a foreground class"),
+        (
+            &["--label", "2=ignore", "--names", "x,y"],
+            "--label: 2 is to be ignored, but --names names class 2; give the classes of all other values",
+        ),
         (&["--names", "x,x"], "--names: \"x\" is there twice"),
         (&["--names", "x,Background"], "--names: \"Background\" has a meaning of its own"),
         (&["--names", "x,,y"], "--names: \"\" is empty"),
@@ -167,6 +179,8 @@ fn flags_that_contradict_each_other_are_refused_before_anything_is_read() {
     for (flags, want) in [
         (&["--label", "255=255"][..], "255=255 is not VALUE=CLASS with a class from 0 to 254, such as 255=1"),
         (&["--label", "lesion"], "lesion is not VALUE=CLASS"),
+        (&["--label", "255=ignored"], "nor VALUE=ignore"),
+        (&["--geometry", "mask"], "[possible values: agree, image]"),
         (&["--spacing", "1,1"], "three lengths above 0 in mm are needed"),
         (&["--spacing", "1,0,1"], "three lengths above 0 in mm are needed"),
         (&["--spacing", "1,x,1,1"], "three lengths above 0 in mm are needed"),

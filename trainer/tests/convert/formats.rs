@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use proptest::prelude::*;
-use trainer::convert::{Conversion, Pairs, Relabel};
+use trainer::convert::{Conversion, Geometry, Pairs, Relabel};
 use trainer::nifti::{self, Affine, Voxel, VoxelType};
 use trainer::volume::{self, Stored, Volume};
 
@@ -187,6 +187,7 @@ proptest! {
             names: vec!["cyst".into()],
             channel_names: vec![],
             spacing: None,
+            geometry: Geometry::Agree,
         };
         let checked = conversion.check(&mut |_| true).unwrap().unwrap();
         prop_assert_eq!(checked.found.errors, 0, "{}", checked.found);

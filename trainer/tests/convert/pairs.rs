@@ -113,15 +113,54 @@ fn a_table_names_cases_channels_and_the_split() {
     assert_eq!(made(&place), ["imagesTr/x_0000", "imagesTr/x_0001", "labelsTr/x"]);
 }
 
+/// The rows of a table as text, with fields in quotes where they hold the separator.
+fn table(rows: &[[&str; 3]], separator: char) -> String {
+    let field = |f: &&str| if f.contains(separator) { format!("\"{f}\"") } else { (*f).to_owned() };
+    let line = |row: &[&str; 3]| row.iter().map(field).collect::<Vec<_>>().join(&separator.to_string());
+    rows.iter().map(|row| line(row) + "\r\n").collect()
+}
+
+#[test]
+fn a_table_is_the_same_whatever_separates_it_and_masks_are_called() {
+    let place = Place::new();
+    // Names that hold the separators of other tables.
+    place.put("T1, first/a;1.nii.gz", image);
+    place.put("m.nii.gz", mask);
+    place.put("n.nii.gz", |i| mask(i + 1));
+    let (first, second) = (["T1, first/a;1.nii.gz", "m.nii.gz", "x, y"], ["m.nii.gz", "n.nii.gz", "z"]);
+    let mut made_first: Option<Vec<Vec<u8>>> = None;
+    for separator in [',', ';', '\t'] {
+        for name in ["mask", "label", "labels", "segmentation", "Label"] {
+            for start in ["", "\u{feff}", "\r\n"] {
+                let text = table(&[["image", name, "case"], first, second], separator);
+                place.write("pairs.csv", format!("{start}{text}"));
+                place.converts(&["--csv", "pairs.csv"]);
+                let files = ["imagesTr/x, y_0000", "imagesTr/z_0000", "labelsTr/x, y", "labelsTr/z"];
+                assert_eq!(made(&place), files, "{separator:?} {name}");
+                let bytes: Vec<Vec<u8>> =
+                    place.files().iter().map(|f| fs::read(place.path("out").join(f)).unwrap()).collect();
+                assert!(*made_first.get_or_insert(bytes.clone()) == bytes, "{separator:?} {name}");
+                fs::remove_dir_all(place.path("out")).unwrap();
+            }
+        }
+    }
+    // Where there is a column mask, the others are not looked at.
+    place.write("pairs.csv", "label,image,mask\nbenign,m.nii.gz,n.nii.gz\n");
+    let printed = place.converts(&["--csv", "pairs.csv"]);
+    assert!(printed.contains("pairs.csv: columns that are not used: label\n"), "{printed}");
+}
+
 #[test]
 fn a_table_that_cannot_be_used_is_refused_with_what_it_lacks() {
     for (text, want) in [
-        ("image;mask\na;b\n", "separates its columns by ';'; save it with commas"),
         (
             "picture,mask\na,b\n",
             "has no column image: its columns are picture, mask; the first line is such as",
         ),
-        ("image,truth\na,b\n", "has no column mask"),
+        ("image,truth\na,b\n", "has no column mask: its columns are image, truth"),
+        ("image;truth\na;b\n", "has no column mask: its columns are image, truth"),
+        ("image;mask,split\na;b,test\n", "has no column image: its columns are image;mask, split"),
+        ("image,labels,label\na,b,c\n", "has no column mask, but several that may be meant: its columns are"),
         ("image,image_0,mask\na,b,c\n", "of which one is meant"),
         ("image_0,image_2,mask\na,b,c\n", "has a column image_2, but not those before it"),
         ("image,mask,mask\na,b,c\n", "has two columns \"mask\""),

@@ -53,6 +53,16 @@ fn an_nrrd_field_that_cannot_be_is_named() {
         ("encoding: raw", "encoding: raw\ndata file: LIST", ["\"data file\" is \"LIST\"", "join them"]),
         ("encoding: raw", "encoding: raw\ndata file: missing.raw", ["missing.raw", "No such file"]),
         ("encoding: raw", "encoding: raw\ndata file: .", ["is not a file", "name a file"]),
+        (
+            "encoding: raw",
+            "encoding: raw\ndata file: /etc/passwd",
+            ["\"data file\" is \"/etc/passwd\"", "folder"],
+        ),
+        (
+            "encoding: raw",
+            "encoding: raw\ndata file: in/../../a",
+            ["\"data file\" is \"in/../../a\"", "folder"],
+        ),
     ] {
         assert!(good.contains(from), "{from}");
         let path = put(folder.path(), "a.nrrd", &good.replacen(from, to, 1), &little(&values()));
@@ -86,6 +96,7 @@ fn a_metaimage_field_that_cannot_be_is_named() {
         ("ElementSpacing = 1 1 1", "ElementSpacing = 1 0 1", ["\"ElementSpacing\"", "must not be 0"]),
         ("1 0 0 0 1 0", "1 0 0 0 0 0", ["\"TransformMatrix\"", "length 0"]),
         ("CompressedData = False", "CompressedData = x", ["\"CompressedData\" is \"x\"", "True or False"]),
+        ("LOCAL", "/etc/passwd", ["\"ElementDataFile\" is \"/etc/passwd\"", "folder"]),
         ("CompressedData = False", "CompressedData = True", ["cut or damaged", "export"]),
         (
             "CompressedData = False",

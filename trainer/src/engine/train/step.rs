@@ -10,11 +10,13 @@ use crate::random::{Purpose, key};
 use crate::{Error, Result};
 
 /// After so many steps in a row without a finite loss and gradient a run is given up, also one that leaves them out.
-const MOST_BAD_STEPS: usize = 20;
+const MOST_BAD_STEPS: u64 = 20;
 
 /// What the two passes gave.
 struct Passes {
     loss: f64,
+    /// Whether no voxel of the batch has a weight.
+    is_empty: bool,
     /// None where no voxel of the batch counts.
     gradients: Option<Gradients<f32>>,
     /// Of a tape that watched.
@@ -26,20 +28,22 @@ impl Run {
     pub(super) fn one_step(&mut self, batch: &Batch, lr: f64) -> Result<f64> {
         let config = &self.setup.config;
         let (clip, watched) = (config.optimizer.clip_norm, config.training.check_numerics);
-        let Passes { loss, gradients, fault } = self.passes(batch, watched)?;
+        let Passes { loss, is_empty, gradients, fault } = self.passes(batch, watched)?;
+        self.idle.empty_patches += batch.empty_patches();
+        self.idle.empty_batches += u64::from(is_empty);
         let Some(mut gradients) = gradients else { return Ok(loss) };
         let norm = if clip > 0.0 { gradients.clip_global_norm(clip) } else { gradients.global_norm() };
         if !loss.is_finite() || !norm.is_finite() || fault.is_some() {
             self.leave_out(batch, loss, norm, fault)?;
             return Ok(loss);
         }
-        self.bad_steps = 0;
+        self.idle.left_out_in_a_row = 0;
         self.optimizer.set_lr(lr);
         self.optimizer.step(&mut self.model, &gradients);
         Ok(loss)
     }
 
-    fn passes(&mut self, batch: &Batch, watched: bool) -> Result<Passes> {
+    fn passes(&self, batch: &Batch, watched: bool) -> Result<Passes> {
         let tape = Tape::train(key(self.setup.config.training.seed, Purpose::Dropout, self.step));
         if watched {
             tape.watch();
@@ -48,16 +52,17 @@ impl Run {
             .model
             .forward_scales(tape.constant(batch.image.clone()))
             .map_err(|e| Error::config("model", e.to_string()))?;
-        let loss = self.objective.forward(&scales, &batch.labels)?;
+        let (loss, is_empty) = self.objective.forward(&scales, &batch.labels)?;
         drop(scales);
         let value = f64::from(loss.item());
         let gradients = (!loss.is_constant()).then(|| loss.backward());
-        Ok(Passes { loss: value, gradients, fault: tape.first_non_finite() })
+        Ok(Passes { loss: value, is_empty, gradients, fault: tape.first_non_finite() })
     }
 
     /// Says what is wrong with a step; an error unless such steps are to be left out.
     fn leave_out(&mut self, batch: &Batch, loss: f64, norm: f64, fault: Option<NonFinite>) -> Result<()> {
-        self.bad_steps += 1;
+        self.idle.left_out += 1;
+        self.idle.left_out_in_a_row += 1;
         // The same step again, watched: it is a function of the weights, the batch and the step's number.
         let fault = match fault {
             Some(fault) => Some(fault),
@@ -75,9 +80,11 @@ impl Run {
             NonFiniteStep::Stop => Err(Error::Diverged(format!(
                 "{what}. The checkpoints before are whole. Lower optimizer.lr ({lr:e}), or leave such steps out with training.non_finite = \"skip\""
             ))),
-            NonFiniteStep::Skip if self.bad_steps >= MOST_BAD_STEPS => Err(Error::Diverged(format!(
-                "{what}. It is number {MOST_BAD_STEPS} in a row that is left out: lower optimizer.lr ({lr:e})"
-            ))),
+            NonFiniteStep::Skip if self.idle.left_out_in_a_row >= MOST_BAD_STEPS => {
+                Err(Error::Diverged(format!(
+                    "{what}. It is number {MOST_BAD_STEPS} in a row that is left out: lower optimizer.lr ({lr:e})"
+                )))
+            }
             NonFiniteStep::Skip => {
                 self.progress.println(format!("{what}: the step is left out"));
                 Ok(())

@@ -1,0 +1,127 @@
+//! What a run's folder says of how the run came about, and whether it is still so when the run goes on.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::data::{Dataset, FileSum};
+use crate::engine::Fold;
+use crate::files::{read_text, rename_into_place, write_json};
+use crate::plan::{Outlook, Plan, Settled};
+use crate::{Error, Result};
+
+const RECORD: &str = "run.json";
+
+/// What a result depends on beside the code.
+#[derive(Serialize)]
+struct Record<'a> {
+    version: &'static str,
+    instruction_set: String,
+    threads: usize,
+    dataset: String,
+    plan: &'a Plan,
+    outlook: &'a Outlook,
+    #[serde(flatten)]
+    division: &'a Division,
+    files: Vec<FileSum>,
+}
+
+/// Of a record, what must still hold.
+#[derive(Deserialize)]
+struct Began {
+    instruction_set: String,
+    #[serde(flatten)]
+    division: Division,
+    files: Vec<FileSum>,
+}
+
+/// Which cases a run is trained on, and which it is held against.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Division {
+    /// The fold that is held out; `None` where the cases are not divided so.
+    #[serde(default)]
+    pub(super) fold: Option<Fold>,
+    pub(super) training_cases: Vec<String>,
+    pub(super) validation_cases: Vec<String>,
+}
+
+/// Writes `config.toml` and `run.json`.
+pub(super) fn write(
+    folder: &Path,
+    config: &Config,
+    dataset: &Dataset,
+    settled: &Settled,
+    division: &Division,
+) -> Result<()> {
+    write_configuration(folder, config)?;
+    let record = Record {
+        version: env!("CARGO_PKG_VERSION"),
+        instruction_set: autograd::simd::active().to_string(),
+        threads: config.training.pool_threads(),
+        dataset: dataset.path.display().to_string(),
+        plan: &settled.plan,
+        outlook: &settled.outlook,
+        division,
+        files: dataset.checksums()?,
+    };
+    write_json(&folder.join(RECORD), &record)
+}
+
+/// Writes `config.toml`; a run that goes on may have other settings than it began with.
+pub(super) fn write_configuration(folder: &Path, config: &Config) -> Result<()> {
+    let text = config.to_toml();
+    rename_into_place(&folder.join("config.toml"), |out| out.write_all(text.as_bytes()))
+}
+
+/// Checks that a run goes on with the cases that it began with, voxel by voxel. Another instruction set is said: the run
+/// is then not, bit for bit, the one that was not interrupted.
+pub(super) fn check(folder: &Path, dataset: &Dataset, now: &Division) -> Result<()> {
+    let path = folder.join(RECORD);
+    let began: Began = serde_json::from_str(&read_text(&path)?).map_err(|e| {
+        let remedy = "begin anew in another --out, from this run's weights with --init if you like";
+        Error::file(&path, format!("is no record of a run ({e}): {remedy}"))
+    })?;
+    check_cases(&path, &began.division, now)?;
+    check_files(&path, &began.files, dataset)?;
+    let active = autograd::simd::active().to_string();
+    if began.instruction_set != active {
+        println!(
+            "the run began with {} and goes on with {active}: it will differ in rounding from one that was not interrupted",
+            began.instruction_set
+        );
+    }
+    Ok(())
+}
+
+fn check_cases(record: &Path, began: &Division, now: &Division) -> Result<()> {
+    let cases = |division: &Division| (listed(&division.training_cases), listed(&division.validation_cases));
+    let ((training, validation), (now_training, now_validation)) = (cases(began), cases(now));
+    if training == now_training && validation == now_validation {
+        return Ok(());
+    }
+    let message = format!(
+        "the run began with training cases {training} and validation cases {validation}{}, not {now_training} and {now_validation}: name the same data set, and the same --validation if there was one",
+        began.fold.map(|fold| format!(", {fold}")).unwrap_or_default(),
+    );
+    Err(Error::file(record, message))
+}
+
+fn listed(names: &[String]) -> String {
+    format!("[{}]", names.join(", "))
+}
+
+/// The training cases' files; those for testing and the words of `dataset.json` may change.
+fn check_files(record: &Path, began: &[FileSum], dataset: &Dataset) -> Result<()> {
+    let now = dataset.checksums_of(&dataset.training)?;
+    let changed = now.iter().find_map(|file| {
+        let before = began.iter().find(|before| before.path == file.path);
+        before.filter(|before| *before != file).map(|before| (before, file))
+    });
+    let Some((before, file)) = changed else { return Ok(()) };
+    let message = format!(
+        "the run began with another {}: of {} bytes with CRC-32C {:08x}, not {} bytes with {:08x}; put that file back, or begin a new run in another --out, from this one's weights with --init if you like",
+        file.path, before.bytes, before.crc32c, file.bytes, file.crc32c
+    );
+    Err(Error::file(record, message))
+}

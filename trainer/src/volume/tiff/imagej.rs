@@ -1,0 +1,84 @@
+//! ImageJ's description of a stack: lines of `key=value`, the first of which names ImageJ's version.
+//!
+//! `unit` is the unit of all sizes, `yunit` and `zunit` where they differ; a pixel's width and height are one unit by the
+//! resolution, a slice's thickness is `spacing`, 1 unit where it is missing.
+//!
+//! Where the unit is none of length, such as `pixel`, or missing, the numbers count as millimetres, so that their ratios
+//! are right, but only where there is a `spacing`: a resolution alone is often one of print. One per inch or centimetre
+//! is taken for that, too, and pixels count as 1 wide.
+//!
+//! # Source
+//! ImageJ 1.54, `ij.io.FileSaver.getDescriptionString` and `ij.io.FileOpener.decodeDescriptionString`: channels are the
+//! fastest, then slices, then frames; a negative spacing means its size.
+
+use super::page::FirstPage;
+use super::spacing::{SIDECAR, in_range, unit_in_mm};
+use super::stack::{Axis, Stack};
+use crate::{Error, Result};
+use std::path::Path;
+
+/// The value of a key; `None` where the description is not ImageJ's or lacks it.
+fn get<'a>(description: &'a str, key: &str) -> Option<&'a str> {
+    let mut lines = description.lines();
+    let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.map(str::trim).filter(|_| description.starts_with("ImageJ="))
+}
+
+/// Channels, slices and times of a file of so many pages; `None` where ImageJ does not say.
+pub(super) fn stack(path: &Path, description: &str, pages: usize) -> Result<Option<Stack>> {
+    if !description.starts_with("ImageJ=") {
+        return Ok(None);
+    }
+    let number = |key: &str| get(description, key).and_then(|value| value.parse::<usize>().ok());
+    let images = number("images").unwrap_or(1);
+    if images != pages {
+        // Beyond 4 GiB ImageJ writes one page, and all other voxels behind its own.
+        let message = format!(
+            "is an ImageJ stack of images={images}, but has {pages} page(s); save it as an image sequence, or by Bio-Formats as OME-TIFF"
+        );
+        return Err(Error::file(path, message));
+    }
+    let [channels, slices, frames] = ["channels", "slices", "frames"].map(|key| number(key).unwrap_or(1));
+    let all = channels.checked_mul(slices).and_then(|n| n.checked_mul(frames));
+    let stack = Stack([(Axis::Channel, channels), (Axis::Slice, slices), (Axis::Time, frames)]);
+    Ok((all == Some(pages)).then_some(stack))
+}
+
+/// Voxel sizes along x, y, z in mm of a stack of `depth` slices; `None` where the file does not say.
+pub(super) fn spacing(path: &Path, page: &FirstPage, depth: usize) -> Result<Option<[f64; 3]>> {
+    let get = |key: &str| get(&page.description, key);
+    let thickness = match get("spacing").filter(|_| depth > 1) {
+        None => None,
+        Some(text) => match text.parse::<f64>() {
+            Ok(value) if value != 0.0 && value.is_finite() => Some(value.abs()),
+            _ => {
+                let message = format!(
+                    "ImageJ's \"spacing\" is \"{}\", which is no thickness of slices; {SIDECAR}",
+                    text.escape_debug()
+                );
+                return Err(Error::file(path, message));
+            }
+        },
+    };
+    let [x, y] = page.pixels_per_unit;
+    let unit = get("unit");
+    let units = [unit, get("yunit").or(unit), get("zunit").or(unit)].map(|unit| unit_in_mm(unit?));
+    let [width, height] = [x, y.or(x)].map(|pixels| 1.0 / pixels.unwrap_or(1.0));
+    let sizes = match (units, thickness) {
+        ([Some(a), Some(b), Some(_)], _) if depth == 1 && x.is_some() => {
+            // A single slice is as thick as its pixels are wide.
+            let (width, height) = (width * a, height * b);
+            [width, height, width.max(height)]
+        }
+        ([Some(a), Some(b), Some(c)], _) if depth > 1 && (x.is_some() || thickness.is_some()) => {
+            [width * a, height * b, thickness.unwrap_or(1.0) * c]
+        }
+        (_, Some(thickness)) if page.is_of_print => [1.0, 1.0, thickness],
+        (_, Some(thickness)) => [width, height, thickness],
+        _ => return Ok(None),
+    };
+    for (field, size) in ["XResolution", "YResolution", "spacing"].into_iter().zip(sizes) {
+        in_range(path, field, size)?;
+    }
+    Ok(Some(sizes))
+}
