@@ -131,7 +131,6 @@ fn described(description: &str) -> Result<Vec<u8>, Box<dyn Error>> {
         }
         image.write_data(&[page, 1, 2, 3, 4, 5])?;
     }
-    drop(encoder);
     Ok(file.into_inner())
 }
 
