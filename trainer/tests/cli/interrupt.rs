@@ -79,7 +79,10 @@ fn a_run_whose_terminal_closes_keeps_what_it_learnt() {
         .args(["-qfc", &format!("sh '{}'; :", place.text("lines.sh")), "/dev/null"])
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    let Ok(mut terminal) = terminal.spawn() else { return };
+    let Ok(mut terminal) = terminal.spawn() else {
+        println!("skipped: there is no `script`");
+        return;
+    };
     let deadline = Instant::now() + Duration::from_secs(60);
     let wait = |what: &str, is_there: &dyn Fn() -> bool| {
         while !is_there() {
