@@ -37,7 +37,7 @@ mod whole;
 mod write;
 
 pub use geometry::axcodes;
-pub(crate) use geometry::leads;
+pub(crate) use geometry::{column_lengths, leads};
 pub use statistics::Statistics;
 pub use stored::Stored;
 pub(crate) use tiff::sidecars;

@@ -60,6 +60,8 @@ pub enum Kind {
     UnusualSpacing,
     /// Files do not say how large their voxels are.
     UnknownSpacing,
+    /// A header says two things of where voxels lie.
+    HeaderContradicts,
     /// A case's axes run otherwise than is usual in the data set.
     UnusualOrientation,
     /// Voxels of an image are NaN or infinite.

@@ -11,6 +11,9 @@ pub type Affine = [[f64; 4]; 4];
 /// Rounding slack of 1 − b² − c² − d² for f32 parts, nibabel's `quaternion_threshold`.
 const QUATERNION_SLACK: f64 = 3.0 * f32::EPSILON as f64;
 
+/// Voxel sizes that differ relatively by less than this are the same.
+const ALIKE: f64 = 1e-2;
+
 /// How far, at most, two affines put a corner of a volume of this shape (x, y, z) apart, in millimetres; NaN where an
 /// entry is.
 pub fn farthest_corner(shape: [usize; 3], a: &Affine, b: &Affine) -> f64 {
@@ -69,6 +72,30 @@ impl Header {
         } else {
             Ok(self.base_affine())
         }
+    }
+
+    /// What of the header says two things of where voxels lie, in words: the sform decides, but sizes are pixdim's.
+    pub(crate) fn contradictions(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        let millimetres = |sizes: [f64; 3]| sizes.map(|mm| format!("{mm:.3}")).join(" x ");
+        let unit = match self.xyzt_units & 7 {
+            1 => Some("metres"),
+            3 => Some("micrometres"),
+            _ => None,
+        };
+        all.extend(unit.map(|unit| format!("its lengths are in {unit}, but are taken as millimetres")));
+        let Some(sform) = self.affine().ok().filter(|_| self.sform_code > 0) else { return all };
+        let (stored, columns) = (self.spacing(), crate::volume::column_lengths(&sform));
+        if (0..3).any(|axis| (stored[axis] - columns[axis]).abs() > ALIKE * stored[axis].max(columns[axis])) {
+            let [stored, columns] = [stored, columns].map(millimetres);
+            all.push(format!("its pixdim gives voxels of {stored} mm, its sform of {columns} mm"));
+        }
+        let shape = std::array::from_fn(|axis| self.shape.get(axis).copied().unwrap_or(1));
+        let qform = self.qform().ok().filter(|_| self.qform_code > 0);
+        if let Some(apart) = qform.and_then(|qform| apart(shape, stored, &sform, &qform)) {
+            all.push(format!("its qform lies up to {apart:.3} mm from its sform, which is taken"));
+        }
+        all
     }
 
     fn zoom(&self, axis: usize) -> f64 {

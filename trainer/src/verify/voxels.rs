@@ -9,6 +9,7 @@ use crate::data::folder::{one_volume_each, same_grid};
 use crate::data::names::{LooseCase, Part};
 use crate::data::read::{LabelSurvey, not_finite};
 use crate::data::{CaseFiles, IGNORE};
+use crate::nifti;
 use crate::volume::{self, Format, Header, Stored};
 use rayon::prelude::*;
 use std::hash::{DefaultHasher, Hasher};
@@ -79,6 +80,7 @@ impl Seen {
         let header = volume::read_header(path);
         let header = header.map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()?;
         one_volume_each(files, path, &header, channels).map_err(|fault| self.errors.push(fault)).ok()?;
+        self.contradictions(path);
         match &self.first {
             None => self.first = Some((path.to_path_buf(), header)),
             Some((first_path, first)) => match same_grid(files, path, &header, (first_path, first)) {
@@ -98,6 +100,21 @@ impl Seen {
             },
         }
         Stored::read(path).map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()
+    }
+
+    /// Complains of the case's first header that says two things.
+    fn contradictions(&mut self, path: &Path) {
+        if self.format != Some(Format::Nifti)
+            || self.warnings.iter().any(|fault| fault.kind == Kind::HeaderContradicts)
+        {
+            return;
+        }
+        let Ok(header) = nifti::read_header(path) else { return };
+        let all = header.contradictions();
+        if !all.is_empty() {
+            let remedy = "see which is right, and save it with one program that writes all of them, in mm";
+            self.warnings.push(Fault::file(Kind::HeaderContradicts, path, all.join("; "), remedy));
+        }
     }
 
     fn image(&mut self, image: &Stored) {

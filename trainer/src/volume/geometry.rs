@@ -46,7 +46,7 @@ fn missing_step(columns: &[[f64; 3]]) -> [f64; 3] {
 }
 
 /// Lengths of the first three columns.
-pub(super) fn column_lengths(affine: &Affine) -> [f64; 3] {
+pub(crate) fn column_lengths(affine: &Affine) -> [f64; 3] {
     std::array::from_fn(|axis| (0..3).map(|row| affine[row][axis].powi(2)).sum::<f64>().sqrt())
 }
 

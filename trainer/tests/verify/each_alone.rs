@@ -211,7 +211,7 @@ fn each_fault_of_a_header_is_found_alone() {
     alone(&folder, (Error, NotOneVolume, "imagesTr/a_0000.nii.gz"), &["4 axes", "split it"]);
     // 3 mm along x and 4 mm along y.
     let folder = good(2, TWO);
-    let mut moved = header();
+    let mut moved = Header { qform_code: 0, ..header() };
     (moved.srow[0][3], moved.srow[1][3]) = (3.0, 4.0);
     put(folder.path(), "imagesTr/b_0001.nii.gz", &moved, |i| image(42, i));
     let parts = ["5.000 mm from those of imagesTr/b_0000.nii.gz", "affine"];
@@ -225,10 +225,31 @@ fn each_fault_of_a_header_is_found_alone() {
     let folder = recase(&Header::new(SHAPE, [1.0, 1.5, 9.0]));
     let parts = ["1 x 1.5 x 9 mm (x, y, z), where the median is 1 x 1.5 x 3", "resample"];
     alone(&folder, (Warning, UnusualSpacing, "case c"), &parts);
-    let mut flipped = header();
+    let mut flipped = Header { qform_code: 0, ..header() };
     flipped.srow[0][0] = -1.0;
     let parts = ["its axes run LAS, where 4 of 5 cases have RAS", "check that the header is right"];
     alone(&recase(&flipped), (Warning, UnusualOrientation, "case c"), &parts);
+}
+
+#[test]
+fn each_header_that_says_two_things_is_found_alone() {
+    let plain = header();
+    let mut thick = Header { qform_code: 0, ..header() };
+    thick.srow[2][2] *= 2.0;
+    let mut moved = header();
+    moved.qoffset[1] += 7.0;
+    for (header, part) in [
+        (thick, "its pixdim gives voxels of 1.000 x 1.500 x 3.000 mm, its sform of 1.000 x 1.500 x 6.000 mm"),
+        (moved, "its qform lies up to 7.000 mm from its sform, which is taken"),
+        (Header { xyzt_units: 3, ..plain }, "its lengths are in micrometres, but are taken as millimetres"),
+    ] {
+        let folder = good(1, ONE);
+        for (file, is_label) in [("imagesTr/c_0000.nii.gz", false), ("labelsTr/c.nii.gz", true)] {
+            let value = |i| if is_label { f32::from(label(2, i)) } else { image(2, i) };
+            put(folder.path(), file, &header, value);
+        }
+        alone(&folder, (Warning, HeaderContradicts, "imagesTr/c_0000.nii.gz"), &[part, "in mm"]);
+    }
 }
 
 #[test]
