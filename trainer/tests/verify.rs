@@ -138,7 +138,7 @@ fn bad() -> tempfile::TempDir {
     put(root, "labelsTr/case_4.nii.gz", &header(), |i| if i % 11 == 4 { 255u8 } else { 0 });
     put(root, "labelsTr/case_5.nii.gz", &header(), |i| if i == 5 { 0.5f32 } else { 0.0 });
     put(root, "imagesTr/case_6_0000.nii.gz", &header(), |i| if i == 6 { f32::NAN } else { image(6, i) });
-    let mut moved = header();
+    let mut moved = Header { qform_code: 0, ..header() };
     moved.srow[2][3] = 12.0;
     put(root, "labelsTr/case_7.nii.gz", &moved, |i| u8::from(i % 11 == 7));
     put(root, "labelsTr/case_8.nii.gz", &header(), |_| 0u8);
