@@ -47,6 +47,19 @@ impl Place {
         self.0.path().join(name)
     }
 
+    /// Of the folders `images` and `masks` into `out`, with one class.
+    fn conversion(&self) -> Conversion {
+        Conversion {
+            pairs: Pairs::Folders { images: self.path("images"), masks: self.path("masks"), test: vec![] },
+            out: self.path("out"),
+            labels: vec![],
+            names: vec!["x".into()],
+            channel_names: vec![],
+            spacing: None,
+            geometry: Geometry::Agree,
+        }
+    }
+
     /// Writes a NIfTI volume of [`SHAPE`].
     fn put<V: Voxel>(&self, name: &str, value: impl Fn(usize) -> V) {
         self.put_at(name, &header(), value);

@@ -114,14 +114,15 @@ fn listed(names: &[String]) -> String {
 /// The training cases' files; those for testing and the words of `dataset.json` may change.
 fn check_files(record: &Path, began: &[FileSum], dataset: &Dataset) -> Result<()> {
     let now = dataset.checksums_of(&dataset.training)?;
-    let changed = now.iter().find_map(|file| {
-        let before = began.iter().find(|before| before.path == file.path);
-        before.filter(|before| *before != file).map(|before| (before, file))
-    });
-    let Some((before, file)) = changed else { return Ok(()) };
+    let Some(file) = now.iter().find(|file| !began.contains(file)) else { return Ok(()) };
+    let sum = |file: &FileSum| format!("of {} bytes with CRC-32C {:08x}", file.bytes, file.crc32c);
+    let before = match began.iter().find(|before| before.path == file.path) {
+        Some(before) => format!("with another {}: {}", file.path, sum(before)),
+        None => format!("without {}", file.path),
+    };
     let message = format!(
-        "the run began with another {}: of {} bytes with CRC-32C {:08x}, not {} bytes with {:08x}; put that file back, or begin a new run in another --out, from this one's weights with --init if you like",
-        file.path, before.bytes, before.crc32c, file.bytes, file.crc32c
+        "the run began {before}, now it is one {}; make it as it was, or begin a new run in another --out, from this one's weights with --init if you like",
+        sum(file)
     );
     Err(Error::file(record, message))
 }

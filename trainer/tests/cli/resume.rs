@@ -80,10 +80,18 @@ fn other_voxels_or_an_end_behind_the_run_are_refused() {
             error.contains(&format!("run.json: the run began with another {file}.nii.gz: of ")),
             "{error}"
         );
-        assert!(error.contains("put that file back") && error.contains("--init"), "{error}");
+        assert!(error.contains("make it as it was") && error.contains("--init"), "{error}");
         back();
     }
     succeeds(&go_on(&data, &run, &["--epochs", "4"]));
+    // A file that the run did not have.
+    let path = place.path("run/run.json");
+    let mut record = json(&path);
+    let files = record["files"].as_array_mut().unwrap();
+    files.retain(|file| file["path"] != "labelsTr/case_1.nii.gz");
+    fs::write(&path, record.to_string()).unwrap();
+    let error = refuses(&go_on(&data, &run, &["--epochs", "5"]));
+    assert!(error.contains("the run began without labelsTr/case_1.nii.gz, now it is one of "), "{error}");
 }
 
 #[test]

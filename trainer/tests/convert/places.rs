@@ -1,7 +1,7 @@
 //! Masks that lie elsewhere than their images by their headers, and masks whose numbers are nearly whole.
 
 use proptest::prelude::*;
-use trainer::convert::{Conversion, Geometry, Pairs};
+use trainer::convert::Geometry;
 use trainer::nifti::{self, Header};
 
 use super::faults::has;
@@ -99,15 +99,7 @@ proptest! {
         let labels = |i: usize| u8::from((i ^ seed).is_multiple_of(3));
         place.put("images/a.nii.gz", image);
         place.put_at("masks/a.nii.gz", &placed([row(0), row(1), row(2)]), labels);
-        let mut conversion = Conversion {
-            pairs: Pairs::Folders { images: place.path("images"), masks: place.path("masks"), test: vec![] },
-            out: place.path("out"),
-            labels: vec![],
-            names: vec!["x".into()],
-            channel_names: vec![],
-            spacing: None,
-            geometry: Geometry::Agree,
-        };
+        let mut conversion = place.conversion();
         prop_assert_eq!(conversion.check(&mut |_| true).unwrap().unwrap().found.errors, 1);
         conversion.geometry = Geometry::Image;
         let checked = conversion.check(&mut |_| true).unwrap().unwrap();

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use trainer::convert::{Conversion, Geometry, Pairs};
 
 use super::faults::has;
 use super::{FOLDERS, Place, image};
@@ -126,15 +125,7 @@ proptest! {
         for &(word, number) in &masks {
             place.put(&format!("masks/{}.nii", name(MASKS[word], number)), mask);
         }
-        let conversion = Conversion {
-            pairs: Pairs::Folders { images: place.path("images"), masks: place.path("masks"), test: vec![] },
-            out: place.path("out"),
-            labels: vec![],
-            names: vec!["x".into()],
-            channel_names: vec![],
-            spacing: None,
-            geometry: Geometry::Agree,
-        };
+        let conversion = place.conversion();
         let checked = conversion.check(&mut |_| true).unwrap().unwrap();
         let of = |set: &BTreeSet<(usize, usize)>, number: usize| -> Vec<usize> {
             set.iter().filter(|(_, n)| *n == number).map(|(word, _)| *word).collect()
