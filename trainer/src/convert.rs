@@ -28,6 +28,7 @@ use serde_json::{Map, Value, json};
 
 use crate::data::fault::{Fault, Kind};
 use crate::data::names::Part;
+use crate::data::notes::{self, Note};
 use crate::verify::{Faults, Verification};
 use crate::{Error, Result};
 
@@ -164,6 +165,8 @@ impl Conversion {
         let cases: Vec<Ready> = cases.into_iter().zip(looked).map(ready).collect();
         let channel_names = channel_names(&cases, &self.channel_names, &mut found);
         notes.extend(self.note_on_spacing(&cases));
+        let of_files: Vec<Note> = cases.iter().flat_map(|case| case.looked.notes.iter().cloned()).collect();
+        notes.extend(notes::lines(&of_files, Path::new("")));
         notes.extend(place::note(
             cases.iter().filter_map(|c| Some((c.name.as_str(), c.looked.moved.as_ref()?))),
         ));

@@ -31,6 +31,8 @@ pub struct Info {
     pub affine: [[f64; 4]; 4],
     /// Where x, y and z lead.
     pub axcodes: String,
+    /// What was not taken as it is written, or is said in two ways.
+    pub notes: Vec<String>,
     /// The least finite value after scaling.
     pub min: Option<f64>,
     /// The largest.
@@ -104,6 +106,7 @@ impl Info {
             spacing: header.spacing,
             affine: header.affine,
             axcodes: header.axcodes(),
+            notes: header.notes.clone(),
             min,
             max,
             mean,
@@ -165,7 +168,7 @@ impl fmt::Display for Info {
                 writeln!(f, "  {name:<12} {:>11} {:>12} voxels", short(label.value), label.count)?;
             }
         }
-        Ok(())
+        self.notes.iter().try_for_each(|note| writeln!(f, "  note         {note}"))
     }
 }
 

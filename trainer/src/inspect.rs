@@ -261,6 +261,7 @@ fn warnings(set: &Dataset, found: &Inspection) -> Result<Vec<String>> {
         warnings
             .push(format!("channel {:?} is constant ({}): it carries nothing", channel.channel, channel.min));
     }
+    warnings.extend(set.notes.iter().cloned());
     for files in set.training.iter().chain(&set.test) {
         if let Some(path) = elsewhere(files)? {
             warnings.push(format!("case {}: {path} and the first image do not lie in the same place by their headers; check that their voxels match", files.name));

@@ -28,6 +28,7 @@ pub mod evaluate;
 pub mod explain;
 mod files;
 pub mod folds;
+mod gzip;
 pub mod inference;
 pub mod info;
 pub mod inspect;

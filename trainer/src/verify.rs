@@ -15,9 +15,12 @@ pub(crate) use page::counted;
 use crate::data::description::{Labels, Parts};
 use crate::data::fault::{Fault, Subject};
 use crate::data::folder::must_be_folder;
+use crate::data::listed::ListedCase;
 use crate::data::names::{LooseCase, Part};
-use crate::data::{Dataset, Description};
+use crate::config::Config;
+use crate::data::{CaseFiles, Dataset, Description, vanished};
 use crate::{Error, Result};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -92,12 +95,29 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
         let mut cases = read(Part::Training, &training);
         cases.extend(read(Part::Test, &test));
         set::compare(path, &meant, cases, &mut found);
+        if found.errors.is_empty() {
+            found.warnings.extend(vanished(path)?);
+        }
     }
     // Whatever was overlooked above: no error here means that the folder opens.
     if let (true, Err(error)) = (found.errors.is_empty(), Dataset::open(path)) {
         found.errors.push(unreadable(Kind::Refused, path, error));
     }
     Ok(found.sorted(path, name, [training.len(), test.len()]))
+}
+
+/// Cases whose lesions the default configuration would resample to nothing.
+fn vanished(path: &Path) -> Result<Vec<Fault>> {
+    // Whatever keeps it from opening is found by the caller.
+    let Ok(dataset) = Dataset::open(path) else { return Ok(Vec::new()) };
+    let reader = dataset.reader_for(&Config::default().data);
+    let Some(spacing) = reader.preprocessing.spacing else { return Ok(Vec::new()) };
+    let fault = |files: &CaseFiles| -> Result<Option<Fault>> {
+        let complaint = vanished::complaint(&reader.vanished(files)?, &dataset.description.classes, spacing);
+        Ok(complaint.map(|[message, remedy]| Fault::case(Kind::Vanished, &files.name, message, remedy)))
+    };
+    let found: Vec<Result<Option<Fault>>> = dataset.training.par_iter().map(fault).collect();
+    found.into_iter().filter_map(Result::transpose).collect()
 }
 
 /// What is wrong so far.
@@ -147,16 +167,19 @@ struct Meant {
     /// The labels are known, so that values can be compared with them.
     labels_known: bool,
     num_training: Option<u64>,
+    /// Training cases that `dataset.json` lists.
+    listed: Option<Vec<ListedCase>>,
 }
 
 impl Meant {
     /// `None` where not even the files' ending is known. Where there is no `dataset.json` to speak of, the usual ending
     /// is looked for.
     fn new(root: &Path, parts: Option<Parts>, found: &mut Faults) -> Result<Option<Self>> {
-        let (mut name, mut num_training) = (String::new(), None);
+        let (mut name, mut num_training, mut listed) = (String::new(), None, None);
         let (mut channels, mut labels, mut ending) = (None, None, Some(".nii.gz".to_owned()));
         if let Some(parts) = parts {
             (name, num_training) = (parts.name, parts.num_training);
+            listed = parts.cases.map_err(|fault| found.errors.push(fault)).ok().flatten();
             labels = parts.labels.map_err(|faults| found.errors.extend(faults)).ok();
             channels = parts.channel_names.map_err(|fault| found.errors.push(fault)).ok();
             ending = parts.file_ending.map_err(|fault| found.errors.push(fault)).ok();
@@ -170,7 +193,7 @@ impl Meant {
             None => (0..files::channels(root, &file_ending)?).map(|channel| channel.to_string()).collect(),
         };
         let description = Description { name, channel_names, classes, ignore, file_ending };
-        Ok(Some(Self { description, labels_known, num_training }))
+        Ok(Some(Self { description, labels_known, num_training, listed }))
     }
 }
 

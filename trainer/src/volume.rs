@@ -14,8 +14,8 @@
 //! | `.tif`, `.tiff` | TIFF, grey, a page a slice; OME-TIFF, ImageJ | voxel sizes: nnU-Net's JSON, OME-XML, ImageJ |
 //! | `.png`, or a folder of them | grey slices in natural order | none |
 //!
-//! It is not an image library: nothing is resampled or reoriented, units are not converted, and complex and colour
-//! voxels are refused. A header is never trusted: no memory is taken for voxels that the file cannot hold.
+//! Lengths in other units are converted to mm. It is not an image library: nothing is resampled or reoriented, and complex
+//! and colour voxels are refused. A header is never trusted: no memory is taken for voxels that the file cannot hold.
 
 mod geometry;
 mod layout;
@@ -33,11 +33,12 @@ mod stream;
 mod text;
 mod tiff;
 mod tiff_guard;
+mod units;
 mod whole;
 mod write;
 
 pub use geometry::axcodes;
-pub(crate) use geometry::{column_lengths, leads};
+pub(crate) use geometry::{check_invertible, column_lengths, leads};
 pub use statistics::Statistics;
 pub use stored::Stored;
 pub(crate) use tiff::sidecars;
@@ -156,6 +157,10 @@ pub struct Header {
     pub spacing_known: bool,
     /// From voxel indices to millimetres, RAS+.
     pub affine: Affine,
+    /// Whether something says where the first voxel lies and where the axes lead.
+    pub place_known: bool,
+    /// What was not taken as it is written, or is said in two ways, in words that go on after the file's name.
+    pub notes: Vec<String>,
 }
 
 impl Header {
@@ -170,6 +175,8 @@ impl Header {
             spacing: geometry::column_lengths(&affine),
             spacing_known: true,
             affine,
+            place_known: true,
+            notes: Vec::new(),
         }
     }
 

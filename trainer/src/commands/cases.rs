@@ -9,7 +9,7 @@ use super::plan;
 use crate::checkpoint::options;
 use crate::config::Config;
 use crate::data::{
-    Cache, CaseFiles, CaseReader, Fingerprint, Fit, Found, Normalisation, PreparedCase, Scheme,
+    Cache, CaseFiles, CaseReader, Fingerprint, Fit, Found, Normalisation, PreparedCase, Scheme, vanished,
 };
 use crate::plan::{CaseMemory, Facts, Machine, Plan, Settled};
 use crate::{Error, Result};
@@ -51,6 +51,18 @@ impl Cases {
             names.join(", ")
         );
         Err(Error::Usage(message))
+    }
+
+    /// What resampling loses of the cases' lesions, a line a case.
+    pub(super) fn vanished(&self, reader: &CaseReader) -> Vec<String> {
+        let line = |case: &PreparedCase| {
+            let summary = case.summary();
+            let spacing = reader.preprocessing.spacing.unwrap_or(summary.spacing.map(f64::from));
+            let classes = &reader.description.classes;
+            let [message, remedy] = vanished::complaint(&summary.vanished, classes, spacing)?;
+            Some(format!("case {}: {message}; {remedy}", summary.name))
+        };
+        self.training.iter().chain(&self.validation).filter_map(line).collect()
     }
 
     /// The plan for these cases, or what there is to say of one that was made before.

@@ -54,6 +54,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     };
 
     println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
+    dataset.notes.iter().for_each(|note| println!("{note}"));
     // A run goes on with the cases as it began with them.
     let reader = match &resumed {
         Some(checkpoint) => checkpoint.state.reader.clone(),
@@ -69,6 +70,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     };
     let cases = sources.read(args.cache.as_deref(), args.force, config.training.threads)?;
     cases.check_classes(classes)?;
+    cases.vanished(&reader).iter().for_each(|line| println!("{line}"));
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.state.plan.clone());
     let settled = cases.settle(&config, &reader, plan)?;
     let Cases { training, validation, normalisation, .. } = cases;

@@ -8,7 +8,8 @@ use super::source::Source;
 use crate::data::CaseFiles;
 use crate::data::alignment::Alignment;
 use crate::data::fault::{Fault, Kind};
-use crate::data::folder::same_shape;
+use crate::data::folder::{part_of, same_shape};
+use crate::data::notes::Note;
 use crate::nifti;
 use crate::verify::unreadable;
 use crate::volume::{Header, Stored, whole};
@@ -33,6 +34,8 @@ pub(super) struct Looked {
     /// Whether every image could be read.
     is_whole: bool,
     pub(super) faults: Vec<Fault>,
+    /// What is to be said of how files are taken.
+    pub(super) notes: Vec<Note>,
 }
 
 /// The values of a mask.
@@ -56,6 +59,7 @@ impl Looked {
             moved: None,
             is_whole: true,
             faults: Vec::new(),
+            notes: Vec::new(),
         };
         let mut first: Option<(PathBuf, Header)> = None;
         let mut placed: Option<(PathBuf, Header)> = None;
@@ -70,6 +74,7 @@ impl Looked {
                 continue;
             };
             let header = stored.header.clone();
+            looked.notes.extend(header.notes.iter().map(|text| (path.clone(), text.clone())));
             if is_mask {
                 looked.take_mask(&stored);
             } else {
@@ -78,8 +83,13 @@ impl Looked {
             }
             let other = placed.as_ref().filter(|_| header.format.has_geometry());
             // Its voxels are written in the order of the others'.
-            if other.is_some_and(|(_, other)| Alignment::of(other, &header).is_turned()) {
-                continue;
+            match other.map(|(path, other)| (path, Alignment::of(other, &header))) {
+                Some((_, Alignment::Turned(_))) => continue,
+                Some((first, Alignment::Part(_))) if is_mask => {
+                    looked.notes.push((path.clone(), part_of(&header, first)));
+                    continue;
+                }
+                _ => {}
             }
             let has_shape = looked.has_shape(&files, path, &header, first.as_ref());
             if let Some((other_path, other)) = other {
@@ -95,6 +105,7 @@ impl Looked {
         }
         looked.said = placed.is_some() || first.as_ref().is_some_and(|(_, header)| header.spacing_known);
         let Some((_, first)) = first else { return looked };
+        let place_known = placed.as_ref().is_some_and(|(_, header)| header.place_known);
         let (affine, spacing) = match placed {
             Some((_, header)) => (header.affine, header.spacing),
             None => {
@@ -102,7 +113,7 @@ impl Looked {
                 (diagonal(spacing), spacing)
             }
         };
-        looked.grid = Header { spacing, ..Header::new(&first.size(), affine) };
+        looked.grid = Header { spacing, place_known, ..Header::new(&first.size(), affine) };
         looked
     }
 

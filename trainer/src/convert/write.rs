@@ -93,11 +93,11 @@ pub(super) fn case(folder: &Path, ready: &Ready, classes: &Classes) -> Result<()
         is_known &= last.1.is_some();
         labels.push(last.1.unwrap_or_default());
     });
-    if !is_known || labels.len() != grid.len() {
-        return Err(changed(path));
-    }
     if ready.looked.moved.is_none() {
         labels = alignment(grid, &stored).in_order(labels);
+    }
+    if !is_known || labels.len() != grid.len() {
+        return Err(changed(path));
     }
     nifti::write(folder.join(mask(ready)), &nifti_header(grid), &labels)
 }

@@ -1,6 +1,6 @@
 //! One case in memory.
 
-use super::{Geometry, IGNORE};
+use super::{Geometry, IGNORE, Vanished};
 
 /// The images of one patient or specimen, and its labels where they are known.
 #[derive(Clone, PartialEq, Debug)]
@@ -17,6 +17,8 @@ pub struct Case {
     pub spacing: [f32; 3],
     /// The class of each voxel, `[d, h, w]`; [`IGNORE`] where it takes no part.
     pub labels: Option<Vec<u8>>,
+    /// Lesions that are in the file and not among the labels, which lie on another grid.
+    pub vanished: Vec<Vanished>,
     /// Where it lies, for writing.
     pub geometry: Geometry,
 }

@@ -1,6 +1,7 @@
 //! `dataset.json`: what the channels and labels of a data set mean.
 
 use super::fault::{Fault, Kind};
+use super::listed::{self, ListedCase};
 use crate::files::read_text;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) channel_names: Result<Vec<String>, Fault>,
     pub(crate) labels: Result<Labels, Vec<Fault>>,
     pub(crate) file_ending: Result<String, Fault>,
+    /// The training cases by name, where they are listed instead of looked for.
+    pub(crate) cases: Result<Option<Vec<ListedCase>>, Fault>,
     /// How many training cases there should be.
     pub(crate) num_training: Option<u64>,
 }
@@ -112,12 +115,13 @@ impl Parts {
             channel_names: channel_names(channels).map_err(fault(Kind::ChannelNames)),
             labels: labels(top.get("labels"), path),
             file_ending: file_ending(top.get("file_ending")).map_err(fault(Kind::FileEnding)),
+            cases: listed::cases(top.get("dataset"), path),
             num_training: top.get("numTraining").and_then(Value::as_u64),
         })
     }
 
     /// The description, or the first fault.
-    fn whole(self) -> Result<Description, Fault> {
+    pub(super) fn whole(self) -> Result<Description, Fault> {
         let Labels { classes, ignore } = self.labels.map_err(|mut faults| faults.swap_remove(0))?;
         let (name, channel_names, file_ending) = (self.name, self.channel_names?, self.file_ending?);
         Ok(Description { name, channel_names, classes, ignore, file_ending })
@@ -130,6 +134,10 @@ type Complaint = (String, String);
 fn file_ending(value: Option<&Value>) -> Result<String, Complaint> {
     match value {
         None => Ok(".nii.gz".into()),
+        // Some write it without its dot.
+        Some(Value::String(ending)) if crate::volume::is_ending(&format!(".{ending}")) => {
+            Ok(format!(".{ending}"))
+        }
         Some(Value::String(ending)) if crate::volume::is_ending(ending) => Ok(ending.clone()),
         Some(other) => Err((
             format!("file_ending is {other}, which is not read"),

@@ -36,6 +36,8 @@ pub enum Kind {
     UnexpectedName,
     /// A channel's number is beyond those that `dataset.json` names.
     ExtraChannel,
+    /// Cases under `dataset` in `dataset.json` are not listed as they must be, or their files are not there.
+    CaseList,
     /// Two files are the same channel of a case.
     ChannelTwice,
     /// A case lacks a channel.
@@ -76,6 +78,8 @@ pub enum Kind {
     UnknownLabels,
     /// A class occurs in no training case.
     AbsentClass,
+    /// Resampling leaves no voxel of some of a case's lesions.
+    Vanished,
     /// A case has no foreground.
     EmptyCase,
     /// A case has no background.

@@ -1,9 +1,11 @@
 //! A data set's folder: its cases, and whether their files fit together.
 
 use super::alignment::Alignment;
+use super::description::Parts;
 use super::fault::{Fault, Kind, first};
 use super::names::{LooseCase, Part, leads_out, side};
-use super::{AxisOrder, CaseReader, Description, Grid, Preprocessing, common_spacing};
+use super::notes::{self, Note};
+use super::{AxisOrder, CaseReader, Description, Grid, Preprocessing, common_spacing, listed};
 use crate::config::{Auto, Data, Word};
 use crate::volume::{self, Header};
 use crate::{Error, Result};
@@ -36,6 +38,8 @@ pub struct Dataset {
     pub test: Vec<CaseFiles>,
     /// What the first image of each training case says of its grid.
     pub headers: Vec<Header>,
+    /// What is to be said of how its files are taken, a line each.
+    pub notes: Vec<String>,
 }
 
 /// A file's length and checksum, for the record of a run.
@@ -59,19 +63,29 @@ impl Dataset {
         let path = path.as_ref();
         must_be_folder(path)?;
         first(leads_out(path, &path.join("dataset.json")).into_iter().collect())?;
-        let description = Description::read(path)?;
+        let mut parts = Parts::read(path)?;
+        let listed = std::mem::replace(&mut parts.cases, Ok(None))?;
+        let description = parts.whole()?;
         let (channels, ending) = (description.channel_names.len(), &description.file_ending);
         let cases_of = |part: Part| {
             let mut faults = Vec::new();
-            let cases = side(path, part, channels, ending, &mut faults)?;
+            let cases = match &listed {
+                Some(listed) if part == Part::Training => {
+                    listed::loose(listed, path, channels, ending, &mut faults)
+                }
+                _ => side(path, part, channels, ending, &mut faults)?,
+            };
             first(faults)?;
             cases.into_iter().map(LooseCase::whole).collect::<Result<Vec<_>>>()
         };
         let (training, test) = (cases_of(Part::Training)?, cases_of(Part::Test)?);
         let check = |case: &CaseFiles| check_headers(case, channels);
-        let headers = training.par_iter().map(check).collect::<Result<Vec<_>>>()?;
-        test.par_iter().map(check).collect::<Result<Vec<_>>>()?;
-        Ok(Self { path: path.to_path_buf(), description, training, test, headers })
+        let checked = training.par_iter().map(check).collect::<Result<Vec<_>>>()?;
+        let of_test = test.par_iter().map(check).collect::<Result<Vec<_>>>()?;
+        let notes = checked.iter().chain(&of_test).flat_map(|checked| checked.notes.iter().cloned());
+        let notes = notes::lines(&notes.collect::<Vec<_>>(), path);
+        let headers = checked.into_iter().map(|checked| checked.header).collect();
+        Ok(Self { path: path.to_path_buf(), description, training, test, headers, notes })
     }
 
     /// What reads cases of this data set as they lie in their files, but turned.
@@ -163,20 +177,42 @@ pub(crate) fn must_be_folder(path: &Path) -> Result<()> {
     Err(Error::file(path, format!("{what}; {remedy}")))
 }
 
-/// Checks that a case's files lie on one grid and hold so many channels; gives the first image's header.
-pub(super) fn check_headers(case: &CaseFiles, channels: usize) -> Result<Header> {
+/// What the headers of a case say.
+pub(super) struct Checked {
+    /// The first image's.
+    pub(super) header: Header,
+    /// What is to be said of the files.
+    pub(super) notes: Vec<Note>,
+}
+
+/// Checks that a case's files lie on one grid and hold so many channels.
+pub(super) fn check_headers(case: &CaseFiles, channels: usize) -> Result<Checked> {
     let mut first: Option<Header> = None;
+    let mut notes = Vec::new();
     for path in case.images.iter().chain(&case.label) {
         let header = volume::read_header(path)?;
         one_volume_each(case, path, &header, channels)?;
+        notes.extend(header.notes.iter().map(|text| (path.clone(), text.clone())));
         match &first {
             Some(other) => {
-                same_grid(case, path, &header, (&case.images[0], other))?;
+                if let Alignment::Part(_) = same_grid(case, path, &header, (&case.images[0], other))? {
+                    notes.push((path.clone(), part_of(&header, &case.images[0])));
+                }
             }
             None => first = Some(header),
         }
     }
-    first.ok_or_else(|| Error::case(&case.name, "has no image; name at least one file"))
+    let header = first.ok_or_else(|| Error::case(&case.name, "has no image; name at least one file"))?;
+    Ok(Checked { header, notes })
+}
+
+/// Says of a label map that it is a part of its image.
+pub(crate) fn part_of(header: &Header, image: &Path) -> String {
+    let size = header.size();
+    format!(
+        "its {size:?} voxels (x, y, z) are a part of those of {} by its header: all others count as background",
+        image.display()
+    )
 }
 
 /// Checks that a file of a case holds one volume, or is the only image and holds one for each of the channels.
@@ -223,8 +259,11 @@ pub(crate) fn same_grid(
     (first_path, first): (&Path, &Header),
 ) -> Result<Alignment, Fault> {
     let alignment = Alignment::of(first, header);
-    if let Alignment::Turned(_) = alignment {
-        return Ok(alignment);
+    match alignment {
+        Alignment::Turned(_) => return Ok(alignment),
+        // A channel has to be there everywhere.
+        Alignment::Part(_) if case.label.as_deref() == Some(path) => return Ok(alignment),
+        Alignment::Same | Alignment::Part(_) | Alignment::Apart => {}
     }
     same_shape(case, path, header.size(), (first_path, first.size()))?;
     if alignment == Alignment::Same {
@@ -263,5 +302,6 @@ pub(crate) fn same_shape(
         path.display(),
         first.display()
     );
-    Err(Fault::case(Kind::ShapeDiffers, &case.name, message, "resample it onto the image's grid"))
+    let remedy = "if they are of one scan, resample it onto the image's grid by their headers; else name the right file";
+    Err(Fault::case(Kind::ShapeDiffers, &case.name, message, remedy))
 }

@@ -63,14 +63,6 @@ impl Frame {
         gather(volume, of_file.map(|a| size[a]), of_file.map(|a| strides[a]), of_file.map(|a| self.flips[a]))
     }
 
-    /// The file's voxel (x, y, z) that is the volume's voxel `at`. `size` is that of the volume, (d, h, w).
-    pub(super) fn voxel(self, at: [usize; 3], size: [usize; 3]) -> [usize; 3] {
-        [2, 1, 0].map(|memory| {
-            let axis = self.place(memory);
-            if self.flips[axis] { size[axis] - 1 - at[axis] } else { at[axis] }
-        })
-    }
-
     /// The volume's axis that is the file's axis `memory`.
     fn place(self, memory: usize) -> usize {
         (0..3).find(|&axis| self.axes[axis] == memory).expect("an order holds every axis")
@@ -106,7 +98,82 @@ mod tests {
         (axes, any::<[bool; 3]>()).prop_map(|(axes, flips)| Frame { axes, flips })
     }
 
+    /// Rows of the rotation by a unit quaternion.
+    fn rotation([a, b, c, d]: [f64; 4]) -> [[f64; 3]; 3] {
+        let length = (a * a + b * b + c * c + d * d).sqrt();
+        let [a, b, c, d] = [a, b, c, d].map(|v| v / length);
+        [
+            [1.0 - 2.0 * (c * c + d * d), 2.0 * (b * c - a * d), 2.0 * (b * d + a * c)],
+            [2.0 * (b * c + a * d), 1.0 - 2.0 * (b * b + d * d), 2.0 * (c * d - a * b)],
+            [2.0 * (b * d - a * c), 2.0 * (c * d + a * b), 1.0 - 2.0 * (b * b + c * c)],
+        ]
+    }
+
+    /// Rotations, those by 45° about one axis and by 120° about a diagonal among them, where several orders of the axes are
+    /// equally good.
+    fn any_rotation() -> impl Strategy<Value = [[f64; 3]; 3]> {
+        let half = std::f64::consts::FRAC_PI_8;
+        let even = [
+            [half.cos(), half.sin(), 0.0, 0.0],
+            [half.cos(), 0.0, half.sin(), 0.0],
+            [half.cos(), 0.0, 0.0, half.sin()],
+            [half.cos(), 0.0, 0.0, -half.sin()],
+            [0.0, 1.0, 1.0, 1.0],
+            [1.0, 1.0, 1.0, 1.0],
+        ];
+        let any = prop::array::uniform4(-1.0f64..1.0)
+            .prop_filter("a direction", |q| q.iter().map(|v| v * v).sum::<f64>() > 0.01);
+        let nearly = (prop::sample::select(even.to_vec()), prop::array::uniform4(-1e-7f64..1e-7))
+            .prop_map(|(q, by)| std::array::from_fn(|i| q[i] + by[i]));
+        prop_oneof![any, nearly, prop::sample::select(even.to_vec())].prop_map(rotation)
+    }
+
     proptest! {
+        #[test]
+        fn the_same_voxels_in_any_order_come_to_lie_alike_however_oblique(
+            rotation in any_rotation(),
+            spacing in prop::array::uniform3(0.5f64..3.0),
+            axes in Just([0usize, 1, 2]).prop_shuffle(),
+            backwards in any::<[bool; 3]>(),
+        ) {
+            let size = [2usize, 3, 4];
+            // What f32 leaves of an affine.
+            let stored = |v: f64| f64::from(v as f32);
+            let step = |axis: usize| rotation.map(|row| row[axis] * spacing[axis]);
+            let upright = std::array::from_fn(|row| match row {
+                3 => [0.0, 0.0, 0.0, 1.0],
+                _ => std::array::from_fn(|axis| if axis < 3 { stored(step(axis)[row]) } else { 7.0 }),
+            });
+            let mut turned = upright;
+            for row in 0..3 {
+                for axis in 0..3 {
+                    let sign = if backwards[axis] { -1.0 } else { 1.0 };
+                    turned[row][axis] = stored(sign * step(axes[axis])[row]);
+                    let far = if backwards[axis] { (size[axes[axis]] - 1) as f64 } else { 0.0 };
+                    turned[row][3] += far * step(axes[axis])[row];
+                }
+            }
+            let first = Header::new(&size, upright);
+            let second = Header::new(&axes.map(|axis| size[axis]), turned);
+            // A voxel's value is its index in the upright file.
+            let number = |[x, y, z]: [usize; 3]| x + size[0] * (y + size[1] * z);
+            let mut values = Vec::new();
+            let [nx, ny, nz] = second.size();
+            for (z, y, x) in (0..nz).flat_map(|z| (0..ny).flat_map(move |y| (0..nx).map(move |x| (z, y, x)))) {
+                let mut at = [0; 3];
+                for (axis, i) in [x, y, z].into_iter().enumerate() {
+                    at[axes[axis]] = if backwards[axis] { size[axes[axis]] - 1 - i } else { i };
+                }
+                values.push(number(at));
+            }
+            let volume = |header: &Header, values: Vec<usize>| {
+                let frame = Frame::turned(header, AxisOrder::ZYX);
+                let grid = frame.grid(header);
+                (grid.size, frame.to_volume(values, grid.size))
+            };
+            prop_assert_eq!(volume(&first, (0..24).collect()), volume(&second, values));
+        }
+
         #[test]
         fn the_way_back_undoes_the_way_there(frame in any_frame(), size in prop::array::uniform3(1usize..6)) {
             let file: Vec<usize> = (0..size.iter().product()).collect();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Block, CachedCase, Case, IGNORE, Region, Source};
+use super::{Block, CachedCase, Case, IGNORE, Region, Source, Vanished};
 use crate::Result;
 
 /// What is known of a case without its voxels.
@@ -20,6 +20,8 @@ pub struct CaseSummary {
     pub labelled: bool,
     /// Voxels of each label from 0 to 255; all 0 where the labels are unknown.
     pub(super) counts: Vec<u64>,
+    /// Lesions that are in the file and not among the labels.
+    pub vanished: Vec<Vanished>,
     /// Voxels of one channel on the grid of its file.
     pub file_voxels: usize,
 }
@@ -36,6 +38,7 @@ impl CaseSummary {
             spacing: case.spacing,
             labelled: case.labels.is_some(),
             counts,
+            vanished: case.vanished.clone(),
             file_voxels: case.geometry.whole_shape().iter().product(),
         }
     }

@@ -1,7 +1,8 @@
 //! On which grid cases are looked at.
 
 use super::resample::{self, Interpolation, resample, resample_labels};
-use super::{AxisOrder, Frame, Grid};
+use super::vanished::vanished;
+use super::{AxisOrder, Frame, Grid, Vanished};
 use crate::volume::Header;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -129,21 +130,24 @@ pub(super) fn cut<T: Copy>(
     out
 }
 
-/// Image and labels from one grid to another of the same box.
-pub(super) fn to_grid(
-    image: Vec<f32>,
-    labels: Option<Vec<u8>>,
-    channels: usize,
-    from: Grid,
-    to: [usize; 3],
-) -> (Vec<f32>, Option<Vec<u8>>) {
+/// An image from one grid to another of the same box.
+pub(super) fn image_to_grid(image: Vec<f32>, channels: usize, from: Grid, to: [usize; 3]) -> Vec<f32> {
     if from.size == to {
-        return (image, labels);
+        return image;
     }
-    let per_axis = |smooth| resample::per_axis(from.spacing, smooth);
-    let labels =
-        labels.map(|labels| resample_labels(&labels, from.size, to, per_axis(Interpolation::Linear)));
-    (resample(image, from.size, channels, to, per_axis(Interpolation::Cubic)), labels)
+    let interpolation = resample::per_axis(from.spacing, Interpolation::Cubic);
+    resample(image, from.size, channels, to, interpolation)
+}
+
+/// Labels from one grid to another of the same box, and the lesions that are lost on the way.
+pub(super) fn labels_to_grid(labels: Vec<u8>, from: Grid, to: [usize; 3]) -> (Vec<u8>, Vec<Vanished>) {
+    if from.size == to {
+        return (labels, Vec::new());
+    }
+    let interpolation = resample::per_axis(from.spacing, Interpolation::Linear);
+    let resampled = resample_labels(&labels, from.size, to, interpolation);
+    let lost = vanished(&labels, from.size, &resampled, to);
+    (resampled, lost)
 }
 
 #[cfg(test)]

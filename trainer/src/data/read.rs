@@ -4,8 +4,10 @@ use super::alignment::Alignment;
 use super::fault::{Fault, Kind, first};
 use super::folder::check_headers;
 use super::names::{group, list, split_channel};
-use super::preprocess::{content, cut, to_grid};
-use super::{AxisOrder, Case, CaseFiles, Description, Frame, Geometry, IGNORE, Preprocessing};
+use super::preprocess::{content, cut, image_to_grid, labels_to_grid};
+use super::{
+    AxisOrder, Case, CaseFiles, Description, Frame, Geometry, IGNORE, Preprocessing, Vanished, notes,
+};
 use crate::nifti;
 use crate::volume::{Format, Header, Stored, split_ending, whole};
 use crate::{Error, Result};
@@ -37,6 +39,41 @@ impl CaseReader {
     /// Files that do not fit together; voxels that are NaN or infinite; labels that are no whole number or are not in
     /// `dataset.json`.
     pub fn read(&self, files: &CaseFiles) -> Result<Case> {
+        let Loaded { image, labels, geometry } = self.load(files)?;
+        let channels = self.description.channel_names.len();
+        let (shape, spacing) = (geometry.shape(), geometry.spacing());
+        let labels = labels.map(|labels| labels_to_grid(labels, geometry.part(), shape));
+        let (labels, vanished) = labels.unzip();
+        let image = image_to_grid(image, channels, geometry.part(), shape);
+        let (name, vanished) = (files.name.clone(), vanished.unwrap_or_default());
+        Ok(Case { name, image, shape, channels, spacing, labels, vanished, geometry })
+    }
+
+    /// What of a case's lesions is lost where it is resampled.
+    ///
+    /// # Errors
+    /// As [`CaseReader::read`].
+    pub(crate) fn vanished(&self, files: &CaseFiles) -> Result<Vec<Vanished>> {
+        let header = check_headers(files, self.description.channel_names.len())?.header;
+        let native = self.frame(&header).grid(&header);
+        if files.label.is_none() || self.largest_shape(files)? == native.size {
+            return Ok(Vec::new());
+        }
+        let Loaded { labels, geometry, .. } = self.load(files)?;
+        Ok(labels.map_or_else(Vec::new, |labels| labels_to_grid(labels, geometry.part(), geometry.shape()).1))
+    }
+
+    /// What is to be said of how a case's files are taken.
+    ///
+    /// # Errors
+    /// Files that cannot be read or do not fit together.
+    pub fn notes(&self, files: &CaseFiles) -> Result<Vec<String>> {
+        let checked = check_headers(files, self.description.channel_names.len())?;
+        Ok(notes::lines(&checked.notes, Path::new("")))
+    }
+
+    /// The part of a case that is looked at, with the voxels of its files.
+    fn load(&self, files: &CaseFiles) -> Result<Loaded> {
         let channels = self.description.channel_names.len();
         if ![1, channels].contains(&files.images.len()) {
             let message =
@@ -44,7 +81,7 @@ impl CaseReader {
             return Err(Error::case(&files.name, message));
         }
         let Preprocessing { crop, spacing, .. } = self.preprocessing;
-        let header = check_headers(files, channels)?;
+        let header = check_headers(files, channels)?.header;
         let nifti = match header.format {
             Format::Nifti => Some(nifti::read_header(&files.images[0])?),
             _ => None,
@@ -86,9 +123,7 @@ impl CaseReader {
         let labels = labels.map(|labels| cut(labels, whole, 1, &part));
         let geometry = geometry.looked_at(part, spacing);
         check_growth(&files.name, whole, &geometry)?;
-        let (image, labels) = to_grid(image, labels, channels, geometry.part(), geometry.shape());
-        let (shape, spacing) = (geometry.shape(), geometry.spacing());
-        Ok(Case { name: files.name.clone(), image, shape, channels, spacing, labels, geometry })
+        Ok(Loaded { image, labels, geometry })
     }
 
     /// The shape `[d, h, w]` of a case by the headers of its files: what it has where no border is cut off.
@@ -97,7 +132,7 @@ impl CaseReader {
     /// Files that cannot be read or do not fit together.
     pub fn largest_shape(&self, files: &CaseFiles) -> Result<[usize; 3]> {
         let geometry = Geometry::new(
-            check_headers(files, self.description.channel_names.len())?,
+            check_headers(files, self.description.channel_names.len())?.header,
             self.order,
             self.preprocessing,
         );
@@ -166,6 +201,13 @@ impl CaseReader {
             _ => group(&[(stem.to_owned(), path.to_path_buf())], channels),
         }
     }
+}
+
+/// A case before it is resampled.
+struct Loaded {
+    image: Vec<f32>,
+    labels: Option<Vec<u8>>,
+    geometry: Geometry,
 }
 
 /// Refuses voxel sizes so far apart that resampling would take memory that the file does not warrant.

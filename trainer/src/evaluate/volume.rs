@@ -21,8 +21,8 @@ impl LabelVolume {
     pub(super) fn in_order_of(self, other: &Self) -> Self {
         let header = |volume: &Self| Header::new(&volume.shape, volume.affine);
         match Alignment::of(&header(other), &header(&self)) {
-            turned @ Alignment::Turned(_) => {
-                Self { shape: other.shape, affine: other.affine, labels: turned.in_order(self.labels) }
+            placed @ (Alignment::Turned(_) | Alignment::Part(_)) => {
+                Self { shape: other.shape, affine: other.affine, labels: placed.in_order(self.labels) }
             }
             Alignment::Same | Alignment::Apart => self,
         }

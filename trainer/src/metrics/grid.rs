@@ -78,4 +78,17 @@ impl BoundingBox {
             rows.clone().flat_map(move |h| columns.clone().map(move |w| (d * height + h) * width + w))
         })
     }
+
+    /// Of the box's voxels, counted in order from 0, those whose place in the volume lies within `part`.
+    pub(crate) fn places_within(&self, part: [Range<usize>; 3]) -> impl Iterator<Item = usize> + '_ {
+        let [_, height, width] = self.shape();
+        let [ds, hs, ws]: [Range<usize>; 3] = std::array::from_fn(|a| {
+            let of = &self.0[a];
+            part[a].start.max(of.start) - of.start..part[a].end.min(of.end).max(of.start) - of.start
+        });
+        ds.flat_map(move |d| {
+            let ws = ws.clone();
+            hs.clone().flat_map(move |h| ws.clone().map(move |w| (d * height + h) * width + w))
+        })
+    }
 }

@@ -1,9 +1,11 @@
 //! Where a voxel lies: the affine matrix from indices to millimetres.
 //!
 //! The sform is taken where its code is positive, else the qform, else the voxel sizes alone with x flipped and the
-//! volume centred, as nibabel does.
+//! volume centred, as nibabel does. But a matrix that is not finite or has no inverse says nothing: of sform and qform the
+//! other is taken then, as ITK, ANTs and FSL do, and a file that leaves none is refused.
 
 use super::Header;
+use crate::volume::{check_invertible, column_lengths};
 
 /// Rows of the 4x4 matrix that takes (i, j, k, 1) to millimetres.
 pub type Affine = [[f64; 4]; 4];
@@ -40,62 +42,142 @@ pub(crate) fn apart(shape: [usize; 3], spacing: [f64; 3], a: &Affine, b: &Affine
     (apart.is_nan() || apart > slack).then_some(apart)
 }
 
+/// What of a header says where voxels lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Sform,
+    Qform,
+    /// `pixdim` alone.
+    Sizes,
+}
+
+/// Where the voxels lie.
+struct Placed {
+    /// In mm.
+    affine: Affine,
+    by: Form,
+    /// Why it is not the form that goes before.
+    instead_of: Option<String>,
+}
+
 impl Header {
-    /// Voxel sizes as nibabel's `get_zooms` gives them: |pixdim|, with 1 for a zero, one number per axis.
+    /// Voxel sizes as nibabel's `get_zooms` gives them: |pixdim|, with 1 for a zero, one number per axis, in the file's own
+    /// units.
     pub fn zooms(&self) -> Vec<f64> {
         (0..self.shape.len()).map(|axis| self.zoom(axis)).collect()
     }
 
-    /// Voxel sizes along x, y, z: |pixdim| where it is usable, else the length of the sform's column, else 1.
-    /// In mm, unless `xyzt_units` names another unit: numbers are not converted.
+    /// Voxel sizes along x, y, z in mm: |pixdim| where it is usable, else the length of the affine's column.
     pub fn spacing(&self) -> [f64; 3] {
-        let affine = self.affine().ok().filter(|_| self.sform_code > 0);
+        let columns = self.placed().ok().map(|placed| column_lengths(&placed.affine));
         std::array::from_fn(|axis| {
             let stored = self.pixdim[axis + 1].abs();
             if axis < self.shape.len() && stored.is_finite() && stored > 0.0 {
-                return stored;
+                return stored * self.unit_in_mm();
             }
-            let column = affine.map_or(0.0, |a| (0..3).map(|row| a[row][axis].powi(2)).sum::<f64>().sqrt());
-            if column.is_finite() && column > 0.0 { column } else { 1.0 }
+            columns.map_or(1.0, |columns| columns[axis])
         })
     }
 
     /// The matrix from voxel indices to millimetres.
     ///
     /// # Errors
-    /// Where only the qform is set and its quaternion is longer than 1.
+    /// Where what is set of sform and qform, or without both the voxel sizes, gives no place to every voxel.
     pub fn affine(&self) -> Result<Affine, String> {
-        if self.sform_code > 0 {
-            Ok([self.srow[0], self.srow[1], self.srow[2], [0.0, 0.0, 0.0, 1.0]])
-        } else if self.qform_code > 0 {
-            self.qform()
-        } else {
-            Ok(self.base_affine())
-        }
+        self.placed().map(|placed| placed.affine)
     }
 
-    /// What of the header says two things of where voxels lie, in words: the sform decides, but sizes are pixdim's.
-    pub(crate) fn contradictions(&self) -> Vec<String> {
+    /// Whether a form places the voxels, and not their sizes alone.
+    pub(crate) fn place_known(&self) -> bool {
+        self.placed().is_ok_and(|placed| placed.by != Form::Sizes)
+    }
+
+    /// What of the header is not taken as it is written, or says two things of where voxels lie, in words: the sform
+    /// decides, but sizes are pixdim's.
+    pub(crate) fn notes(&self) -> Vec<String> {
         let mut all = Vec::new();
+        all.extend(self.unit().map(|unit| format!("its lengths are in {unit}, and converted to millimetres")));
+        let Ok(placed) = self.placed() else { return all };
+        let affine = placed.affine;
+        all.extend(placed.instead_of);
+        let (stored, columns) = (self.spacing(), column_lengths(&affine));
         let millimetres = |sizes: [f64; 3]| sizes.map(|mm| format!("{mm:.3}")).join(" x ");
-        let unit = match self.xyzt_units & 7 {
-            1 => Some("metres"),
-            3 => Some("micrometres"),
-            _ => None,
-        };
-        all.extend(unit.map(|unit| format!("its lengths are in {unit}, but are taken as millimetres")));
-        let Some(sform) = self.affine().ok().filter(|_| self.sform_code > 0) else { return all };
-        let (stored, columns) = (self.spacing(), crate::volume::column_lengths(&sform));
         if (0..3).any(|axis| (stored[axis] - columns[axis]).abs() > ALIKE * stored[axis].max(columns[axis])) {
             let [stored, columns] = [stored, columns].map(millimetres);
             all.push(format!("its pixdim gives voxels of {stored} mm, its sform of {columns} mm"));
         }
         let shape = std::array::from_fn(|axis| self.shape.get(axis).copied().unwrap_or(1));
-        let qform = self.qform().ok().filter(|_| self.qform_code > 0);
-        if let Some(apart) = qform.and_then(|qform| apart(shape, stored, &sform, &qform)) {
+        if let (Form::Sform, Some(Ok(qform))) = (placed.by, self.form(Form::Qform))
+            && let Some(apart) = apart(shape, stored, &affine, &qform)
+        {
             all.push(format!("its qform lies up to {apart:.3} mm from its sform, which is taken"));
         }
         all
+    }
+
+    /// The form that places the voxels.
+    fn placed(&self) -> Result<Placed, String> {
+        let placed = |by, affine| Placed { affine, by, instead_of: None };
+        match [Form::Sform, Form::Qform].map(|form| self.form(form)) {
+            [Some(Ok(sform)), _] => Ok(placed(Form::Sform, sform)),
+            [None, Some(Ok(qform))] => Ok(placed(Form::Qform, qform)),
+            [Some(Err(why)), Some(Ok(qform))] => {
+                let note = format!("its sform places no voxel ({why}): its qform is taken");
+                Ok(Placed { instead_of: Some(note), ..placed(Form::Qform, qform) })
+            }
+            [Some(Err(why)), None] => {
+                Err(format!("its sform places no voxel ({why}) and it has no qform; set one of the two"))
+            }
+            [Some(Err(s)), Some(Err(q))] => {
+                Err(format!("neither its sform ({s}) nor its qform ({q}) places its voxels; set one of the two"))
+            }
+            [None, Some(Err(why))] => {
+                Err(format!("its qform places no voxel ({why}); set an sform, or export the file again"))
+            }
+            [None, None] => match self.checked(self.base_affine()) {
+                Ok(affine) => Ok(placed(Form::Sizes, affine)),
+                Err(why) => {
+                    let sizes = &self.pixdim[1..4];
+                    Err(format!(
+                        "its voxels are {sizes:?} large (pixdim) and nothing else places them ({why}); correct pixdim, or set an sform"
+                    ))
+                }
+            },
+        }
+    }
+
+    /// A form in mm; `None` where its code says that it is not set.
+    fn form(&self, form: Form) -> Option<Result<Affine, String>> {
+        let affine = match form {
+            Form::Sform => (self.sform_code > 0)
+                .then(|| Ok([self.srow[0], self.srow[1], self.srow[2], [0.0, 0.0, 0.0, 1.0]])),
+            Form::Qform => (self.qform_code > 0).then(|| self.qform()),
+            Form::Sizes => Some(Ok(self.base_affine())),
+        }?;
+        Some(affine.and_then(|affine| self.checked(affine)))
+    }
+
+    /// A matrix in the header's unit as one in mm, if it gives a place to every voxel.
+    fn checked(&self, mut affine: Affine) -> Result<Affine, String> {
+        affine[..3].iter_mut().flatten().for_each(|v| *v *= self.unit_in_mm());
+        check_invertible(&affine).map(|()| affine)
+    }
+
+    /// The unit of lengths, where it is named and not the millimetre.
+    fn unit(&self) -> Option<&'static str> {
+        match self.xyzt_units & 7 {
+            1 => Some("metres"),
+            3 => Some("micrometres"),
+            _ => None,
+        }
+    }
+
+    fn unit_in_mm(&self) -> f64 {
+        match self.unit() {
+            Some("metres") => 1e3,
+            Some(_) => 1e-3,
+            None => 1.0,
+        }
     }
 
     fn zoom(&self, axis: usize) -> f64 {
@@ -117,9 +199,7 @@ impl Header {
         } else if rest > 0.0 {
             rest.sqrt()
         } else {
-            return Err(format!(
-                "the qform's quaternion ({b}, {c}, {d}) is longer than 1, so it is no rotation; set an sform, or export the file again"
-            ));
+            return Err(format!("its quaternion ({b}, {c}, {d}) is longer than 1, so it is no rotation"));
         };
         // Normalised as nibabel's `quat2mat`, which matters where `a` was set to 0.
         let s = 2.0 / (a * a + b * b + c * c + d * d);

@@ -60,7 +60,7 @@ pub struct Header {
     pub qoffset: [f64; 3],
     /// The sform's first three rows.
     pub srow: [[f64; 4]; 3],
-    /// Units of space (low three bits, 2: mm) and of time.
+    /// Units of space (low three bits; 1: m, 2 or none: mm, 3: µm) and of time.
     pub xyzt_units: i32,
     /// The voxels are in a file of their own.
     pub pair: bool,

@@ -2,8 +2,8 @@
 
 use super::{ByteOrder, Header, Naming, Voxel, VoxelType, pair_paths};
 use crate::files::{open_plain, reach_checksum};
+use crate::gzip::Gunzip;
 use crate::{Error, Result};
-use flate2::read::MultiGzDecoder;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -134,7 +134,7 @@ impl Source {
                 ));
             }
         }
-        let reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let reader: Box<dyn Read> = if gzip { Box::new(Gunzip::new(file)) } else { Box::new(file) };
         Ok(Self { path: path.to_path_buf(), reader, gzip, file_bytes })
     }
 

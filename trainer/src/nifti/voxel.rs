@@ -104,7 +104,7 @@ impl VoxelType {
 }
 
 /// A Rust number that is a voxel type.
-pub trait Voxel: Copy + Send + Sync + 'static + sealed::Sealed {
+pub trait Voxel: Copy + Default + Send + Sync + 'static + sealed::Sealed {
     /// How it is stored.
     const TYPE: VoxelType;
     /// Reads one voxel from `TYPE.size()` bytes.

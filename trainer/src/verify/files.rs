@@ -2,9 +2,11 @@
 
 use super::{Faults, Meant};
 use crate::data::fault::{Fault, Kind};
+use crate::data::listed;
 use crate::data::names::{
     LooseCase, Part, attach, list, list_images, list_labels, loose, no_images, split_channel, stem,
 };
+use crate::data::Description;
 use crate::{Result, volume};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,10 @@ pub(super) fn channels(root: &Path, ending: &str) -> Result<usize> {
 /// The cases of a side, with the files that are there. A file whose name is wrong, but whose case is plain, is taken as
 /// what it is meant to be, so that its mistake is the only one that is found.
 pub(super) fn side(root: &Path, part: Part, meant: &Meant, found: &mut Faults) -> Result<Vec<LooseCase>> {
+    if let (Some(listed), Part::Training) = (&meant.listed, part) {
+        let Description { channel_names, file_ending, .. } = &meant.description;
+        return Ok(listed::loose(listed, root, channel_names.len(), file_ending, &mut found.errors));
+    }
     let [image_folder, label_folder] = part.folders().map(|name| root.join(name));
     if part == Part::Test && !image_folder.is_dir() {
         if label_folder.is_dir() {

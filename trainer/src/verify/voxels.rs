@@ -5,11 +5,10 @@
 use super::{Meant, unreadable};
 use crate::data::alignment::Alignment;
 use crate::data::fault::{Fault, Kind};
-use crate::data::folder::{one_volume_each, same_grid};
+use crate::data::folder::{one_volume_each, part_of, same_grid};
 use crate::data::names::{LooseCase, Part};
 use crate::data::read::{LabelSurvey, not_finite};
 use crate::data::{CaseFiles, IGNORE};
-use crate::nifti;
 use crate::volume::{self, Format, Header, Stored};
 use rayon::prelude::*;
 use std::hash::{DefaultHasher, Hasher};
@@ -80,12 +79,17 @@ impl Seen {
         let header = volume::read_header(path);
         let header = header.map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()?;
         one_volume_each(files, path, &header, channels).map_err(|fault| self.errors.push(fault)).ok()?;
-        self.contradictions(path);
+        self.notes(path, &header);
         match &self.first {
             None => self.first = Some((path.to_path_buf(), header)),
             Some((first_path, first)) => match same_grid(files, path, &header, (first_path, first)) {
                 Err(fault) => self.errors.push(fault),
                 Ok(Alignment::Turned(_) | Alignment::Apart) => {}
+                Ok(Alignment::Part(_)) => {
+                    let remedy = "see that it is right so; else save it on the image's grid";
+                    let message = part_of(&header, first_path);
+                    self.warnings.push(Fault::file(Kind::PlaceDiffers, path, message, remedy));
+                }
                 Ok(Alignment::Same) => {
                     if let Some(apart) = first.apart(&header) {
                         let message = format!(
@@ -102,18 +106,12 @@ impl Seen {
         Stored::read(path).map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()
     }
 
-    /// Complains of the case's first header that says two things.
-    fn contradictions(&mut self, path: &Path) {
-        if self.format != Some(Format::Nifti)
-            || self.warnings.iter().any(|fault| fault.kind == Kind::HeaderContradicts)
-        {
-            return;
-        }
-        let Ok(header) = nifti::read_header(path) else { return };
-        let all = header.contradictions();
-        if !all.is_empty() {
-            let remedy = "see which is right, and save it with one program that writes all of them, in mm";
-            self.warnings.push(Fault::file(Kind::HeaderContradicts, path, all.join("; "), remedy));
+    /// Passes on what is to be said of the case's first header of which there is something to say.
+    fn notes(&mut self, path: &Path, header: &Header) {
+        let is_said = self.warnings.iter().any(|fault| fault.kind == Kind::HeaderContradicts);
+        if !header.notes.is_empty() && !is_said {
+            let remedy = "see that it is right so; else save it with one program that writes all of it, in mm";
+            self.warnings.push(Fault::file(Kind::HeaderContradicts, path, header.notes.join("; "), remedy));
         }
     }
 

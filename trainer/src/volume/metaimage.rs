@@ -9,6 +9,7 @@
 use super::geometry::{self, LPS_TO_RAS};
 use super::stream::{self, Compression, Stream};
 use super::text::{self, Fields};
+use super::units::{converted, unit_in_mm};
 use super::{Format, Header, Stored, layout};
 use crate::nifti::{ByteOrder, VoxelType};
 use crate::{Error, Result};
@@ -19,6 +20,7 @@ use std::path::Path;
 const MATRIX: &[&str] = &["TransformMatrix", "Orientation", "Rotation"];
 const OFFSET: &[&str] = &["Offset", "Position", "Origin"];
 const SPACING: &[&str] = &["ElementSpacing", "ElementSize"];
+const UNITS: &[&str] = &["DistanceUnits"];
 const MSB: &[&str] = &["BinaryDataByteOrderMSB", "ElementByteOrderMSB"];
 const CHANNELS: &[&str] = &["ElementNumberOfChannels"];
 const DATA_FILE: &[&str] = &["ElementDataFile"];
@@ -149,7 +151,7 @@ fn parse(fields: &Fields) -> Result<(Header, Vec<usize>, Vec<usize>)> {
         layout::bytes(&lengths, 1).map_err(|why| fields.error(CHANNELS, why))?;
     }
     let byte_order = if flag(fields, MSB, false)? { ByteOrder::Big } else { ByteOrder::Little };
-    let affine = affine(fields, dimension)?;
+    let (affine, place_known, notes) = affine(fields, dimension)?;
     let header = Header {
         format: Format::MetaImage,
         shape,
@@ -159,28 +161,35 @@ fn parse(fields: &Fields) -> Result<(Header, Vec<usize>, Vec<usize>)> {
         spacing: geometry::column_lengths(&affine),
         spacing_known: true,
         affine,
+        place_known,
+        notes,
     };
     Ok((header, lengths, order))
 }
 
-fn affine(fields: &Fields, dimension: usize) -> Result<crate::nifti::Affine> {
-    let spacing = fields.finite(SPACING, dimension)?.unwrap_or_else(|| vec![1.0; dimension]);
+/// Where the voxels lie, whether the header says so, and what is to be said of it.
+fn affine(fields: &Fields, dimension: usize) -> Result<(crate::nifti::Affine, bool, Vec<String>)> {
+    let mut spacing = fields.finite(SPACING, dimension)?.unwrap_or_else(|| vec![1.0; dimension]);
     if spacing.contains(&0.0) {
         return Err(fields.error(SPACING, "a spacing must not be 0; correct the header"));
     }
     let mut matrix = fields.finite(MATRIX, dimension * dimension)?;
-    let offset = fields.finite(OFFSET, dimension)?.unwrap_or_else(|| vec![0.0; dimension]);
+    let mut offset = fields.finite(OFFSET, dimension)?.unwrap_or_else(|| vec![0.0; dimension]);
+    let mut notes = Vec::new();
+    if let Some(unit) = fields.get(UNITS).filter(|unit| !unit.is_empty() && *unit != "?") {
+        let Some(mm) = unit_in_mm(unit) else {
+            return Err(fields.error(UNITS, "it must be a unit of length such as mm or um; correct the header"));
+        };
+        notes.extend(converted(unit, mm));
+        spacing.iter_mut().chain(&mut offset).for_each(|v| *v *= mm);
+    }
     let spatial = dimension.min(3);
     let row = |matrix: &[f64], axis: usize| -> [f64; 3] {
         std::array::from_fn(|i| if i < spatial { matrix[axis * dimension + i] } else { 0.0 })
     };
-    if let Some(all) = &matrix {
-        if all.iter().all(|&v| v == 0.0) {
-            // Some programs write zeros for "not known".
-            matrix = None;
-        } else if (0..spatial).any(|axis| row(all, axis) == [0.0; 3]) {
-            return Err(fields.error(MATRIX, "a direction has length 0; correct the header"));
-        }
+    if matrix.as_ref().is_some_and(|all| all.iter().all(|&v| v == 0.0)) {
+        // Some programs write zeros for "not known".
+        matrix = None;
     }
     let step = |axis: usize| -> [f64; 3] {
         let direction = match &matrix {
@@ -191,7 +200,10 @@ fn affine(fields: &Fields, dimension: usize) -> Result<crate::nifti::Affine> {
     };
     let steps: Vec<[f64; 3]> = (0..spatial).map(step).collect();
     let origin = std::array::from_fn(|i| if i < spatial { offset[i] } else { 0.0 });
-    Ok(geometry::from_steps(&steps, origin, LPS_TO_RAS))
+    let affine = geometry::from_steps(&steps, origin, LPS_TO_RAS);
+    geometry::check_invertible(&affine)
+        .map_err(|why| fields.error(MATRIX, format!("{why}; correct the header")))?;
+    Ok((affine, matrix.is_some() && fields.get(OFFSET).is_some(), notes))
 }
 
 /// `True` or `False`; MetaIO looks at the first letter alone.

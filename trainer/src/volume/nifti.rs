@@ -25,5 +25,7 @@ fn convert(path: &Path, header: &nifti::Header) -> Result<Header> {
         spacing: header.spacing(),
         spacing_known: true,
         affine: header.affine().map_err(|m| Error::file(path, m))?,
+        place_known: header.place_known(),
+        notes: header.notes(),
     })
 }

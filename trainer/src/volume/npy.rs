@@ -62,6 +62,8 @@ impl Array {
             spacing: [1.0; 3],
             spacing_known: false,
             affine: geometry::IDENTITY,
+            place_known: false,
+            notes: Vec::new(),
         }
     }
 }

@@ -90,6 +90,8 @@ impl<'a> Opened<'a> {
             spacing: axes.spacing,
             spacing_known: true,
             affine: axes.affine,
+            place_known: axes.place_known,
+            notes: axes.notes,
         };
         let left = file_bytes - lines.bytes.min(file_bytes);
         Ok(Self { path, fields, header, lengths: axes.lengths, order: axes.order, encoding, reader, left })

@@ -6,11 +6,14 @@
 
 use super::geometry::{self, LPS_TO_RAS};
 use super::text::Fields;
+use super::units::{converted, unit_in_mm};
 use crate::Result;
 use crate::nifti::Affine;
 
 const SPACE_DIMENSION: &[&str] = &["space dimension"];
 const DIRECTIONS: &[&str] = &["space directions"];
+const SPACE_UNITS: &[&str] = &["space units"];
+const UNITS: &[&str] = &["units"];
 const ORIGIN: &[&str] = &["space origin"];
 
 /// NRRD allows no more axes.
@@ -23,6 +26,9 @@ pub(super) struct Axes {
     pub(super) shape: Vec<usize>,
     pub(super) spacing: [f64; 3],
     pub(super) affine: Affine,
+    pub(super) place_known: bool,
+    /// That lengths were converted.
+    pub(super) notes: Vec<String>,
 }
 
 pub(super) fn axes(fields: &Fields) -> Result<Axes> {
@@ -45,7 +51,8 @@ pub(super) fn axes(fields: &Fields) -> Result<Axes> {
         let why = format!("{} axes lie in space, where 1 to 3 are possible; export it again", spatial.len());
         return Err(fields.error(key, why));
     }
-    let steps: Vec<[f64; 3]> = match directions {
+    let has_directions = directions.is_some();
+    let mut steps: Vec<[f64; 3]> = match directions {
         Some(all) => all.into_iter().flatten().collect(),
         None => {
             let spacings = spacings(fields, dimension, &spatial)?;
@@ -54,7 +61,7 @@ pub(super) fn axes(fields: &Fields) -> Result<Axes> {
             spacings.iter().enumerate().map(step).collect()
         }
     };
-    let origin = match fields.get(ORIGIN) {
+    let mut origin = match fields.get(ORIGIN) {
         None => [0.0; 3],
         Some(text) => match vectors(text).as_deref() {
             Some([Some(origin)]) if origin.len() == space => padded(origin),
@@ -65,7 +72,19 @@ pub(super) fn axes(fields: &Fields) -> Result<Axes> {
             }
         },
     };
+    let units = units(fields, has_directions, &spatial)?;
+    for (i, (_, mm)) in units.iter().enumerate() {
+        // The unit is that of an axis of space, or of the axis itself.
+        match has_directions {
+            true => steps.iter_mut().for_each(|step| step[i] *= mm),
+            false => steps[i].iter_mut().for_each(|v| *v *= mm),
+        }
+        origin[i] *= mm;
+    }
+    let notes = units.iter().find_map(|(unit, mm)| converted(unit, *mm)).into_iter().collect();
+    let place_known = has_directions && fields.get(ORIGIN).is_some();
     let affine = geometry::from_steps(&steps, origin, signs);
+    geometry::check_invertible(&affine).map_err(|why| fields.error(DIRECTIONS, format!("{why}; correct it")))?;
     let others = (0..dimension).filter(|axis| !spatial.contains(axis));
     let order: Vec<usize> = spatial.iter().copied().chain(others).collect();
     let mut shape: Vec<usize> = spatial.iter().map(|&axis| lengths[axis]).collect();
@@ -74,7 +93,7 @@ pub(super) fn axes(fields: &Fields) -> Result<Axes> {
     }
     shape.extend(order[spatial.len()..].iter().map(|&axis| lengths[axis]));
     let spacing = geometry::column_lengths(&affine);
-    Ok(Axes { lengths, order, shape, spacing, affine })
+    Ok(Axes { lengths, order, shape, spacing, affine, place_known, notes })
 }
 
 /// The space's number of axes, and the signs that turn it to RAS.
@@ -110,10 +129,31 @@ fn directions(fields: &Fields, dimension: usize, space: usize) -> Result<Option<
         );
         return Err(fields.error(DIRECTIONS, why));
     };
-    if all.iter().flatten().any(|vector| vector.iter().all(|&v| v == 0.0)) {
-        return Err(fields.error(DIRECTIONS, "a direction has length 0; correct it"));
-    }
     Ok(Some(all.iter().map(|vector| vector.as_deref().map(padded)).collect()))
+}
+
+/// The unit of each axis of space where there are directions, else of each axis of the file that lies in space, and its
+/// millimetres; none where the header names none.
+fn units(fields: &Fields, of_space: bool, spatial: &[usize]) -> Result<Vec<(String, f64)>> {
+    let keys: &[&str] = if of_space { SPACE_UNITS } else { UNITS };
+    let Some(text) = fields.get(keys) else { return Ok(Vec::new()) };
+    // Units stand in quotation marks; a word without is of axes outside space.
+    let all: Vec<&str> = match text.contains('"') {
+        true => text.split('"').skip(1).step_by(2).collect(),
+        false => text.split_ascii_whitespace().collect(),
+    };
+    let named: Vec<&str> = match of_space {
+        true => all.iter().take(3).copied().collect(),
+        false => spatial.iter().map(|&axis| all.get(axis).copied().unwrap_or_default()).collect(),
+    };
+    let in_mm = |unit: &str| match unit.trim() {
+        "" | "???" | "none" | "unknown" | "pixel" | "pixels" | "voxel" | "voxels" => Ok((String::new(), 1.0)),
+        unit => {
+            let known = unit_in_mm(unit).map(|mm| (unit.to_owned(), mm));
+            known.ok_or_else(|| fields.error(keys, "mm, m, um and such are supported; correct the header"))
+        }
+    };
+    named.into_iter().map(in_mm).collect()
 }
 
 fn spacings(fields: &Fields, dimension: usize, spatial: &[usize]) -> Result<Vec<f64>> {

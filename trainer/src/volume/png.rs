@@ -33,6 +33,8 @@ pub(super) fn header(path: &Path) -> Result<Header> {
         spacing: [1.0; 3],
         spacing_known: false,
         affine: geometry::IDENTITY,
+        place_known: false,
+        notes: Vec::new(),
     })
 }
 

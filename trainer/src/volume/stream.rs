@@ -2,9 +2,10 @@
 
 use super::layout;
 use crate::files::{open_plain, reach_checksum};
+use crate::gzip::Gunzip;
 use crate::nifti::{ByteOrder, Voxel, VoxelType};
 use crate::{Error, Result};
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::read::ZlibDecoder;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -55,7 +56,7 @@ impl<'a> Stream<'a> {
     ) -> Self {
         let (reader, most): (Box<dyn Read + 'a>, u64) = match compression {
             Compression::None => (Box::new(reader), left),
-            Compression::Gzip => (Box::new(MultiGzDecoder::new(reader)), left.saturating_mul(MOST_EXPANSION)),
+            Compression::Gzip => (Box::new(Gunzip::new(reader)), left.saturating_mul(MOST_EXPANSION)),
             Compression::Zlib => (Box::new(ZlibDecoder::new(reader)), left.saturating_mul(MOST_EXPANSION)),
         };
         Self { path, reader, most, left, compression }

@@ -100,6 +100,8 @@ impl Opened {
             spacing,
             spacing_known: said.is_some(),
             affine,
+            place_known: false,
+            notes: Vec::new(),
         };
         Ok(Self { pages, header, slices, stack })
     }

@@ -74,6 +74,7 @@ pub(crate) fn case(shape: [usize; 3], channels: usize, classes: usize, index: us
         channels,
         spacing: [1.0; 3],
         labels: Some(labels),
+        vanished: Vec::new(),
         geometry: Geometry::new(header, AxisOrder::ZYX, Preprocessing::NATIVE),
     }
 }

@@ -25,7 +25,7 @@ use crate::files::rename_into_place;
 use crate::{Error, Result};
 
 pub(super) const MAGIC: &[u8; 8] = b"UNET3D-V";
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 /// Bytes before the header.
 pub(super) const PREFIX: usize = 36;
 /// Names and checksums of a case's files are a few kilobytes; a longer header is none.
@@ -175,6 +175,7 @@ mod tests {
             spacing: [3.0, 1.0, 1.0],
             labelled: true,
             counts,
+            vanished: Vec::new(),
             file_voxels: 40,
         };
         Header {

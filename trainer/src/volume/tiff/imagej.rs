@@ -12,7 +12,8 @@
 //! fastest, then slices, then frames; a negative spacing means its size.
 
 use super::page::FirstPage;
-use super::spacing::{SIDECAR, in_range, unit_in_mm};
+use super::spacing::{SIDECAR, in_range};
+use crate::volume::units::unit_in_mm;
 use super::stack::{Axis, Stack};
 use crate::{Error, Result};
 use std::path::Path;
