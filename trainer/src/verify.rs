@@ -12,12 +12,12 @@ mod voxels;
 pub use crate::data::fault::Kind;
 pub(crate) use page::counted;
 
+use crate::config::Config;
 use crate::data::description::{Labels, Parts};
 use crate::data::fault::{Fault, Subject};
 use crate::data::folder::must_be_folder;
 use crate::data::listed::ListedCase;
 use crate::data::names::{LooseCase, Part};
-use crate::config::Config;
 use crate::data::{CaseFiles, Dataset, Description, vanished};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -179,7 +179,11 @@ impl Meant {
         let (mut channels, mut labels, mut ending) = (None, None, Some(".nii.gz".to_owned()));
         if let Some(parts) = parts {
             (name, num_training) = (parts.name, parts.num_training);
-            listed = parts.cases.map_err(|fault| found.errors.push(fault)).ok().flatten();
+            // A list that cannot be read is no reason to look for other cases.
+            listed = parts.cases.unwrap_or_else(|fault| {
+                found.errors.push(fault);
+                Some(Vec::new())
+            });
             labels = parts.labels.map_err(|faults| found.errors.extend(faults)).ok();
             channels = parts.channel_names.map_err(|fault| found.errors.push(fault)).ok();
             ending = parts.file_ending.map_err(|fault| found.errors.push(fault)).ok();

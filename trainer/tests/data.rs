@@ -2,6 +2,8 @@
 
 #[path = "data/descriptions.rs"]
 mod descriptions;
+#[path = "data/listed.rs"]
+mod listed;
 #[path = "data/orders.rs"]
 mod orders;
 #[path = "data/together.rs"]

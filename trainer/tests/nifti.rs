@@ -134,6 +134,78 @@ fn a_volume_like_another_lies_where_it_does() {
     }
 }
 
+/// A header whose sform and qform say the same: 1 x 1 x 2 mm, x to the left, y to the back.
+fn placed() -> Header {
+    let mut header = Header::new([4, 3, 2], [1.0, 1.0, 2.0]);
+    header.srow = [[-1.0, 0.0, 0.0, 40.0], [0.0, -1.0, 0.0, 30.0], [0.0, 0.0, 2.0, -10.0]];
+    // Half a turn about z.
+    (header.quatern, header.qoffset) = ([0.0, 0.0, 1.0], [40.0, 30.0, -10.0]);
+    header
+}
+
+#[test]
+fn a_form_without_inverse_gives_way_to_the_other_or_the_file_is_refused() {
+    let good = placed();
+    let affine = good.affine().unwrap();
+    assert_eq!(Header { sform_code: 0, ..good.clone() }.affine().unwrap(), affine);
+    let broken: [fn(&mut Header); 5] = [
+        |h| h.srow = [[0.0; 4]; 3],
+        |h| h.srow.iter_mut().for_each(|row| row[1] = 0.0),
+        |h| h.srow[2][3] = f64::NAN,
+        |h| h.srow[0][0] = f64::INFINITY,
+        // y runs along x, but for what f32 rounds.
+        |h| h.srow.iter_mut().for_each(|row| row[1] = 2.0 * row[0] + 1e-7),
+    ];
+    for (i, damage) in broken.into_iter().enumerate() {
+        let mut header = good.clone();
+        damage(&mut header);
+        assert_eq!(header.affine().as_ref(), Ok(&affine), "{i}");
+        assert_eq!(header.spacing(), [1.0, 1.0, 2.0], "{i}");
+        // No other form: the voxels' sizes alone are no stand-in for a place that was meant.
+        header.qform_code = 0;
+        let refusal = header.affine().unwrap_err();
+        assert!(refusal.contains("sform") && refusal.contains("set one of the two"), "{i}: {refusal}");
+        (header.qform_code, header.quatern) = (1, [f64::NAN, 0.0, 0.0]);
+        let refusal = header.affine().unwrap_err();
+        assert!(refusal.contains("quaternion"), "{i}: {refusal}");
+    }
+}
+
+#[test]
+fn sizes_that_are_no_lengths_are_taken_from_the_sform_or_refused() {
+    for size in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut header = placed();
+        header.pixdim[2] = size;
+        assert_eq!((header.affine(), header.spacing()), (placed().affine(), [1.0, 1.0, 2.0]), "{size}");
+        header.sform_code = 0;
+        assert!(header.affine().unwrap_err().contains("qform"), "{size}");
+        header.qform_code = 0;
+        let refusal = header.affine().unwrap_err();
+        assert!(refusal.contains("pixdim") && refusal.contains("set an sform"), "{refusal}");
+    }
+}
+
+#[test]
+fn lengths_in_metres_and_micrometres_become_millimetres_and_go_back_as_they_came() {
+    let folder = tempfile::tempdir().unwrap();
+    for (unit, scale) in [(0, 1.0), (1, 1e3), (2, 1.0), (3, 1e-3)] {
+        let header = Header { xyzt_units: unit + 8, ..placed() };
+        let want = placed().affine().unwrap().map(|row| row.map(|v| v * scale));
+        for forms in [[1, 0], [0, 1]] {
+            let header = Header { sform_code: forms[0], qform_code: forms[1], ..header.clone() };
+            let affine = header.affine().unwrap();
+            assert_eq!(affine[..3], want[..3], "unit {unit}");
+            assert_eq!(header.spacing(), [scale, scale, 2.0 * scale]);
+            let path = folder.path().join("mask.nii.gz");
+            nifti::write(&path, &header.like(), &[1u8; 24]).unwrap();
+            let back = nifti::read_header(&path).unwrap();
+            assert_eq!((back.srow, back.pixdim, back.xyzt_units), (header.srow, header.pixdim, unit + 8));
+            let said = trainer::volume::read_header(&path).unwrap().notes;
+            assert_eq!(said.len(), usize::from(scale != 1.0), "{said:?}");
+        }
+    }
+}
+
 #[test]
 fn a_failed_write_leaves_the_old_file_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();

@@ -74,7 +74,10 @@ impl Looked {
                 continue;
             };
             let header = stored.header.clone();
-            looked.notes.extend(header.notes.iter().map(|text| (path.clone(), text.clone())));
+            // Of a mask that is taken to lie where its image lies, the header does not matter.
+            if !is_mask || geometry == Geometry::Agree {
+                looked.notes.extend(header.notes.iter().map(|text| (path.clone(), text.clone())));
+            }
             if is_mask {
                 looked.take_mask(&stored);
             } else {
@@ -85,7 +88,7 @@ impl Looked {
             // Its voxels are written in the order of the others'.
             match other.map(|(path, other)| (path, Alignment::of(other, &header))) {
                 Some((_, Alignment::Turned(_))) => continue,
-                Some((first, Alignment::Part(_))) if is_mask => {
+                Some((first, Alignment::Part(_))) if is_mask && geometry == Geometry::Agree => {
                     looked.notes.push((path.clone(), part_of(&header, first)));
                     continue;
                 }

@@ -41,7 +41,9 @@ pub(super) fn cases(value: Option<&Value>, path: &Path) -> Result<Option<Vec<Lis
         let paths = files.get("images").and_then(Value::as_array).map(|all| all.iter().map(text).collect());
         let label = files.get("label").and_then(text);
         let (Some(Some(images)), Some(label)) = (paths, label) else {
-            return Err(fault(format!("case {name:?} under \"dataset\" does not name its images and its label")));
+            return Err(fault(format!(
+                "case {name:?} under \"dataset\" does not name its images and its label"
+            )));
         };
         cases.push(ListedCase { name: name.clone(), images, label });
     }
@@ -82,7 +84,12 @@ pub(crate) fn loose(
                 return Some(path);
             };
             let message = format!("names {} for the case {name}, which {what}", path.display());
-            faults.push(Fault::file(Kind::CaseList, &description, message, "correct the path under \"dataset\""));
+            faults.push(Fault::file(
+                Kind::CaseList,
+                &description,
+                message,
+                "correct the path under \"dataset\"",
+            ));
             None
         };
         let images: Vec<_> = case.images.iter().map(&mut there).collect();
@@ -90,14 +97,24 @@ pub(crate) fn loose(
         // One may hold all channels.
         if ![1, channels].contains(&images.len()) {
             let message = format!("names {} image(s), where there are {channels} channel(s)", images.len());
-            faults.push(Fault::case(Kind::MissingChannel, name, message, "list one image a channel under \"dataset\""));
+            faults.push(Fault::case(
+                Kind::MissingChannel,
+                name,
+                message,
+                "list one image a channel under \"dataset\"",
+            ));
             continue;
         }
         cases.push(LooseCase { name: name.clone(), images, label });
     }
     if cases.is_empty() && faults.is_empty() {
         let message = "lists no case under \"dataset\"";
-        faults.push(Fault::file(Kind::NoImages, description, message, "leave the key out, and cases are looked for in imagesTr"));
+        faults.push(Fault::file(
+            Kind::NoImages,
+            description,
+            message,
+            "leave the key out, and cases are looked for in imagesTr",
+        ));
     }
     cases
 }

@@ -96,7 +96,9 @@ impl Header {
     /// decides, but sizes are pixdim's.
     pub(crate) fn notes(&self) -> Vec<String> {
         let mut all = Vec::new();
-        all.extend(self.unit().map(|unit| format!("its lengths are in {unit}, and converted to millimetres")));
+        all.extend(
+            self.unit().map(|unit| format!("its lengths are in {unit}, and converted to millimetres")),
+        );
         let Ok(placed) = self.placed() else { return all };
         let affine = placed.affine;
         all.extend(placed.instead_of);
@@ -128,9 +130,9 @@ impl Header {
             [Some(Err(why)), None] => {
                 Err(format!("its sform places no voxel ({why}) and it has no qform; set one of the two"))
             }
-            [Some(Err(s)), Some(Err(q))] => {
-                Err(format!("neither its sform ({s}) nor its qform ({q}) places its voxels; set one of the two"))
-            }
+            [Some(Err(s)), Some(Err(q))] => Err(format!(
+                "neither its sform ({s}) nor its qform ({q}) places its voxels; set one of the two"
+            )),
             [None, Some(Err(why))] => {
                 Err(format!("its qform places no voxel ({why}); set an sform, or export the file again"))
             }

@@ -1,12 +1,12 @@
 //! Names: which file is meant to be what, also where it is not named so.
 
 use super::{Faults, Meant};
+use crate::data::Description;
 use crate::data::fault::{Fault, Kind};
 use crate::data::listed;
 use crate::data::names::{
     LooseCase, Part, attach, list, list_images, list_labels, loose, no_images, split_channel, stem,
 };
-use crate::data::Description;
 use crate::{Result, volume};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -110,7 +110,8 @@ impl Seen {
     fn notes(&mut self, path: &Path, header: &Header) {
         let is_said = self.warnings.iter().any(|fault| fault.kind == Kind::HeaderContradicts);
         if !header.notes.is_empty() && !is_said {
-            let remedy = "see that it is right so; else save it with one program that writes all of it, in mm";
+            let remedy =
+                "see that it is right so; else save it with one program that writes all of it, in mm";
             self.warnings.push(Fault::file(Kind::HeaderContradicts, path, header.notes.join("; "), remedy));
         }
     }

@@ -97,7 +97,8 @@ pub(crate) fn leads(affine: &Affine) -> [Option<(usize, bool)>; 3] {
     let sum = |of: &[usize; 3]| (0..3).map(|space| cosines[of[space]][space].abs()).sum::<f64>();
     let largest = ORDERS.iter().map(sum).fold(0.0, f64::max);
     let best = ORDERS.into_iter().filter(|of| sum(of) > largest - TIED);
-    let best = best.reduce(|a, b| if is_before(&directed(&cosines, b), &directed(&cosines, a)) { b } else { a });
+    let best =
+        best.reduce(|a, b| if is_before(&directed(&cosines, b), &directed(&cosines, a)) { b } else { a });
     let best = best.expect("the largest sum is one of the six");
     std::array::from_fn(|axis| {
         let space = (0..3).find(|&space| best[space] == axis)?;

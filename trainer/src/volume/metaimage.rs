@@ -178,7 +178,9 @@ fn affine(fields: &Fields, dimension: usize) -> Result<(crate::nifti::Affine, bo
     let mut notes = Vec::new();
     if let Some(unit) = fields.get(UNITS).filter(|unit| !unit.is_empty() && *unit != "?") {
         let Some(mm) = unit_in_mm(unit) else {
-            return Err(fields.error(UNITS, "it must be a unit of length such as mm or um; correct the header"));
+            return Err(
+                fields.error(UNITS, "it must be a unit of length such as mm or um; correct the header")
+            );
         };
         notes.extend(converted(unit, mm));
         spacing.iter_mut().chain(&mut offset).for_each(|v| *v *= mm);

@@ -84,7 +84,8 @@ pub(super) fn axes(fields: &Fields) -> Result<Axes> {
     let notes = units.iter().find_map(|(unit, mm)| converted(unit, *mm)).into_iter().collect();
     let place_known = has_directions && fields.get(ORIGIN).is_some();
     let affine = geometry::from_steps(&steps, origin, signs);
-    geometry::check_invertible(&affine).map_err(|why| fields.error(DIRECTIONS, format!("{why}; correct it")))?;
+    geometry::check_invertible(&affine)
+        .map_err(|why| fields.error(DIRECTIONS, format!("{why}; correct it")))?;
     let others = (0..dimension).filter(|axis| !spatial.contains(axis));
     let order: Vec<usize> = spatial.iter().copied().chain(others).collect();
     let mut shape: Vec<usize> = spatial.iter().map(|&axis| lengths[axis]).collect();

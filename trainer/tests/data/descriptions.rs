@@ -65,6 +65,10 @@ fn both_forms_of_labels_are_read_and_neither_hides_a_region() {
     ] {
         says(&read(labels).unwrap_err(), &parts);
     }
+    for (written, read) in [("nii.gz", ".nii.gz"), (".nrrd", ".nrrd"), ("mha", ".mha")] {
+        let text = ONE_CHANNEL.replacen('{', &format!(r#"{{"file_ending": "{written}", "#), 1);
+        assert_eq!(Description::parse(&text).unwrap().file_ending, read);
+    }
     // Some editors begin a file with a byte order mark.
     assert!(Description::parse(&format!("\u{feff}{ONE_CHANNEL}")).is_ok());
 }

@@ -84,6 +84,62 @@ proptest! {
     }
 }
 
+/// Writes the voxels from `from` to `to` (x, y, z) of a volume as [`turned`] writes it, in their places.
+fn cut(path: &Path, from: [usize; 3], to: [usize; 3], value: impl Fn([usize; 3]) -> u8) {
+    let size: [usize; 3] = std::array::from_fn(|a| to[a] - from[a]);
+    let mut affine = [[0.0; 4]; 4];
+    affine[3][3] = 1.0;
+    (0..3).for_each(|a| (affine[a][a], affine[a][3]) = (SPACING[a], from[a] as f64 * SPACING[a]));
+    let places = (0..size.iter().product::<usize>()).map(|i| {
+        let at = [i % size[0], i / size[0] % size[1], i / size[0] / size[1]];
+        value(std::array::from_fn(|a| from[a] + at[a]))
+    });
+    write(path, &Header::new(&size, affine), &places.collect::<Vec<u8>>()).unwrap();
+}
+
+/// The two voxels of [`lesion`] and what is between them.
+const AROUND: [[usize; 3]; 2] = [[0, 1, 0], [4, 3, 2]];
+
+#[test]
+fn a_mask_that_was_cut_to_its_segments_is_set_into_its_image() {
+    let folder = good(r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "lesion": 1}}"#);
+    turned(&folder.path().join("imagesTr/a_0000.nii.gz"), PLAIN, [true, true, false], 0.0, intensity);
+    let label = folder.path().join("labelsTr/a.nii.gz");
+    turned(&label, PLAIN, [false; 3], 0.0, lesion);
+    let whole = read(folder.path());
+    cut(&label, AROUND[0], AROUND[1], lesion);
+    let set = Dataset::open(folder.path()).unwrap();
+    assert_eq!(read(folder.path()).labels, whole.labels);
+    says(
+        &set.notes.join("\n"),
+        &["labelsTr/a.nii.gz: its [4, 2, 2] voxels", "all others count as background"],
+    );
+    let found = trainer::verify::verify(folder.path()).unwrap();
+    assert!(found.findings.iter().any(|f| f.kind == trainer::verify::Kind::PlaceDiffers), "{found}");
+    assert_eq!(found.errors, 0, "{found}");
+    // Half a voxel beside the image's, or beyond its border, it is no part of it.
+    cut(&label, [1, 1, 0], [4, 4, 2], lesion);
+    says(&refusal(folder.path()), &["[3, 3, 2]"]);
+    let mut affine = Header::new(
+        &[4, 2, 2],
+        [[1.0, 0.0, 0.0, 0.5], [0.0, 1.5, 0.0, 1.5], [0.0, 0.0, 3.0, 0.0], [0.0, 0.0, 0.0, 1.0]],
+    );
+    affine.spacing = SPACING;
+    write(&label, &affine, &[1u8; 16]).unwrap();
+    says(&refusal(folder.path()), &["[4, 2, 2]", "[4, 3, 2]", "by their headers"]);
+    // An image is needed everywhere.
+    turned(&label, PLAIN, [false; 3], 0.0, lesion);
+    let json = r#"{"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "lesion": 1}}"#;
+    let two = good(json);
+    for name in ["a", "b"] {
+        turned(&two.path().join(format!("imagesTr/{name}_0001.nii.gz")), PLAIN, [false; 3], 0.0, intensity);
+    }
+    turned(&two.path().join("imagesTr/a_0000.nii.gz"), PLAIN, [false; 3], 0.0, intensity);
+    cut(&two.path().join("imagesTr/a_0001.nii.gz"), AROUND[0], AROUND[1], intensity);
+    turned(&two.path().join("imagesTs/t_0001.nii.gz"), PLAIN, [false; 3], 0.0, intensity);
+    says(&refusal(two.path()), &["a channel", "[4, 2, 2]"]);
+}
+
 #[test]
 fn a_mask_that_runs_the_other_way_elsewhere_is_refused() {
     let folder = good(r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "lesion": 1}}"#);

@@ -233,7 +233,8 @@ fn each_fault_of_a_header_is_found_alone() {
 
 #[test]
 fn each_header_that_says_two_things_is_found_alone() {
-    let plain = header();
+    let mut small = Header { xyzt_units: 3, qform_code: 0, ..header() };
+    small.srow.iter_mut().flatten().chain(&mut small.pixdim[1..4]).for_each(|length| *length *= 1e3);
     let mut thick = Header { qform_code: 0, ..header() };
     thick.srow[2][2] *= 2.0;
     let mut moved = header();
@@ -241,7 +242,7 @@ fn each_header_that_says_two_things_is_found_alone() {
     for (header, part) in [
         (thick, "its pixdim gives voxels of 1.000 x 1.500 x 3.000 mm, its sform of 1.000 x 1.500 x 6.000 mm"),
         (moved, "its qform lies up to 7.000 mm from its sform, which is taken"),
-        (Header { xyzt_units: 3, ..plain }, "its lengths are in micrometres, but are taken as millimetres"),
+        (small, "its lengths are in micrometres, and converted to millimetres"),
     ] {
         let folder = good(1, ONE);
         for (file, is_label) in [("imagesTr/c_0000.nii.gz", false), ("labelsTr/c.nii.gz", true)] {

@@ -45,6 +45,58 @@ fn each_space_is_turned_to_ras() {
 }
 
 #[test]
+fn lengths_in_other_units_become_millimetres() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = "endian: little\nencoding: raw";
+    let directions = "space: RAS\nspace directions: (2,0,0) (0,3,0) (0,0,4)\nspace origin: (10,20,-30)";
+    for (units, [x, y, z]) in [
+        (r#"space units: "mm" "mm" "mm""#, [1.0; 3]),
+        (r#"space units: "m" "m" "m""#, [1e3; 3]),
+        (r#"space units: "um" "µm" "microns""#, [1e-3; 3]),
+        (r#"space units: "mm" "mm" "cm""#, [1.0, 1.0, 10.0]),
+        (r#"space units: "" "" """#, [1.0; 3]),
+    ] {
+        let text = nrrd(&format!("{directions}\n{units}\n{raw}"));
+        let header = Stored::read(put(folder.path(), "a.nrrd", &text, &little(&values()))).unwrap().header;
+        let want = affine([
+            [2.0 * x, 0.0, 0.0, 10.0 * x],
+            [0.0, 3.0 * y, 0.0, 20.0 * y],
+            [0.0, 0.0, 4.0 * z, -30.0 * z],
+        ]);
+        assert_eq!(header.affine, want, "{units}");
+        assert_eq!(header.notes.len(), usize::from([x, y, z] != [1.0; 3]), "{units}: {:?}", header.notes);
+        assert!(header.place_known);
+    }
+    // Without directions a unit stands for each axis of the file.
+    let text = nrrd(&format!("spacings: 500 500 2\nunits: \"um\" \"um\" \"mm\"\n{raw}"));
+    let header = Stored::read(put(folder.path(), "a.nrrd", &text, &little(&values()))).unwrap().header;
+    assert_eq!((header.spacing, header.place_known), ([0.5, 0.5, 2.0], false));
+    let text = metaimage(
+        "Offset = 1 2 3\nElementSpacing = 500 500 2000\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nDistanceUnits = um",
+        "LOCAL",
+    );
+    let header = Stored::read(put(folder.path(), "a.mha", &text, &little(&values()))).unwrap().header;
+    assert_eq!((header.spacing, header.origin()), ([0.5, 0.5, 2.0], [-0.001, -0.002, 0.003]));
+    assert!(header.notes[0].contains("um, and converted"), "{:?}", header.notes);
+}
+
+#[test]
+fn axes_in_one_plane_are_refused_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    for flat in ["(1,0,0) (0,1,0) (1,1,0)", "(1,0,0) (2,0,0) (0,0,1)", "(1,0,0) (1,0.0000001,0) (0,0,1)"] {
+        let text = nrrd(&format!("space: RAS\nspace directions: {flat}\nendian: little\nencoding: raw"));
+        let error =
+            Stored::read(put(folder.path(), "a.nrrd", &text, &little(&values()))).unwrap_err().to_string();
+        assert!(error.contains("space directions") && error.contains("in one plane"), "{error}");
+        let matrix = flat.replace(['(', ')'], "").replace(',', " ");
+        let text = metaimage(&format!("TransformMatrix = {matrix}"), "LOCAL");
+        let error =
+            Stored::read(put(folder.path(), "a.mha", &text, &little(&values()))).unwrap_err().to_string();
+        assert!(error.contains("TransformMatrix") && error.contains("in one plane"), "{error}");
+    }
+}
+
+#[test]
 fn every_encoding_order_and_place_of_an_nrrd_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let f = folder.path();

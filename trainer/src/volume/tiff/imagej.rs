@@ -13,8 +13,8 @@
 
 use super::page::FirstPage;
 use super::spacing::{SIDECAR, in_range};
-use crate::volume::units::unit_in_mm;
 use super::stack::{Axis, Stack};
+use crate::volume::units::unit_in_mm;
 use crate::{Error, Result};
 use std::path::Path;
 

@@ -8,8 +8,8 @@
 //! The OME data model 2016-06, `Pixels` and `TiffData`; the OME-TIFF specification.
 
 use super::spacing::{SIDECAR, in_range};
-use crate::volume::units::unit_in_mm;
 use super::stack::{Axis, Stack};
+use crate::volume::units::unit_in_mm;
 use crate::{Error, Result};
 use std::path::Path;
 
