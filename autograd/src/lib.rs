@@ -38,6 +38,7 @@ mod tensor;
 mod var;
 mod watch;
 
+pub use buffer::OutOfMemory;
 pub use function::Function;
 pub use gradients::Gradients;
 pub use parameter::{ParamId, Parameter};
