@@ -336,6 +336,21 @@ mod tests {
     }
 
     #[test]
+    fn a_large_block_is_zeroed_at_first_and_on_request_and_starts_on_a_huge_page() {
+        let len = 3 * HUGE / size_of::<f32>() + 1;
+        let zeroed = || {
+            let block = Buffer::<f32>::zeroed(len);
+            assert!(block.len() == len && block.iter().all(|&v| v == 0.0));
+            block
+        };
+        let mut first = zeroed();
+        assert_eq!(first.as_ptr() as usize % HUGE_PAGE, 0);
+        first.fill(7.0);
+        drop(first);
+        zeroed();
+    }
+
+    #[test]
     fn cached_memory_stays_within_a_quarter_of_the_peak() {
         for i in 1..200 {
             drop(Buffer::<f64>::scratch(40_000 + 1000 * i));
