@@ -35,6 +35,7 @@ mod shape;
 pub mod simd;
 mod tape;
 mod tensor;
+mod update;
 mod var;
 mod watch;
 
