@@ -173,3 +173,31 @@ fn recomputation_changes_neither_loss_nor_gradient() {
         assert!(off <= 1e-10 * largest, "off by {off:e} of {largest:e}");
     }
 }
+
+#[test]
+fn every_activation_that_a_configuration_allows_runs_in_every_kind_of_block() {
+    let activations = [
+        Activation::LeakyRelu { slope: -0.1 },
+        Activation::LeakyRelu { slope: 1.5 },
+        Activation::LeakyRelu { slope: 0.0 },
+        Activation::Elu { alpha: -1.0 },
+        Activation::Elu { alpha: 0.0 },
+        Activation::Identity,
+    ];
+    for (activation, residual) in activations.into_iter().flat_map(|a| [(a, false), (a, true)]) {
+        let config = UNet3dConfig {
+            base_channels: 2,
+            levels: 2,
+            activation,
+            residual,
+            norm: Norm::Group(1),
+            ..Default::default()
+        };
+        let model = UNet3d::<f64>::new(config.clone(), &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let image = random(&[1, 4, 4, 4, config.in_channels], 2);
+        let tape = Tape::train(0);
+        let x = tape.variable(image);
+        let gradients = model.forward(x.clone()).unwrap().square().sum().backward();
+        assert!(gradients.is_finite() && gradients.wrt(&x).is_some_and(Tensor::is_finite), "{config:?}");
+    }
+}
