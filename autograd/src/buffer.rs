@@ -4,9 +4,9 @@
 //! mapped and faulted in page by page in every step, which costs as much time as the arithmetic. So a dropped
 //! [`Buffer`] goes to a free list: below 4 MB keyed by exact size, from there on cut and joined as needed (see
 //! `arena.rs`). The list is bounded: cached and live memory together stay within 5/4 of the largest amount that was ever
-//! live; beyond that, unused blocks are released.
+//! live; beyond that, unused blocks are released. Where no block can be had, that is a panic with [`OutOfMemory`].
 
-use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -17,6 +17,9 @@ use self::arena::Arena;
 use crate::Real;
 
 mod arena;
+mod out_of_memory;
+
+pub use out_of_memory::{OutOfMemory, vec_with_capacity};
 
 /// Every buffer starts at a multiple of this: a cache line, and the widest vector register.
 pub const ALIGNMENT: usize = 64;
@@ -55,7 +58,8 @@ pub fn usage() -> BufferUsage {
     BufferUsage { live: list.live, cached: list.cached, peak_live: list.peak_live }
 }
 
-/// `len` numbers, aligned to [`ALIGNMENT`] bytes, recycled on drop.
+/// `len` numbers, aligned to [`ALIGNMENT`] bytes, recycled on drop. Where they cannot be had, making one panics with
+/// [`OutOfMemory`].
 pub struct Buffer<T: Real> {
     data: NonNull<T>,
     len: usize,
@@ -146,26 +150,35 @@ impl DerefMut for Bytes {
 }
 
 fn layout_of<T>(len: usize) -> Layout {
+    let too_large = || OutOfMemory::of::<T>(len).raise();
     // At least one line, so that an empty buffer is no special case.
-    let bytes = len.checked_mul(size_of::<T>()).expect("a tensor's size in bytes fits usize").max(ALIGNMENT);
+    let bytes = len.checked_mul(size_of::<T>()).unwrap_or_else(too_large).max(ALIGNMENT);
+    if bytes > isize::MAX as usize - HUGE_PAGE {
+        too_large();
+    }
     let (bytes, align) = if bytes >= HUGE { (Arena::rounded(bytes), HUGE_PAGE) } else { (bytes, ALIGNMENT) };
-    Layout::from_size_align(bytes, align).expect("a tensor's size in bytes fits isize")
+    Layout::from_size_align(bytes, align).expect("an alignment is left below isize::MAX")
 }
 
 /// A block and whether it was used before (else it is zero).
 fn obtain(layout: Layout) -> (NonNull<u8>, bool) {
-    if layout.size() >= SMALLEST_CACHED {
+    let counted = layout.size() >= SMALLEST_CACHED;
+    if counted {
         let (hit, evicted) = free_list().take(layout);
-        for (block, layout) in evicted {
-            release(block.0, layout);
-        }
+        release_all(evicted);
         if let Some(block) = hit {
             return (block.0, true);
         }
     }
-    // SAFETY: the layout's size is at least `ALIGNMENT`, so not zero.
-    let block = unsafe { if layout.size() >= HUGE { alloc(layout) } else { alloc_zeroed(layout) } };
-    let block = NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout));
+    let block = allocate(layout).unwrap_or_else(|| {
+        // What is cached may be what is lacking.
+        let evicted = free_list().evict_all();
+        release_all(evicted);
+        allocate(layout).unwrap_or_else(|| OutOfMemory { bytes: layout.size() }.raise())
+    });
+    if counted {
+        free_list().hold(layout.size());
+    }
     if layout.size() >= HUGE {
         free_list().arena.add(block.as_ptr() as usize, layout.size());
         ask_for_huge_pages(block, layout.size());
@@ -173,6 +186,12 @@ fn obtain(layout: Layout) -> (NonNull<u8>, bool) {
         unsafe { block.as_ptr().write_bytes(0, layout.size()) };
     }
     (block, false)
+}
+
+/// A block from the system, if it has one; zeroed where it is small.
+fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+    // SAFETY: the layout's size is at least `ALIGNMENT`, so not zero.
+    NonNull::new(unsafe { if layout.size() >= HUGE { alloc(layout) } else { alloc_zeroed(layout) } })
 }
 
 /// Advice only: where it is refused, the pages are small.
@@ -197,6 +216,12 @@ fn give_back(block: NonNull<u8>, layout: Layout) {
 fn release(block: NonNull<u8>, layout: Layout) {
     // SAFETY: every block came from the allocator with the layout that its length determines.
     unsafe { dealloc(block.as_ptr(), layout) };
+}
+
+fn release_all(blocks: Vec<(Block, Layout)>) {
+    for (block, layout) in blocks {
+        release(block.0, layout);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -230,11 +255,10 @@ fn free_list() -> MutexGuard<'static, FreeList> {
 }
 
 impl FreeList {
-    /// The block of this size that came back last, or room for a new one.
+    /// The block of this size that came back last, or room for a new one, which counts when it is there (see
+    /// [`hold`](Self::hold)).
     fn take(&mut self, layout: Layout) -> (Option<Block>, Vec<(Block, Layout)>) {
         let bytes = layout.size();
-        self.live += bytes;
-        self.peak_live = self.peak_live.max(self.live);
         let hit = if bytes >= HUGE {
             self.arena.take(bytes).and_then(|start| NonNull::new(start as *mut u8)).map(Block)
         } else {
@@ -242,14 +266,27 @@ impl FreeList {
         };
         if hit.is_some() {
             self.cached -= bytes;
+            self.hold(bytes);
             return (hit, Vec::new());
         }
+        let live = self.live + bytes;
+        let peak = self.peak_live.max(live);
         let mut evicted = Vec::new();
-        while self.live + self.cached > self.peak_live + self.peak_live / 4 {
+        while live + self.cached > peak + peak / 4 {
             let Some(unused) = self.evict_unused().or_else(|| self.evict_oldest()) else { break };
             evicted.push(unused);
         }
         (None, evicted)
+    }
+
+    /// Counts a block that is in use from now on.
+    fn hold(&mut self, bytes: usize) {
+        self.live += bytes;
+        self.peak_live = self.peak_live.max(self.live);
+    }
+
+    fn evict_all(&mut self) -> Vec<(Block, Layout)> {
+        std::iter::from_fn(|| self.evict_unused().or_else(|| self.evict_oldest())).collect()
     }
 
     fn evict_unused(&mut self) -> Option<(Block, Layout)> {
@@ -296,6 +333,21 @@ mod tests {
         assert_eq!(second.as_ptr(), address);
         assert!(second.iter().all(|&v| v == 0.0));
         assert_eq!(address as usize % ALIGNMENT, 0);
+    }
+
+    #[test]
+    fn a_large_block_is_zeroed_at_first_and_on_request_and_starts_on_a_huge_page() {
+        let len = 3 * HUGE / size_of::<f32>() + 1;
+        let zeroed = || {
+            let block = Buffer::<f32>::zeroed(len);
+            assert!(block.len() == len && block.iter().all(|&v| v == 0.0));
+            block
+        };
+        let mut first = zeroed();
+        assert_eq!(first.as_ptr() as usize % HUGE_PAGE, 0);
+        first.fill(7.0);
+        drop(first);
+        zeroed();
     }
 
     #[test]

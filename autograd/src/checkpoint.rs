@@ -1,15 +1,13 @@
 //! Recomputation: memory for time.
 
-use std::collections::BTreeMap;
-
 use crate::tape::{Adjoints, NodeId, Operation};
-use crate::{Mode, ParamId, Real, Tape, Tensor, Var};
+use crate::{Mode, Real, Tape, Tensor, Var};
 
 impl<T: Real> Tape<T> {
     /// `f(inputs)`, of which only the inputs are kept: the backward pass computes `f` again, on a tape of its own.
     ///
     /// `f` must be a function of its inputs and of what it captured: random operations inside draw the same numbers
-    /// both times, and updates of buffers are announced once, following those made before. Parameters are captured as
+    /// both times, and updates of buffers are announced once, after those before. Parameters are captured as
     /// clones, which share their identity, so their gradients arrive as usual.
     ///
     /// # Source
@@ -24,20 +22,18 @@ impl<T: Real> Tape<T> {
         let nodes = inputs.each_ref().map(|x| self.check(x));
         let values = inputs.map(Var::into_value);
 
-        let before = self.updates_so_far();
         let first = Tape::new(self.mode(), false, key);
-        first.adopt_updates(before.clone());
         if self.watchman().is_watching() {
             first.watch();
         }
         let y = f(&first, values.clone().map(|x| first.constant(x))).into_value();
-        self.adopt_updates(first.take_updates());
+        self.append_updates(first.take_updates());
         self.watchman().adopt(first.first_non_finite());
         if !self.is_recording() {
             return self.constant(y);
         }
         // Parameters inside may need a gradient even where no input does.
-        self.record_operation(Box::new(Recomputed { f, key, mode: self.mode(), before, values, nodes }), y)
+        self.record_operation(Box::new(Recomputed { f, key, mode: self.mode(), values, nodes }), y)
     }
 }
 
@@ -45,8 +41,6 @@ struct Recomputed<F, T: Real, const N: usize> {
     f: F,
     key: u64,
     mode: Mode,
-    /// What the buffers were when `f` first ran.
-    before: BTreeMap<ParamId, Tensor<T>>,
     values: [Tensor<T>; N],
     nodes: [Option<NodeId>; N],
 }
@@ -61,9 +55,8 @@ where
     }
 
     fn backward(self: Box<Self>, dy: Tensor<T>, adjoints: &mut Adjoints<'_, T>) {
-        let Self { f, key, mode, before, values, nodes } = *self;
+        let Self { f, key, mode, values, nodes } = *self;
         let tape = Tape::new(mode, true, key);
-        tape.adopt_updates(before);
         if adjoints.watch.is_watching() {
             tape.watch();
         }

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 
 use crate::parallel::{SLAB, sum_slabs};
 use crate::tape::NodeId;
+use crate::update::Updates;
 use crate::{ParamId, Parameter, Real, Tensor, Var};
 
-/// The gradients of one backward pass, ordered by parameter (never by hash), and the new values of buffers that the
-/// forward pass computed.
+/// The gradients of one backward pass, ordered by parameter (never by hash), and the updates of buffers that the forward
+/// pass announced.
 #[derive(Clone, Debug)]
 pub struct Gradients<T: Real = f32> {
     parameters: BTreeMap<ParamId, Tensor<T>>,
     variables: BTreeMap<NodeId, Tensor<T>>,
-    updates: BTreeMap<ParamId, Tensor<T>>,
+    updates: Updates<T>,
 }
 
 impl<T: Real> Default for Gradients<T> {
     fn default() -> Self {
-        Self { parameters: BTreeMap::new(), variables: BTreeMap::new(), updates: BTreeMap::new() }
+        Self { parameters: BTreeMap::new(), variables: BTreeMap::new(), updates: Updates::default() }
     }
 }
 
@@ -48,9 +49,9 @@ impl<T: Real> Gradients<T> {
         self.parameters.is_empty()
     }
 
-    /// The new value of a buffer, if the forward pass computed one.
-    pub fn update_of(&self, buffer: &Parameter<T>) -> Option<&Tensor<T>> {
-        self.updates.get(&buffer.id())
+    /// What a buffer's value becomes by the updates that were announced to it; `None` if there are none.
+    pub fn update_of(&self, buffer: &Parameter<T>) -> Option<Tensor<T>> {
+        self.updates.of(buffer.id(), buffer.value())
     }
 
     /// √Σ g² over all parameters, in `f64`, added in order.
@@ -83,14 +84,15 @@ impl<T: Real> Gradients<T> {
         }
     }
 
-    /// Adds the gradients of another pass (a further part of the same batch); its buffer updates win.
+    /// Adds the gradients of another pass (a further part of the same batch); its updates of buffers follow these, as if the
+    /// parts had been batches of their own.
     ///
     /// Sums in floating point depend on their order: add the parts in the order of the batch.
     pub fn add(&mut self, other: Self) {
         for (id, g) in other.parameters {
             self.accumulate(id, g);
         }
-        self.updates.extend(other.updates);
+        self.updates.append(other.updates);
     }
 
     /// Whether every gradient is finite.
@@ -111,10 +113,10 @@ impl<T: Real> Gradients<T> {
     }
 
     pub(crate) fn forget_updates(&mut self) {
-        self.updates.clear();
+        self.updates = Updates::default();
     }
 
-    pub(crate) fn set_updates(&mut self, updates: BTreeMap<ParamId, Tensor<T>>) {
+    pub(crate) fn set_updates(&mut self, updates: Updates<T>) {
         self.updates = updates;
     }
 }

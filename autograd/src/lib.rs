@@ -35,9 +35,11 @@ mod shape;
 pub mod simd;
 mod tape;
 mod tensor;
+mod update;
 mod var;
 mod watch;
 
+pub use buffer::OutOfMemory;
 pub use function::Function;
 pub use gradients::Gradients;
 pub use parameter::{ParamId, Parameter};

@@ -10,6 +10,12 @@ use rayon::prelude::*;
 /// Elements in a slab of an elementwise operation: 64 KiB of `f32`, a comfortable share of an L2 cache.
 pub const SLAB: usize = 16 << 10;
 
+/// The elements of a slab of whole rows of `width` elements: about [`SLAB`], at least one row.
+pub fn slab_of_rows(width: usize) -> usize {
+    let width = width.max(1);
+    width * (SLAB / width).max(1)
+}
+
 /// Calls `f(start, slab)` for the slabs of `y`, each of `slab` elements but the last, in parallel.
 pub fn for_each_slab<Y: Send>(y: &mut [Y], slab: usize, f: impl Fn(usize, &mut [Y]) + Sync) {
     assert!(slab > 0, "a slab holds at least one element");
@@ -36,4 +42,19 @@ pub fn map_slabs<R: Send>(len: usize, slab: usize, f: impl Fn(Range<usize>) -> R
 /// The sum over `0..len` of the slabs' partial sums, added in slab order in `f64`.
 pub fn sum_slabs(len: usize, slab: usize, f: impl Fn(Range<usize>) -> f64 + Sync) -> f64 {
     map_slabs(len, slab, f).into_iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slab_of_rows_holds_as_many_whole_rows_as_a_slab_has_room_for() {
+        for width in [1, 2, 3, 17, 1000, SLAB - 1, SLAB, SLAB + 1, 5 * SLAB] {
+            let slab = slab_of_rows(width);
+            assert!(slab.is_multiple_of(width) && slab > 0, "{slab} of {width}");
+            assert!(slab <= SLAB.max(width) && slab + width > SLAB, "{slab} of {width}");
+        }
+        assert_eq!(slab_of_rows(0), SLAB);
+    }
 }

@@ -29,6 +29,8 @@ pub trait Real:
     const EPSILON: Self;
     /// The largest finite number.
     const MAX: Self;
+    /// The smallest number above 0.
+    const SMALLEST: Self;
     /// −∞
     const NEG_INFINITY: Self;
     /// Not a number; recycled buffers are filled with it in tests.
@@ -93,6 +95,7 @@ macro_rules! impl_real {
             const ONE: Self = 1.0;
             const EPSILON: Self = $t::EPSILON;
             const MAX: Self = $t::MAX;
+            const SMALLEST: Self = $t::from_bits(1);
             const NEG_INFINITY: Self = $t::NEG_INFINITY;
             const NAN: Self = $t::NAN;
             const NAME: &'static str = stringify!($t);

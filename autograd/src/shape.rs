@@ -9,6 +9,9 @@ pub const MAX_RANK: usize = 6;
 /// Up to [`MAX_RANK`] extents. Tensors are always contiguous, so the shape says all there is about the layout.
 ///
 /// Activations are `[n, d, h, w, c]`; the last axis is the channel axis for every operation "per channel".
+///
+/// A shape is possible: the product of its extents, those of 0 left out, fits the addresses of a machine in bytes of `f64`.
+/// So no product of some of them wraps around.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     dims: [usize; MAX_RANK],
@@ -19,10 +22,15 @@ impl Shape {
     /// The shape with these extents.
     ///
     /// # Panics
-    /// With more than [`MAX_RANK`] axes.
+    /// With more than [`MAX_RANK`] axes, or more elements than any memory holds.
     #[track_caller]
     pub fn new(dims: &[usize]) -> Self {
         assert!(dims.len() <= MAX_RANK, "a tensor has at most {MAX_RANK} axes, not {}: {dims:?}", dims.len());
+        let elements = dims.iter().filter(|d| **d != 0).try_fold(1usize, |all, d| all.checked_mul(*d));
+        assert!(
+            elements.is_some_and(|elements| elements <= isize::MAX as usize / size_of::<f64>()),
+            "a tensor of shape {dims:?} has more elements than any memory holds"
+        );
         let mut all = [1; MAX_RANK];
         all[..dims.len()].copy_from_slice(dims);
         Self { dims: all, rank: dims.len() }
@@ -65,13 +73,13 @@ impl Shape {
     /// The same shape with another channel count.
     ///
     /// # Panics
-    /// For a scalar, which has no channel axis.
+    /// For a scalar, which has no channel axis; as [`new`](Self::new).
     #[track_caller]
     pub fn with_channels(&self, channels: usize) -> Self {
         assert!(self.rank > 0, "a scalar has no channel axis");
-        let mut shape = *self;
-        shape.dims[self.rank - 1] = channels;
-        shape
+        let mut dims = self.dims;
+        dims[self.rank - 1] = channels;
+        Self::new(&dims[..self.rank])
     }
 }
 
@@ -105,5 +113,29 @@ impl From<&[usize]> for Shape {
     #[track_caller]
     fn from(dims: &[usize]) -> Self {
         Self::new(dims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the panic of `f` says.
+    fn message(f: impl FnOnce() -> Shape + std::panic::UnwindSafe) -> String {
+        let payload = std::panic::catch_unwind(f).expect_err("more elements than any memory holds");
+        payload.downcast_ref::<String>().expect("a formatted message").clone()
+    }
+
+    #[test]
+    fn a_shape_of_more_elements_than_memory_holds_is_refused_by_name() {
+        // The products are 2^64, which wraps to 0; 2^61 elements, which are 2^63 bytes or more; and 2^64 behind a 0, where
+        // the number of rows would wrap.
+        for dims in [[1 << 32, 1 << 32, 1], [1 << 61, 1, 1], [0, 1 << 32, 1 << 32]] {
+            assert!(message(move || Shape::from(dims)).contains(&format!("{dims:?}")));
+        }
+        let wide = Shape::from([1 << 32, 3]);
+        assert!(message(move || wide.with_channels(1 << 32)).contains("[4294967296, 4294967296]"));
+        assert_eq!(Shape::from([1 << 59, 1]).numel(), 1 << 59);
+        assert_eq!(Shape::from([0, 1 << 59]).rows(), 0);
     }
 }

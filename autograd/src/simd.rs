@@ -162,13 +162,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn prefetch(self, _p: *const Self::Elem) {}
 
-    /// As [`store_ptr`](Self::store_ptr), past the caches where the set can and `p` is aligned to a vector: for what
-    /// nobody reads soon, whose cache lines need not be fetched to be overwritten. Other threads see it after
-    /// [`fence`](Self::fence).
+    /// As [`store_ptr`](Self::store_ptr), past the caches where the set can: for what nobody reads soon, whose cache lines
+    /// need not be fetched to be overwritten. Other threads see it after [`fence`](Self::fence).
     ///
     /// # Safety
     ///
-    /// `p` must be valid for writing `LANES` numbers.
+    /// `p` must be valid for writing `LANES` numbers, and aligned to a vector of them: where the set streams, another
+    /// address is a fault.
     #[inline(always)]
     unsafe fn stream_ptr(self, v: Self::V, p: *mut Self::Elem) {
         // SAFETY: the caller's.

@@ -9,9 +9,9 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::update::Updates;
 use crate::watch::Watch;
 use crate::{Event, Function, Gradients, NonFinite, ParamId, Parameter, Pass, Real, Shape, Tensor, Var};
 
@@ -40,7 +40,7 @@ pub struct Tape<T: Real = f32> {
     draws: Cell<u64>,
     generation: Cell<u32>,
     nodes: RefCell<Vec<Node<T>>>,
-    updates: RefCell<BTreeMap<ParamId, Tensor<T>>>,
+    updates: RefCell<Updates<T>>,
     watch: Watch,
 }
 
@@ -173,32 +173,25 @@ impl<T: Real> Tape<T> {
         Var::new(self, node, parameter.value().clone())
     }
 
-    /// Announces the new value of a buffer. It leaves the tape with [`Gradients`] and is set by whoever owns the model:
-    /// a model is `&self` in its forward pass.
+    /// Announces that a buffer moves by `momentum` of the way to `target`: buffer ← (1 − momentum)·buffer +
+    /// momentum·target; a momentum of 1 replaces it. The update leaves the tape with [`Gradients`] and is made by whoever
+    /// owns the model: a model is `&self` in its forward pass. Several updates of one buffer follow each other, those of
+    /// one pass as those of passes whose gradients are [added](Gradients::add).
     ///
     /// # Panics
     /// If the shape is not the buffer's.
     #[track_caller]
-    pub fn update(&self, buffer: &Parameter<T>, value: Tensor<T>) {
-        assert_eq!(buffer.shape(), value.shape(), "a buffer keeps its shape");
-        self.updates.borrow_mut().insert(buffer.id(), value);
+    pub fn update(&self, buffer: &Parameter<T>, target: Tensor<T>, momentum: f64) {
+        assert_eq!(buffer.shape(), target.shape(), "a buffer keeps its shape");
+        self.updates.borrow_mut().push(buffer.id(), target, momentum);
     }
 
-    /// The latest announced value of a buffer, if any: a layer used twice in a pass continues from its first use.
-    pub fn updated(&self, buffer: &Parameter<T>) -> Option<Tensor<T>> {
-        self.updates.borrow().get(&buffer.id()).cloned()
-    }
-
-    pub(crate) fn take_updates(&self) -> BTreeMap<ParamId, Tensor<T>> {
+    pub(crate) fn take_updates(&self) -> Updates<T> {
         self.updates.take()
     }
 
-    pub(crate) fn updates_so_far(&self) -> BTreeMap<ParamId, Tensor<T>> {
-        self.updates.borrow().clone()
-    }
-
-    pub(crate) fn adopt_updates(&self, updates: BTreeMap<ParamId, Tensor<T>>) {
-        self.updates.borrow_mut().extend(updates);
+    pub(crate) fn append_updates(&self, updates: Updates<T>) {
+        self.updates.borrow_mut().append(updates);
     }
 
     /// Computes a function's value and records it.
@@ -368,3 +361,16 @@ const _: fn() = || {
     fn is_send<S: Send + Any>() {}
     is_send::<Tape<f32>>();
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mixer_is_that_of_splitmix64() {
+        // The generator's published stream for the seed 1234567.
+        let states = (1..=3u64).map(|i| 1_234_567u64.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let stream: Vec<u64> = states.map(mix).collect();
+        assert_eq!(stream, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+}

@@ -124,6 +124,54 @@ fn saturated_activations_have_flat_finite_tails() {
 }
 
 #[test]
+fn activations_are_at_infinity_what_pytorch_says() {
+    let inf = f64::INFINITY;
+    let cases: [(Unary, [(f64, f64); 2]); 9] = [
+        (|x| x.relu(), [(0.0, 0.0), (inf, 1.0)]),
+        (|x| x.leaky_relu(0.0), [(0.0, 0.0), (inf, 1.0)]),
+        (|x| x.leaky_relu(0.1), [(-inf, 0.1), (inf, 1.0)]),
+        (|x| x.leaky_relu(-0.1), [(inf, -0.1), (inf, 1.0)]),
+        (|x| x.elu(1.5), [(-1.5, 0.0), (inf, 1.0)]),
+        (|x| x.elu(-1.0), [(1.0, 0.0), (inf, 1.0)]),
+        (|x| x.sigmoid(), [(0.0, 0.0), (1.0, 0.0)]),
+        (|x| x.tanh(), [(-1.0, 0.0), (1.0, 0.0)]),
+        (|x| x.softplus(), [(0.0, 0.0), (inf, 1.0)]),
+    ];
+    for (i, (f, want)) in cases.into_iter().enumerate() {
+        assert_eq!([at(f, -inf), at(f, inf)], want, "activation {i}");
+    }
+    // Products of 0 and ∞, in PyTorch as well.
+    let falling: [Unary; 2] = [|x| x.silu(), |x| x.gelu()];
+    for f in falling {
+        assert!(at(f, -inf).0.is_nan() && at(f, inf).0 == inf && at(f, inf).1.is_nan());
+    }
+}
+
+#[test]
+fn what_is_sliced_or_padded_from_one_long_block_is_the_same_number_by_number() {
+    // Several slabs in one block, and blocks that end inside a slab.
+    for (dims, axis) in [([1, 50_000, 1], 1), ([50_000, 1, 1], 0), ([3, 7_001, 2], 1)] {
+        let x = Tensor::<f32>::from_fn(dims, |i| i as f32 + 1.0);
+        let inner: usize = dims[axis + 1..].iter().product();
+        let extent = dims[axis];
+        let tape = Tape::no_grad();
+        let cut = tape.constant(x.clone()).slice(axis, 5..extent - 3);
+        let number = |block: usize, place: usize| x.data()[block * extent * inner + place];
+        let block = (extent - 8) * inner;
+        let want = |i: usize| number(i / block, i % block + 5 * inner);
+        assert!(cut.value().data().iter().enumerate().all(|(i, &v)| v == want(i)), "{dims:?}");
+
+        let padded = tape.constant(x.clone()).pad(axis, 4, 2);
+        let block = (extent + 6) * inner;
+        let want = |i: usize| match (i % block).checked_sub(4 * inner) {
+            Some(place) if place < extent * inner => number(i / block, place),
+            _ => 0.0,
+        };
+        assert!(padded.value().data().iter().enumerate().all(|(i, &v)| v == want(i)), "{dims:?}");
+    }
+}
+
+#[test]
 fn nan_stays_nan() {
     let functions: [Unary; 16] = [
         |x| x.exp(),

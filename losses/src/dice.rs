@@ -94,9 +94,8 @@ impl Overlap for DiceScore {
             if denominator == 0.0 {
                 return (0.0, Slope::default());
             }
-            let slope =
-                Slope { overlap: -2.0 / denominator, predicted: numerator / (denominator * denominator) };
-            (1.0 - numerator / denominator, slope)
+            let score = numerator / denominator;
+            (1.0 - score, Slope { overlap: -2.0 / denominator, predicted: score / denominator })
         })
     }
 }
@@ -154,10 +153,11 @@ impl Overlap for GeneralisedDiceScore {
         let total = |f: fn(&Sums) -> f64| classes.iter().map(|sums| weight(sums) * f(sums)).sum::<f64>();
         let numerator = 2.0 * total(|sums| sums.overlap) + self.smooth;
         let denominator = total(|sums| sums.predicted + sums.truth) + self.smooth;
-        let slope = |sums: &Sums| Slope {
-            overlap: -2.0 * weight(sums) / denominator,
-            predicted: weight(sums) * numerator / (denominator * denominator),
+        let score = numerator / denominator;
+        let slope = |sums: &Sums| {
+            let share = weight(sums) / denominator;
+            Slope { overlap: -2.0 * share, predicted: score * share }
         };
-        (vec![Some(1.0 - numerator / denominator)], classes.iter().map(slope).collect())
+        (vec![Some(1.0 - score)], classes.iter().map(slope).collect())
     }
 }

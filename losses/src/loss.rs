@@ -1,6 +1,6 @@
 //! The interface of every loss here, and how one is put on the tape.
 
-use autograd::parallel::{SLAB, for_each_slab};
+use autograd::parallel::{for_each_slab, slab_of_rows};
 use autograd::{Function, Real, Tensor, Var};
 
 use crate::{Error, Report, Target};
@@ -90,7 +90,7 @@ pub(crate) fn scale_gradient<T: Real>(mut gradient: Tensor<T>, dy: Tensor<T>) ->
         return gradient.zip_map(&dy.reshape(shape), |dx, dy| dx * dy);
     }
     let width = shape.numel() / dy.numel().max(1);
-    for_each_slab(gradient.data_mut(), width * (SLAB / width).max(1), |start, dx| {
+    for_each_slab(gradient.data_mut(), slab_of_rows(width), |start, dx| {
         for (dx, &dy) in dx.chunks_exact_mut(width).zip(&dy.data()[start / width..]) {
             dx.iter_mut().for_each(|dx| *dx *= dy);
         }

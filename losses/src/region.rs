@@ -231,11 +231,10 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
 
         let counted = values.iter().flatten().count();
         let channels = c as u64;
-        let tally = Tally {
-            counted: self.truth.counted / channels,
-            ignored: self.truth.ignored / channels,
-            normaliser: counted as f64,
-        };
+        // Where a mask is per element, a voxel may count for some of its classes.
+        let voxels = self.truth.counted.div_ceil(channels);
+        let ignored = self.layout.rows as u64 - voxels;
+        let tally = Tally { counted: voxels, ignored, normaliser: counted as f64 };
         let (value, factor) = self.reduce(&values, &tally);
         slopes.iter_mut().for_each(|(_, slope)| {
             slope.overlap *= factor;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use autograd::buffer::vec_with_capacity;
 use autograd::{Real, Shape, Tensor};
 
 /// One class index per voxel, as `u8` or `i32`, so that 255 and −100 (ignored, by custom) occur.
@@ -23,8 +24,8 @@ pub struct Labels {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Data {
-    U8(Arc<[u8]>),
-    I32(Arc<[i32]>),
+    U8(Arc<Vec<u8>>),
+    I32(Arc<Vec<i32>>),
 }
 
 /// The number types of labels.
@@ -45,13 +46,13 @@ mod sealed {
 
 impl Label for u8 {
     fn wrap(values: Vec<Self>) -> LabelData {
-        LabelData(Data::U8(values.into()))
+        LabelData(Data::U8(Arc::new(values)))
     }
 }
 
 impl Label for i32 {
     fn wrap(values: Vec<Self>) -> LabelData {
-        LabelData(Data::I32(values.into()))
+        LabelData(Data::I32(Arc::new(values)))
     }
 }
 
@@ -70,7 +71,7 @@ impl Labels {
     /// The label `f(i)` at flat index `i`.
     pub fn from_fn(shape: impl Into<Shape>, f: impl FnMut(usize) -> i32) -> Self {
         let shape = shape.into();
-        Self::from_vec(shape, (0..shape.numel()).map(f).collect())
+        Self::from_vec(shape, collect(shape.numel(), f))
     }
 
     /// The shape.
@@ -137,8 +138,8 @@ impl Labels {
             at
         };
         let data = match &self.data {
-            Data::U8(data) => Data::U8((0..to.numel()).map(|i| data[source(i)]).collect()),
-            Data::I32(data) => Data::I32((0..to.numel()).map(|i| data[source(i)]).collect()),
+            Data::U8(data) => Data::U8(Arc::new(collect(to.numel(), |i| data[source(i)]))),
+            Data::I32(data) => Data::I32(Arc::new(collect(to.numel(), |i| data[source(i)]))),
         };
         Self { shape: to, data }
     }
@@ -155,6 +156,13 @@ impl Labels {
     }
 }
 
+/// `f` of each of `0..len`, as many as a volume has voxels.
+fn collect<L>(len: usize, f: impl FnMut(usize) -> L) -> Vec<L> {
+    let mut values = vec_with_capacity(len);
+    values.extend((0..len).map(f));
+    values
+}
+
 /// What [`Loss::forward`](crate::Loss::forward) takes: `&Labels`, `&Tensor<T>`, or `(&Tensor<T>, &Labels)` where the
 /// labels are a mask, 0 for the voxels to ignore.
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +173,8 @@ pub enum Target<'a, T: Real = f32> {
     Soft {
         /// The probabilities.
         values: &'a Tensor<T>,
-        /// 0 where a voxel (or element) is ignored.
+        /// 0 where a voxel is ignored; for losses that treat channels independently also in the logits' shape, 0 where an
+        /// element is.
         mask: Option<&'a Labels>,
     },
 }

@@ -27,7 +27,7 @@ enum Kind<T: Real> {
     Index { labels: Labels, ignore: Option<i32> },
     /// 0 or 1 per element.
     Binary { labels: Labels, ignore: Option<i32> },
-    /// A probability per element; the mask is per voxel or per element.
+    /// A probability per element; the mask is per voxel or, of independent channels, per element.
     Soft { values: Tensor<T>, mask: Option<Labels> },
 }
 
@@ -60,10 +60,8 @@ impl<T: Real> Truth<T> {
                 {
                     return Err(wrong_shape(layout, values.shape(), channels));
                 }
-                if let Some(mask) =
-                    mask.filter(|m| m.shape() != layout.shape && !layout.is_voxel_shape(&m.shape()))
-                {
-                    return Err(wrong_shape(layout, mask.shape(), channels));
+                if let Some(mask) = mask {
+                    check_mask(layout, mask.shape(), channels)?;
                 }
                 Kind::Soft { values: values.clone(), mask: mask.cloned() }
             }
@@ -174,6 +172,22 @@ impl<T: Real> Truth<T> {
             }
         }
     }
+}
+
+/// A mask is per voxel. Where channels are a yes or no each it may be per element; where one class excludes the others a
+/// voxel counts or does not, for what would its other classes be without one of them?
+fn check_mask(layout: &Layout, mask: Shape, channels: Channels) -> Result<(), Error> {
+    let per_element = mask == layout.shape && channels == Channels::Independent;
+    if per_element || layout.is_voxel_shape(&mask) {
+        return Ok(());
+    }
+    let mut remedy = format!("a mask beside probabilities has one number per voxel, {}", layout.voxels());
+    if channels == Channels::Independent {
+        remedy += &format!(", or per element, {}", layout.shape);
+    } else if mask == layout.shape {
+        remedy += ": the classes exclude each other, so a voxel counts with all of them or not at all";
+    }
+    Err(Error::TargetShape { logits: layout.shape.dims().to_vec(), target: mask.dims().to_vec(), remedy })
 }
 
 fn check_probabilities<T: Real>(values: &Tensor<T>) -> Result<(), Error> {

@@ -77,11 +77,11 @@ impl Overlap for TverskyScore {
                 return (0.0, Slope::default());
             }
             // ∂denominator/∂overlap with predicted and truth fixed is 1 − α − β.
-            let square = denominator * denominator;
-            let overlap = (denominator - numerator * (1.0 - alpha - beta)) / square;
-            let predicted = -numerator * alpha / square;
+            let score = numerator / denominator;
+            let overlap = (1.0 - score * (1.0 - alpha - beta)) / denominator;
+            let predicted = -score * alpha / denominator;
             // Rounding may carry a perfect overlap below 0, where a power is NaN.
-            let missing = (1.0 - numerator / denominator).max(0.0);
+            let missing = (1.0 - score).max(0.0);
             let steep = -gamma * missing.powf(gamma - 1.0);
             (missing.powf(gamma), Slope { overlap: steep * overlap, predicted: steep * predicted })
         })

@@ -7,6 +7,7 @@
 pub mod activation;
 pub mod conv3d;
 pub mod conv_transpose3d;
+pub mod linear;
 pub mod norm;
 mod output;
 pub mod pool;

@@ -28,7 +28,7 @@ pub use sgd::Sgd;
 /// Changes parameters along their gradients, and remembers what it needs for that.
 pub trait Optimizer<T: Real>: Send {
     /// One step. Parameters without a gradient stay as they are, and so does what is remembered of them; buffers
-    /// (running statistics) take the values that the forward pass computed.
+    /// (running statistics) move as the forward passes announced, in their order.
     ///
     /// # Panics
     /// If a gradient's shape is not its parameter's, or the module visits a parameter twice.

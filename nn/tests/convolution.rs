@@ -171,6 +171,30 @@ proptest! {
 }
 
 #[test]
+fn a_linear_map_is_a_matrix_product_for_any_number_of_rows() {
+    for (rows, outputs) in [0, 1, 255, 256, 257, 600].into_iter().flat_map(|rows| [(rows, 3), (rows, 20)]) {
+        let inputs = [random::<f64>([rows, 7], 1), random([7, outputs], 2), random([outputs], 3)];
+        let run = |f: for<'t> fn(&[Var<'t, f64>]) -> Var<'t, f64>| {
+            let tape = Tape::train(0);
+            let v: Vec<_> = inputs.iter().map(|x| tape.variable(x.clone())).collect();
+            let y = f(&v);
+            let value = y.value().clone();
+            let gradients = y.backward_with(random(value.shape(), 4));
+            let of = |x: &Var<'_, f64>| gradients.wrt(x).expect("it depends on all").clone();
+            [value, of(&v[0]), of(&v[1]), of(&v[2])]
+        };
+        let want = run(|v| v[0].clone().matmul(v[1].clone()) + &v[2]);
+        // Sums of so many products of numbers in [−1, 1], in two orders.
+        let terms = rows.max(7 + 1).max(outputs) as f64;
+        for (got, want) in run(multiply).iter().zip(&want) {
+            assert_eq!(got.shape(), want.shape());
+            let near = |(got, want): (&f64, &f64)| (got - want).abs() <= 2.0 * f64::EPSILON * terms * terms;
+            assert!(got.data().iter().zip(want.data()).all(near), "{rows} rows to {outputs}");
+        }
+    }
+}
+
+#[test]
 #[should_panic(
     expected = "conv3d: x [1, 4, 4, 4, 3] has ci = 3 channels, the weight [3, 3, 3, 2, 5] expects 2"
 )]

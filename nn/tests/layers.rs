@@ -1,11 +1,12 @@
 //! Layers: names, initial values, modes, and settings that are refused.
 
-use autograd::{Tape, Tensor};
+use autograd::{Gradients, Parameter, Tape, Tensor};
 use common::{distance, random};
 use nn::functional::{
     self, Activation, ChannelStats, Conv3dSpec, ConvTranspose3dSpec, Pool3dSpec, UpsampleMode,
 };
 use nn::layers::{AvgPool3d, Conv3d, ConvTranspose3d, Dropout, Linear, MaxPool3d, NormAct, Upsample};
+use nn::optim::{Optimizer, Sgd, SgdConfig};
 use nn::{Error, Module};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -93,7 +94,7 @@ fn running_statistics_follow_the_batches_and_serve_in_use() {
             let unbiased = channel.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 47.0;
             want = 0.9 * want + 0.1 * [mean, unbiased][i];
         }
-        let updated = gradients.update_of(buffer).expect("a training pass moves them").clone();
+        let updated = gradients.update_of(buffer).expect("a training pass moves them");
         assert!((updated.data()[0] - want).abs() <= 1e-14, "{} {want}", updated.data()[0]);
         buffer.set(updated);
     }
@@ -108,6 +109,25 @@ fn running_statistics_follow_the_batches_and_serve_in_use() {
     let y = norm.forward(x.clone());
     assert!(distance(y.value(), &want) <= 1e-14);
     assert!(y.sum().backward().update_of(&running.mean).is_none(), "in use nothing moves");
+}
+
+#[test]
+fn running_statistics_follow_the_parts_of_a_batch_in_their_order() {
+    // Two micro-batches, one step. In PyTorch each part moves the statistics as it passes: 0 → 0.1 → 0.09.
+    let mut norm = NormAct::<f32>::batch(1).unwrap();
+    let mut gradients = Gradients::default();
+    for mean in [1.0, 0.0] {
+        let tape = Tape::train(0);
+        let x = tape.constant(Tensor::from_vec([1, 1, 1, 2, 1], vec![mean - 2.0, mean + 2.0]));
+        gradients.add(norm.forward(x).sum().backward());
+    }
+    Sgd::new(SgdConfig { lr: 0.1, ..SgdConfig::default() }).unwrap().step(&mut norm, &gradients);
+    let running = norm.running.as_ref().unwrap();
+    let near =
+        |got: &Parameter<f32>, want: f32| (got.value().item() - want).abs() <= 4.0 * f32::EPSILON * want;
+    assert!(near(&running.mean, 0.09), "{:?}", running.mean);
+    // The unbiased variance of each part is 8.
+    assert!(near(&running.variance, 0.9 * (0.9 + 0.8) + 0.8), "{:?}", running.variance);
 }
 
 #[test]

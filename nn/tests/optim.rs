@@ -30,7 +30,7 @@ impl<T: Real> Net<T> {
         let mut all = Gradients::default();
         for (i, parameter) in of.iter().enumerate() {
             let tape = Tape::train(0);
-            tape.update(&self.mean, Tensor::full(self.mean.shape(), T::from_f64(step as f64)));
+            tape.update(&self.mean, Tensor::full(self.mean.shape(), T::from_f64(step as f64)), 1.0);
             let g = Tensor::from_fn(parameter.shape(), |j| number(j, 100 + 10 * step + i));
             all.add(tape.parameter(parameter).backward_with(g));
         }

@@ -236,7 +236,13 @@ impl UNet3dConfig {
             let (got, multiple) = (size[axis], multiples[axis]);
             if got == 0 || got % multiple != 0 {
                 let below = got / multiple * multiple;
-                return Err(Error::Size { axis: AXES[axis], got, multiple, below, above: below + multiple });
+                return Err(Error::Size {
+                    axis: AXES[axis],
+                    got,
+                    multiple,
+                    below,
+                    above: below.saturating_add(multiple),
+                });
             }
         }
         if self.norm == Norm::Instance && size == multiples {

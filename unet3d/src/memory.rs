@@ -40,6 +40,9 @@ pub struct Load {
 /// sixth in most.
 const IDLE: usize = 6;
 
+/// The most numbers of a tensor: sums of many such are numbers of bytes still.
+const MOST_NUMBERS: usize = 1 << 46;
+
 /// Bytes by kind, at the moment when they are most together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StepMemory {
@@ -102,9 +105,10 @@ impl UNet3dConfig {
     /// The most memory that a training step takes: forward pass, loss, backward pass and optimiser.
     ///
     /// # Errors
-    /// If the configuration is not [valid](Self::validated), or the patch does not [fit](Self::check_size).
+    /// If the configuration is not [valid](Self::validated), or the patch does not [fit](Self::check_size), or the batch is
+    /// larger than any memory.
     pub fn training_memory(&self, load: Load) -> Result<StepMemory, Error> {
-        self.clone().validated()?.check_size(load.patch)?;
+        self.check_load(load)?;
         let ledger = Ledger::default();
         let tape = Tape::new(ledger.clone(), true, load.threads);
         let extent = Extent { n: load.batch, size: load.patch, channels: self.in_channels };
@@ -130,12 +134,26 @@ impl UNet3dConfig {
     /// # Errors
     /// As [`training_memory`](Self::training_memory).
     pub fn inference_memory(&self, load: Load) -> Result<StepMemory, Error> {
-        self.clone().validated()?.check_size(load.patch)?;
+        self.check_load(load)?;
         let ledger = Ledger::default();
         let tape = Tape::new(ledger.clone(), false, load.threads);
         let extent = Extent { n: load.batch, size: load.patch, channels: self.in_channels };
         network::run(self, &tape, batch(&tape, extent), false);
         Ok(self.memory(&ledger, 0))
+    }
+
+    fn check_load(&self, Load { patch, batch, .. }: Load) -> Result<(), Error> {
+        self.clone().validated()?.check_size(patch)?;
+        let widest = (0..self.levels).map(|level| 2 * self.channels(level)).max().unwrap_or(0);
+        let sizes =
+            [batch, patch[0], patch[1], patch[2], widest.max(self.in_channels).max(self.out_channels)];
+        let numbers = sizes.iter().try_fold(1usize, |all, size| all.checked_mul(*size));
+        if numbers.is_some_and(|numbers| numbers <= MOST_NUMBERS) {
+            return Ok(());
+        }
+        let message =
+            format!("of {patch:?} in batches of {batch} is larger than any memory: use a smaller one");
+        Err(Error::Config { field: "patch", message })
     }
 
     fn memory(&self, ledger: &Ledger, slots: usize) -> StepMemory {

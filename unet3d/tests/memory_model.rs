@@ -111,6 +111,12 @@ fn cases() -> Vec<Case> {
         ),
         case("dropout", [24, 48, 48], 1, UNet3dConfig { dropout: 0.2, ..base.clone() }),
         case("gelu", [24, 48, 48], 1, UNet3dConfig { activation: Activation::Gelu, ..base.clone() }),
+        case(
+            "residual_with_a_negative_leak",
+            [24, 48, 48],
+            1,
+            UNet3dConfig { residual: true, activation: Activation::leaky_relu(-0.1), ..base.clone() },
+        ),
         case("group_norm", [24, 48, 48], 1, UNet3dConfig { norm: Norm::Group(4), ..base.clone() }),
         case("batch_norm", [24, 48, 48], 2, UNet3dConfig { norm: Norm::Batch, ..base.clone() }),
         case("one_level", [24, 48, 48], 1, UNet3dConfig { levels: 1, ..base }),

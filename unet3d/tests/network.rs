@@ -9,7 +9,7 @@ use nn::optim::{AdamConfig, OptimizerConfig};
 use proptest::prelude::*;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use unet3d::{Checkpointing, Error, Norm, UNet3d, UNet3dConfig, Upsampling};
+use unet3d::{Checkpointing, Error, Load, Norm, UNet3d, UNet3dConfig, Upsampling};
 
 fn random(shape: &[usize], seed: u64) -> Tensor<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -172,4 +172,44 @@ fn recomputation_changes_neither_loss_nor_gradient() {
         let largest = kept.data().iter().fold(0.0, |m: f64, v| m.max(v.abs()));
         assert!(off <= 1e-10 * largest, "off by {off:e} of {largest:e}");
     }
+}
+
+#[test]
+fn every_activation_that_a_configuration_allows_runs_in_every_kind_of_block() {
+    let activations = [
+        Activation::LeakyRelu { slope: -0.1 },
+        Activation::LeakyRelu { slope: 1.5 },
+        Activation::LeakyRelu { slope: 0.0 },
+        Activation::Elu { alpha: -1.0 },
+        Activation::Elu { alpha: 0.0 },
+        Activation::Identity,
+    ];
+    for (activation, residual) in activations.into_iter().flat_map(|a| [(a, false), (a, true)]) {
+        let config = UNet3dConfig {
+            base_channels: 2,
+            levels: 2,
+            activation,
+            residual,
+            norm: Norm::Group(1),
+            ..Default::default()
+        };
+        let model = UNet3d::<f64>::new(config.clone(), &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let image = random(&[1, 4, 4, 4, config.in_channels], 2);
+        let tape = Tape::train(0);
+        let x = tape.variable(image);
+        let gradients = model.forward(x.clone()).unwrap().square().sum().backward();
+        assert!(gradients.is_finite() && gradients.wrt(&x).is_some_and(Tensor::is_finite), "{config:?}");
+    }
+}
+
+#[test]
+fn the_memory_of_a_batch_beyond_any_memory_is_an_error() {
+    let config = UNet3dConfig::default();
+    for (patch, batch) in [([1 << 40; 3], 1), ([32; 3], usize::MAX), ([1 << 20, 1 << 20, 1 << 12], 1)] {
+        let load = Load { patch, batch, loss_terms: 1, slots: 2, threads: 2 };
+        for memory in [config.training_memory(load), config.inference_memory(load)] {
+            assert!(memory.unwrap_err().to_string().contains("larger than any memory"), "{load:?}");
+        }
+    }
+    assert!(config.check_size([usize::MAX; 3]).is_err());
 }

@@ -79,6 +79,12 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_part_has_room_for_what_was_asked_for_and_wastes_less_than_a_grain(bytes in 1usize..1 << 40) {
+            let part = Arena::rounded(bytes);
+            prop_assert!(part.is_multiple_of(GRAIN) && part >= bytes && part - bytes < GRAIN);
+        }
+
+        #[test]
         fn parts_never_overlap_and_all_join_again(
             sizes in prop::collection::vec(1usize..6, 1..40), order in prop::collection::vec(any::<prop::sample::Index>(), 40),
         ) {

@@ -1,7 +1,10 @@
 //! Activations: [`Pointwise`] functions, with PyTorch's conventions at their kinks.
 //!
 //! Where the derivative can be told from y, y is kept, since the next operation usually keeps it as well. GELU and
-//! SiLU fall and rise again, so their y does not determine x: they keep x.
+//! SiLU fall and rise again, so their y does not determine x: they keep x, and so does a leak of negative slope.
+//!
+//! At ±∞ the values are the limits, those of GELU and SiLU at −∞ excepted, which are NaN, as are their derivatives at both
+//! ends. NaN stays NaN, and is on the right of each kink: the derivative there is 1.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
@@ -12,7 +15,9 @@ use crate::{Real, Var};
 struct Relu;
 
 impl<T: Real> Pointwise<T> for Relu {
-    const KEEPS: Keeps = Keeps::Output;
+    fn keeps(&self) -> Keeps {
+        Keeps::Output
+    }
     fn y(&self, x: T) -> T {
         if x <= T::ZERO { T::ZERO } else { x }
     }
@@ -27,12 +32,14 @@ struct LeakyRelu<T> {
 }
 
 impl<T: Real> Pointwise<T> for LeakyRelu<T> {
-    const KEEPS: Keeps = Keeps::Output;
-    fn y(&self, x: T) -> T {
-        if x > T::ZERO { x } else { self.slope * x }
+    fn keeps(&self) -> Keeps {
+        kept_for(self.slope)
     }
-    fn dydx(&self, y: T) -> T {
-        if y > T::ZERO { T::ONE } else { self.slope }
+    fn y(&self, x: T) -> T {
+        if x <= T::ZERO { self.slope * x } else { x }
+    }
+    fn dydx(&self, kept: T) -> T {
+        if kept <= T::ZERO { self.slope } else { T::ONE }
     }
 }
 
@@ -42,20 +49,33 @@ struct Elu<T> {
 }
 
 impl<T: Real> Pointwise<T> for Elu<T> {
-    const KEEPS: Keeps = Keeps::Output;
+    fn keeps(&self) -> Keeps {
+        kept_for(self.alpha)
+    }
     fn y(&self, x: T) -> T {
-        if x > T::ZERO { x } else { self.alpha * x.exp_m1() }
+        if x <= T::ZERO { self.alpha * x.exp_m1() } else { x }
     }
-    fn dydx(&self, y: T) -> T {
-        if y > T::ZERO { T::ONE } else { y + self.alpha }
+    fn dydx(&self, kept: T) -> T {
+        match self.keeps() {
+            _ if !(kept <= T::ZERO) => T::ONE,
+            Keeps::Output => kept + self.alpha,
+            Keeps::Input => self.alpha * kept.exp(),
+        }
     }
+}
+
+/// What tells the side of the kink, for a factor left of it: y has the sign of x unless the factor is negative.
+fn kept_for<T: Real>(factor: T) -> Keeps {
+    if factor >= T::ZERO { Keeps::Output } else { Keeps::Input }
 }
 
 /// y = x·Φ(x), dy/dx = Φ(x) + x·φ(x), with the normal distribution's Φ and density φ
 struct Gelu;
 
 impl<T: Real> Pointwise<T> for Gelu {
-    const KEEPS: Keeps = Keeps::Input;
+    fn keeps(&self) -> Keeps {
+        Keeps::Input
+    }
     fn y(&self, x: T) -> T {
         x * normal_cdf(x)
     }
@@ -74,7 +94,9 @@ fn normal_cdf<T: Real>(x: T) -> T {
 struct Silu;
 
 impl<T: Real> Pointwise<T> for Silu {
-    const KEEPS: Keeps = Keeps::Input;
+    fn keeps(&self) -> Keeps {
+        Keeps::Input
+    }
     fn y(&self, x: T) -> T {
         x * x.sigmoid()
     }
@@ -88,7 +110,9 @@ impl<T: Real> Pointwise<T> for Silu {
 struct Sigmoid;
 
 impl<T: Real> Pointwise<T> for Sigmoid {
-    const KEEPS: Keeps = Keeps::Output;
+    fn keeps(&self) -> Keeps {
+        Keeps::Output
+    }
     fn y(&self, x: T) -> T {
         x.sigmoid()
     }
@@ -101,7 +125,9 @@ impl<T: Real> Pointwise<T> for Sigmoid {
 struct Tanh;
 
 impl<T: Real> Pointwise<T> for Tanh {
-    const KEEPS: Keeps = Keeps::Output;
+    fn keeps(&self) -> Keeps {
+        Keeps::Output
+    }
     fn y(&self, x: T) -> T {
         x.tanh()
     }
@@ -114,7 +140,9 @@ impl<T: Real> Pointwise<T> for Tanh {
 struct Softplus;
 
 impl<T: Real> Pointwise<T> for Softplus {
-    const KEEPS: Keeps = Keeps::Output;
+    fn keeps(&self) -> Keeps {
+        Keeps::Output
+    }
     fn y(&self, x: T) -> T {
         x.softplus()
     }
@@ -139,7 +167,8 @@ impl<T: Real> Var<'_, T> {
         self.pointwise(Relu)
     }
 
-    /// x for x > 0, slope·x else. Saves y. The derivative at 0 is `slope`, as in PyTorch, whose default is 0.01.
+    /// x for x > 0, slope·x else. Saves y, or x where the slope is negative. The derivative at 0 is `slope`, as in PyTorch,
+    /// whose default is 0.01. A slope of 0 is [`relu`](Self::relu), at −∞ too, where PyTorch says 0·∞.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};
@@ -149,16 +178,13 @@ impl<T: Real> Var<'_, T> {
     /// assert_eq!(y.value().data(), [-0.5, 0.0, 2.0]);
     /// assert_eq!(y.sum().backward().wrt(&x).unwrap().data(), [0.5, 0.5, 1.0]);
     /// ```
-    ///
-    /// # Panics
-    /// If `slope` is negative: the sign of y would no longer be that of x.
     #[track_caller]
     pub fn leaky_relu(self, slope: T) -> Self {
-        assert!(slope >= T::ZERO, "leaky_relu: the slope is {slope}, it must be 0 or more");
-        self.pointwise(LeakyRelu { slope })
+        if slope == T::ZERO { self.relu() } else { self.pointwise(LeakyRelu { slope }) }
     }
 
-    /// x for x > 0, alpha·(e^x − 1) else. Saves y. The derivative at 0 is `alpha`; PyTorch's default is 1.
+    /// x for x > 0, alpha·(e^x − 1) else. Saves y, or x where alpha is negative. The derivative at 0 is `alpha`; PyTorch's
+    /// default is 1.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};
@@ -169,16 +195,12 @@ impl<T: Real> Var<'_, T> {
     ///
     /// # Source
     /// Clevert, Unterthiner and Hochreiter 2015, equation 16.
-    ///
-    /// # Panics
-    /// If `alpha` is negative: the sign of y would no longer be that of x.
     #[track_caller]
     pub fn elu(self, alpha: T) -> Self {
-        assert!(alpha >= T::ZERO, "elu: alpha is {alpha}, it must be 0 or more");
         self.pointwise(Elu { alpha })
     }
 
-    /// x·Φ(x) with Φ(x) = (1 + erf(x/√2))/2: the exact form, not the one with tanh. Saves x.
+    /// x·Φ(x) with Φ(x) = (1 + erf(x/√2))/2: the exact form, not the one with tanh. Saves x. NaN at −∞.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};

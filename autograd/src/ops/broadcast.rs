@@ -11,7 +11,7 @@
 
 use super::reduce::sums;
 use super::{axis_name, update_slabs};
-use crate::parallel::SLAB;
+use crate::parallel::{SLAB, slab_of_rows};
 use crate::{Real, Shape, Tensor};
 
 /// Whether `small` is spread over `large`.
@@ -77,7 +77,7 @@ pub(super) fn combine_into<T: Real>(
     if channels == 0 {
         return large;
     }
-    update_slabs(large, channels * (SLAB / channels).max(1), |_, y| {
+    update_slabs(large, slab_of_rows(channels), |_, y| {
         for row in y.chunks_exact_mut(channels) {
             row.iter_mut().zip(small.data()).for_each(|(y, &b)| *y = f(*y, b));
         }

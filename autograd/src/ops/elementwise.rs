@@ -14,11 +14,11 @@ pub(super) enum Keeps {
 
 /// y(x) and dy/dx.
 pub(super) trait Pointwise<T: Real>: Send + Sync + 'static {
-    const KEEPS: Keeps;
+    fn keeps(&self) -> Keeps;
 
     fn y(&self, x: T) -> T;
 
-    /// The derivative, from x or from y as [`KEEPS`](Self::KEEPS) says.
+    /// The derivative, from x or from y as [`keeps`](Self::keeps) says.
     fn dydx(&self, kept: T) -> T;
 }
 
@@ -30,7 +30,7 @@ impl<T: Real, P: Pointwise<T>> Function<T, 1> for Map<P> {
 
     fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Tensor<T>) {
         let y = x.map(|x| self.0.y(x));
-        let kept = match P::KEEPS {
+        let kept = match self.0.keeps() {
             Keeps::Input => x.clone(),
             Keeps::Output => y.clone(),
         };
@@ -52,7 +52,9 @@ impl<T: Real, P: Pointwise<T>> Function<T, 1> for Map<P> {
 struct Exp;
 
 impl<T: Real> Pointwise<T> for Exp {
-    const KEEPS: Keeps = Keeps::Output;
+    fn keeps(&self) -> Keeps {
+        Keeps::Output
+    }
     fn y(&self, x: T) -> T {
         x.exp()
     }
@@ -65,7 +67,9 @@ impl<T: Real> Pointwise<T> for Exp {
 struct Ln;
 
 impl<T: Real> Pointwise<T> for Ln {
-    const KEEPS: Keeps = Keeps::Input;
+    fn keeps(&self) -> Keeps {
+        Keeps::Input
+    }
     fn y(&self, x: T) -> T {
         x.ln()
     }
@@ -78,7 +82,9 @@ impl<T: Real> Pointwise<T> for Ln {
 struct Sqrt;
 
 impl<T: Real> Pointwise<T> for Sqrt {
-    const KEEPS: Keeps = Keeps::Output;
+    fn keeps(&self) -> Keeps {
+        Keeps::Output
+    }
     fn y(&self, x: T) -> T {
         x.sqrt()
     }
@@ -91,7 +97,9 @@ impl<T: Real> Pointwise<T> for Sqrt {
 struct Square;
 
 impl<T: Real> Pointwise<T> for Square {
-    const KEEPS: Keeps = Keeps::Input;
+    fn keeps(&self) -> Keeps {
+        Keeps::Input
+    }
     fn y(&self, x: T) -> T {
         x * x
     }
@@ -104,7 +112,9 @@ impl<T: Real> Pointwise<T> for Square {
 struct Powf<T>(T);
 
 impl<T: Real> Pointwise<T> for Powf<T> {
-    const KEEPS: Keeps = Keeps::Input;
+    fn keeps(&self) -> Keeps {
+        Keeps::Input
+    }
     fn y(&self, x: T) -> T {
         x.powf(self.0)
     }

@@ -1,6 +1,6 @@
 //! Sums and means, over everything or per channel.
 
-use crate::parallel::{SLAB, for_each_slab, map_slabs};
+use crate::parallel::{SLAB, for_each_slab, map_slabs, slab_of_rows};
 use crate::{Function, Real, Shape, Tensor, Var};
 
 /// Sums that run side by side, so that an addition need not wait for the one before.
@@ -74,7 +74,7 @@ impl<T: Real> Function<T, 1> for SumPerChannel {
         let dy = Tensor::from_fn(dy.shape(), |c| T::from_f64(self.factor * dy.data()[c].to_f64()));
         let mut dx = Tensor::scratch(shape);
         let channels = shape.channels().max(1);
-        for_each_slab(dx.data_mut(), channels * (SLAB / channels).max(1), |_, slab| {
+        for_each_slab(dx.data_mut(), slab_of_rows(channels), |_, slab| {
             slab.chunks_exact_mut(channels).for_each(|row| row.copy_from_slice(dy.data()));
         });
         [Some(dx)]

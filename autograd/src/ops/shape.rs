@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::{axis_name, tape_of};
-use crate::parallel::{SLAB, for_each_slab};
+use crate::parallel::{SLAB, for_each_slab, slab_of_rows};
 use crate::{Function, Real, Shape, Tensor, Var};
 
 /// The same numbers under another shape.
@@ -69,7 +69,7 @@ impl<T: Real> Function<T, 2> for ConcatChannels {
         let (ca, cb) = (a.channels(), b.channels());
         let mut y = Tensor::scratch(a.shape().with_channels(ca + cb));
         let width = (ca + cb).max(1);
-        for_each_slab(y.data_mut(), width * (SLAB / width).max(1), |start, slab| {
+        for_each_slab(y.data_mut(), slab_of_rows(width), |start, slab| {
             for (i, row) in slab.chunks_exact_mut(width).enumerate() {
                 let i = start / width + i;
                 row[..ca].copy_from_slice(&a.data()[i * ca..(i + 1) * ca]);
@@ -92,12 +92,8 @@ fn slice<T: Real>(x: &Tensor<T>, axis: usize, range: Range<usize>) -> Tensor<T> 
     let inner = x.dims()[axis + 1..].iter().product::<usize>();
     let (from, to) = (x.dims()[axis] * inner, range.len() * inner);
     let mut y = Tensor::scratch(with_extent(x.shape(), axis, range.len()));
-    let block = to.max(1);
-    for_each_slab(y.data_mut(), block * (SLAB / block).max(1), |start, slab| {
-        for (i, part) in slab.chunks_exact_mut(block).enumerate() {
-            let at = (start / block + i) * from + range.start * inner;
-            part.copy_from_slice(&x.data()[at..at + to]);
-        }
+    for_each_part(y.data_mut(), to, |i, first, part| {
+        part.copy_from_slice(&x.data()[i * from + range.start * inner + first..][..part.len()]);
     });
     y
 }
@@ -106,20 +102,35 @@ fn slice<T: Real>(x: &Tensor<T>, axis: usize, range: Range<usize>) -> Tensor<T> 
 fn pad<T: Real>(x: &Tensor<T>, axis: usize, before: usize, after: usize) -> Tensor<T> {
     let inner = x.dims()[axis + 1..].iter().product::<usize>();
     let extent = x.dims()[axis];
-    let from = extent * inner;
-    let mut y = Tensor::scratch(with_extent(x.shape(), axis, before + extent + after));
-    let block = ((before + extent + after) * inner).max(1);
-    for_each_slab(y.data_mut(), block * (SLAB / block).max(1), |start, slab| {
-        for (i, part) in slab.chunks_exact_mut(block).enumerate() {
-            let at = (start / block + i) * from;
-            let (zeros, rest) = part.split_at_mut(before * inner);
-            let (middle, more_zeros) = rest.split_at_mut(from);
-            zeros.fill(T::ZERO);
-            middle.copy_from_slice(&x.data()[at..at + from]);
-            more_zeros.fill(T::ZERO);
+    let (zeros, from) = (before * inner, extent * inner);
+    let padded = before.saturating_add(extent).saturating_add(after);
+    let mut y = Tensor::scratch(with_extent(x.shape(), axis, padded));
+    for_each_part(y.data_mut(), padded * inner, |i, first, part| {
+        let within = |place: usize| place.saturating_sub(first).min(part.len());
+        let (start, end) = (within(zeros), within(zeros + from));
+        part[..start].fill(T::ZERO);
+        part[end..].fill(T::ZERO);
+        if end > start {
+            let at = i * from + first + start - zeros;
+            part[start..end].copy_from_slice(&x.data()[at..][..end - start]);
         }
     });
     y
+}
+
+/// `f(block, first, part)` for the parts of the blocks of `y`: a part begins at number `first` of its block. Slabs cut
+/// blocks that are longer, so that there is work for many threads where one block is all.
+fn for_each_part<T: Real>(y: &mut [T], block: usize, f: impl Fn(usize, usize, &mut [T]) + Sync) {
+    for_each_slab(y, SLAB, |start, mut slab| {
+        let mut place = start;
+        while !slab.is_empty() {
+            let first = place % block;
+            let (part, rest) = slab.split_at_mut(slab.len().min(block - first));
+            place += part.len();
+            f((place - part.len()) / block, first, part);
+            slab = rest;
+        }
+    });
 }
 
 fn with_extent(shape: Shape, axis: usize, extent: usize) -> Shape {

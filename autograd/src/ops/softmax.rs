@@ -3,7 +3,7 @@
 //! Both subtract the largest channel first, so no exponent is positive and nothing overflows (log-sum-exp).
 
 use super::update_slabs;
-use crate::parallel::SLAB;
+use crate::parallel::slab_of_rows;
 use crate::{Function, Real, Tensor, Var};
 
 /// y = e^(x − max) / Σ e^(x − max), dx = y·(dy − Σ dy·y)
@@ -61,7 +61,7 @@ impl<T: Real> Function<T, 1> for LogSoftmax {
 /// `f(start, row)` on each row of channels.
 fn update_rows<T: Real>(x: Tensor<T>, f: impl Fn(usize, &mut [T]) + Sync) -> Tensor<T> {
     let channels = x.channels().max(1);
-    update_slabs(x, channels * (SLAB / channels).max(1), |start, slab| {
+    update_slabs(x, slab_of_rows(channels), |start, slab| {
         for (i, row) in slab.chunks_exact_mut(channels).enumerate() {
             f(start + i * channels, row);
         }

@@ -79,7 +79,7 @@ macro_rules! impl_simd {
             }
             #[inline(always)]
             unsafe fn stream_ptr(self, v: $v, p: *mut $t) {
-                // SAFETY: see the header; the caller vouches for `LANES` places, and they are aligned where that is asked.
+                // SAFETY: see the header; the caller vouches for `LANES` places, aligned to a vector.
                 unsafe { $stream(p, v.0) }
             }
             #[inline(always)]

@@ -122,7 +122,12 @@ fn sigmoid_and_softplus_hold_their_bounds_for_extreme_logits() {
     for zero in [-1e4, f64::NEG_INFINITY] {
         holds::<f32>(Operation::Sigmoid, 0.0, 0.0, &[zero], |_| 0.0);
         holds::<f32>(Operation::Softplus, 0.0, 0.0, &[zero], |_| 0.0);
+        holds::<f64>(Operation::Sigmoid, 0.0, 0.0, &[zero], |_| 0.0);
+        holds::<f64>(Operation::Softplus, 0.0, 0.0, &[zero], |_| 0.0);
     }
+    // Below the smallest normal number, where as many digits are left as there are.
+    holds::<f32>(Operation::Sigmoid, 4.0, 3e-45, &[-90.0], Real::sigmoid);
+    holds::<f32>(Operation::Softplus, 5.0, 3e-45, &[-90.0], Real::softplus);
 }
 
 #[test]

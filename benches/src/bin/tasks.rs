@@ -6,6 +6,7 @@ use autograd::simd;
 use clap::Parser;
 use nn::kernels::conv_transpose3d::{self, ConvTranspose3dShape, ConvTranspose3dSpec};
 use nn::kernels::conv3d::{self, Conv3dShape, Conv3dSpec};
+use nn::kernels::linear::{self, LinearShape};
 use nn::kernels::tasks::Tasks;
 
 /// Lists the tasks of each operation of a training step.
@@ -85,5 +86,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         evenness: numbers as f64 / (numbers.div_ceil(SLAB) * SLAB) as f64,
     };
     row("gradient of a norm at full resolution", 0.0, &[slabs("slabs")]);
+    // No part of the network: the same maps of the voxels' channels as an operation on rows.
+    let rows = LinearShape::new(n * d * h * w, args.base, args.base)?;
+    let [forward, input, weight] = linear::tasks::<f32>(&rows);
+    row(&format!("linear {0} to {0} of {1} rows, forward", args.base, n * d * h * w), 0.0, &forward);
+    row("– gradient of the input", 0.0, &input);
+    row("– gradient of the weight", 0.0, &weight);
     Ok(())
 }

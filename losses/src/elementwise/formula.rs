@@ -134,12 +134,12 @@ impl<T: Real, const FOCAL: bool> Job<T> for OnLogits<'_, T, FOCAL> {
 
             let (of_0, of_1) = (one - y, p * y);
             let (loss, gradient) = if FOCAL {
-                // σ^γ = e^(−γ·s(−x)), as σ = e^(−s(−x)).
-                let hard_0 = math::exp(s, -gamma * s_minus);
-                let hard_1 = math::exp(s, -gamma * s_plus);
-                let (of_0, of_1) = (negative * of_0, positive * of_1);
                 // 0·∞ is 0 in the limit.
                 let (log_0, log_1) = (s.min(largest, s_plus), s.min(largest, s_minus));
+                // σ^γ = e^(−γ·s(−x)), as σ = e^(−s(−x)).
+                let hard_0 = math::exp(s, -gamma * log_1);
+                let hard_1 = math::exp(s, -gamma * log_0);
+                let (of_0, of_1) = (negative * of_0, positive * of_1);
                 let steep_0 = s.mul_add(gamma * other, log_0, sigma);
                 let steep_1 = s.mul_add(gamma * sigma, log_1, other);
                 (
@@ -179,4 +179,46 @@ fn on_probabilities<T: Real>(lanes: &mut Lanes<T>, len: usize) -> T {
         sum += lanes.l[i];
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use autograd::simd::{available, dispatch_on};
+
+    use super::*;
+
+    /// Value and gradient of each logit at `ends`, for targets of 0 and of 1, on each instruction set.
+    fn limits_hold<T: Real, const FOCAL: bool>(gamma: f64) {
+        let ends = [f64::NEG_INFINITY, -90.0, 90.0, f64::INFINITY];
+        for (isa, y) in available().into_iter().flat_map(|isa| [(isa, 0.0), (isa, 1.0)]) {
+            let mut lanes = Lanes::<T>::new(ends.len());
+            lanes.load(&ends.map(T::from_f64));
+            lanes.w[..ends.len()].fill(T::ONE);
+            lanes.y.fill(T::from_f64(y));
+            let len = lanes.x.len();
+            let job = OnLogits::<T, FOCAL> { lanes: &mut lanes, len, gamma, positive: 1.0, negative: 1.0 };
+            assert_eq!(dispatch_on(isa, job).to_f64(), f64::INFINITY, "the sum on {isa}");
+            for (i, x) in ends.into_iter().enumerate() {
+                // How wrong the logit is, and which way it would go.
+                let (z, sign) = if y == 0.0 { (x, 1.0) } else { (-x, -1.0) };
+                let want = if z < 0.0 { [0.0, 0.0] } else { [z, sign] };
+                let got = [lanes.l[i], lanes.g[i]].map(|v| v.to_f64());
+                let near = |i: usize| got[i] == want[i] || (got[i] - want[i]).abs() <= 1e-38;
+                assert!(
+                    near(0) && near(1),
+                    "γ = {gamma} at {x}, target {y}, on {isa}: {got:?}, not {want:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn infinite_and_large_logits_give_the_limit_on_every_instruction_set() {
+        limits_hold::<f32, false>(0.0);
+        limits_hold::<f64, false>(0.0);
+        for gamma in [0.0, 0.5, 2.0] {
+            limits_hold::<f32, true>(gamma);
+            limits_hold::<f64, true>(gamma);
+        }
+    }
 }

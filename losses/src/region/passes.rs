@@ -93,8 +93,7 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
     /// Overwrites the probabilities by the gradient with respect to the logits.
     pub(super) fn differentiate(&self, mut probabilities: Tensor<T>, slopes: &[Slope]) -> Tensor<T> {
         let c = self.layout.channels;
-        let slopes: Vec<[T; 2]> =
-            slopes.iter().map(|s| [T::from_f64(s.overlap), T::from_f64(s.predicted)]).collect();
+        let slopes: Vec<[T; 2]> = slopes.iter().map(|s| [finite(s.overlap), finite(s.predicted)]).collect();
         map_slabs_into(self.layout.slabs(), [(probabilities.data_mut(), c)], |rows, [p]| {
             let group = self.group_of(&rows) * c;
             self.gradient_of_slab(rows, &slopes[group..group + c], p);
@@ -135,4 +134,11 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
             }
         }
     }
+}
+
+/// A slope in the number type. Beyond it are those of regions whose sums are next to nothing: there the probabilities and
+/// targets that they are multiplied by are, too, and 0·∞ would be NaN.
+fn finite<T: Real>(slope: f64) -> T {
+    let most = T::MAX.to_f64();
+    T::from_f64(slope.clamp(-most, most))
 }

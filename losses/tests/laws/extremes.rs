@@ -1,7 +1,7 @@
 //! Logits far from 0, infinite, and in `f32`.
 
-use autograd::Tensor;
-use losses::{BceWithLogits, CrossEntropy, Dice, Focal, Labels, Loss, Reduction};
+use autograd::{Real, Tensor};
+use losses::{BceWithLogits, CrossEntropy, Dice, Focal, GeneralisedDice, Labels, Loss, Reduction, Tversky};
 
 use crate::{assert_close, run};
 
@@ -85,4 +85,83 @@ fn a_nearly_certain_class_keeps_its_small_loss_in_f32() {
     let small = (-20f64).exp();
     assert!((value[0] - small).abs() < 1e-5 * small, "{value:?}");
     assert!((gradient[0] + small).abs() < 1e-5 * small && (gradient[1] - small).abs() < 1e-5 * small);
+}
+
+/// One sample of four voxels with two channels, every logit at `x`, but those of the second channel at `other`.
+fn logits_at<T: Real>(x: f64, other: f64) -> Tensor<T> {
+    Tensor::from_fn([1, 4, 2], |i| T::from_f64(if i % 2 == 0 { x } else { other }))
+}
+
+/// Losses of regions without smoothing are fractions whose terms may all vanish.
+fn regions_stay_finite<T: Real>() {
+    let ends = [f64::NEG_INFINITY, -400.0, -90.0, 0.0, 90.0, 400.0, f64::INFINITY];
+    let targets = [[0.0; 8], [1.0; 8], [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0]];
+    let flags = [false, true];
+    for (x, other) in ends.into_iter().flat_map(|x| ends.map(|other| (x, other))) {
+        for (target, squared) in targets.into_iter().flat_map(|t| flags.map(|squared| (t, squared))) {
+            let target = Tensor::from_vec([1, 4, 2], target.map(T::from_f64).to_vec());
+            let dice = Dice::new().smooth(0.0).squared(squared);
+            let tversky = Tversky::new(0.3, 0.7).smooth(0.0);
+            let focal = Tversky::new(0.0, 1.0).focal(2.0).smooth(0.0);
+            let all: [(&str, &dyn Loss<T>); 8] = [
+                ("Dice", &dice),
+                ("Dice of a softmax", &dice.softmax()),
+                ("Tversky", &tversky),
+                ("Tversky of a softmax", &tversky.softmax()),
+                ("focal Tversky", &focal),
+                ("focal Tversky of a softmax", &focal.softmax()),
+                ("generalised Dice", &GeneralisedDice::new()),
+                ("generalised Dice of a softmax", &GeneralisedDice::new().softmax()),
+            ];
+            for (name, loss) in all {
+                let (value, gradient) = run(loss, &logits_at::<T>(x, other), (&target).into());
+                let within = (0.0..=1.0 + 4.0 * T::EPSILON.to_f64()).contains(&value[0]);
+                let sound = within && gradient.iter().all(|g| g.is_finite());
+                assert!(sound, "{name} at {x}, {other} in {}: {value:?} {gradient:?}", T::NAME);
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_of_regions_without_smoothing_are_finite_at_any_logits() {
+    regions_stay_finite::<f32>();
+    regions_stay_finite::<f64>();
+}
+
+/// Element by element: the limit of the value, which may be infinite, and a finite gradient.
+fn elements_have_their_limits<T: Real>() {
+    for gamma in [0.0, 0.5, 2.0] {
+        let focal = Focal::new().gamma(gamma).reduction(Reduction::None);
+        let ends = [f64::NEG_INFINITY, -90.0, 90.0, f64::INFINITY];
+        let x = Tensor::from_fn([8], |i| T::from_f64(ends[i % 4]));
+        let y = Tensor::from_fn([8], |i| if i < 4 { T::ZERO } else { T::ONE });
+        let (value, gradient) = run(&focal, &x, (&y).into());
+        for i in 0..8 {
+            // −z is how sure the right answer is.
+            let z = if i < 4 { ends[i % 4] } else { -ends[i % 4] };
+            let sign = if i < 4 { 1.0 } else { -1.0 };
+            let easy = z < 0.0;
+            let size = if easy { 1e-38 } else { 1e-6 };
+            let want = [if easy { 0.0 } else { z }, if easy { 0.0 } else { sign }];
+            let near = |got: f64, want: f64| got == want || (got - want).abs() <= size * want.abs().max(1.0);
+            let found = [value[i], gradient[i]];
+            assert!(near(found[0], want[0]) && near(found[1], want[1]), "γ = {gamma}, {z}: {found:?}");
+        }
+        if gamma == 0.0 {
+            let bce = run(&BceWithLogits::new().reduction(Reduction::None), &x, (&y).into());
+            assert_eq!((value, gradient), bce);
+        }
+    }
+    let logits = Tensor::from_vec([2, 2], [0.0, -90.0, 0.0, 90.0].map(T::from_f64).to_vec());
+    let labels = Labels::from_vec([2], vec![0u8, 0]);
+    let (value, gradient) = run(&CrossEntropy::new().reduction(Reduction::None), &logits, (&labels).into());
+    assert!(value[0] < 1e-38 && (value[1] - 90.0).abs() <= 90.0 * T::EPSILON.to_f64(), "{value:?}");
+    assert_close(&gradient, &[0.0, 0.0, -1.0, 1.0], T::EPSILON.to_f64());
+}
+
+#[test]
+fn losses_of_elements_have_their_limits_at_infinite_logits_for_any_gamma() {
+    elements_have_their_limits::<f32>();
+    elements_have_their_limits::<f64>();
 }

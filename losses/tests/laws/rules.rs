@@ -127,6 +127,59 @@ fn a_mask_beside_soft_targets_leaves_numerator_and_denominator() {
 }
 
 #[test]
+fn a_mask_per_element_is_for_channels_that_are_a_yes_or_no_each() {
+    // One voxel; its second class is masked out, and with it half of the elements.
+    let logits = Tensor::from_vec([1, 2], vec![0.5f64, -0.5]);
+    let soft = Tensor::from_vec([1, 2], vec![0.75, 0.25]);
+    let mask = Labels::from_vec([1, 2], vec![1u8, 0]);
+    let exclusive: [&dyn Loss<f64>; 3] =
+        [&CrossEntropy::new(), &Dice::new().softmax(), &CrossEntropy::new().reduction(Reduction::Sum)];
+    for loss in exclusive {
+        let message = try_run(loss, &logits, (&soft, &mask).into()).unwrap_err().to_string();
+        assert!(message.contains("exclude each other") && message.contains("per voxel, [1]"), "{message}");
+    }
+    let independent: [&dyn Loss<f64>; 3] = [&BceWithLogits::new(), &Focal::new(), &Dice::new()];
+    for loss in independent {
+        let (value, gradient) = run(loss, &logits, (&soft, &mask).into());
+        assert!(value[0] > 0.0 && gradient[0] != 0.0 && gradient[1] == 0.0, "{value:?} {gradient:?}");
+        assert_eq!(counts(loss, &logits, (&soft, &mask).into()).0, 1, "it counts");
+    }
+}
+
+#[test]
+fn an_upstream_gradient_per_voxel_meets_its_voxel_in_every_slab() {
+    // Several slabs, each of many voxels.
+    let (voxels, c) = (20_000, 3);
+    let logits: Tensor<f64> = noise_tensor(1, &[1, voxels, c], 2.0);
+    let labels = Labels::from_fn([1, voxels], |i| (i % c) as i32);
+    let loss = CrossEntropy::new().reduction(Reduction::None);
+    let plain = run(&loss, &logits, (&labels).into()).1;
+    let dy = noise_tensor(2, &[1, voxels], 1.0);
+    let tape = Tape::train(0);
+    let x = tape.variable(logits);
+    let y = loss.forward(&x, &labels).unwrap();
+    let gradients = y.backward_with(dy.clone());
+    let got = gradients.wrt(&x).unwrap().data();
+    assert!((0..voxels * c).all(|i| got[i] == plain[i] * dy.data()[i / c]));
+}
+
+#[test]
+fn labels_of_deep_supervision_may_have_a_trailing_axis_of_one_class() {
+    let run = |shape: &[usize]| {
+        let tape = Tape::train(0);
+        let scales =
+            [[1, 4, 4, 4, 1], [1, 2, 2, 2, 1]].map(|s| tape.variable(noise_tensor::<f64>(1, &s, 1.0)));
+        let labels = Labels::from_fn(shape, |i| i32::from(i % 3 == 0));
+        DeepSupervision::new(BceWithLogits::new()).forward(&scales, &labels).map(|loss| loss.item())
+    };
+    let plain = run(&[1, 4, 4, 4]).unwrap();
+    assert_eq!(run(&[1, 4, 4, 4, 1]).unwrap(), plain);
+    for wrong in [&[1, 4, 4, 4, 2][..], &[1, 4, 4], &[2, 4, 4, 4]] {
+        assert!(matches!(run(wrong), Err(Error::TargetShape { .. })), "{wrong:?}");
+    }
+}
+
+#[test]
 fn weights_of_any_number_type_and_kind_mean_the_same() {
     let logits: Tensor<f64> = noise_tensor(1, &[2, 3, 2], 2.0);
     let target = Tensor::from_fn([2, 3, 2], |i| noise(2, i) * 0.5 + 0.5);

@@ -1,4 +1,4 @@
-//! Reads files of reference cases: tensors `<case>/<role>`, and JSON of each case's arguments in the metadata.
+//! Reads files of reference cases: tensors `<case>/<role>` or `<case>.<role>`, and JSON of each case's arguments in the metadata.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -112,7 +112,7 @@ fn load(path: &Path) -> BTreeMap<String, Case> {
     let mut cases: BTreeMap<String, Case> =
         cases.into_iter().map(|(k, arguments)| (k, Case { arguments, tensors: BTreeMap::new() })).collect();
     for (name, view) in SafeTensors::deserialize(&bytes).unwrap().iter() {
-        let (case, role) = name.rsplit_once('/').unwrap();
+        let (case, role) = name.rsplit_once(['/', '.']).unwrap();
         let bytes = view.data();
         let data = match view.dtype() {
             Dtype::F64 => bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect(),

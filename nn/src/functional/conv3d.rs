@@ -193,14 +193,6 @@ pub(super) fn forward_with_stats<T: Real>(
     (y, stats)
 }
 
-/// dx
-pub(super) fn backward_input<T: Real>(shape: &Conv3dShape, weight: &Tensor<T>, dy: &Tensor<T>) -> Tensor<T> {
-    let [d, h, w] = shape.input();
-    let mut dx = Tensor::scratch([shape.n(), d, h, w, shape.ci()]);
-    conv3d::backward_input(shape, weight.data(), dy.data(), dx.data_mut());
-    dx
-}
-
 /// dw
 pub(super) fn backward_weight<T: Real>(
     shape: &Conv3dShape,

@@ -2,16 +2,16 @@
 
 use autograd::{Function, Real, Shape, Tensor, Var};
 
-use super::conv3d::{backward_bias, backward_input};
-use super::{Conv3dSpec, check_per_channel, optional};
-use crate::kernels::conv3d::{self, Conv3dShape};
+use super::conv3d::backward_bias;
+use super::{check_per_channel, optional};
+use crate::kernels::linear::{self as kernel, LinearShape};
 
 /// ```text
 /// y[…, o] = b[o] + Σ x[…, i]·w[i, o]
 /// ```
 ///
 /// x `[..., in]`, weight `[in, out]`, bias `[out]` or absent, y `[..., out]`. It is a convolution whose kernel is one
-/// voxel, and runs as one. Saved: x and the weight.
+/// voxel, and runs as one: see [`kernels::linear`](crate::kernels::linear). Saved: x and the weight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Linear;
 
@@ -26,7 +26,7 @@ pub fn linear<'t, T: Real>(x: Var<'t, T>, weight: Var<'t, T>, bias: Var<'t, T>) 
 }
 
 #[track_caller]
-fn shape_of<T: Real>(x: &Tensor<T>, weight: &Tensor<T>, bias: &Tensor<T>) -> Conv3dShape {
+fn shape_of<T: Real>(x: &Tensor<T>, weight: &Tensor<T>, bias: &Tensor<T>) -> LinearShape {
     let [inputs, outputs] = weight.dims() else {
         panic!("linear: the weight is [in, out], got {}", weight.shape());
     };
@@ -39,23 +39,16 @@ fn shape_of<T: Real>(x: &Tensor<T>, weight: &Tensor<T>, bias: &Tensor<T>) -> Con
         weight.shape()
     );
     check_per_channel("linear", "bias", bias, *outputs);
-    Conv3dShape::new(1, [1, 1, x.shape().rows()], *inputs, *outputs, Conv3dSpec::new([1; 3]))
-        .unwrap_or_else(|error| panic!("linear: {error}"))
-}
-
-/// `[..., c]` as one volume of one row.
-fn as_volume<T: Real>(x: &Tensor<T>) -> Tensor<T> {
-    let shape = x.shape();
-    x.clone().reshape([1, 1, 1, shape.rows(), shape.channels()])
+    LinearShape::new(x.shape().rows(), *inputs, *outputs).unwrap_or_else(|error| panic!("linear: {error}"))
 }
 
 impl<T: Real> Function<T, 3> for Linear {
-    type Saved = (Conv3dShape, Shape, Tensor<T>, Tensor<T>);
+    type Saved = (LinearShape, Shape, Tensor<T>, Tensor<T>);
 
     fn forward(&self, [x, weight, bias]: [&Tensor<T>; 3]) -> (Tensor<T>, Self::Saved) {
         let shape = shape_of(x, weight, bias);
-        let mut y = Tensor::scratch(x.shape().with_channels(shape.co()));
-        conv3d::forward(&shape, x.data(), weight.data(), optional(bias), y.data_mut());
+        let mut y = Tensor::scratch(x.shape().with_channels(shape.outputs()));
+        kernel::forward(&shape, x.data(), weight.data(), optional(bias), y.data_mut());
         (y, (shape, x.shape(), x.clone(), weight.clone()))
     }
 
@@ -65,16 +58,16 @@ impl<T: Real> Function<T, 3> for Linear {
         dy: Tensor<T>,
         [wants_x, wants_weight, wants_bias]: [bool; 3],
     ) -> [Option<Tensor<T>>; 3] {
-        let dy = as_volume(&dy);
-        let dw = || {
+        let dx = wants_x.then(|| {
+            let mut dx = Tensor::scratch(x_shape);
+            kernel::backward_input(&shape, weight.data(), dy.data(), dx.data_mut());
+            dx
+        });
+        let dw = wants_weight.then(|| {
             let mut dw = Tensor::scratch(weight.shape());
-            conv3d::backward_weight(&shape, x.data(), dy.data(), dw.data_mut());
+            kernel::backward_weight(&shape, x.data(), dy.data(), dw.data_mut());
             dw
-        };
-        [
-            wants_x.then(|| backward_input(&shape, &weight, &dy).reshape(x_shape)),
-            wants_weight.then(dw),
-            wants_bias.then(|| backward_bias(&dy)),
-        ]
+        });
+        [dx, dw, wants_bias.then(|| backward_bias(&dy))]
     }
 }

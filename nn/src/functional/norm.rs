@@ -1,6 +1,6 @@
 //! Means and variances: measured per sample and channel, then shared as the kind of normalisation says.
 
-use autograd::parallel::{SLAB, map_slabs};
+use autograd::parallel::{map_slabs, slab_of_rows};
 use autograd::{Real, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,7 @@ impl Extents {
 
     /// Numbers in a slab: whole voxels, by the shape alone.
     pub(super) fn slab(&self) -> usize {
-        (SLAB / self.channels).max(1) * self.channels
+        slab_of_rows(self.channels)
     }
 
     /// Numbers in a sample.

@@ -65,7 +65,7 @@ pub fn avg_pool3d<T: Real>(x: Var<'_, T>, spec: Pool3dSpec, count_include_pad: b
 
 #[track_caller]
 fn check_window(spec: Pool3dSpec) {
-    let voxels: usize = spec.kernel.iter().product();
+    let voxels = spec.window_voxels();
     assert!(
         voxels <= 256,
         "max_pool3d: a window of {:?} has {voxels} voxels; the winner is noted in one byte, so at most 256: pool twice",

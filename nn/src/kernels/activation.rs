@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 /// | `Elu { alpha }` | z for z > 0, else α·(e^z − 1) |
 /// | `Gelu` | z·Φ(z), by erf |
 /// | `Silu` | z·σ(z) |
+///
+/// At ±∞, at the kinks and for NaN each is what the method of [`Var`](autograd::Var) is, wherever it is applied: as an
+/// operation, by a normalisation, or by a convolution as it reads.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Activation {
@@ -54,8 +57,8 @@ impl Activation {
     pub(crate) fn with<T: Real, F: UseAct<T>>(self, f: F) -> F::Output {
         match self {
             Self::Identity => f.call(Identity),
-            Self::Relu => f.call(Leaky(T::ZERO)),
-            Self::LeakyRelu { slope } => f.call(Leaky(T::from_f64(slope))),
+            Self::Relu => f.call(Leaky::new(T::ZERO)),
+            Self::LeakyRelu { slope } => f.call(Leaky::new(T::from_f64(slope))),
             Self::Elu { alpha } => f.call(Elu(T::from_f64(alpha))),
             Self::Gelu => f.call(Gelu),
             Self::Silu => f.call(Silu),
@@ -98,18 +101,36 @@ impl<T: Real> Act<T> for Identity {
     }
 }
 
-/// z for z > 0, else slope·z; the derivative at 0 is the slope, as in PyTorch.
+/// z for z > 0, else slope·z; the derivative at 0 is the slope, as in PyTorch. A slope of 0 is ReLU, which is 0 at −∞.
 #[derive(Clone, Copy)]
-pub(crate) struct Leaky<T>(T);
+pub(crate) struct Leaky<T> {
+    slope: T,
+    floor: T,
+}
+
+impl<T: Real> Leaky<T> {
+    #[inline(always)]
+    pub(crate) fn new(slope: T) -> Self {
+        Self { slope, floor: if slope == T::ZERO { T::ZERO } else { T::NEG_INFINITY } }
+    }
+
+    /// No value is below: what stands in the place of 0·∞.
+    #[inline(always)]
+    pub(crate) fn floor(self) -> T {
+        self.floor
+    }
+}
 
 impl<T: Real> Act<T> for Leaky<T> {
     #[inline(always)]
     fn value(self, z: T) -> T {
-        if z > T::ZERO { z } else { self.0 * z }
+        let low = self.slope * z;
+        let low = if low > self.floor { low } else { self.floor };
+        if z <= T::ZERO { low } else { z }
     }
     #[inline(always)]
     fn slope(self, z: T) -> T {
-        if z > T::ZERO { T::ONE } else { self.0 }
+        if z <= T::ZERO { self.slope } else { T::ONE }
     }
 }
 
@@ -120,11 +141,11 @@ pub(crate) struct Elu<T>(T);
 impl<T: Real> Act<T> for Elu<T> {
     #[inline(always)]
     fn value(self, z: T) -> T {
-        if z > T::ZERO { z } else { self.0 * z.exp_m1() }
+        if z <= T::ZERO { self.0 * z.exp_m1() } else { z }
     }
     #[inline(always)]
     fn slope(self, z: T) -> T {
-        if z > T::ZERO { T::ONE } else { self.0 * z.exp() }
+        if z <= T::ZERO { self.0 * z.exp() } else { T::ONE }
     }
 }
 

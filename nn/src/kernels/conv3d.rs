@@ -64,8 +64,8 @@ mod winograd;
 
 pub use fuse::{Epilogue, Prologue, Source, Sums, Target};
 pub use memory::{Reading, backward_input_scratch, backward_weight_scratch, forward_scratch};
-pub(crate) use shape::check_channels;
 pub use shape::{Conv3dShape, Conv3dSpec, ConvAlgorithm, SpecError};
+pub(crate) use shape::{check_channels, check_sizes};
 pub use tasks::{backward_input_tasks, backward_weight_tasks, forward_tasks};
 
 /// y = bias + x ∗ weight

@@ -28,6 +28,11 @@ impl Pool3dSpec {
         Self { kernel, stride: kernel, padding: [0; 3] }
     }
 
+    /// The voxels of a window; `usize::MAX` where there are more.
+    pub fn window_voxels(&self) -> usize {
+        self.kernel.iter().fold(1, |all: usize, size| all.saturating_mul(*size))
+    }
+
     /// What is wrong with the numbers themselves, if anything.
     pub fn fault(&self) -> Option<String> {
         let axes = ["d", "h", "w"];
@@ -36,7 +41,7 @@ impl Pool3dSpec {
             if kernel == 0 || self.stride[a] == 0 {
                 return Some(format!("kernel and stride along {axis} must be at least 1: {self:?}"));
             }
-            if 2 * padding > kernel {
+            if padding > kernel / 2 {
                 return Some(format!(
                     "padding {padding} along {axis} is over half the kernel {kernel}: a window could lie outside"
                 ));
@@ -55,7 +60,7 @@ impl Pool3dSpec {
             panic!("{fault}");
         }
         std::array::from_fn(|a| {
-            let padded = input[a] + 2 * self.padding[a];
+            let padded = input[a].saturating_add(2 * self.padding[a]);
             assert!(
                 padded >= self.kernel[a],
                 "a window of {} along {} does not fit the input of {} (padding {})",
@@ -107,7 +112,7 @@ pub fn max_row<T: Real>(
     y: &mut [T],
     arg: &mut [u8],
 ) {
-    assert!(spec.kernel.iter().product::<usize>() <= 256, "the winner's number fits one byte");
+    assert!(spec.window_voxels() <= 256, "the winner's number fits one byte");
     (table::<RowsTable, T>().max)(MaxRow { spec, x, prologue, input, at: [od, oh], y, arg });
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Scratch<T: Real> {
 impl<T: Real> Scratch<T> {
     /// `len` numbers of unspecified content.
     pub(crate) fn new(len: usize) -> Self {
-        let words = (len * size_of::<T>()).div_ceil(size_of::<f64>());
+        let words = len.div_ceil(size_of::<f64>() / size_of::<T>());
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = choice(spare.iter().map(|spare| spare.len()), words).map(|i| spare.swap_remove(i));
         drop(spare);
@@ -105,7 +105,8 @@ impl<T: Real> DerefMut for Scratch<T> {
 
 /// A part of a pass' scratch memory for each thread, so that its tasks neither allocate nor take a lock.
 pub(crate) struct PerThread<T: Real> {
-    memory: Scratch<T>,
+    /// Held, and not looked at: a reference to all of it would overlap those to its parts, which other threads hold.
+    _memory: Scratch<T>,
     start: Output<T>,
     len: usize,
     threads: usize,
@@ -118,7 +119,7 @@ impl<T: Real> PerThread<T> {
         let threads = rayon::current_num_threads();
         let mut memory = Scratch::new(threads * len);
         let start = Output(memory.as_mut_ptr());
-        Self { memory, start, len, threads }
+        Self { _memory: memory, start, len, threads }
     }
 
     /// Numbers that a part takes: parts start on cache lines.
@@ -135,11 +136,8 @@ impl<T: Real> PerThread<T> {
     #[expect(clippy::mut_from_ref, reason = "each thread has a part of its own; see Safety")]
     pub(crate) unsafe fn part(&self) -> &mut [T] {
         let thread = rayon::current_thread_index().unwrap_or(0);
-        assert!(
-            thread < self.threads && self.memory.len() == self.threads * self.len,
-            "a thread of the pool"
-        );
-        // SAFETY: the part is inside the memory, and no other thread has this index; the caller vouches for this one.
+        assert!(thread < self.threads, "a thread of the pool");
+        // SAFETY: `new` made room for `threads` parts, and no other thread has this index; the caller vouches for this one.
         unsafe { std::slice::from_raw_parts_mut(self.start.at(thread * self.len).0, self.len) }
     }
 }

@@ -38,7 +38,7 @@ pub struct NormAct<T: Real = f32> {
 /// What batch normalisation uses where it does not train.
 ///
 /// The mean starts at 0 and the variance at 1; each training pass moves them by `momentum` of the way to the
-/// batch's mean and unbiased variance.
+/// batch's mean and unbiased variance. Where a batch is passed in parts, each part does, in their order.
 #[derive(Clone, Debug)]
 pub struct RunningStats<T: Real = f32> {
     /// `[c]`, a buffer.
@@ -58,14 +58,11 @@ impl<T: Real> RunningStats<T> {
         }
     }
 
-    /// Announces the statistics that follow from a batch's.
+    /// Announces that the statistics follow a batch's.
     fn follow(&self, tape: &Tape<T>, stats: &ChannelStats<T>) {
         let (mean, variance) = stats.batch_mean_and_variance();
         for (buffer, of_batch) in [(&self.mean, mean), (&self.variance, variance)] {
-            let old = tape.updated(buffer).unwrap_or_else(|| buffer.value().clone());
-            let (kept, taken) = (T::from_f64(1.0 - self.momentum), T::from_f64(self.momentum));
-            let of_batch = Tensor::from_vec(old.shape(), of_batch);
-            tape.update(buffer, old.zip_map(&of_batch, |old, new| kept * old + taken * new));
+            tape.update(buffer, Tensor::from_vec(buffer.shape(), of_batch), self.momentum);
         }
     }
 }

@@ -14,7 +14,7 @@ impl MaxPool3d {
     /// If kernel or stride is 0 along an axis, the padding over half the kernel, or the window over 256 voxels.
     pub fn new(spec: Pool3dSpec) -> Result<Self, Error> {
         check_window(&spec)?;
-        let voxels: usize = spec.kernel.iter().product();
+        let voxels = spec.window_voxels();
         if voxels > 256 {
             let message =
                 format!("a window of {:?} has {voxels} voxels, at most 256 are possible", spec.kernel);

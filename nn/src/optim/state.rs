@@ -54,7 +54,7 @@ impl<T: Real> State<T> {
         for (name, parameter) in module.named_parameters_mut() {
             if !parameter.is_trainable() {
                 if let Some(value) = gradients.update_of(parameter) {
-                    parameter.set(value.clone());
+                    parameter.set(value);
                 }
                 continue;
             }

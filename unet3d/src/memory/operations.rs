@@ -171,7 +171,11 @@ pub(super) fn activation(tape: &Tape, x: Var, activation: Activation) -> Var {
         return x;
     }
     let y = tape.tensor(x.extent);
-    let keeps_input = matches!(activation, Activation::Gelu | Activation::Silu);
+    let keeps_input = match activation {
+        Activation::Gelu | Activation::Silu => true,
+        Activation::LeakyRelu { slope: left } | Activation::Elu { alpha: left } => left < 0.0,
+        Activation::Relu | Activation::Identity => false,
+    };
     let kept = if keeps_input { x.block.clone() } else { y.clone() };
     tape.record(&[&x], (y, x.extent), move |_, dy| {
         let dx = dy.written();

@@ -83,9 +83,7 @@ pub(crate) fn correlate<T: Real>(
         let whole = plan.axes.iter().all(|axis| axis.count == axis.out_len);
         assert!(whole, "sums are of an output that is written whole");
     }
-    if let Epilogue::Gradient { x, prologue } = epilogue {
-        assert_eq!((x.len(), prologue.channels()), (y.len(), plan.columns), "x of a gradient");
-    }
+    epilogue.check(plan.n, y.len(), plan.columns);
     let rows = d.count * h.count;
     if rows * w.count == 0 {
         return Sums::new();

@@ -10,6 +10,8 @@
 use autograd::Real;
 use autograd::simd::Simd;
 
+use crate::kernels::activation::{Act as _, Leaky};
+
 mod sums;
 
 pub(crate) use sums::{NoSums, RowSums, TaskSums};
@@ -17,7 +19,8 @@ pub(crate) use sums::{NoSums, RowSums, TaskSums};
 /// Coefficients are padded to a multiple of this, the most lanes of any vector.
 const PAD: usize = 16;
 
-/// act((x − mean)·scale + shift) with act(z) = max(slope·z, z): identity, ReLU or leaky ReLU.
+/// act((x − mean)·scale + shift) with act(z) = max(slope·z, z): identity, ReLU or leaky ReLU. It is that of
+/// [`activation`](crate::kernels::activation) at ±∞ and NaN as well.
 ///
 /// The numbers are per sample and channel.
 #[derive(Clone, Debug)]
@@ -56,6 +59,11 @@ impl<T: Real> Prologue<T> {
         self.channels
     }
 
+    /// The samples.
+    pub fn samples(&self) -> usize {
+        self.coefficients.len() / (3 * self.channels.next_multiple_of(PAD))
+    }
+
     /// y = act((x − mean)·scale + shift) of one pixel of sample `n`.
     #[inline(always)]
     pub(crate) fn apply(&self, n: usize, x: &[T], y: &mut [T]) {
@@ -65,9 +73,9 @@ impl<T: Real> Prologue<T> {
         let (scale, shift) = rest.split_at(padded);
         let (mean, scale, shift, y) =
             (&mean[..x.len()], &scale[..x.len()], &shift[..x.len()], &mut y[..x.len()]);
+        let act = Leaky::new(self.slope);
         for c in 0..x.len() {
-            let z = (x[c] - mean[c]) * scale[c] + shift[c];
-            y[c] = if z > T::ZERO { z } else { self.slope * z };
+            y[c] = act.value((x[c] - mean[c]) * scale[c] + shift[c]);
         }
     }
 
@@ -139,6 +147,19 @@ impl<'a, T> Source<'a, T> {
     }
 }
 
+impl<T: Real> Source<'_, T> {
+    /// Makes sure that it is `n` samples of `voxels`, and that its prologue has numbers for all of them: kernels read both
+    /// by pointers.
+    #[track_caller]
+    pub(crate) fn check(&self, n: usize, voxels: usize) {
+        assert_eq!(self.x.len(), n * voxels * self.channels, "length of the input");
+        if let Some(prologue) = self.prologue {
+            let numbers = [prologue.samples(), prologue.channels()];
+            assert_eq!(numbers, [n, self.channels], "samples and channels of a prologue");
+        }
+    }
+}
+
 /// One of the tensors that a convolution writes side by side.
 #[derive(Debug)]
 pub struct Target<'a, T> {
@@ -163,6 +184,17 @@ pub enum Epilogue<'a, T> {
         /// The numbers of z, and the slope.
         prologue: &'a Prologue<T>,
     },
+}
+
+impl<T: Real> Epilogue<'_, T> {
+    /// Makes sure that what it reads has the shape of an output of `n` samples, `len` numbers in all, `channels` each.
+    #[track_caller]
+    pub(crate) fn check(&self, n: usize, len: usize, channels: usize) {
+        if let Self::Gradient { x, prologue } = self {
+            let numbers = [x.len(), prologue.samples(), prologue.channels()];
+            assert_eq!(numbers, [len, n, channels], "numbers, samples and channels of a gradient's x");
+        }
+    }
 }
 
 /// The two sums of each sample and channel that an [`Epilogue`] names; empty for [`Epilogue::Nothing`].
@@ -193,7 +225,13 @@ impl<T: Real> OnLoad<T> {
     #[inline(always)]
     pub(crate) unsafe fn vectors<S: Simd<Elem = T>, const USED: bool>(self, s: S, c: usize) -> Act<S> {
         if !USED {
-            return Act { mean: s.zero(), scale: s.zero(), shift: s.zero(), slope: s.zero() };
+            return Act {
+                mean: s.zero(),
+                scale: s.zero(),
+                shift: s.zero(),
+                slope: s.zero(),
+                floor: s.zero(),
+            };
         }
         // SAFETY: the coefficients are padded to whole vectors.
         unsafe {
@@ -202,6 +240,7 @@ impl<T: Real> OnLoad<T> {
                 scale: s.load_ptr(self.scale.add(c)),
                 shift: s.load_ptr(self.shift.add(c)),
                 slope: s.splat(self.slope),
+                floor: s.splat(Leaky::new(self.slope).floor()),
             }
         }
     }
@@ -214,6 +253,7 @@ pub(crate) struct Act<S: Simd> {
     scale: S::V,
     shift: S::V,
     slope: S::V,
+    floor: S::V,
 }
 
 impl<S: Simd> Act<S> {
@@ -221,7 +261,15 @@ impl<S: Simd> Act<S> {
     #[inline(always)]
     pub(crate) fn apply(&self, s: S, x: S::V) -> S::V {
         let z = s.mul_add(x - self.mean, self.scale, self.shift);
-        s.max(z * self.slope, z)
+        // The floor takes the place of 0·∞, and the second argument that of a NaN: so the NaN of z alone is kept.
+        s.max(s.max(z * self.slope, self.floor), z)
+    }
+
+    /// dy·act′(z)
+    #[inline(always)]
+    fn lead_back(&self, s: S, z: S::V, dy: S::V) -> S::V {
+        // z ≤ 0
+        s.select_lt(z, s.splat(S::Elem::SMALLEST), dy * self.slope, dy)
     }
 }
 

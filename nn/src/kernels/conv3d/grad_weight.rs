@@ -52,9 +52,9 @@ pub(crate) fn grad_weight<T: Real>(
     dw: &mut [T],
 ) {
     let [d, h, w] = &plan.axes;
-    let pixels = plan.n * d.count * h.count * w.count;
     plan.check_sources(sources);
-    assert_eq!(dy.x.len(), pixels * plan.columns, "length of the output's gradient");
+    assert_eq!(dy.channels, plan.columns, "channels of the output's gradient");
+    dy.check(plan.n, d.count * h.count * w.count);
     assert_eq!(dw.len(), plan.depth() * plan.columns, "length of the weight's gradient");
     let cut = Cut::new(plan, isa.lanes::<T>());
     let slab_len = cut.pairs * cut.k * cut.block;

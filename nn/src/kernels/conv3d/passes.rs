@@ -18,7 +18,7 @@
 //! outputs, has loops of its own (`pointwise.rs`), whatever is asked for.
 
 use autograd::Real;
-use autograd::parallel::{SLAB, for_each_slab};
+use autograd::parallel::{for_each_slab, slab_of_rows};
 use autograd::simd::Isa;
 
 use super::direct::Weight;
@@ -100,6 +100,10 @@ pub(crate) fn backward_input_on<T: Real>(
         }
         ([target], _) => correlate(target.y),
         (targets, _) => {
+            let channels = targets.iter().map(|target| target.channels).sum::<usize>();
+            assert_eq!(channels, shape.ci(), "channels of the targets");
+            let pixels = shape.x_len() / shape.ci();
+            assert!(targets.iter().all(|t| t.y.len() == pixels * t.channels), "length of a target");
             let mut dx = Scratch::new(shape.x_len());
             correlate(&mut dx);
             split(&dx, targets);
@@ -185,7 +189,7 @@ fn split<T: Real>(x: &[T], targets: &mut [Target<'_, T>]) {
     let mut column = 0;
     for target in targets {
         let own = target.channels;
-        for_each_slab(target.y, (SLAB / own).max(1) * own, |start, slab| {
+        for_each_slab(target.y, slab_of_rows(own), |start, slab| {
             for (i, pixel) in slab.chunks_exact_mut(own).enumerate() {
                 pixel.copy_from_slice(&x[(start / own + i) * channels + column..][..own]);
             }

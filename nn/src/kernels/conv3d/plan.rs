@@ -1,5 +1,7 @@
 //! What every algorithm computes: which inputs go into which outputs.
 
+use autograd::Real;
+
 use super::fuse::Source;
 use super::geometry::Axis;
 
@@ -20,13 +22,12 @@ impl Plan {
     }
 
     /// Makes sure that the sources together are the input.
-    pub(crate) fn check_sources<T>(&self, sources: &[Source<'_, T>]) {
-        let voxels = self.n * self.axes.iter().map(|axis| axis.input).product::<usize>();
+    #[track_caller]
+    pub(crate) fn check_sources<T: Real>(&self, sources: &[Source<'_, T>]) {
+        let voxels = self.axes.iter().map(|axis| axis.input).product();
         let channels: usize = sources.iter().map(|source| source.channels).sum();
         assert_eq!(channels, self.k_channels, "channels of the input");
-        for source in sources {
-            assert_eq!(source.x.len(), voxels * source.channels, "length of the input");
-        }
+        sources.iter().for_each(|source| source.check(self.n, voxels));
     }
 
     /// The numbers that go into one output.

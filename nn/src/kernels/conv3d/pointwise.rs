@@ -59,6 +59,12 @@ fn transposed<T: Real>(shape: &Conv3dShape, weight: &[T], lanes: usize) -> Vec<T
     transposed
 }
 
+/// Makes sure that the source is the input.
+fn check<T: Real>(shape: &Conv3dShape, source: &Source<'_, T>) {
+    assert_eq!(source.channels, shape.ci(), "channels of the input");
+    source.check(shape.n(), pixels(shape));
+}
+
 pub(super) fn forward<T: Real>(
     isa: Isa,
     shape: &Conv3dShape,
@@ -67,12 +73,11 @@ pub(super) fn forward<T: Real>(
     bias: Option<&[T]>,
     y: &mut [T],
 ) {
-    let (ci, co) = (shape.ci(), shape.co());
-    assert_eq!(source.x.len(), shape.x_len(), "length of the input");
+    let (ci, co, pixels) = (shape.ci(), shape.co(), pixels(shape));
+    check(shape, &source);
     assert_eq!(y.len(), shape.y_len(), "length of the output");
     assert!(bias.is_none_or(|bias| bias.len() == co), "length of the bias");
     let weight = &transposed(shape, weight, isa.lanes::<T>());
-    let pixels = pixels(shape);
     for (n, (x, y)) in source.x.chunks(pixels * ci).zip(y.chunks_mut(pixels * co)).enumerate() {
         let on_load = source.prologue.map(|prologue| prologue.of_sample(n));
         let on_load = Shared(on_load);
@@ -95,9 +100,7 @@ pub(super) fn backward_input<T: Real>(
     let (ci, co) = (shape.ci(), shape.co());
     assert_eq!(dx.len(), shape.x_len(), "length of the input's gradient");
     assert_eq!(dy.len(), shape.y_len(), "length of the output's gradient");
-    if let Epilogue::Gradient { x, prologue } = epilogue {
-        assert!(x.len() == dx.len() && prologue.channels() == ci, "x of a gradient");
-    }
+    epilogue.check(shape.n(), dx.len(), ci);
     let weight = &transposed(shape, weight, isa.lanes::<T>());
     let pixels = pixels(shape);
     let mut all = vec![];
@@ -137,7 +140,7 @@ pub(super) fn backward_weight<T: Real>(
     dw: &mut [T],
 ) {
     let (ci, co, pixels) = (shape.ci(), shape.co(), pixels(shape));
-    assert_eq!(source.x.len(), shape.x_len(), "length of the input");
+    check(shape, &source);
     assert_eq!(dy.len(), shape.y_len(), "length of the output's gradient");
     assert_eq!(dw.len(), ci * co, "length of the weight's gradient");
     let padded = ci.next_multiple_of(isa.lanes::<T>());
@@ -196,7 +199,7 @@ impl<T: Real> Job<T> for Forward<'_, T> {
             let a = match on_load {
                 Some(on_load) => {
                     for c in (0..ci).step_by(S::LANES) {
-                        // SAFETY: `c` is a multiple of the lanes below the channels.
+                        // SAFETY: `c` is a multiple of the lanes below the channels, which the prologue has (`check`).
                         let act = unsafe { on_load.vectors::<S, true>(s, c) };
                         s.store(act.apply(s, s.load_partial(&x[c..])), &mut a[c..]);
                     }
@@ -296,7 +299,7 @@ impl<T: Real> Job<T> for Weight<'_, T> {
         let Self { x, on_load, ci, co, dy, sums } = self;
         let padded = ci.next_multiple_of(S::LANES);
         for c in (0..ci).step_by(S::LANES) {
-            // SAFETY: `c` is a multiple of the lanes below the channels.
+            // SAFETY: `c` is a multiple of the lanes below the channels, which the prologue has (`check`).
             let act = on_load.map(|on_load| unsafe { on_load.vectors::<S, true>(s, c) });
             let lanes = (ci - c).min(S::LANES);
             let mut sum = [s.zero(); MOST];

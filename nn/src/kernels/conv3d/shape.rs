@@ -34,8 +34,8 @@ impl Conv3dSpec {
         let mut output = [0; 3];
         for (i, axis) in ["d", "h", "w"].into_iter().enumerate() {
             self.check(i, axis, input[i])?;
-            let span = self.dilation[i] * (self.kernel[i] - 1) + 1;
-            let padded = input[i] + 2 * self.padding[i];
+            let span = self.dilation[i].saturating_mul(self.kernel[i] - 1).saturating_add(1);
+            let padded = input[i].saturating_add(self.padding[i].saturating_mul(2));
             if span > padded {
                 let (input, padding) = (input[i], self.padding[i]);
                 return Err(SpecError::WindowTooLarge { axis, span, input, padding });
@@ -84,6 +84,14 @@ pub enum SpecError {
         input: usize,
         /// Padding along the axis.
         padding: usize,
+    },
+    /// A tensor that is larger than any memory.
+    #[error("the {what} has {sizes:?} numbers, more than any memory holds: use smaller sizes")]
+    TooLarge {
+        /// Which tensor.
+        what: &'static str,
+        /// Its extents.
+        sizes: [usize; 5],
     },
     /// A transposed convolution of no voxel: the padding takes all of them away.
     #[error("the output along {axis} is {size}: use less padding")]
@@ -139,7 +147,7 @@ impl Conv3dShape {
     ///
     /// # Errors
     ///
-    /// See [`Conv3dSpec::output`]; also if `ci` or `co` is 0.
+    /// See [`Conv3dSpec::output`]; also if `ci` or `co` is 0, or a tensor is larger than any memory.
     pub fn new(
         n: usize,
         input: [usize; 3],
@@ -148,8 +156,9 @@ impl Conv3dShape {
         spec: Conv3dSpec,
     ) -> Result<Self, SpecError> {
         check_channels(ci, co)?;
-        let algorithm = ConvAlgorithm::Auto;
-        Ok(Self { n, input, output: spec.output(input)?, ci, co, spec, algorithm })
+        let output = spec.output(input)?;
+        check_sizes(n, [input, output, spec.kernel], [ci, co])?;
+        Ok(Self { n, input, output, ci, co, spec, algorithm: ConvAlgorithm::Auto })
     }
 
     /// Computed this way.
@@ -217,6 +226,28 @@ impl Conv3dShape {
 pub(crate) fn check_channels(ci: usize, co: usize) -> Result<(), SpecError> {
     match [("input", ci), ("output", co)].into_iter().find(|(_, size)| *size == 0) {
         Some((what, _)) => Err(SpecError::Zero { what, axis: "the channels" }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses tensors whose numbers of elements wrap around: kernels take them for what their slices hold.
+pub(crate) fn check_sizes(
+    n: usize,
+    [input, output, kernel]: [[usize; 3]; 3],
+    [ci, co]: [usize; 2],
+) -> Result<(), SpecError> {
+    let of = |first: usize, [d, h, w]: [usize; 3], last: usize| [first, d, h, w, last];
+    let [kd, kh, kw] = kernel;
+    let tensors =
+        [("input", of(n, input, ci)), ("output", of(n, output, co)), ("weight", [kd, kh, kw, ci, co])];
+    let most = isize::MAX as usize / size_of::<f64>();
+    let fits = |sizes: &[usize; 5]| {
+        let numbers =
+            sizes.iter().filter(|size| **size != 0).try_fold(1usize, |all, size| all.checked_mul(*size));
+        numbers.is_some_and(|numbers| numbers <= most)
+    };
+    match tensors.into_iter().find(|(_, sizes)| !fits(sizes)) {
+        Some((what, sizes)) => Err(SpecError::TooLarge { what, sizes }),
         None => Ok(()),
     }
 }

@@ -147,12 +147,40 @@ fn every_tile_height_and_both_ends_of_a_line_are_right() {
 }
 
 #[test]
-fn a_batch_of_none_is_an_empty_output() {
-    let shape = Conv3dShape::new(0, [2, 3, 5], 2, 3, Conv3dSpec::new([1; 3])).unwrap();
-    let mut dw = vec![f32::NAN; 6];
-    super::forward(&shape, &[], &[1.0f32; 6], None, &mut []);
-    super::backward_weight(&shape, &[], &[], &mut dw);
-    assert_eq!(dw, [0.0; 6]);
+fn a_batch_of_none_is_an_empty_output_whatever_the_algorithm() {
+    let strided = Conv3dSpec { stride: [2, 1, 1], ..Conv3dSpec::new([3; 3]).same_padding() };
+    let specs = [Conv3dSpec::new([1; 3]), Conv3dSpec::new([3; 3]).same_padding(), strided];
+    // Planes, and strips.
+    let sizes = [([2, 3, 5], [2, 3]), ([2, 3, 5], [20, 30]), ([9, 40, 40], [16, 16]), ([9, 40, 40], [1, 16])];
+    for (spec, (input, [ci, co])) in specs.into_iter().flat_map(|spec| sizes.map(|size| (spec, size))) {
+        for algorithm in [ConvAlgorithm::Auto, ConvAlgorithm::Direct, ConvAlgorithm::Winograd] {
+            let shape = Conv3dShape::new(0, input, ci, co, spec).unwrap().with_algorithm(algorithm);
+            let weight = random::<f32>(shape.weight_len(), 1);
+            for isa in available() {
+                let mut dw = vec![f32::NAN; shape.weight_len()];
+                forward_on(isa, &shape, &[], &weight, None, &mut []);
+                backward_input_on(isa, &shape, &weight, &[], &mut []);
+                backward_weight_on(isa, &shape, &[], &[], &mut dw);
+                assert!(dw.iter().all(|&dw| dw == 0.0), "{shape:?} on {isa}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sizes_whose_product_wraps_around_are_refused() {
+    let spec = Conv3dSpec::new([1; 3]);
+    let shapes = [
+        Conv3dShape::new(1 << 32, [1 << 32, 1, 1], 1, 1, spec),
+        Conv3dShape::new(1, [1; 3], 1 << 32, 1 << 32, spec),
+        Conv3dShape::new(1, [1; 3], 1, 1, Conv3dSpec { padding: [usize::MAX; 3], ..spec }),
+    ];
+    for shape in shapes {
+        let message = shape.unwrap_err().to_string();
+        assert!(message.contains("more than any memory holds"), "{message}");
+    }
+    let dilated = Conv3dSpec { dilation: [usize::MAX; 3], ..Conv3dSpec::new([3; 3]) };
+    assert!(Conv3dShape::new(1, [1; 3], 1, 1, dilated).is_err());
 }
 
 #[test]

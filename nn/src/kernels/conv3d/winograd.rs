@@ -112,7 +112,7 @@ impl Schedule {
 fn strip_depth(plan: &Plan, tile_rows: usize) -> usize {
     let depth = plan.axes[0].count;
     let strips = plan.n * Tiles::of(plan).rows.div_ceil(tile_rows);
-    let segments = TASKS.div_ceil(strips).min(depth.div_ceil(4)).max(1);
+    let segments = TASKS.div_ceil(strips.max(1)).min(depth.div_ceil(4)).max(1);
     (depth / segments).max(1)
 }
 
@@ -256,14 +256,12 @@ pub(crate) fn correlate<T: Real>(
 ) -> Sums {
     assert!(fits(plan), "a window of 3x3 in the plane, stride 1");
     let [d, h, w] = &plan.axes;
-    check(plan, sources);
+    plan.check_sources(sources);
     let places = plan.n * d.out_len * h.out_len * w.out_len;
     assert_eq!(targets.iter().map(|t| t.channels).sum::<usize>(), plan.columns, "columns of the targets");
     assert!(targets.iter().all(|t| t.y.len() == places * t.channels), "length of a target");
     assert!(targets.len() == 1 || matches!(epilogue, Epilogue::Nothing), "sums are of one target");
-    if let Epilogue::Gradient { x, prologue } = epilogue {
-        assert_eq!((x.len(), prologue.channels()), (targets[0].y.len(), plan.columns), "x of a gradient");
-    }
+    epilogue.check(plan.n, places * plan.columns, plan.columns);
     let last = d.out_start + d.count.saturating_sub(1) * d.out_step;
     assert!(d.count == 0 || last < d.out_len, "the plan writes inside the output");
     let lanes = isa.lanes::<T>();
@@ -295,15 +293,6 @@ pub(crate) fn correlate<T: Real>(
         Schedule::Planes { depth } => planes::run(&pass, depth),
     };
     TaskSums::merge(epilogue, plan.columns, sums.iter().map(Vec::as_slice))
-}
-
-fn check<T: Real>(plan: &Plan, sources: &[Source<'_, T>]) {
-    let voxels = plan.n * plan.axes.iter().map(|axis| axis.input).product::<usize>();
-    assert_eq!(sources.iter().map(|s| s.channels).sum::<usize>(), plan.k_channels, "channels of the sources");
-    for source in sources {
-        assert_eq!(source.x.len(), voxels * source.channels, "length of a source");
-        assert!(source.prologue.is_none_or(|p| p.channels() == source.channels), "channels of a prologue");
-    }
 }
 
 /// Where each of the tensors that lie side by side starts.

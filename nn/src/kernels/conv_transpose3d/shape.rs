@@ -1,6 +1,6 @@
 //! The sizes of a transposed convolution, checked once.
 
-use crate::kernels::conv3d::{Conv3dSpec, SpecError, check_channels};
+use crate::kernels::conv3d::{Conv3dSpec, SpecError, check_channels, check_sizes};
 
 /// Kernel size, stride, padding, output padding and dilation, each for d, h, w.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,12 +38,16 @@ impl ConvTranspose3dSpec {
             if output_padding >= stride.max(dilation) {
                 return Err(SpecError::OutputPadding { axis, output_padding, stride, dilation });
             }
-            let full = (input[i] - 1) * stride + dilation * (self.kernel[i] - 1) + 1 + output_padding;
-            let size = full as isize - 2 * self.padding[i] as isize;
-            if size < 1 {
+            // What is too large for a number is so for memory: see `check_sizes`.
+            let steps = (input[i] - 1).saturating_mul(stride);
+            let window = dilation.saturating_mul(self.kernel[i] - 1).saturating_add(1);
+            let full = steps.saturating_add(window).saturating_add(output_padding);
+            let taken = self.padding[i].saturating_mul(2);
+            if full <= taken {
+                let size = isize::try_from(taken - full).map_or(isize::MIN, |short| -short);
                 return Err(SpecError::NoOutput { axis, size });
             }
-            output[i] = size.unsigned_abs();
+            output[i] = full - taken;
         }
         Ok(output)
     }
@@ -71,7 +75,7 @@ impl ConvTranspose3dShape {
     ///
     /// # Errors
     ///
-    /// See [`ConvTranspose3dSpec::output`]; also if `ci` or `co` is 0.
+    /// See [`ConvTranspose3dSpec::output`]; also if `ci` or `co` is 0, or a tensor is larger than any memory.
     pub fn new(
         n: usize,
         input: [usize; 3],
@@ -80,7 +84,9 @@ impl ConvTranspose3dShape {
         spec: ConvTranspose3dSpec,
     ) -> Result<Self, SpecError> {
         check_channels(ci, co)?;
-        Ok(Self { n, input, output: spec.output(input)?, ci, co, spec })
+        let output = spec.output(input)?;
+        check_sizes(n, [input, output, spec.kernel], [ci, co])?;
+        Ok(Self { n, input, output, ci, co, spec })
     }
 
     /// Volumes in the batch.

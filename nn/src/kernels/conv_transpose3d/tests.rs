@@ -126,3 +126,20 @@ fn an_impossible_shape_says_what_to_change() {
     let message = spec.output([2; 3]).unwrap_err().to_string();
     assert_eq!(message, "the output along h is 0: use less padding");
 }
+
+#[test]
+fn a_batch_of_none_is_an_empty_output() {
+    let tiling = ConvTranspose3dSpec { stride: [2; 3], ..ConvTranspose3dSpec::new([2; 3]) };
+    for spec in [tiling, ConvTranspose3dSpec { padding: [1; 3], ..ConvTranspose3dSpec::new([3; 3]) }] {
+        let shape = ConvTranspose3dShape::new(0, [2, 3, 5], 20, 9, spec).unwrap();
+        let weight = random::<f32>(shape.weight_len(), 1);
+        let mut dw = vec![f32::NAN; shape.weight_len()];
+        super::forward(&shape, &[], &weight, None, &mut []);
+        super::backward_input(&shape, &weight, &[], &mut []);
+        super::backward_weight(&shape, &[], &[], &mut dw);
+        assert!(dw.iter().all(|&dw| dw == 0.0));
+    }
+    let vast = ConvTranspose3dSpec { stride: [1 << 40; 3], ..ConvTranspose3dSpec::new([1; 3]) };
+    let message = ConvTranspose3dShape::new(1, [1 << 30; 3], 1, 1, vast).unwrap_err().to_string();
+    assert!(message.contains("more than any memory holds"), "{message}");
+}

@@ -125,7 +125,7 @@ impl<S: Simd> RowSums<S> for GradientSums<S::Elem> {
         let act = &state.act;
         let deviation = x - act.mean;
         let z = s.mul_add(deviation, act.scale, act.shift);
-        let g = s.select_lt(s.zero(), z, da, da * act.slope);
+        let g = act.lead_back(s, z, da);
         state.sum = state.sum + g;
         state.product = s.mul_add(g, deviation, state.product);
         g

@@ -1,13 +1,17 @@
 //! Every algorithm with prologues, epilogues and tensors side by side against the naive loops on activated,
 //! concatenated tensors.
 
-use autograd::Real;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use autograd::simd::{Isa, available};
+use autograd::{Real, Tape, Tensor};
 use proptest::prelude::*;
 
 use super::{Epilogue, Prologue, Source, Sums, Target};
+use crate::functional::Activation;
 use crate::kernels::conv3d::tests::{activated, prologue, random};
 use crate::kernels::conv3d::{Conv3dShape, Conv3dSpec, ConvAlgorithm, passes, reference};
+use crate::kernels::norm::{self, Coefficients};
 
 fn side_by_side<T: Real>(parts: &[(Vec<T>, usize)]) -> Vec<T> {
     let pixels = parts[0].0.len() / parts[0].1;
@@ -196,4 +200,161 @@ fn moments_survive_a_mean_that_is_much_larger() {
             assert!((near.1 - far.1).abs() <= 1e-3 * near.1, "{ci} channels: {near:?} {far:?}");
         }
     }
+}
+
+/// Asserts that `run` refuses, and says that it is for the numbers of a prologue.
+#[track_caller]
+fn assert_refused(what: &str, shape: &Conv3dShape, run: impl FnOnce()) {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else {
+        panic!("{what} of {shape:?} was computed")
+    };
+    let message = payload.downcast_ref::<String>().expect("a formatted message");
+    assert!(message.contains("samples and channels of a"), "{what} of {shape:?}: {message}");
+}
+
+#[test]
+fn numbers_for_other_channels_or_samples_are_refused_by_every_entry() {
+    let voxel = Conv3dSpec::new([1; 3]);
+    let window = Conv3dSpec::new([3; 3]).same_padding();
+    let all = [(voxel, 64, 2), (voxel, 64, 20), (window, 64, 20), (window, 1, 20), (window, 20, 1)];
+    for ((spec, ci, co), algorithm) in
+        all.into_iter().flat_map(|c| [(c, ConvAlgorithm::Direct), (c, ConvAlgorithm::Winograd)])
+    {
+        let shape = Conv3dShape::new(2, [3, 5, 6], ci, co, spec).unwrap().with_algorithm(algorithm);
+        let (x, weight) = (random::<f32>(shape.x_len(), 1), random::<f32>(shape.weight_len(), 2));
+        let (mut y, dy) = (vec![0.0; shape.y_len()], random::<f32>(shape.y_len(), 3));
+        let (mut dx, mut dw) = (vec![0.0; shape.x_len()], vec![0.0; shape.weight_len()]);
+        // A prologue of fewer samples, and of more channels, which is of fewer where the shape has many.
+        for (n, channels) in [(1, ci), (2, if ci == 1 { 40 } else { 1 })] {
+            let prologue = prologue::<f32>(n, channels, 0.0, 4);
+            let sources = [Source { x: &x, channels: ci, prologue: Some(&prologue) }];
+            for isa in available() {
+                assert_refused("y", &shape, || {
+                    let epilogue = Epilogue::Nothing;
+                    passes::forward_on(isa, &shape, &sources, &weight, None, &mut y, epilogue);
+                });
+                assert_refused("dw", &shape, || {
+                    passes::backward_weight_on(isa, &shape, &sources, &dy, &mut dw);
+                });
+                assert_refused("dx", &shape, || {
+                    let targets = &mut [Target { y: &mut dx, channels: ci }];
+                    let epilogue = Epilogue::Gradient { x: &x, prologue: &prologue };
+                    passes::backward_input_on(isa, &shape, &weight, &dy, targets, epilogue);
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_transposed_convolution_refuses_numbers_for_other_channels() {
+    use crate::kernels::conv_transpose3d::{
+        ConvTranspose3dShape, ConvTranspose3dSpec, backward_weight_fused, forward_fused,
+    };
+    let spec = ConvTranspose3dSpec { stride: [2; 3], ..ConvTranspose3dSpec::new([2; 3]) };
+    let shape = ConvTranspose3dShape::new(1, [2, 3, 4], 64, 20, spec).unwrap();
+    let (x, weight) = (random::<f32>(shape.x_len(), 1), random::<f32>(shape.weight_len(), 2));
+    let (mut y, mut dw) = (vec![0.0; shape.y_len()], vec![0.0; shape.weight_len()]);
+    let dy = random::<f32>(shape.y_len(), 3);
+    let prologue = prologue::<f32>(1, 80, 0.0, 4);
+    let source = Source { x: &x, channels: 64, prologue: Some(&prologue) };
+    let of_same = Conv3dShape::new(1, [2, 3, 4], 64, 20, Conv3dSpec::new([1; 3])).unwrap();
+    assert_refused("y", &of_same, || forward_fused(&shape, source, &weight, None, &mut y));
+    assert_refused("dw", &of_same, || backward_weight_fused(&shape, source, &dy, &mut dw));
+}
+
+/// The numbers at which activations differ in how they are computed.
+const ENDS: [f64; 11] =
+    [f64::NEG_INFINITY, -90.0, -1.5, -1e-30, -0.0, 0.0, 1e-30, 1.5, 90.0, f64::INFINITY, f64::NAN];
+
+/// Value and derivative at [`ENDS`], as an operation on the tape.
+fn as_operation<T: Real>(activation: Activation) -> [Vec<T>; 2] {
+    let tape = Tape::train(0);
+    let x = tape.variable(Tensor::from_fn([ENDS.len()], |i| T::from_f64(ENDS[i])));
+    let y = activation.forward(x.clone());
+    let value = y.value().data().to_vec();
+    let gradients = y.backward_with(Tensor::full([ENDS.len()], T::ONE));
+    [value, gradients.wrt(&x).expect("a variable").data().to_vec()]
+}
+
+/// The same, by the passes of a normalisation that changes nothing.
+fn by_a_normalisation<T: Real>(activation: Activation) -> [Vec<T>; 2] {
+    let [zero, one] = [[T::ZERO], [T::ONE]];
+    let same = Coefficients::new(&zero, &one, &zero);
+    let nothing = Coefficients::new(&zero, &zero, &zero);
+    let x: Vec<T> = ENDS.map(T::from_f64).to_vec();
+    let (mut y, mut dy) = (x.clone(), vec![T::ONE; x.len()]);
+    norm::apply(activation, &same, &x, &mut y);
+    // Of what is finite: dx has a term in x, which is 0·∞ elsewhere.
+    norm::backward_apply(activation, &same, &nothing, &x, &mut dy);
+    [y, dy]
+}
+
+/// The same, by a convolution of one voxel and weight 1 that reads through a prologue, and leads a gradient back.
+fn by_a_convolution<T: Real>(isa: Isa, slope: f64) -> [Vec<T>; 2] {
+    let [zero, one] = [[T::ZERO], [T::ONE]];
+    let prologue = Prologue::new(1, &zero, &one, &zero, T::from_f64(slope));
+    let shape = Conv3dShape::new(1, [1, 1, ENDS.len()], 1, 1, Conv3dSpec::new([1; 3])).unwrap();
+    let x: Vec<T> = ENDS.map(T::from_f64).to_vec();
+    let (mut y, mut dx) = (x.clone(), x.clone());
+    let source = Source { x: &x, channels: 1, prologue: Some(&prologue) };
+    passes::forward_on(isa, &shape, &[source], &one, None, &mut y, Epilogue::Nothing);
+    let targets = &mut [Target { y: &mut dx, channels: 1 }];
+    let epilogue = Epilogue::Gradient { x: &x, prologue: &prologue };
+    passes::backward_input_on(isa, &shape, &one, &vec![T::ONE; x.len()], targets, epilogue);
+    [y, dx]
+}
+
+/// Equal up to a few roundings of numbers of the size of 1; NaN equals NaN.
+fn assert_same<T: Real>(what: &str, activation: Activation, got: &[T], want: &[T]) {
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let near = (got.to_f64() - want.to_f64()).abs() <= 4.0 * T::EPSILON.to_f64();
+        let same = got == want || near || (got.is_nan() && want.is_nan());
+        assert!(same, "{activation:?} {what} at {}: {got}, not {want}, in {}", ENDS[i], T::NAME);
+    }
+}
+
+fn an_activation_has_one_answer<T: Real>(activation: Activation) {
+    let [value, slope] = as_operation::<T>(activation);
+    let [y, dy] = by_a_normalisation::<T>(activation);
+    assert_same("by a normalisation", activation, &y, &value);
+    let finite: Vec<usize> = (0..ENDS.len()).filter(|&i| ENDS[i].is_finite()).collect();
+    let at = |of: &[T]| finite.iter().map(|&i| of[i]).collect::<Vec<T>>();
+    assert_same("derived by a normalisation", activation, &at(&dy), &at(&slope));
+    let Some(leak) = activation.leak::<f64>() else { return };
+    for isa in available() {
+        let [y, dx] = by_a_convolution::<T>(isa, leak);
+        assert_same(&format!("by a convolution on {isa}"), activation, &y, &value);
+        assert_same(&format!("derived by a convolution on {isa}"), activation, &dx, &slope);
+    }
+    let prologue = Prologue::new(1, &[T::ZERO], &[T::ONE], &[T::ZERO], T::from_f64(leak));
+    let one_by_one = ENDS.map(|x| {
+        let mut y = [T::ZERO];
+        prologue.apply(0, &[T::from_f64(x)], &mut y);
+        y[0]
+    });
+    assert_same("by pooling", activation, &one_by_one, &value);
+}
+
+#[test]
+fn an_activation_is_the_same_function_wherever_it_is_applied() {
+    let all = [
+        Activation::Identity,
+        Activation::Relu,
+        Activation::leaky_relu(0.0),
+        Activation::leaky_relu(0.01),
+        Activation::leaky_relu(-0.1),
+        Activation::leaky_relu(1.5),
+        Activation::Elu { alpha: 1.0 },
+        Activation::Elu { alpha: -1.0 },
+        Activation::Gelu,
+        Activation::Silu,
+    ];
+    for activation in all {
+        an_activation_has_one_answer::<f32>(activation);
+        an_activation_has_one_answer::<f64>(activation);
+    }
+    // PyTorch's ReLU: NaN goes through, and infinity is cut off.
+    let [value, _] = as_operation::<f32>(Activation::Relu);
+    assert!(value[0] == 0.0 && value[9] == f32::INFINITY && value[10].is_nan());
 }

@@ -18,7 +18,7 @@ use super::planes::{self, input_planes, row_cuts};
 use super::points::{FREQUENCIES, Points, STEP};
 use super::transform::{self, Plane, TileRow};
 use super::weight::{self, Layout};
-use super::{Schedule, StripCut, StripLengths, Tiles, check, fits, grad_strips, steps, stride};
+use super::{Schedule, StripCut, StripLengths, Tiles, fits, grad_strips, steps, stride};
 use crate::kernels::conv3d::fuse::Source;
 use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::conv3d::tile::{self, Segment};
@@ -48,13 +48,17 @@ pub(crate) fn grad_weight<T: Real>(
     dw: &mut [T],
 ) {
     assert!(fits(plan), "a window of 3x3 in the plane, stride 1");
-    check(plan, sources);
+    plan.check_sources(sources);
     let [d, h, w] = &plan.axes;
     assert_eq!(
         dy.len(),
         plan.n * d.count * h.count * w.count * plan.columns,
         "length of the output's gradient"
     );
+    if plan.n == 0 {
+        dw.fill(T::ZERO);
+        return;
+    }
     let lanes = isa.lanes::<T>();
     let layout = Layout::new(plan, lanes);
     let mut du = Scratch::zeros(layout.transformed());

@@ -75,9 +75,7 @@ pub(crate) fn correlate<T: Real>(
     assert_eq!(y.len(), plan.n * d.out_len * h.out_len * w.out_len * plan.columns, "length of the output");
     let last = d.out_start + d.count.saturating_sub(1) * d.out_step;
     assert!(d.count == 0 || last < d.out_len, "the plan writes inside the output");
-    if let Epilogue::Gradient { x, prologue } = epilogue {
-        assert_eq!((x.len(), prologue.channels()), (y.len(), plan.columns), "x of a gradient");
-    }
+    epilogue.check(plan.n, y.len(), plan.columns);
     let lanes = isa.lanes::<T>();
     let u = transform(plan, weight, lanes);
     let mut start = vec![T::ZERO; plan.columns.next_multiple_of(lanes)];
