@@ -27,6 +27,7 @@ pub mod ensemble;
 pub mod error;
 pub mod evaluate;
 pub mod explain;
+mod failures;
 mod files;
 pub mod folds;
 pub mod inference;
