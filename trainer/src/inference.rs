@@ -12,10 +12,12 @@ use rayon::prelude::*;
 use crate::calibration::Calibration;
 use crate::memory;
 
+mod mirror;
 mod patch;
 mod restore;
 mod stream;
 
+pub use mirror::Mirror;
 pub use restore::Restore;
 
 /// How a volume is covered.
@@ -25,8 +27,13 @@ pub struct SlidingWindow {
     pub patch: [usize; 3],
     /// The overlap of neighbours, as a share of the patch.
     pub overlap: f64,
-    /// Averages over the mirror images along every axis longer than one voxel: up to eight times the work.
-    pub mirror: bool,
+    /// Averages over mirror images.
+    pub mirror: Mirror,
+}
+
+/// Whether patches may overlap by this share: with more a volume would take patches without end.
+pub(crate) fn is_overlap(share: f64) -> bool {
+    (0.0..0.95).contains(&share)
 }
 
 /// A model's logits for one volume.

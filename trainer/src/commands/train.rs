@@ -18,7 +18,7 @@ use crate::cli::{Train, Which};
 use crate::config::{Auto, Config};
 use crate::data::{CaseFiles, Dataset, PreparedCase};
 use crate::engine::{Fold, Objective, Outcome, Setup, check_settings, train};
-use crate::inference::SlidingWindow;
+use crate::inference::{Mirror, SlidingWindow};
 use crate::plan::{Plan, Settled};
 use crate::postprocess::Asked;
 use crate::report::{SliceFigure, hms};
@@ -258,7 +258,8 @@ fn describe(args: &Train, settled: &Settled, config: &Config, division: &Divisio
 
 fn draw(outcome: &Outcome, plan: &Plan, config: &Config, case: &PreparedCase, path: &Path) -> Result<()> {
     let (voxels, shape) = (case.whole()?, case.summary().shape);
-    let window = SlidingWindow { patch: plan.patch_size, overlap: config.inference.overlap, mirror: false };
+    let window =
+        SlidingWindow { patch: plan.patch_size, overlap: config.inference.overlap, mirror: Mirror::NONE };
     let logits = window.run(&outcome.model, voxels.image(), shape, |_, _| true)?;
     let image: Vec<f32> = voxels.image().iter().copied().step_by(voxels.channels()).collect();
     let figure = SliceFigure {

@@ -99,7 +99,7 @@ impl SlidingWindow {
             Ok(model.forward(tape.constant(patch))?.into_value())
         };
         let mut sum = forward(patch.clone())?;
-        let axes: Vec<usize> = (0..3).filter(|&a| self.mirror && self.patch[a] > 1).collect();
+        let axes: Vec<usize> = (0..3).filter(|&a| self.mirror.0[a] && self.patch[a] > 1).collect();
         for choice in 1..1usize << axes.len() {
             let flips: [bool; 3] = std::array::from_fn(|a| {
                 axes.iter().position(|&axis| axis == a).is_some_and(|bit| choice >> bit & 1 == 1)
