@@ -29,7 +29,9 @@ mod preprocess;
 pub(crate) mod read;
 pub mod resample;
 mod source;
+mod spacing_note;
 pub mod synthetic;
+pub(crate) mod volumes;
 
 pub use axes::{AxisOrder, Grid};
 pub use cache::{Cache, CachedCase, Fingerprint, Found};
@@ -45,3 +47,4 @@ pub use preprocess::{Preprocessing, common_spacing};
 pub use read::CaseReader;
 pub(crate) use resample::Tap;
 pub use source::{Block, Region, Source};
+pub(crate) use spacing_note::{note_on_spacing, taken_as_a_millimetre};

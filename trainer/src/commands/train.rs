@@ -16,7 +16,7 @@ use super::run_folder;
 use crate::checkpoint::{Checkpoint, Tensors, clear_unfinished, load_weights};
 use crate::cli::{Train, Which};
 use crate::config::{Auto, Config};
-use crate::data::{CaseFiles, Dataset, PreparedCase};
+use crate::data::{CaseFiles, Dataset, PreparedCase, taken_as_a_millimetre};
 use crate::engine::{Fold, Objective, Outcome, Setup, check_settings, train};
 use crate::inference::{Mirror, SlidingWindow};
 use crate::plan::{Plan, Settled};
@@ -54,6 +54,11 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     };
 
     println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
+    let silent = dataset.headers.iter().filter(|header| !header.spacing_known).count();
+    if silent > 0 {
+        let taken = taken_as_a_millimetre(silent);
+        println!("{taken}; `trainer convert --spacing X,Y,Z` makes a data set that says what they are");
+    }
     // A run goes on with the cases as it began with them.
     let reader = match &resumed {
         Some(checkpoint) => checkpoint.state.reader.clone(),
