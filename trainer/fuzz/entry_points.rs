@@ -9,7 +9,7 @@ use trainer::config::Config;
 use trainer::convert::{Conversion, Geometry, Pairs};
 use trainer::data::{Cache, CaseFiles, Description, Fingerprint, Found, PreparedCase, Preprocessing, Source};
 use trainer::info::{Entry, to_json};
-use trainer::plan::{CaseMemory, Facts, Machine, Settled};
+use trainer::plan::{CaseMemory, Facts, Limit, Machine, Settled};
 use trainer::volume::{Volume, read_header};
 
 /// A parser as the program calls it.
@@ -229,7 +229,7 @@ fn config(_: &Path, bytes: &[u8]) -> bool {
     let facts = Facts { shape: [30, 96, 96], spacing: [3.0, 1.0, 1.0], in_channels: 2, classes: 3 };
     let cases =
         CaseMemory { bytes: 1 << 20, largest: facts.shape, channels: 2, count: 4, ..Default::default() };
-    let machine = Machine { available: Some(1 << 34), limited_by_group: false };
+    let machine = Machine { available: Some(1 << 34), limit: Limit::Machine };
     let Ok(settled) = Settled::new(facts, &config, &cases, Preprocessing::NATIVE, machine) else {
         return false;
     };

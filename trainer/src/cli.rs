@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::convert::{Geometry, Relabel};
+use crate::inference::{Mirror, is_overlap};
 
 /// Trains 3-D segmentation networks on volumes of your own, on the CPU.
 #[derive(Debug, Parser)]
@@ -136,6 +137,13 @@ fn spacing(text: &str) -> Result<Spacing, String> {
     spacing
         .filter(|spacing| spacing.iter().all(is_length))
         .ok_or_else(|| "three lengths above 0 in mm are needed, such as 0.7,0.7,5".to_owned())
+}
+
+fn overlap(text: &str) -> Result<f64, String> {
+    let overlap: Option<f64> = text.parse().ok();
+    overlap
+        .filter(|&overlap| is_overlap(overlap))
+        .ok_or_else(|| "a share from 0 to below 0.95 is needed, such as 0.5".to_owned())
 }
 
 /// `trainer info`
@@ -298,15 +306,30 @@ pub struct Study {
 pub struct Predict {
     /// The run folder of `trainer train`; of --all-folds, whose folds then predict together.
     pub run: PathBuf,
-    /// Images (.nii, .nii.gz) or folders of them; several channels by suffix _0000, _0001, …
+    /// Images in any format that `info` reads (.nii, .nii.gz, .hdr, .nrrd, .nhdr, .mha, .mhd, .npy, .npz, .tif), folders of PNG
+    /// slices, or folders of either; several channels by suffix _0000, _0001, …, or as a fourth axis.
     #[arg(required = true)]
     pub inputs: Vec<PathBuf>,
-    /// The folder for the masks.
+    /// The folder for the masks; none that an image lies in. NRRD images have masks in NRRD, NumPy's in .npy, all others in
+    /// .nii.gz.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Write over files of the masks' names.
+    #[arg(long)]
+    pub force: bool,
+    /// Voxel sizes in mm of images that do not say (.npy, .npz, .tif, .png).
+    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
+    pub spacing: Option<Spacing>,
     /// A further run to predict with: probabilities are averaged over all runs. Can be given several times.
     #[arg(long, value_name = "RUN")]
     pub ensemble: Vec<PathBuf>,
+    /// Average over the mirror images along these axes: none, all, or some of d,h,w; inference.mirror by default. Each axis
+    /// doubles the work.
+    #[arg(long, value_name = "AXES")]
+    pub mirror: Option<Mirror>,
+    /// The overlap of neighbouring patches as a share of the patch, from 0 to below 0.95; inference.overlap by default.
+    #[arg(long, value_name = "F", value_parser = overlap)]
+    pub overlap: Option<f64>,
     /// The mask holds what is more probable than this; one foreground class only.
     #[arg(long, value_name = "T")]
     pub threshold: Option<f64>,

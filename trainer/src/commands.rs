@@ -114,5 +114,6 @@ fn evaluate(args: &Evaluate) -> Result<()> {
     let options = Options { tolerance: args.tolerance, ..Options::default() };
     let evaluation = crate::evaluate::evaluate(&args.predictions, &args.labels, &options)?;
     println!("{evaluation}");
-    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &evaluation))
+    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &evaluation))?;
+    evaluation.complete()
 }

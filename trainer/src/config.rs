@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::inference::{Mirror, is_overlap};
 use crate::metrics::Aim;
 use crate::{Error, Result};
 
@@ -217,7 +218,7 @@ pub struct Inference {
     pub overlap: f64,
     pub threshold: Auto<f64>,
     pub aim: Aim,
-    pub mirror: bool,
+    pub mirror: Mirror,
     pub min_component: Auto<usize>,
     pub keep_largest: Auto<bool>,
     pub fill_holes: Auto<bool>,
@@ -340,7 +341,7 @@ impl Config {
                 return Err(Error::config(key, format!("is {value}: a number from 0 to 1")));
             }
         }
-        if !(0.0..0.95).contains(&self.inference.overlap) {
+        if !is_overlap(self.inference.overlap) {
             let message = format!("is {}: a share from 0 to below 0.95", self.inference.overlap);
             return Err(Error::config("inference.overlap", message));
         }

@@ -28,6 +28,7 @@ use serde_json::{Map, Value, json};
 
 use crate::data::fault::{Fault, Kind};
 use crate::data::names::Part;
+use crate::data::note_on_spacing;
 use crate::data::notes::{self, Note};
 use crate::verify::{Faults, Verification};
 use crate::{Error, Result};
@@ -183,18 +184,7 @@ impl Conversion {
     /// Where voxel sizes are made up, or those given are not used.
     fn note_on_spacing(&self, cases: &[Ready]) -> Option<String> {
         let silent = cases.iter().filter(|case| !case.looked.said).count();
-        match (self.spacing, silent) {
-            (Some(_), 0) => {
-                Some("--spacing is not used: every case has a file that says how large its voxels are".into())
-            }
-            (None, 1..) => {
-                let cases = crate::verify::counted(silent, "case");
-                Some(format!(
-                    "{cases} without voxel sizes: taken as 1 mm; --spacing X,Y,Z says what they are"
-                ))
-            }
-            _ => None,
-        }
+        note_on_spacing(silent, cases.len(), self.spacing)
     }
 
     /// The data set's name: the folder's without `DatasetNNN_`.

@@ -31,8 +31,10 @@ mod preprocess;
 pub(crate) mod read;
 pub mod resample;
 mod source;
+mod spacing_note;
 pub mod synthetic;
 pub(crate) mod vanished;
+pub(crate) mod volumes;
 
 pub use axes::{AxisOrder, Grid};
 pub use cache::{Cache, CachedCase, Fingerprint, Found};
@@ -48,4 +50,5 @@ pub use preprocess::{Preprocessing, common_spacing};
 pub use read::CaseReader;
 pub(crate) use resample::Tap;
 pub use source::{Block, Region, Source};
+pub(crate) use spacing_note::{note_on_spacing, taken_as_a_millimetre};
 pub use vanished::Vanished;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::plan::{Machine, in_words};
+
 /// The crate's error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +49,14 @@ pub enum Error {
     /// Numbers that are no longer finite.
     #[error("{0}")]
     Diverged(String),
+    /// A large block of memory could not be had.
+    #[error("a block of {} of memory cannot be had: {machine}; {}", in_words(*bytes), machine.remedy())]
+    Memory {
+        /// Its size.
+        bytes: usize,
+        /// What there was at that moment.
+        machine: Machine,
+    },
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
@@ -71,6 +81,22 @@ impl Error {
         Self::Config { key: key.into(), message: message.into() }
     }
 
+    /// With the case's name where memory did not suffice; other errors name a file or the case already.
+    pub(crate) fn of_case(self, case: &str) -> Self {
+        match self {
+            Self::Memory { .. } => Self::case(case, self.to_string()),
+            other => other,
+        }
+    }
+
+    /// The same for a file.
+    pub(crate) fn of_file(self, path: &Path) -> Self {
+        match self {
+            Self::Memory { .. } => Self::file(path, self.to_string()),
+            other => other,
+        }
+    }
+
     /// Attaches a path to an I/O error: `fs::read(p).map_err(Error::io(p))`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
@@ -80,12 +106,15 @@ impl Error {
 
 /// What to do about what the system said, where it is more than to look at the path.
 fn remedy(source: &std::io::Error) -> &'static str {
-    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use std::io::ErrorKind::{OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match source.kind() {
         StorageFull | QuotaExceeded => {
             "; make room there, then go on: what was written before is whole, and a run goes on with `trainer train --resume`"
         }
         ReadOnlyFilesystem => "; name a folder on a disk that can be written to",
+        OutOfMemory => {
+            "; close other programs, raise the limit of the process (ulimit -v), or take a smaller volume"
+        }
         PermissionDenied => "; ask for the right to it, or name another place",
         _ => "",
     }

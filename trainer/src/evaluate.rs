@@ -19,8 +19,9 @@ pub use shapes::SurfaceScores;
 pub use volume::{LabelVolume, read_labels};
 pub use warning::Warning;
 
+use crate::failures::Failures;
 use crate::metrics::{ClassificationReport, ConfusionMatrix, Connectivity, Mean, is_usable};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 use class_names::ClassNames;
 use folders::Pair;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ use std::path::Path;
 
 /// More distinct labels than this are taken for an image.
 const MOST_LABELS: usize = 1000;
+
+/// What pairs could not be.
+const NOT_COMPARED: &str = "pairs could not be compared";
 
 /// What [`evaluate`] found. `Display` gives tables, serde the JSON; undefined values are `-` and `null`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,14 +72,15 @@ impl Default for Options {
     }
 }
 
-/// Compares the NIfTI files of two folders; files with the same name before the suffix belong together.
+/// Compares the volumes of two folders; those with the same name before the ending belong together.
 ///
 /// Class names and the ignore label come from a `dataset.json` in the labels' folder or the one above.
-/// A label without prediction, a prediction without label and an affine matrix that differs are warnings.
+/// A label without prediction, a prediction without label and an affine matrix that differs are warnings. So is a pair that
+/// cannot be compared, where others can ([`Evaluation::complete`]): a file cannot be read, shapes differ, a voxel is no whole
+/// number, a label is not among those of `dataset.json`.
 ///
 /// # Errors
-/// When a folder or file cannot be read, no label has a prediction, shapes differ, a voxel is no whole number,
-/// a label is not among those of `dataset.json`, or the tolerance is no length.
+/// When a folder cannot be read, no label has a prediction that it can be compared with, or the tolerance is no length.
 pub fn evaluate(
     predictions: impl AsRef<Path>,
     labels: impl AsRef<Path>,
@@ -96,11 +101,22 @@ pub fn evaluate(
             .map(|names| Warning::Regions { names: names.regions.clone() }),
     );
 
-    let mut compared = Vec::new();
+    let (mut compared, mut failures) = (Vec::new(), Failures::default());
     for pair in &pairs {
-        let (case, found) = Compared::read(pair, names.as_ref(), options)?;
-        warnings.extend(found);
-        compared.push(case);
+        match memory::within(|| Compared::read(pair, names.as_ref(), options)) {
+            Ok((case, found)) => {
+                warnings.extend(found);
+                compared.push(case);
+            }
+            Err(error) => {
+                let reason = error.of_case(&pair.case).to_string();
+                failures.add(&reason);
+                warnings.push(Warning::NotCompared { case: pair.case.clone(), reason });
+            }
+        }
+    }
+    if compared.is_empty() {
+        failures.end(pairs.len(), NOT_COMPARED)?;
     }
     let seen = compared.iter().flat_map(|case| case.classes.iter().copied());
     let classes: Vec<i32> = match &names {
@@ -134,6 +150,24 @@ pub fn evaluate(
         report: ClassificationReport::new(&whole).with_names(&names),
         warnings,
     })
+}
+
+impl Evaluation {
+    /// Refuses an evaluation in which pairs are missing that could not be compared.
+    ///
+    /// # Errors
+    /// With their number, and why the first are missing.
+    pub fn complete(&self) -> Result<()> {
+        let mut failures = Failures::default();
+        let mut missing = 0;
+        for warning in &self.warnings {
+            if let Warning::NotCompared { reason, .. } = warning {
+                failures.add(reason);
+                missing += 1;
+            }
+        }
+        failures.end(self.cases.len() + missing, NOT_COMPARED)
+    }
 }
 
 /// One case, measured, its classes not yet in line with those of the others.
@@ -213,8 +247,10 @@ fn count(
     let mut matrix = ConfusionMatrix::new(classes.len()).ignore_label(ignored as i64);
     let place = |label: i32| classes.binary_search(&label).unwrap_or(ignored) as u16;
     let places = |labels: &[i32]| -> Vec<u16> {
+        let mut places = memory::with_capacity(labels.len());
         let runs = labels.chunk_by(|a, b| a == b);
-        runs.flat_map(|run| std::iter::repeat_n(place(run[0]), run.len())).collect()
+        places.extend(runs.flat_map(|run| std::iter::repeat_n(place(run[0]), run.len())));
+        places
     };
     matrix.update(&places(truth), &places(prediction)).map_err(|_| {
         // Every other label has a place.

@@ -10,11 +10,14 @@
 use rayon::prelude::*;
 
 use crate::calibration::Calibration;
+use crate::memory;
 
+mod mirror;
 mod patch;
 mod restore;
 mod stream;
 
+pub use mirror::Mirror;
 pub use restore::Restore;
 
 /// How a volume is covered.
@@ -24,8 +27,13 @@ pub struct SlidingWindow {
     pub patch: [usize; 3],
     /// The overlap of neighbours, as a share of the patch.
     pub overlap: f64,
-    /// Averages over the mirror images along every axis longer than one voxel: up to eight times the work.
-    pub mirror: bool,
+    /// Averages over mirror images.
+    pub mirror: Mirror,
+}
+
+/// Whether patches may overlap by this share: with more a volume would take patches without end.
+pub(crate) fn is_overlap(share: f64) -> bool {
+    (0.0..0.95).contains(&share)
 }
 
 /// A model's logits for one volume.
@@ -43,10 +51,10 @@ impl Logits {
     /// The class of the largest logit of each voxel; with one channel, 1 where it is above `logit`.
     pub fn classes(&self, logit: f32) -> Vec<u8> {
         if self.channels == 1 {
-            return self.values.par_iter().map(|&z| u8::from(z > logit)).collect();
+            return memory::in_parallel(self.values.par_iter().map(|&z| u8::from(z > logit)));
         }
         let argmax = |z: &[f32]| (1..z.len()).fold(0, |best, i| if z[i] > z[best] { i } else { best });
-        self.values.par_chunks_exact(self.channels).map(|z| argmax(z) as u8).collect()
+        memory::in_parallel(self.values.par_chunks_exact(self.channels).map(|z| argmax(z) as u8))
     }
 
     /// Sigmoid of one channel, softmax of several, of the calibrated logits.
@@ -54,9 +62,10 @@ impl Logits {
         let scale = calibration.scale as f32;
         let shift: Vec<f32> = calibration.shift.iter().map(|&shift| shift as f32).collect();
         if self.channels == 1 {
-            return self.values.par_iter().map(|&z| autograd::Real::sigmoid(scale * z + shift[0])).collect();
+            let probability = |&z: &f32| autograd::Real::sigmoid(scale * z + shift[0]);
+            return memory::in_parallel(self.values.par_iter().map(probability));
         }
-        let mut probabilities = self.values.clone();
+        let mut probabilities = memory::collected(self.values.iter().copied());
         probabilities.par_chunks_exact_mut(self.channels).for_each(|p| {
             p.iter_mut().zip(&shift).for_each(|(p, shift)| *p = scale * *p + shift);
             let largest = p.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -71,14 +80,14 @@ impl Logits {
     /// z_class − ln Σ e^z of the others, whose sigmoid is the class's softmax probability.
     pub fn scores(&self, class: usize) -> Vec<f32> {
         if self.channels == 1 {
-            return self.values.clone();
+            return memory::collected(self.values.iter().copied());
         }
         let score = |z: &[f32]| {
             let others = || z.iter().enumerate().filter(|&(i, _)| i != class).map(|(_, &z)| z);
             let largest = others().fold(f32::NEG_INFINITY, f32::max);
             z[class] - largest - others().map(|z| (z - largest).exp()).sum::<f32>().ln()
         };
-        self.values.par_chunks_exact(self.channels).map(score).collect()
+        memory::in_parallel(self.values.par_chunks_exact(self.channels).map(score))
     }
 }
 

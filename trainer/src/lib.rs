@@ -9,6 +9,7 @@
 //! - [`metrics`], [`evaluate`], [`report`], [`inspect`]: figures, and how they are shown.
 //! - [`convert`]: a data set made of images and masks in any format; [`verify`]: everything that is wrong with one.
 //! - [`folds`]: what a cross-validation says; [`ensemble`]: what its runs say together; [`postprocess`]: what is done to masks.
+//! - [`memory`]: large blocks, which are had or refused in a sentence.
 //! - [`explain`]: what a weight will do, before training; [`study`]: what it did.
 //! - [`cli`], [`commands`]: the program `trainer`.
 #![forbid(unsafe_code)]
@@ -26,12 +27,14 @@ pub mod ensemble;
 pub mod error;
 pub mod evaluate;
 pub mod explain;
+mod failures;
 mod files;
 pub mod folds;
 mod gzip;
 pub mod inference;
 pub mod info;
 pub mod inspect;
+pub mod memory;
 pub mod metrics;
 pub mod nifti;
 pub mod plan;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use clap::Parser;
 use trainer::cli::{Cli, Command};
+use trainer::memory::OutOfMemory;
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -19,9 +20,12 @@ const OUTPUT: &str = "standard output";
 const ERRORS: &str = "standard error";
 
 fn main() -> ExitCode {
-    end_on_a_failed_print();
+    end_on_what_the_system_refuses();
     let cli = Cli::try_parse().unwrap_or_else(|said| explain(&said));
-    let done = listen(&cli).and_then(|()| trainer::commands::run(cli, &STOP).map_err(Into::into));
+    let done = listen(&cli).and_then(|()| {
+        let run = || trainer::commands::run(cli, &STOP);
+        trainer::memory::within(run).map_err(Into::into)
+    });
     match done.map(|()| io::stdout().flush()) {
         Ok(Err(error)) => end(OUTPUT, error),
         Ok(Ok(())) if STOP.load(Ordering::Relaxed) => ExitCode::from(130),
@@ -45,15 +49,34 @@ fn explain(said: &clap::Error) -> ! {
     }
 }
 
-/// `println!` and `eprintln!` panic where a disk is full, a terminal has closed or the reader of a pipe has gone away.
-fn end_on_a_failed_print() {
+/// `println!` and `eprintln!` panic where a disk is full, a terminal has closed or the reader of a pipe has gone away; threads
+/// where none can be started. Memory that cannot be had unwinds to where it becomes an error, and is not reported twice.
+fn end_on_what_the_system_refuses() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        match failed_print(panic.payload_as_str().unwrap_or_default()) {
+        if panic.payload().is::<OutOfMemory>() {
+            return;
+        }
+        let message = panic.payload_as_str().unwrap_or_default();
+        match failed_print(message) {
             Some((stream, error)) => end(stream, error),
+            None if is_failed_start(message) => {
+                drop(writeln!(
+                    io::stderr(),
+                    "error: a thread cannot be started: raise the limits of the process on memory and threads (ulimit -v, ulimit -u), or take fewer threads"
+                ));
+                std::process::exit(1)
+            }
             None => report(panic),
         }
     }));
+}
+
+/// Whether these are the words of the standard library or of rayon for a thread that the system does not grant.
+fn is_failed_start(message: &str) -> bool {
+    ["failed to spawn thread", "The global thread pool has not been initialized"]
+        .iter()
+        .any(|words| message.starts_with(words))
 }
 
 /// The stream and the system's error in the standard library's words for a failed print.

@@ -19,7 +19,8 @@ use crate::config::Config;
 use crate::data::CaseSummary;
 use crate::{Error, Result};
 
-pub use self::machine::{Machine, peak_memory};
+pub(crate) use self::machine::in_words;
+pub use self::machine::{Limit, Machine, peak_memory};
 pub use self::memory::{CaseMemory, PredictionMemory, TrainingMemory};
 pub use self::outlook::{Outlook, Settled};
 

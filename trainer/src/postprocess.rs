@@ -17,6 +17,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::memory;
 use crate::metrics::grid::{place, step};
 use crate::metrics::{Components, Connectivity};
 
@@ -73,9 +74,9 @@ impl PostProcessing {
     }
 
     fn drop_components(&self, mask: &mut [u8], shape: [usize; 3], class: u8) {
-        let of_class: Vec<bool> = mask.iter().map(|&m| m == class).collect();
+        let of_class = memory::collected(mask.iter().map(|&m| m == class));
         let components = Components::new(&of_class, shape, Connectivity::TwentySix);
-        let mut sizes = vec![0; components.count as usize + 1];
+        let mut sizes = memory::filled(0, components.count as usize + 1);
         components.labels.iter().for_each(|&label| sizes[label as usize] += 1);
         let mut stays: Vec<bool> = sizes.iter().map(|&size| size >= self.min_component).collect();
         if self.keep_largest {
@@ -120,9 +121,9 @@ enum Around {
 }
 
 fn fill_holes(mask: &mut [u8], shape: [usize; 3], fills: impl Fn(u8) -> bool) {
-    let background: Vec<bool> = mask.iter().map(|&m| m == 0).collect();
+    let background = memory::collected(mask.iter().map(|&m| m == 0));
     let components = Components::new(&background, shape, Connectivity::Six);
-    let mut around = vec![Around::Unknown; components.count as usize + 1];
+    let mut around = memory::filled(Around::Unknown, components.count as usize + 1);
     let steps = Connectivity::Six.steps();
     for (index, &label) in components.labels.iter().enumerate().filter(|&(_, &label)| label > 0) {
         let around = &mut around[label as usize];

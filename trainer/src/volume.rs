@@ -38,7 +38,7 @@ mod whole;
 mod write;
 
 pub use geometry::axcodes;
-pub(crate) use geometry::{check_invertible, column_lengths, leads};
+pub(crate) use geometry::{check_invertible, column_lengths, diagonal, leads};
 pub use statistics::Statistics;
 pub use stored::Stored;
 pub(crate) use tiff::sidecars;
@@ -79,9 +79,6 @@ const ENDINGS: [(&[&str], Format); 7] = [
     (&[".tif", ".tiff"], Format::Tiff),
     (&[".png"], Format::Png),
 ];
-
-/// The endings that masks and probabilities are written with.
-pub(crate) const WRITTEN: [&str; 3] = [".nii.gz", ".nrrd", ".npy"];
 
 /// A file's name without a volume's ending, and that ending; `None` where there is none. Of a pair of header and voxels the
 /// header stands for both.
@@ -178,6 +175,12 @@ impl Header {
             place_known: true,
             notes: Vec::new(),
         }
+    }
+
+    /// The same volume with voxels of these sizes along x, y, z in mm, the first at the origin; what the file says, it says
+    /// as ever.
+    pub(crate) fn with_spacing(self, spacing: [f64; 3]) -> Self {
+        Self { spacing, affine: geometry::diagonal(spacing), ..self }
     }
 
     /// Voxels along x, y, z.

@@ -12,18 +12,24 @@ mod folds;
 mod grids;
 #[path = "cli/interrupt.rs"]
 mod interrupt;
+#[path = "cli/limits.rs"]
+mod limits;
 #[path = "cli/plan.rs"]
 mod plan;
 #[path = "cli/postprocess.rs"]
 mod postprocess;
 #[path = "cli/predict.rs"]
 mod predict;
+#[path = "cli/predict_files.rs"]
+mod predict_files;
 #[path = "cli/resume.rs"]
 mod resume;
 #[path = "support/small.rs"]
 mod small;
 #[path = "cli/train.rs"]
 mod train;
+#[path = "support/volumes.rs"]
+mod volumes;
 
 use std::fs;
 use std::path::{Path, PathBuf};

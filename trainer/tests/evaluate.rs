@@ -36,6 +36,11 @@ impl Folders {
         self.evaluate_within(1.0)
     }
 
+    /// Why it fails, or why a case is missing.
+    fn refusal(&self) -> String {
+        self.evaluate().map_or_else(|error| error, |found| found.complete().unwrap_err().to_string())
+    }
+
     /// With a tolerance in mm.
     fn evaluate_within(&self, tolerance: f64) -> Result<Evaluation, String> {
         let folder = |name: &str| self.0.path().join(name);
@@ -322,7 +327,7 @@ fn another_shape_is_refused_and_another_place_is_a_warning() {
         }
     }
     folders.volume("predictions", "a.nii.gz", &Header::new([2, 2, 1], [1.0; 3]), &labels[..4]);
-    let error = folders.evaluate().unwrap_err();
+    let error = folders.refusal();
     assert!(
         error.contains("case a: the prediction has shape [2, 2, 1] (x, y, z), the label [2, 2, 2]"),
         "{error}"
@@ -330,8 +335,33 @@ fn another_shape_is_refused_and_another_place_is_a_warning() {
 }
 
 #[test]
+fn a_pair_that_cannot_be_compared_is_named_and_the_others_count() {
+    let folders = two_cases();
+    let whole = folders.evaluate().unwrap();
+    assert!(whole.complete().is_ok());
+    folders.volume("predictions", "a.nii.gz", &Header::new([2, 2, 1], [1.0; 3]), &[0u8; 4]);
+    let found = folders.evaluate().unwrap();
+    let cases: Vec<&str> = found.cases.iter().map(|case| case.case.as_str()).collect();
+    assert_eq!(cases, ["b"]);
+    assert_eq!(found.cases[0], whole.cases[1]);
+    assert!(matches!(&found.warnings[..], [Warning::NotCompared { case, .. }] if case == "a"), "{found}");
+    let error = found.complete().unwrap_err().to_string();
+    assert!(
+        error.starts_with("1 of 2 pairs could not be compared: case a: the prediction has shape"),
+        "{error}"
+    );
+    // Where none is left there are no figures.
+    std::fs::write(folders.0.path().join("predictions/b.nii.gz"), b"cut").unwrap();
+    let error = folders.evaluate().unwrap_err();
+    assert!(
+        error.starts_with("2 of 2 pairs could not be compared: case a: ") && error.contains("b.nii.gz"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_label_that_dataset_json_does_not_name_is_refused() {
-    let error = two_cases().with("predictions", "b.nii.gz", [3, 0, 0, 0, 0, 0, 0, 0]).evaluate().unwrap_err();
+    let error = two_cases().with("predictions", "b.nii.gz", [3, 0, 0, 0, 0, 0, 0, 0]).refusal();
     assert!(
         error.contains("case b: the prediction holds the label 3, which dataset.json does not name"),
         "{error}"

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use trainer::calibration::Calibration;
-use trainer::inference::{Logits, Restore, SlidingWindow};
+use trainer::inference::{Logits, Mirror, Restore, SlidingWindow};
 use unet3d::{Norm, UNet3d, UNet3dConfig};
 
 #[path = "support/small.rs"]
@@ -48,6 +48,7 @@ fn at_once(model: &UNet3d<f32>, image: &[f32], shape: [usize; 3]) -> Vec<f32> {
 }
 
 fn window(patch: [usize; 3], overlap: f64, mirror: bool) -> SlidingWindow {
+    let mirror = if mirror { Mirror::ALL } else { Mirror::NONE };
     SlidingWindow { patch, overlap, mirror }
 }
 

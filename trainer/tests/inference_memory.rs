@@ -5,7 +5,7 @@ mod counting;
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use trainer::inference::{Restore, SlidingWindow};
+use trainer::inference::{Mirror, Restore, SlidingWindow};
 use unet3d::{UNet3d, UNet3dConfig};
 
 const SHAPE: [usize; 3] = [96, 48, 48];
@@ -16,7 +16,7 @@ fn a_mask_takes_less_than_a_quarter_of_the_logits_of_the_volume() {
     let config = UNet3dConfig { out_channels: CLASSES, base_channels: 2, levels: 2, ..Default::default() };
     let model = UNet3d::<f32>::new(config, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     let image: Vec<f32> = (0..SHAPE.iter().product()).map(|i: usize| (i % 97) as f32 / 97.0 - 0.5).collect();
-    let window = SlidingWindow { patch: [8, 16, 16], overlap: 0.5, mirror: false };
+    let window = SlidingWindow { patch: [8, 16, 16], overlap: 0.5, mirror: Mirror::NONE };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let logits = image.len() * CLASSES * size_of::<f32>();
     // The network's scratch memory is kept for the next patch; it is none of the volume's.

@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use trainer::config::{Auto, Config};
 use trainer::data::{CaseSummary, Dataset, Preprocessing};
-use trainer::plan::{CaseMemory, Facts, Machine, Plan, Settled};
+use trainer::plan::{CaseMemory, Facts, Limit, Machine, Plan, Settled};
 
 fn config(set: &[&str]) -> Config {
     let set: Vec<String> = set.iter().map(|&pair| pair.to_owned()).collect();
@@ -32,7 +32,7 @@ fn cases(facts: Facts) -> CaseMemory {
 }
 
 fn settle(facts: Facts, config: &Config, available: Option<usize>) -> Settled {
-    let machine = Machine { available, limited_by_group: false };
+    let machine = Machine { available, limit: Limit::Machine };
     Settled::new(facts, config, &cases(facts), Preprocessing::NATIVE, machine).unwrap()
 }
 
@@ -101,7 +101,7 @@ fn cases_in_files_take_the_memory_of_one() {
     let facts = facts([160, 600, 625], [1.0; 3]);
     let one = cases(facts);
     let many = CaseMemory { bytes: 40 * one.bytes, validated: 8 * one.validated, count: 40, ..one };
-    let machine = Machine { available: Some(8 << 30), limited_by_group: false };
+    let machine = Machine { available: Some(8 << 30), limit: Limit::Machine };
     let settle = |cases: CaseMemory| {
         Settled::new(facts, &config(&[]), &cases, Preprocessing::NATIVE, machine).unwrap().outlook
     };

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::data::{
     Cache, CaseFiles, CaseReader, Fingerprint, Fit, Found, Normalisation, PreparedCase, Scheme, vanished,
 };
-use crate::plan::{CaseMemory, Facts, Machine, Plan, Settled};
+use crate::plan::{CaseMemory, Facts, Machine, Plan, Settled, in_words};
 use crate::{Error, Result};
 
 const GIGABYTE: f64 = (1u64 << 30) as f64;
@@ -95,13 +95,13 @@ impl Sources<'_> {
 
     /// All voxels in memory; refused where the files' headers already say that they are too many, unless by `force`.
     fn in_memory(self, force: bool) -> Result<Cases> {
-        if let (Some(there), false) = (Machine::here().available, force) {
+        let machine = Machine::here();
+        if let (Some(there), false) = (machine.available, force) {
             let bytes = self.most_bytes(self.all())?;
             if bytes > there as u64 {
                 let message = format!(
-                    "the cases take up to {:.1} GB, before empty borders are cut off, and the machine has {:.1} GB: keep them in files with --cache DIR, or try with --force",
-                    bytes as f64 / GIGABYTE,
-                    there as f64 / GIGABYTE
+                    "the cases take up to {}, before empty borders are cut off, and {machine}: keep them in files with --cache DIR, or try with --force",
+                    in_words(usize::try_from(bytes).unwrap_or(usize::MAX))
                 );
                 return Err(Error::config("data.memory", message));
             }

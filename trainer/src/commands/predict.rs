@@ -1,17 +1,24 @@
 //! `trainer predict`: masks in the geometry of their images, by one network or by several together.
+//!
+//! What can be known before the first mask is said before it: images that cannot be read, files that would be written
+//! over, memory that will not suffice. What fails later is named and the other images are done; the run then ends in an
+//! error.
 
 use std::sync::atomic::AtomicBool;
 
 use crate::cli::Predict;
-use crate::data::{Case, CaseFiles};
+use crate::data::Case;
 use crate::decision::Decision;
 use crate::ensemble::{Ensemble, ProbabilityMean};
+use crate::failures::Failures;
 use crate::inference::Logits;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
+mod images;
 mod members;
 mod output;
 
+use images::Image;
 use members::Member;
 use output::Output;
 
@@ -31,9 +38,16 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     };
     let (decision, words) = reading(args, &members, &ensemble);
     let (postprocess, treatment) = members::postprocess(&members);
-    let inputs = inputs(args, first)?;
-    let output = Output { args, classes: &first.state.reader.description.classes, decision, postprocess };
-    output.prepare(&inputs)?;
+    let channels =
+        output::channel_names(&first.state.reader.description.classes, first.state.plan.model.out_channels);
+    let output = Output { args, channels, decision, postprocess };
+    let named = images::named(args, first)?;
+    let (total, mut failures) = (named.len(), Failures::default());
+    let images = images::readable(args, &members, output.is_mask_alone(), named, &mut failures);
+    if images.is_empty() {
+        return failures.end(total, NOT_PREDICTED);
+    }
+    output.prepare(&images)?;
     for member in &members {
         println!("{}, after {} steps", member.path.display(), member.state.step);
     }
@@ -41,23 +55,59 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     if !treatment.is_empty() {
         println!("{treatment}");
     }
-    for files in &inputs {
-        let mut case = first.state.reader.read(files)?;
-        let written = if members.len() == 1 && output.is_mask_alone() {
-            let image = std::mem::take(&mut case.image);
-            let own = Case { image, ..case.clone() };
-            let mask = first.mask(own, output.decision.logit, &case.name, stop)?;
-            mask.map(|mask| output.write_mask(&case, mask))
-        } else {
-            logits(&members, &mut case, &ensemble, stop)?.map(|logits| output.write(&case, logits))
+    images::notes(args, first, &images)?.iter().for_each(|note| println!("{note}"));
+    for image in &images {
+        let case = &image.files.name;
+        let found = memory::within(|| predicted(&members, &ensemble, image, &output, stop));
+        let written = match found {
+            Ok(Some((case, Predicted::Mask(mask)))) => memory::within(|| output.write_mask(&case, mask)),
+            Ok(Some((case, Predicted::Logits(logits)))) => memory::within(|| output.write(&case, logits)),
+            Ok(None) => {
+                println!("stopped; the masks above are whole");
+                return Ok(());
+            }
+            Err(error) => {
+                images::fails(&mut failures, error.of_case(case));
+                continue;
+            }
         };
-        let Some(written) = written else {
-            println!("stopped; the masks above are whole");
-            return Ok(());
-        };
-        written?;
+        match written {
+            Err(error @ Error::Memory { .. }) => images::fails(&mut failures, error.of_case(case)),
+            // A disk that is full stays so for the next image.
+            written => written?,
+        }
     }
-    Ok(())
+    failures.end(total, NOT_PREDICTED)
+}
+
+/// What images could not be.
+const NOT_PREDICTED: &str = "images could not be predicted";
+
+/// What was found for a case.
+enum Predicted {
+    /// The mask of the part that was looked at.
+    Mask(Vec<u8>),
+    Logits(Logits),
+}
+
+/// Reads an image and asks the networks; `None` if it was stopped.
+fn predicted(
+    members: &[Member],
+    ensemble: &Ensemble,
+    image: &Image,
+    output: &Output<'_>,
+    stop: &AtomicBool,
+) -> Result<Option<(Case, Predicted)>> {
+    let first = &members[0];
+    let mut case = first.state.reader.read_sized(&image.files, output.args.spacing)?;
+    let found = if members.len() == 1 && output.is_mask_alone() {
+        let voxels = std::mem::take(&mut case.image);
+        let own = Case { image: voxels, ..case.clone() };
+        first.mask(own, output.decision.logit, &case.name, stop)?.map(Predicted::Mask)
+    } else {
+        logits(members, &mut case, ensemble, stop)?.map(Predicted::Logits)
+    };
+    Ok(found.map(|found| (case, found)))
 }
 
 /// How the logits are read, and the words for it: a single run's own, or the ensemble's.
@@ -82,20 +132,6 @@ fn threshold(args: &Predict, member: &Member) -> Result<Option<f64>> {
     Ok(Some(threshold))
 }
 
-/// The cases to predict for, by name.
-fn inputs(args: &Predict, member: &Member) -> Result<Vec<CaseFiles>> {
-    let mut inputs: Vec<CaseFiles> = Vec::new();
-    for input in &args.inputs {
-        inputs.extend(member.state.reader.inputs(input)?);
-    }
-    inputs.sort_by(|a, b| a.name.cmp(&b.name));
-    if let Some(twice) = inputs.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        let message = "is given twice: its masks would overwrite each other; predict into two folders";
-        return Err(Error::case(&twice[0].name, message));
-    }
-    Ok(inputs)
-}
-
 /// One network's logits, or those of the mean probability of several; takes the case's image. `None` if it was stopped.
 fn logits(
     members: &[Member],
@@ -106,12 +142,14 @@ fn logits(
     let mut mean = ProbabilityMean::default();
     for (number, member) in (1..).zip(members) {
         // Each normalises the image in its own way; the last may have it.
-        let own = if number < members.len() {
-            case.clone()
+        let image = std::mem::take(&mut case.image);
+        let mut own = case.clone();
+        if number < members.len() {
+            own.image = memory::collected(image.iter().copied());
+            case.image = image;
         } else {
-            let image = std::mem::take(&mut case.image);
-            Case { image, ..case.clone() }
-        };
+            own.image = image;
+        }
         let title = match members {
             [_] => case.name.clone(),
             _ => format!("{} {number}/{}", case.name, members.len()),

@@ -16,9 +16,9 @@ use super::run_folder;
 use crate::checkpoint::{Checkpoint, Tensors, clear_unfinished, load_weights};
 use crate::cli::{Train, Which};
 use crate::config::{Auto, Config};
-use crate::data::{CaseFiles, Dataset, PreparedCase};
+use crate::data::{CaseFiles, Dataset, PreparedCase, taken_as_a_millimetre};
 use crate::engine::{Fold, Objective, Outcome, Setup, check_settings, train};
-use crate::inference::SlidingWindow;
+use crate::inference::{Mirror, SlidingWindow};
 use crate::plan::{Plan, Settled};
 use crate::postprocess::Asked;
 use crate::report::{SliceFigure, hms};
@@ -55,6 +55,11 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
 
     println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
     dataset.notes.iter().for_each(|note| println!("{note}"));
+    let silent = dataset.headers.iter().filter(|header| !header.spacing_known).count();
+    if silent > 0 {
+        let taken = taken_as_a_millimetre(silent);
+        println!("{taken}; `trainer convert --spacing X,Y,Z` makes a data set that says what they are");
+    }
     // A run goes on with the cases as it began with them.
     let reader = match &resumed {
         Some(checkpoint) => checkpoint.state.reader.clone(),
@@ -260,7 +265,8 @@ fn describe(args: &Train, settled: &Settled, config: &Config, division: &Divisio
 
 fn draw(outcome: &Outcome, plan: &Plan, config: &Config, case: &PreparedCase, path: &Path) -> Result<()> {
     let (voxels, shape) = (case.whole()?, case.summary().shape);
-    let window = SlidingWindow { patch: plan.patch_size, overlap: config.inference.overlap, mirror: false };
+    let window =
+        SlidingWindow { patch: plan.patch_size, overlap: config.inference.overlap, mirror: Mirror::NONE };
     let logits = window.run(&outcome.model, voxels.image(), shape, |_, _| true)?;
     let image: Vec<f32> = voxels.image().iter().copied().step_by(voxels.channels()).collect();
     let figure = SliceFigure {

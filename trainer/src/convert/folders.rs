@@ -7,8 +7,8 @@ use super::prefix;
 use super::source::{Source, Sources, check_names};
 use crate::data::fault::{Fault, Kind};
 use crate::data::names::{Part, split_channel, stem};
+use crate::data::volumes::Volumes;
 use crate::verify::Faults;
-use crate::volume::Format;
 use crate::{Error, Result};
 
 /// What names of masks end in where those of images do not.
@@ -118,21 +118,10 @@ fn volumes(folder: &Path, flag: &str, notes: &mut Vec<String>) -> Result<Vec<Nam
         let what = if folder.exists() { "is a file" } else { "does not exist" };
         return Err(Error::file(folder, format!("{what}; {flag} names a folder of volumes")));
     }
-    let (mut volumes, mut others) = (Vec::new(), Vec::new());
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with('.') {
-            continue;
-        }
-        match path.is_dir() {
-            true if holds_slices(&path) => volumes.push((name, path)),
-            false if Format::of(&path).is_ok() && !is_voxels_of_a_pair(&path) => {
-                volumes.push((stem(&name).to_owned(), path));
-            }
-            _ => others.push(name),
-        }
-    }
+    let Volumes { volumes, mut others } = Volumes::of(folder)?;
+    let name =
+        |(name, path): Named| if path.is_dir() { (name, path) } else { (stem(&name).to_owned(), path) };
+    let mut volumes: Vec<Named> = volumes.into_iter().map(name).collect();
     volumes.sort();
     let sizes = crate::volume::sidecars(volumes.iter().map(|(_, path)| path));
     others.retain(|name| !sizes.contains(&folder.join(name)));
@@ -140,7 +129,6 @@ fn volumes(folder: &Path, flag: &str, notes: &mut Vec<String>) -> Result<Vec<Nam
     others.retain(|name| {
         !volumes.iter().any(|(known, _)| known == stem(name) || name.starts_with(&format!("{known}.")))
     });
-    others.sort();
     if !others.is_empty() {
         let more = others.len().saturating_sub(SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -148,19 +136,6 @@ fn volumes(folder: &Path, flag: &str, notes: &mut Vec<String>) -> Result<Vec<Nam
         notes.push(format!("{}: left out, as no volumes: {}{more}", folder.display(), others.join(", ")));
     }
     Ok(volumes)
-}
-
-fn holds_slices(folder: &Path) -> bool {
-    let is_slice = |path: PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
-    std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| is_slice(entry.path())))
-}
-
-/// Of a `.hdr`/`.img` pair the header stands for both.
-fn is_voxels_of_a_pair(path: &Path) -> bool {
-    let name = path.to_string_lossy();
-    [(".img", ".hdr"), (".img.gz", ".hdr.gz"), (".IMG", ".HDR")].iter().any(|(voxels, header)| {
-        name.strip_suffix(voxels).is_some_and(|stem| Path::new(&format!("{stem}{header}")).exists())
-    })
 }
 
 /// Masks by the names that a case may have.

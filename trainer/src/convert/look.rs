@@ -10,9 +10,8 @@ use crate::data::alignment::Alignment;
 use crate::data::fault::{Fault, Kind};
 use crate::data::folder::{part_of, same_shape};
 use crate::data::notes::Note;
-use crate::nifti;
 use crate::verify::unreadable;
-use crate::volume::{Header, Stored, whole};
+use crate::volume::{Header, Stored, diagonal, whole};
 
 /// So many kinds of values are told apart.
 const MOST_VALUES: usize = 1000;
@@ -195,14 +194,6 @@ impl Values {
             *self.whole.entry(value).or_insert(0) += count;
         }
     }
-}
-
-/// Voxels of these sizes, the first at the origin.
-fn diagonal(spacing: [f64; 3]) -> nifti::Affine {
-    let mut affine = [[0.0; 4]; 4];
-    (0..3).for_each(|axis| affine[axis][axis] = spacing[axis]);
-    affine[3][3] = 1.0;
-    affine
 }
 
 /// Counts the numbers that are NaN or infinite, as 32-bit numbers.

@@ -83,7 +83,7 @@ pub(super) fn case(folder: &Path, ready: &Ready, classes: &Classes) -> Result<()
     }
     let Some(path) = &ready.looked.mask else { return Ok(()) };
     let stored = Stored::read(path)?;
-    let mut labels = Vec::with_capacity(grid.len());
+    let mut labels = crate::memory::with_capacity(grid.len());
     let mut last = (0.0, classes.of(0.0));
     let mut is_known = true;
     stored.for_each(|value| {
@@ -128,8 +128,7 @@ fn channels<V: Voxel>(
 ) -> Result<()> {
     let numbers = stored.stored::<V>().expect("the type was matched");
     let voxels = header.len();
-    targets
-        .iter()
-        .zip(numbers.chunks_exact(voxels))
-        .try_for_each(|(path, numbers)| nifti::write(path, header, &alignment.in_order(numbers.to_vec())))
+    targets.iter().zip(numbers.chunks_exact(voxels)).try_for_each(|(path, numbers)| {
+        nifti::write(path, header, &alignment.in_order(crate::memory::collected(numbers.iter().copied())))
+    })
 }

@@ -5,6 +5,7 @@
 //! the order is the same, nobody can tell which voxel belongs to which.
 
 use super::{AxisOrder, Frame};
+use crate::memory;
 use crate::volume::Header;
 
 /// How the voxels of a file lie to those of a case's first, by their headers.
@@ -113,7 +114,7 @@ impl Lattice {
             if self.flips[axis] { -far } else { far }
         };
         let start = (0..3).map(|r| self.start[r] * strides[r]).sum::<usize>() as isize;
-        let mut out = vec![T::default(); self.first.iter().product()];
+        let mut out = memory::filled(T::default(), self.first.iter().product());
         for (row, values) in voxels.chunks_exact(self.own[0]).enumerate() {
             let of_row = start + step(1, row % self.own[1]) + step(2, row / self.own[1]);
             for (x, &value) in values.iter().enumerate() {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Case, IGNORE};
+use crate::memory;
 
 /// More voxels than this of one class in one case teach a sampler nothing.
 const MOST_VOXELS: usize = 1 << 18;
@@ -26,12 +27,14 @@ pub(super) struct Foreground {
 impl Foreground {
     pub(super) fn of(case: &Case) -> Self {
         let labels = case.labels.as_deref().unwrap_or_default();
-        let mut by_label: Vec<Vec<u32>> = Vec::new();
+        let mut counts = [0usize; 256];
+        labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+        let mut by_label: Vec<Vec<u32>> =
+            counts[1..usize::from(IGNORE)].iter().map(|&count| memory::with_capacity(count)).collect();
         for (i, &label) in labels.iter().enumerate() {
             if label == 0 || label == IGNORE {
                 continue;
             }
-            by_label.resize_with(by_label.len().max(usize::from(label)), Vec::new);
             by_label[usize::from(label) - 1]
                 .push(u32::try_from(i).expect("a volume has fewer than 2^32 voxels"));
         }

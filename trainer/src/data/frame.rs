@@ -78,7 +78,7 @@ fn gather<T: Copy>(data: Vec<T>, size: [usize; 3], strides: [usize; 3], flips: [
         let i = if flips[axis] { size[axis] - 1 - i } else { i };
         i * strides[axis]
     };
-    let mut out = Vec::with_capacity(data.len());
+    let mut out = crate::memory::with_capacity(data.len());
     for a in 0..size[0] {
         for b in 0..size[1] {
             let row = at(0, a) + at(1, b);

@@ -114,7 +114,9 @@ impl Geometry {
         if of == size {
             return part;
         }
-        let mut whole: Vec<T> = outside.repeat(size.iter().product());
+        let voxels = size.iter().product::<usize>() * channels;
+        let mut whole = crate::memory::with_capacity(voxels);
+        whole.extend(outside.iter().copied().cycle().take(voxels));
         for (row, voxels) in part.chunks_exact(of[2] * channels).enumerate() {
             let (d, h) = (self.crop[0].start + row / of[1], self.crop[1].start + row % of[1]);
             let start = ((d * size[1] + h) * size[2] + self.crop[2].start) * channels;

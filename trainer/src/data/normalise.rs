@@ -141,8 +141,11 @@ impl Fit {
                 continue;
             }
             let labels = case.labels.iter().flatten();
+            let is_foreground = |&label: &u8| label != 0 && label != IGNORE;
+            let count = labels.clone().filter(|&label| is_foreground(label)).count();
+            *foreground = crate::memory::with_room(std::mem::take(foreground), count);
             let voxels = case.image.iter().skip(channel).step_by(case.channels).zip(labels);
-            foreground.extend(voxels.filter(|&(_, &label)| label != 0 && label != IGNORE).map(|(&v, _)| v));
+            foreground.extend(voxels.filter(|&(_, label)| is_foreground(label)).map(|(&v, _)| v));
         }
     }
 

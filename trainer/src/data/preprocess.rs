@@ -120,7 +120,8 @@ pub(super) fn cut<T: Copy>(
     if (0..3).all(|a| of[a] == (0..size[a])) {
         return voxels;
     }
-    let mut out = Vec::with_capacity(of.iter().map(ExactSizeIterator::len).product::<usize>() * channels);
+    let mut out =
+        crate::memory::with_capacity(of.iter().map(ExactSizeIterator::len).product::<usize>() * channels);
     for d in of[0].clone() {
         for h in of[1].clone() {
             let row = (d * size[1] + h) * size[2];

@@ -3,14 +3,14 @@
 use super::alignment::Alignment;
 use super::fault::{Fault, Kind, first};
 use super::folder::check_headers;
-use super::names::{group, list, split_channel};
+use super::names::{group, split_channel};
+use super::notes::Note;
 use super::preprocess::{content, cut, image_to_grid, labels_to_grid};
-use super::{
-    AxisOrder, Case, CaseFiles, Description, Frame, Geometry, IGNORE, Preprocessing, Vanished, notes,
-};
+use super::volumes::Volumes;
+use super::{AxisOrder, Case, CaseFiles, Description, Frame, Geometry, IGNORE, Preprocessing, Vanished};
 use crate::nifti;
 use crate::volume::{Format, Header, Stored, split_ending, whole};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,7 +39,19 @@ impl CaseReader {
     /// Files that do not fit together; voxels that are NaN or infinite; labels that are no whole number or are not in
     /// `dataset.json`.
     pub fn read(&self, files: &CaseFiles) -> Result<Case> {
-        let Loaded { image, labels, geometry } = self.load(files)?;
+        self.read_sized(files, None)
+    }
+
+    /// As [`read`](Self::read); `voxel_sizes` are those along x, y, z in mm of files that do not say.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_sized(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Case> {
+        memory::within(|| self.read_voxels(files, voxel_sizes)).map_err(|error| error.of_case(&files.name))
+    }
+
+    fn read_voxels(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Case> {
+        let Loaded { image, labels, geometry } = self.load(files, voxel_sizes)?;
         let channels = self.description.channel_names.len();
         let (shape, spacing) = (geometry.shape(), geometry.spacing());
         let labels = labels.map(|labels| labels_to_grid(labels, geometry.part(), shape));
@@ -54,52 +66,76 @@ impl CaseReader {
     /// # Errors
     /// As [`CaseReader::read`].
     pub(crate) fn vanished(&self, files: &CaseFiles) -> Result<Vec<Vanished>> {
-        let header = check_headers(files, self.description.channel_names.len())?.header;
-        let native = self.frame(&header).grid(&header);
-        if files.label.is_none() || self.largest_shape(files)? == native.size {
+        let native = self.native_geometry(files, None)?;
+        if files.label.is_none() || self.largest_shape(files)? == native.whole_shape() {
             return Ok(Vec::new());
         }
-        let Loaded { labels, geometry, .. } = self.load(files)?;
-        Ok(labels.map_or_else(Vec::new, |labels| labels_to_grid(labels, geometry.part(), geometry.shape()).1))
+        let lost = memory::within(|| {
+            let Loaded { labels, geometry, .. } = self.load(files, None)?;
+            let lost = labels.map(|labels| labels_to_grid(labels, geometry.part(), geometry.shape()).1);
+            Ok(lost.unwrap_or_default())
+        });
+        lost.map_err(|error| error.of_case(&files.name))
     }
 
     /// What is to be said of how a case's files are taken.
     ///
     /// # Errors
     /// Files that cannot be read or do not fit together.
-    pub fn notes(&self, files: &CaseFiles) -> Result<Vec<String>> {
-        let checked = check_headers(files, self.description.channel_names.len())?;
-        Ok(notes::lines(&checked.notes, Path::new("")))
+    pub(crate) fn notes(&self, files: &CaseFiles) -> Result<Vec<Note>> {
+        Ok(check_headers(files, self.description.channel_names.len())?.notes)
     }
 
-    /// The part of a case that is looked at, with the voxels of its files.
-    fn load(&self, files: &CaseFiles) -> Result<Loaded> {
+    /// Where a case lies by the headers of its files: as a whole, for what is to be cut off only its voxels say.
+    pub(crate) fn geometry(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Geometry> {
+        let whole = self.native_geometry(files, voxel_sizes)?;
+        let all = whole.whole_shape().map(|n| 0..n);
+        Ok(whole.looked_at(all, self.preprocessing.spacing))
+    }
+
+    /// As [`geometry`](Self::geometry), with the file's voxels.
+    fn native_geometry(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Geometry> {
         let channels = self.description.channel_names.len();
         if ![1, channels].contains(&files.images.len()) {
             let message =
                 format!("has {} image(s), but {channels} channel(s) are expected", files.images.len());
             return Err(Error::case(&files.name, message));
         }
-        let Preprocessing { crop, spacing, .. } = self.preprocessing;
         let header = check_headers(files, channels)?.header;
         let nifti = match header.format {
             Format::Nifti => Some(nifti::read_header(&files.images[0])?),
             _ => None,
         };
-        let geometry = Geometry::new(header, self.order, self.preprocessing).with_nifti(nifti);
+        let header = match voxel_sizes {
+            Some(sizes) if !header.spacing_known => header.with_spacing(sizes),
+            _ => header,
+        };
+        Ok(Geometry::new(header, self.order, self.preprocessing).with_nifti(nifti))
+    }
+
+    /// The part of a case that is looked at, with the voxels of its files.
+    fn load(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Loaded> {
+        let channels = self.description.channel_names.len();
+        let Preprocessing { crop, spacing, .. } = self.preprocessing;
+        let geometry = self.native_geometry(files, voxel_sizes)?;
         let (frame, whole) = (geometry.frame(), geometry.whole_shape());
         let mut image = Vec::new();
         let mut channel = 0;
         for path in &files.images {
             let stored = Stored::read(path)?;
             let alignment = Alignment::of(geometry.header(), &stored.header);
-            for values in volumes_of(finite(&stored, &files.name)?, stored.header.channels()) {
+            let (values, count) = (finite(&stored, &files.name)?, stored.header.channels());
+            // Or they would lie in memory twice while they are turned.
+            drop(stored);
+            for values in volumes_of(values, count) {
                 let values = frame.to_volume(alignment.in_order(values), whole);
                 if channels == 1 {
                     image = values;
                     continue;
                 }
-                image.resize(values.len() * channels, 0.0);
+                if channel == 0 {
+                    image = memory::filled(0.0, values.len() * channels);
+                }
                 for (voxel, value) in image.chunks_exact_mut(channels).zip(values) {
                     voxel[channel] = value;
                 }
@@ -131,13 +167,7 @@ impl CaseReader {
     /// # Errors
     /// Files that cannot be read or do not fit together.
     pub fn largest_shape(&self, files: &CaseFiles) -> Result<[usize; 3]> {
-        let geometry = Geometry::new(
-            check_headers(files, self.description.channel_names.len())?.header,
-            self.order,
-            self.preprocessing,
-        );
-        let whole = geometry.whole_shape().map(|n| 0..n);
-        Ok(geometry.looked_at(whole, self.preprocessing.spacing).shape())
+        Ok(self.geometry(files, None)?.shape())
     }
 
     /// How the axes of a file lie to those of its case.
@@ -156,32 +186,38 @@ impl CaseReader {
     }
 
     /// The cases of a plain folder of images, or of one image: `CASE_0000.nii.gz` and its further channels, or
-    /// `CASE.nii.gz` where there is one channel; the same with the endings of other formats. A folder that holds nothing
-    /// but PNG slices is one volume, unless the data set's own files are PNG. No labels.
+    /// `CASE.nii.gz` where there is one channel; the same with the endings of other formats, and with folders of PNG slices
+    /// in place of files. A folder that holds nothing but PNG files is one volume, unless the data set's own files are PNG.
+    /// No labels.
     ///
     /// # Errors
     /// A path that does not exist, a folder without images, a missing channel.
     pub fn inputs(&self, path: impl AsRef<Path>) -> Result<Vec<CaseFiles>> {
         let path = path.as_ref();
         let channels = self.description.channel_names.len();
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+        // `.` has a name, too.
+        let named = if path.file_name().is_some() { None } else { path.canonicalize().ok() };
+        let name = named.as_deref().unwrap_or(path).file_name().map(|n| n.to_string_lossy().into_owned());
         if path.is_dir() {
-            let files = volumes(path)?;
-            if files.is_empty() {
+            let found = Volumes::of(path)?;
+            let is_data_set = path.join("dataset.json").is_file() && path.join("imagesTr").is_dir();
+            if found.volumes.is_empty() || is_data_set {
                 let hint = if path.join("dataset.json").is_file() {
                     "; name its imagesTs"
                 } else {
-                    "; name a folder with .nii.gz files"
+                    "; name a folder with .nii.gz, .nrrd, .mha, .npy, .npz or .tif files, or folders of .png slices"
                 };
                 return Err(Error::file(path, format!("holds no images{hint}")));
             }
-            let is_png = |(_, file): &(String, PathBuf)| Format::of(file).is_ok_and(|f| f == Format::Png);
+            let is_slice = |(_, file): &(String, PathBuf)| {
+                !file.is_dir() && Format::of(file).is_ok_and(|format| format == Format::Png)
+            };
             let own_are_png = self.description.file_ending == ".png";
             return match name {
-                Some(name) if !own_are_png && files.iter().all(is_png) => {
+                Some(name) if !own_are_png && found.volumes.iter().all(is_slice) => {
                     group(&[(name, path.to_path_buf())], channels)
                 }
-                _ => group(&files, channels),
+                _ => group(&found.by_stem(), channels),
             };
         }
         let (Some(name), true) = (name, path.is_file()) else {
@@ -196,7 +232,10 @@ impl CaseReader {
                 let of_case = |(stem, _): &(String, PathBuf)| {
                     split_channel(stem).is_some_and(|(other, c)| other == case && c < channels)
                 };
-                group(&volumes(folder)?.into_iter().filter(of_case).collect::<Vec<_>>(), channels)
+                group(
+                    &Volumes::of(folder)?.by_stem().into_iter().filter(of_case).collect::<Vec<_>>(),
+                    channels,
+                )
             }
             _ => group(&[(stem.to_owned(), path.to_path_buf())], channels),
         }
@@ -224,18 +263,12 @@ fn check_growth(case: &str, whole: [usize; 3], geometry: &Geometry) -> Result<()
     Err(Error::case(case, message))
 }
 
-/// The volumes of a folder: names without ending, and paths.
-fn volumes(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let names = list(folder)?;
-    Ok(names.iter().filter_map(|name| Some((split_ending(name)?.0.to_owned(), folder.join(name)))).collect())
-}
-
 /// The volumes of a file, one after another.
 fn volumes_of(values: Vec<f32>, count: usize) -> Vec<Vec<f32>> {
     if count == 1 {
         return vec![values];
     }
-    values.chunks_exact(values.len() / count).map(<[f32]>::to_vec).collect()
+    values.chunks_exact(values.len() / count).map(|one| memory::collected(one.iter().copied())).collect()
 }
 
 /// Index to (x, y, z).
@@ -289,7 +322,7 @@ impl LabelSurvey {
         let ignore = description.ignore.map(i64::from);
         let mut found =
             Self { labels: Vec::new(), unknown: BTreeMap::new(), fractions: 0, first_fraction: None };
-        found.labels.reserve_exact(image.header.len());
+        found.labels = memory::with_capacity(image.header.len());
         let mut index = 0;
         image.for_each(|value| {
             let label = match whole(value) {

@@ -83,7 +83,7 @@ pub fn resample(
 /// `[…, n, inner]` to `[…, m, inner]`.
 fn along_axis(data: &[f32], n: usize, m: usize, inner: usize, interpolation: Interpolation) -> Vec<f32> {
     let taps: Vec<Tap> = (0..m).map(|i| interpolation.tap(i, n, m)).collect();
-    let mut out = vec![0.0; data.len() / n * m];
+    let mut out = crate::memory::filled(0.0, data.len() / n * m);
     out.par_chunks_mut(m * inner).zip(data.par_chunks(n * inner)).for_each_init(
         Vec::new,
         |coefficients, (out, slab)| {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::IGNORE;
+use crate::memory;
 use crate::metrics::{BoundingBox, Components, Connectivity};
 
 /// Lesions of a class: connected components of its voxels, which may hang together by a corner.
@@ -42,7 +43,8 @@ pub(crate) fn complaint(lost: &[Vanished], classes: &[String], spacing: [f64; 3]
 /// box in `to` voxels.
 pub(super) fn vanished(labels: &[u8], size: [usize; 3], resampled: &[u8], to: [usize; 3]) -> Vec<Vanished> {
     let lost = boxes(labels, size).into_iter().map(|(label, bounds)| {
-        let mask: Vec<bool> = bounds.indices(size).map(|index| labels[index] == label).collect();
+        let mut mask = memory::with_capacity(bounds.shape().iter().product());
+        mask.extend(bounds.indices(size).map(|index| labels[index] == label));
         let components = Components::new(&mask, bounds.shape(), Connectivity::TwentySix);
         let mut is_left = vec![false; components.count as usize];
         for (index, _) in resampled.iter().enumerate().filter(|&(_, &l)| l == label) {

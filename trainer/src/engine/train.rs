@@ -22,7 +22,8 @@ use crate::checkpoint::{BEST, CHECKPOINTS, Checkpoint, Idle, LAST, PREVIOUS, Sta
 use crate::config::Auto;
 use crate::decision::Decision;
 use crate::files::sync_folder;
-use crate::inference::SlidingWindow;
+use crate::inference::{Mirror, SlidingWindow};
+use crate::memory;
 use crate::plan::peak_memory;
 use crate::random::Purpose;
 use crate::report::{JsonLines, Progress};
@@ -57,7 +58,7 @@ pub fn train(setup: Setup, stop: &AtomicBool) -> Result<Outcome> {
         scope.spawn(move || {
             preparing.install(|| {
                 for step in first..last {
-                    let batch = sampler.batch(step);
+                    let batch = memory::within(|| sampler.batch(step));
                     let failed = batch.is_err();
                     // The receiver is gone when the run was stopped.
                     if sender.send(batch).is_err() || failed {
@@ -249,7 +250,7 @@ impl Run {
             let window = SlidingWindow {
                 patch: self.setup.plan.patch_size,
                 overlap: config.inference.overlap,
-                mirror: false,
+                mirror: Mirror::NONE,
             };
             let go_on = || !stop.load(Ordering::Relaxed);
             let names = &self.setup.reader.description.classes;

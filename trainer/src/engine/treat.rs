@@ -9,7 +9,7 @@ use unet3d::UNet3d;
 
 use super::Setup;
 use crate::checkpoint::{BEST, CHECKPOINTS, Checkpoint, LAST, exists};
-use crate::inference::{Restore, SlidingWindow};
+use crate::inference::{Mirror, Restore, SlidingWindow};
 use crate::postprocess::{Asked, Candidates, Choice};
 use crate::{Error, Result};
 
@@ -59,7 +59,7 @@ fn of_checkpoint(
     model.load_state_dict(checkpoint.weights.clone()).map_err(|e| Error::file(path, e.to_string()))?;
     // As validations are.
     let overlap = setup.config.inference.overlap;
-    let window = SlidingWindow { patch: setup.plan.patch_size, overlap, mirror: false };
+    let window = SlidingWindow { patch: setup.plan.patch_size, overlap, mirror: Mirror::NONE };
     let mut candidates = Candidates::new(asked, &setup.reader.description.classes[1..]);
     for case in &*setup.validation {
         let voxels = case.whole()?;

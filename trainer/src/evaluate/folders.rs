@@ -1,7 +1,7 @@
 //! Which prediction belongs to which label.
 
 use super::Warning;
-use crate::volume::split_ending;
+use crate::data::volumes::Volumes;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,17 +53,11 @@ pub(super) fn pair(predictions: &Path, labels: &Path) -> Result<(Vec<Pair>, Vec<
     Ok((pairs, warnings))
 }
 
-/// The volumes of a folder by their names without suffix; hidden files are none.
+/// The volumes of a folder by their names without ending.
 fn volumes(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut volumes = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        let Some((case, _)) = split_ending(name) else { continue };
-        if name.starts_with('.') {
-            continue;
-        }
-        if let Some(other) = volumes.insert(case.to_owned(), path.clone()) {
+    for (case, path) in Volumes::of(folder)?.by_stem() {
+        if let Some(other) = volumes.insert(case, path.clone()) {
             let message = format!("is the same case as {}; remove one of them", other.display());
             return Err(Error::file(path, message));
         }

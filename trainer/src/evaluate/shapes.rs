@@ -44,7 +44,9 @@ pub(super) fn measure(
         let counted = |index: usize| Some(truth.labels[index]) != ignore;
         let cut = |volume: &LabelVolume| -> Vec<bool> {
             let is_class = |index: usize| volume.labels[index] == label && counted(index);
-            bounds.indices([d, h, w]).map(is_class).collect()
+            let mut cut = crate::memory::with_capacity(bounds.shape().iter().product());
+            cut.extend(bounds.indices([d, h, w]).map(is_class));
+            cut
         };
         let (truth_mask, prediction_mask) = (cut(truth), cut(prediction));
         let shape = bounds.shape();

@@ -2,7 +2,7 @@
 
 use crate::data::alignment::Alignment;
 use crate::volume::{Header, Stored, whole};
-use crate::{Error, Result, nifti};
+use crate::{Error, Result, memory, nifti};
 use std::path::Path;
 
 /// Labels on a grid, x running fastest.
@@ -44,9 +44,13 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelVolume> {
     let (shape, affine) = (header.size(), header.affine);
     let bytes = image.stored::<u8>().filter(|_| header.scaling.is_none());
     let labels = match bytes {
-        Some(bytes) => bytes.into_iter().map(i32::from).collect(),
+        Some(bytes) => memory::collected(bytes.into_iter().map(i32::from)),
         None => {
-            image.to_f64().into_iter().enumerate().map(|(i, x)| label(path, i, x)).collect::<Result<_>>()?
+            let mut labels = memory::with_capacity(header.len());
+            for (voxel, value) in image.to_f64().into_iter().enumerate() {
+                labels.push(label(path, voxel, value)?);
+            }
+            labels
         }
     };
     Ok(LabelVolume { shape, affine, labels })

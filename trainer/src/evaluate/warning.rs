@@ -32,6 +32,13 @@ pub enum Warning {
         /// The case.
         case: String,
     },
+    /// The case is in no figure: its files cannot be compared.
+    NotCompared {
+        /// The case.
+        case: String,
+        /// Why, with the remedy.
+        reason: String,
+    },
     /// `dataset.json` has regions made of several labels; the labels were compared, not the regions.
     Regions {
         /// The regions' names.
@@ -64,6 +71,7 @@ impl fmt::Display for Warning {
                 "case {case}: the label's affine matrix gives its voxels no size, so the case's distances are \
                  undefined; write labels with the header of their image"
             ),
+            Self::NotCompared { case, reason } => write!(f, "{case} is in no figure: {reason}"),
             Self::Regions { names } => write!(
                 f,
                 "dataset.json has regions of several labels ({}); single labels were compared, not regions",

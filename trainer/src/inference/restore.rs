@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::Logits;
 use crate::data::{Geometry, Tap};
+use crate::memory;
 
 /// Takes the planes of a case one by one and hands on those of the part of the file that the case is.
 ///
@@ -69,7 +70,7 @@ impl Restore {
                 sink(latest);
             } else {
                 let [a, b, ..] = tap.weights;
-                let mut between = before.clone();
+                let mut between = memory::collected(before.iter().copied());
                 between.par_iter_mut().zip(latest).for_each(|(z, latest)| *z = a * *z + b * latest);
                 sink(&between);
             }
@@ -88,7 +89,7 @@ impl Restore {
             return logits;
         }
         let (shape, channels) = (self.to, self.channels);
-        let mut values = Vec::with_capacity(shape.iter().product::<usize>() * channels);
+        let mut values = memory::with_capacity(shape.iter().product::<usize>() * channels);
         let plane = self.from[1] * self.from[2] * channels;
         logits.values.chunks_exact(plane).for_each(|plane| {
             self.push(plane, &mut |restored| values.extend_from_slice(restored));
@@ -100,7 +101,7 @@ impl Restore {
         let [_, _, from] = self.from;
         let [_, height, width] = self.to;
         let channels = self.channels;
-        let mut out = vec![0.0; height * width * channels];
+        let mut out = memory::filled(0.0, height * width * channels);
         let row = |(out, tap): (&mut [f32], &Tap)| {
             let mut line = vec![0.0; from * channels];
             tap.blend(plane, from * channels, 0, &mut line);

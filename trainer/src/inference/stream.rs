@@ -6,7 +6,7 @@ use unet3d::UNet3d;
 
 use super::patch::{cut, flipped, gaussian, inside};
 use super::{Logits, Restore, SlidingWindow};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 impl SlidingWindow {
     /// The logits of a normalised volume `[d, h, w, c]`. `progress` is called with (patches done, patches in all)
@@ -22,7 +22,7 @@ impl SlidingWindow {
         progress: impl FnMut(usize, usize) -> bool,
     ) -> Result<Logits> {
         let channels = model.config().out_channels;
-        let mut values = Vec::with_capacity(shape.iter().product::<usize>() * channels);
+        let mut values = memory::with_capacity(shape.iter().product::<usize>() * channels);
         self.stream(model, image, shape, progress, |plane| values.extend_from_slice(plane))?;
         Ok(Logits { shape, channels, values })
     }
@@ -42,9 +42,9 @@ impl SlidingWindow {
     ) -> Result<Vec<u8>> {
         let channels = model.config().out_channels;
         let ([_, h, w], shape) = (restore.to(), restore.from());
-        let mut mask = Vec::with_capacity(restore.to().iter().product());
+        let mut mask = memory::with_capacity(restore.to().iter().product());
         let mut classes = |plane: &[f32]| {
-            let values = plane.to_vec();
+            let values = memory::collected(plane.iter().copied());
             mask.extend(Logits { shape: [1, h, w], channels, values }.classes(logit));
         };
         self.stream(model, image, shape, progress, |plane| restore.push(plane, &mut classes))?;
@@ -99,7 +99,7 @@ impl SlidingWindow {
             Ok(model.forward(tape.constant(patch))?.into_value())
         };
         let mut sum = forward(patch.clone())?;
-        let axes: Vec<usize> = (0..3).filter(|&a| self.mirror && self.patch[a] > 1).collect();
+        let axes: Vec<usize> = (0..3).filter(|&a| self.mirror.0[a] && self.patch[a] > 1).collect();
         for choice in 1..1usize << axes.len() {
             let flips: [bool; 3] = std::array::from_fn(|a| {
                 axes.iter().position(|&axis| axis == a).is_some_and(|bit| choice >> bit & 1 == 1)
@@ -154,7 +154,7 @@ impl Sums {
         });
         let planes = window[0].len().min(shape[0]);
         let len = shape[1] * shape[2] * channels;
-        let (sums, plane) = (vec![0.0; planes * len], vec![0.0; len]);
+        let (sums, plane) = (memory::filled(0.0, planes * len), memory::filled(0.0, len));
         Self { shape, channels, planes, sums, weights, finished: 0, plane }
     }
 

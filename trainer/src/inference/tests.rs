@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::patch::{cut, flipped, gaussian, inside};
 use super::stream::Sums;
-use super::{Logits, SlidingWindow};
+use super::{Logits, Mirror, SlidingWindow};
 use crate::calibration::Calibration;
 
 /// Weighted sums of a volume, all in memory.
@@ -61,7 +61,7 @@ impl Whole {
 proptest! {
     #[test]
     fn patches_cover_every_voxel_with_at_least_the_overlap(size in 1usize..200, patch in 1usize..64, overlap in 0.0f64..0.9) {
-        let window = SlidingWindow { patch: [patch; 3], overlap, mirror: false };
+        let window = SlidingWindow { patch: [patch; 3], overlap, mirror: Mirror::NONE };
         let starts = window.starts(size, patch);
         let mut covered = vec![false; size];
         for &start in &starts {
@@ -106,7 +106,7 @@ proptest! {
         channels in 1usize..4,
         seed in any::<u64>(),
     ) {
-        let cover = SlidingWindow { patch, overlap, mirror: false };
+        let cover = SlidingWindow { patch, overlap, mirror: Mirror::NONE };
         let window = patch.map(gaussian);
         let starts: [Vec<isize>; 3] = std::array::from_fn(|a| cover.starts(shape[a], patch[a]));
         let mut sums = Sums::new(shape, channels, &window, &starts);

@@ -43,7 +43,7 @@ impl Components {
         let mut before = connectivity.steps();
         before.truncate(before.len() / 2);
 
-        let mut parents = Parents(vec![BACKGROUND; voxels]);
+        let mut parents = Parents(crate::memory::filled(BACKGROUND, voxels));
         for index in (0..voxels).filter(|&index| mask[index]) {
             parents.0[index] = index as u32;
             let from = grid::place(index, shape);

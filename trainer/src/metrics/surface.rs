@@ -80,13 +80,16 @@ impl SurfaceDistances {
         // Outside the box both masks are empty, as they are outside the volume: no border changes by the cut.
         let bounds = BoundingBox::of(truth, prediction, shape);
         let surface = |mask: &[bool]| {
-            let cut: Vec<bool> = bounds.indices(shape).map(|index| mask[index]).collect();
+            let mut cut = crate::memory::with_capacity(bounds.shape().iter().product());
+            cut.extend(bounds.indices(shape).map(|index| mask[index]));
             border(&cut, bounds.shape(), connectivity)
         };
         let (truth, prediction) = (surface(truth), surface(prediction));
         let between = |from: &[bool], to: &[bool]| -> Vec<f64> {
             let to = distance_transform(to, bounds.shape(), spacing);
-            from.iter().zip(to).filter_map(|(&from, distance)| from.then_some(distance)).collect()
+            let mut found = crate::memory::with_capacity(from.iter().filter(|&&from| from).count());
+            found.extend(from.iter().zip(to).filter_map(|(&from, distance)| from.then_some(distance)));
+            found
         };
         Ok(Self {
             truth_to_prediction: between(&truth, &prediction),
@@ -165,7 +168,7 @@ fn border(mask: &[bool], shape: [usize; 3], connectivity: Connectivity) -> Vec<b
         let inside = |&by: &[isize; 3]| grid::step(from, by, shape).is_some_and(|neighbour| mask[neighbour]);
         mask[index] && !steps.iter().all(inside)
     };
-    (0..mask.len()).into_par_iter().map(is_border).collect()
+    crate::memory::in_parallel((0..mask.len()).into_par_iter().map(is_border))
 }
 
 /// The mean of at least one value.

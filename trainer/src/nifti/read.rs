@@ -182,7 +182,7 @@ impl Source {
         self.skip(header.vox_offset - position, header, wanted)?;
         // A compressed file is believed as far as it goes: the buffer grows with what arrives.
         let first = if self.gzip { wanted.min(self.file_bytes.saturating_mul(4)) } else { wanted };
-        let mut raw = Vec::with_capacity(first as usize);
+        let mut raw = crate::memory::with_capacity(first as usize);
         let read = (&mut self.reader).take(wanted).read_to_end(&mut raw);
         read.map_err(|e| self.broken(e))?;
         if (raw.len() as u64) < wanted {
@@ -214,7 +214,7 @@ impl Source {
     }
 
     fn broken(&self, error: std::io::Error) -> Error {
-        if self.gzip {
+        if self.gzip && error.kind() != std::io::ErrorKind::OutOfMemory {
             Error::file(
                 &self.path,
                 format!("the gzip stream is cut or damaged ({error}); copy or export the file again"),

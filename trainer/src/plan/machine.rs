@@ -1,5 +1,6 @@
 //! How much memory there is to take.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,14 +8,30 @@ use serde::Serialize;
 
 /// The memory that this process can have, in bytes: what is available, and what it holds already.
 ///
-/// On Linux it is the smaller of `MemAvailable` of `/proc/meminfo` and what the control groups of the process leave
-/// (version 2 and 1; pages of files that can be dropped count as left). Elsewhere it is unknown.
+/// On Linux it is the smallest of `MemAvailable` of `/proc/meminfo`, what the control groups of the process leave (version 2
+/// and 1; pages of files that can be dropped count as left), and what the limits of the process itself leave, which batch
+/// systems set: `RLIMIT_AS`, which counts addresses, and `RLIMIT_DATA`. Elsewhere it is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Machine {
     /// `None` where the system does not tell.
     pub available: Option<usize>,
-    /// Whether a control group is the limit.
-    pub limited_by_group: bool,
+    /// What sets the limit.
+    pub limit: Limit,
+}
+
+/// What limits the memory of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// The memory of the machine.
+    #[default]
+    Machine,
+    /// A control group, such as a container's.
+    ControlGroup,
+    /// `RLIMIT_AS`, set by `ulimit -v`.
+    AddressSpace,
+    /// `RLIMIT_DATA`, set by `ulimit -d`.
+    Data,
 }
 
 impl Machine {
@@ -28,12 +45,67 @@ impl Machine {
         let meminfo = fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
         let status = fs::read_to_string(root.join("proc/self/status")).unwrap_or_default();
         let own = kilobytes(&status, "VmRSS:").unwrap_or(0);
-        let system = kilobytes(&meminfo, "MemAvailable:");
-        let group = groups(root).iter().filter_map(|folder| left(folder)).min();
-        let limited_by_group = group.is_some_and(|group| system.is_none_or(|system| group < system));
-        let available = [system, group].into_iter().flatten().min().map(|bytes| bytes + own);
-        Self { available, limited_by_group }
+        let limits = fs::read_to_string(root.join("proc/self/limits")).unwrap_or_default();
+        let process = |limit: &str, used: &str| {
+            Some(soft_limit(&limits, limit)?.saturating_sub(kilobytes(&status, used).unwrap_or(0)))
+        };
+        let left = [
+            (Limit::Machine, kilobytes(&meminfo, "MemAvailable:")),
+            (Limit::ControlGroup, groups(root).iter().filter_map(|folder| left(folder)).min()),
+            (Limit::AddressSpace, process("Max address space", "VmSize:")),
+            (Limit::Data, process("Max data size", "VmData:")),
+        ];
+        // Of equal ones the first.
+        let least =
+            left.into_iter().filter_map(|(limit, left)| Some((left?, limit))).min_by_key(|&(left, _)| left);
+        let (left, limit) = least.map_or((None, Limit::default()), |(left, limit)| (Some(left + own), limit));
+        Self { available: left, limit }
     }
+
+    /// Whether addresses or data of this process are limited, whatever the machine has.
+    pub(crate) fn limits_the_process() -> bool {
+        let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        ["Max address space", "Max data size"].iter().any(|name| soft_limit(&limits, name).is_some())
+    }
+
+    /// What to do where that is not enough.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self.limit {
+            Limit::Machine => "close other programs, or take smaller volumes or a larger machine",
+            Limit::ControlGroup => "give the group more memory, or take smaller volumes",
+            Limit::AddressSpace => "raise that limit (ulimit -v unlimited), or take smaller volumes",
+            Limit::Data => "raise that limit (ulimit -d unlimited), or take smaller volumes",
+        }
+    }
+}
+
+/// Who has how much.
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(available) = self.available.map(in_words) else {
+            return write!(f, "what the machine has is not known");
+        };
+        match self.limit {
+            Limit::Machine => write!(f, "the machine has {available}"),
+            Limit::ControlGroup => write!(f, "the control group has {available}"),
+            Limit::AddressSpace => write!(f, "the limit of the process (ulimit -v) leaves {available}"),
+            Limit::Data => write!(f, "the limit of the process (ulimit -d) leaves {available}"),
+        }
+    }
+}
+
+/// Bytes as MB or GB.
+pub(crate) fn in_words(bytes: usize) -> String {
+    const MEGABYTE: f64 = (1u64 << 20) as f64;
+    match bytes as f64 / MEGABYTE {
+        few if few < 1024.0 => format!("{few:.0} MB"),
+        many => format!("{:.1} GB", many / 1024.0),
+    }
+}
+
+/// `Max address space   1048576   unlimited   bytes`: the first number, where there is one.
+fn soft_limit(limits: &str, name: &str) -> Option<usize> {
+    limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
 /// The most memory in bytes that this process has held so far (`VmHWM`); `None` where the system does not tell.
@@ -107,7 +179,7 @@ mod tests {
     #[test]
     fn without_groups_it_is_what_is_available_and_what_is_held_already() {
         let root = root(&[MEMINFO, STATUS]);
-        let expected = Machine { available: Some(21_000 * 1024), limited_by_group: false };
+        let expected = Machine { available: Some(21_000 * 1024), limit: Limit::Machine };
         assert_eq!(Machine::of(root.path()), expected);
     }
 
@@ -129,7 +201,7 @@ mod tests {
         let held = 1000 * 1024;
         assert_eq!(of("8000000", "max").available, Some(6_000_000 + held));
         assert_eq!(of("8000000", "7000000").available, Some(4_000_000 + held));
-        assert!(of("8000000", "max").limited_by_group);
+        assert_eq!(of("8000000", "max").limit, Limit::ControlGroup);
         assert_eq!(of("max", "max").available, Some(21_000 * 1024));
         assert_eq!(of("2000000", "max").available, Some(held));
     }
@@ -147,6 +219,27 @@ mod tests {
         };
         assert_eq!(of("5000000"), Some(4_000_000));
         assert_eq!(of("9223372036854771712"), Some(20_000 * 1024));
+    }
+
+    #[test]
+    fn limits_of_the_process_count_and_are_named() {
+        let of = |space: &str, data: &str| {
+            let limits = format!(
+                "Limit                     Soft Limit           Hard Limit           Units     \n\
+                 Max data size             {data}            unlimited            bytes     \n\
+                 Max address space         {space}            unlimited            bytes     \n"
+            );
+            let status = "VmPeak:\t 9 kB\nVmSize:\t    5000 kB\nVmRSS:\t    1000 kB\nVmData:\t    2000 kB\n";
+            Machine::of(root(&[MEMINFO, ("proc/self/status", status), ("proc/self/limits", &limits)]).path())
+        };
+        let kb = |n: usize| Some(n * 1024);
+        assert_eq!(of("unlimited", "unlimited"), Machine { available: kb(21_000), limit: Limit::Machine });
+        let limited = of("10240000", "unlimited");
+        assert_eq!(limited, Machine { available: kb(10_000 - 5000 + 1000), limit: Limit::AddressSpace });
+        assert_eq!(limited.to_string(), "the limit of the process (ulimit -v) leaves 6 MB");
+        assert!(limited.remedy().contains("ulimit -v unlimited"));
+        assert_eq!(of("unlimited", "4096000"), Machine { available: kb(3000), limit: Limit::Data });
+        assert_eq!(of("1024", "unlimited").available, kb(1000));
     }
 
     #[test]

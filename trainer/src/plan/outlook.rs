@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{CaseMemory, Facts, Machine, Plan, PredictionMemory, TrainingMemory};
+use super::{CaseMemory, Facts, Machine, Plan, PredictionMemory, TrainingMemory, in_words};
 use crate::config::{Auto, Config, Word};
 use crate::data::Preprocessing;
 use crate::report::table;
@@ -12,7 +12,6 @@ use crate::{Error, Result};
 
 /// Of the memory that can be had, an automatic plan leaves a tenth to others, and to the estimate's error.
 const SHARE: f64 = 0.9;
-const GIGABYTE: f64 = (1u64 << 30) as f64;
 const MEGABYTE: f64 = (1u64 << 20) as f64;
 
 /// A plan with what it will take.
@@ -171,9 +170,10 @@ impl Outlook {
             return Ok(());
         }
         let limits = match (self.budget, self.machine.available) {
-            (Some(budget), Some(available)) if available < budget => self.available(available),
-            (Some(budget), _) => format!("the limit is {}", gigabytes(budget)),
-            (None, available) => self.available(available.unwrap_or(0)),
+            (Some(budget), available) if available.is_none_or(|available| available >= budget) => {
+                format!("the limit is {}", in_words(budget))
+            }
+            _ => self.machine.to_string(),
         };
         let mut remedies = Vec::new();
         if self.batch_size > 1 {
@@ -193,27 +193,19 @@ impl Outlook {
         }
         let message = format!(
             "training takes about {} at its peak ({} of them for the cases), but {limits}: take {}, or --force to try",
-            gigabytes(self.training.total),
-            gigabytes(self.training.cases),
+            in_words(self.training.total),
+            in_words(self.training.cases),
             remedies.join(" or ")
         );
         Err(Error::config("data.memory", message))
     }
 
-    fn available(&self, bytes: usize) -> String {
-        let whose = if self.machine.limited_by_group { "the control group has" } else { "the machine has" };
-        format!("{whose} {}", gigabytes(bytes))
-    }
-
     /// The sentence on whether it fits.
     pub fn verdict(&self) -> String {
-        let needed = format!("training takes about {}", gigabytes(self.training.total));
-        let has = match self.machine.available {
-            Some(bytes) => self.available(bytes),
-            None => "what the machine has is not known".to_owned(),
-        };
+        let needed = format!("training takes about {}", in_words(self.training.total));
+        let has = self.machine;
         let limit =
-            self.budget.map_or(String::new(), |budget| format!(", the limit is {}", gigabytes(budget)));
+            self.budget.map_or(String::new(), |budget| format!(", the limit is {}", in_words(budget)));
         let fits = match self.fits {
             Some(true) => ": it fits",
             Some(false) => ": it does not fit",
@@ -262,12 +254,5 @@ impl fmt::Display for Outlook {
         let rows = kinds.iter().map(|&(kind, a, b)| vec![kind.to_owned(), number(a), number(b)]).collect();
         table(f, &["memory in MB", "training", &format!("predicting {}", by(alone.shape))], rows, 1)?;
         write!(f, "{}", self.verdict())
-    }
-}
-
-fn gigabytes(bytes: usize) -> String {
-    match bytes as f64 {
-        few if few < GIGABYTE => format!("{:.0} MB", few / MEGABYTE),
-        many => format!("{:.1} GB", many / GIGABYTE),
     }
 }

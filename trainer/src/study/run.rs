@@ -17,7 +17,7 @@ use crate::config::{Auto, Config, Word};
 use crate::data::PreparedCase;
 use crate::engine::{Objective, Setup, train};
 use crate::files::write_json;
-use crate::inference::SlidingWindow;
+use crate::inference::{Mirror, SlidingWindow};
 use crate::plan::Plan;
 use crate::random::{Purpose, generator};
 use crate::report::SliceFigure;
@@ -72,7 +72,8 @@ pub fn run_arm(
     if outcome.stopped {
         return Ok(None);
     }
-    let window = SlidingWindow { patch: plan.patch_size, overlap: config.inference.overlap, mirror: false };
+    let window =
+        SlidingWindow { patch: plan.patch_size, overlap: config.inference.overlap, mirror: Mirror::NONE };
     let known = difference(&Calibration::known(objective.config(), arm.channels()));
     let scaled = !Calibration::is_shift_enough(objective.config());
     let (measured, logits) = measure(&outcome.model, data, &window, &known, scaled)?;

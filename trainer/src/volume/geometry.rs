@@ -9,6 +9,13 @@ pub(super) const IDENTITY: Affine =
 /// The sign of each axis of space with which a format's numbers become RAS+.
 pub(super) const LPS_TO_RAS: [f64; 3] = [-1.0, -1.0, 1.0];
 
+/// Voxels of these sizes, the first at the origin.
+pub(crate) fn diagonal(spacing: [f64; 3]) -> Affine {
+    let mut affine = IDENTITY;
+    (0..3).for_each(|axis| affine[axis][axis] = spacing[axis]);
+    affine
+}
+
 /// The affine whose column a is `steps[a]`, one voxel's step along axis a. Axes that the file lacks (at most two) get
 /// steps of length 1 at right angles to the others; `signs` turns the file's space to RAS+.
 pub(super) fn from_steps(steps: &[[f64; 3]], origin: [f64; 3], signs: [f64; 3]) -> Affine {

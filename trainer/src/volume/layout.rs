@@ -28,7 +28,7 @@ pub(super) fn permute(raw: Vec<u8>, size: usize, lengths: &[usize], order: &[usi
     for axis in 1..lengths.len() {
         strides[axis] = strides[axis - 1] * lengths[axis - 1];
     }
-    let mut out = Vec::with_capacity(raw.len());
+    let mut out = crate::memory::with_capacity(raw.len());
     let mut index = vec![0; order.len()];
     let mut start = 0;
     loop {

@@ -1,8 +1,8 @@
 //! A volume with its numbers as they are stored.
 
 use super::{Format, Header, Statistics, metaimage, nifti, npy, npz, nrrd, png, tiff};
-use crate::Result;
 use crate::nifti::{ByteOrder, Voxel, VoxelType};
+use crate::{Result, memory};
 use std::path::{Path, PathBuf};
 
 /// A volume with its numbers in the file's own type: what [`super::Volume`] is made of, for values that f32 cannot hold.
@@ -25,7 +25,7 @@ impl Stored {
     /// As [`super::Volume::read`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        match Format::of(path)? {
+        let read = || match Format::of(path)? {
             Format::Nifti => nifti::read(path),
             Format::Nrrd => nrrd::read(path),
             Format::MetaImage => metaimage::read(path),
@@ -33,7 +33,8 @@ impl Stored {
             Format::Npz => npz::read(path),
             Format::Tiff => tiff::read(path),
             Format::Png => png::read(path),
-        }
+        };
+        memory::within(read).map_err(|error| error.of_file(path))
     }
 
     pub(super) fn new(path: &Path, header: Header, raw: Vec<u8>, order: ByteOrder) -> Self {
@@ -43,22 +44,22 @@ impl Stored {
 
     /// The values, scaled in f64 and rounded to f32. A value beyond f32's range becomes infinite.
     pub fn to_f32(&self) -> Vec<f32> {
-        let mut values = Vec::with_capacity(self.header.len());
+        let mut values = memory::with_capacity(self.header.len());
         self.for_each(|value| values.push(value as f32));
         values
     }
 
     /// The values, scaled. 64-bit integers beyond 2^53 are rounded.
     pub fn to_f64(&self) -> Vec<f64> {
-        let mut values = Vec::with_capacity(self.header.len());
+        let mut values = memory::with_capacity(self.header.len());
         self.for_each(|value| values.push(value));
         values
     }
 
     /// The stored numbers as they are, without scaling; `None` where the file's type is another one.
     pub fn stored<V: Voxel>(&self) -> Option<Vec<V>> {
-        (V::TYPE == self.header.voxel_type)
-            .then(|| self.raw.chunks_exact(V::TYPE.size()).map(|b| V::from_bytes(b, self.order)).collect())
+        let numbers = self.raw.chunks_exact(V::TYPE.size()).map(|b| V::from_bytes(b, self.order));
+        (V::TYPE == self.header.voxel_type).then(|| memory::collected(numbers))
     }
 
     /// Minimum, maximum, mean and labels of the scaled values.

@@ -4,7 +4,7 @@ use super::layout;
 use crate::files::{open_plain, reach_checksum};
 use crate::gzip::Gunzip;
 use crate::nifti::{ByteOrder, Voxel, VoxelType};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 use flate2::read::ZlibDecoder;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -92,7 +92,7 @@ impl<'a> Stream<'a> {
             Compression::None => wanted,
             _ => wanted.min(self.left.saturating_mul(4)),
         };
-        let mut raw = Vec::with_capacity(first as usize);
+        let mut raw = memory::with_capacity(first as usize);
         let read = (&mut self.reader).take(wanted).read_to_end(&mut raw);
         read.map_err(|e| broken(self.path, self.compression, e))?;
         if (raw.len() as u64) < wanted {
@@ -115,7 +115,7 @@ impl<'a> Stream<'a> {
             );
             return Err(Error::file(self.path, message));
         }
-        let mut raw = Vec::with_capacity(wanted as usize * kind.size());
+        let mut raw = memory::with_capacity(wanted as usize * kind.size());
         let mut tokens = Tokens { bytes: BufReader::new(&mut self.reader).bytes() };
         for index in 0..wanted {
             let token = tokens.next().map_err(Error::io(self.path))?;
@@ -153,6 +153,8 @@ impl<'a> Stream<'a> {
 fn broken(path: &Path, compression: Compression, error: std::io::Error) -> Error {
     match compression {
         Compression::None => Error::io(path)(error),
+        // The voxels outgrew what was left; nothing is wrong with the file.
+        _ if error.kind() == std::io::ErrorKind::OutOfMemory => Error::io(path)(error),
         _ => {
             let message =
                 format!("the compressed voxels are cut or damaged ({error}); copy or export the file again");

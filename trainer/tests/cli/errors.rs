@@ -223,7 +223,7 @@ fn a_mask_never_overwrites_an_image() {
     for (input, out) in [(images.clone(), images.clone()), (images.clone(), format!("{images}/../imagesTs"))]
     {
         let error = refuses(&["predict", &run, &input, "--out", &out]);
-        assert!(error.contains("its mask would overwrite it; name another --out"), "{error}");
+        assert!(error.contains("nothing is written among images; name another --out"), "{error}");
     }
     assert_eq!(snapshot(&place.path("data")), before);
 }

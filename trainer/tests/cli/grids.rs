@@ -104,7 +104,7 @@ fn a_mask_overlays_the_same_voxels_in_each_of_the_48_orientations() {
         assert!(found.stored::<u8>().unwrap() == wanted, "{order:?} {flips:?}");
     }
     // A mask alone is made plane by plane; with probabilities it is of all logits.
-    succeeds(&[&["predict", &run, &first, "--out", &whole, "--save-logits"][..], &at].concat());
+    succeeds(&[&["predict", &run, &first, "--out", &whole, "--save-logits", "--force"][..], &at].concat());
     let whole = nifti::read(place.path("whole/o00.nii.gz")).unwrap();
     assert!(whole.stored::<u8>().unwrap() == first_mask);
 }

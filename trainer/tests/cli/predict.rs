@@ -54,7 +54,8 @@ fn masks_lie_where_their_images_lie() {
 fn probabilities_are_from_0_to_1_and_the_threshold_divides_them() {
     let place = trained(1, 2);
     for threshold in [None, Some(0.3)] {
-        let (run, images, masks) = (place.text("run"), place.text("data/imagesTs"), place.text("masks"));
+        let (run, images) = (place.text("run"), place.text("data/imagesTs"));
+        let masks = place.text("masks");
         let text = threshold.unwrap_or_default().to_string();
         let mut args = vec![
             "predict",
@@ -68,7 +69,7 @@ fn probabilities_are_from_0_to_1_and_the_threshold_divides_them() {
             "1",
         ];
         if threshold.is_some() {
-            args.extend(["--threshold", &text]);
+            args.extend(["--threshold", &text, "--force"]);
         }
         let printed = succeeds(&args);
         let decision = Checkpoint::load(&place.path("run/checkpoints/best")).unwrap().state.decision;

@@ -10,7 +10,7 @@ use tempfile::tempdir;
 use trainer::checkpoint::Checkpoint;
 use trainer::data::Case;
 use trainer::engine::train;
-use trainer::inference::SlidingWindow;
+use trainer::inference::{Mirror, SlidingWindow};
 use trainer::postprocess::{Asked, Candidates, Choice};
 use unet3d::UNet3d;
 
@@ -33,7 +33,7 @@ fn measured(checkpoint: &Checkpoint, asked: &Asked, cases: &[Case]) -> Choice {
     let state = &checkpoint.state;
     let mut model = UNet3d::<f32>::new(state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
     model.load_state_dict(checkpoint.weights.clone()).unwrap();
-    let window = SlidingWindow { patch: state.plan.patch_size, overlap: 0.5, mirror: false };
+    let window = SlidingWindow { patch: state.plan.patch_size, overlap: 0.5, mirror: Mirror::NONE };
     let mut candidates = Candidates::new(asked, &state.reader.description.classes[1..]);
     for case in cases {
         let logits = window.run(&model, &case.image, case.shape, |_, _| true).unwrap();

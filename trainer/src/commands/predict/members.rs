@@ -22,6 +22,7 @@ pub(super) struct Member {
     /// The checkpoint's.
     pub(super) path: PathBuf,
     pub(super) state: State,
+    pub(super) config: Config,
     /// What its configuration and the command line ask for.
     asked: Asked,
     model: UNet3d<f32>,
@@ -83,8 +84,8 @@ impl Member {
         let (state, model) = checkpoint.into_network(&path)?;
         let window = SlidingWindow {
             patch: state.plan.patch_size,
-            overlap: config.inference.overlap,
-            mirror: config.inference.mirror,
+            overlap: args.overlap.unwrap_or(config.inference.overlap),
+            mirror: args.mirror.unwrap_or(config.inference.mirror),
         };
         let configured = Asked::of(&config.inference);
         let asked = Asked {
@@ -92,7 +93,7 @@ impl Member {
             keep_largest: args.keep_largest.or(configured.keep_largest),
             fill_holes: args.fill_holes.or(configured.fill_holes),
         };
-        Ok(Self { run: run.to_owned(), path, state, asked, model, window })
+        Ok(Self { run: run.to_owned(), path, state, config, asked, model, window })
     }
 
     /// Refuses a member that does not mean the same as this one.

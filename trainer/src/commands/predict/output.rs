@@ -1,15 +1,16 @@
-//! What a prediction leaves on disk.
+//! What a prediction leaves on disk: where, and that it takes the place of nothing.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::images::Image;
 use crate::cli::Predict;
-use crate::data::{Case, CaseFiles};
+use crate::data::Case;
 use crate::decision::Decision;
 use crate::inference::{Logits, Restore};
 use crate::postprocess::ByClass;
-use crate::volume;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// The logit that stands for certainty outside of what was looked at; its probability differs from 0 or 1 by 1e-13.
 const CERTAIN: f32 = 30.0;
@@ -17,26 +18,120 @@ const CERTAIN: f32 = 30.0;
 /// What turns logits into files.
 pub(super) struct Output<'a> {
     pub(super) args: &'a Predict,
-    /// Background first.
-    pub(super) classes: &'a [String],
+    /// Those that a channel of logits is of, by the names of their files.
+    pub(super) channels: Vec<String>,
     pub(super) decision: Decision,
     pub(super) postprocess: ByClass,
 }
 
+/// What is written beside a mask, for each channel of logits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Probability,
+    Logit,
+}
+
+impl Kind {
+    /// The folder, not that of the masks, where they would be taken for more masks.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Probability => "probability",
+            Self::Logit => "logit",
+        }
+    }
+}
+
+/// The names, for files, of the classes that so many channels of logits are of; background first.
+pub(super) fn channel_names(classes: &[String], channels: usize) -> Vec<String> {
+    let classes = if channels == 1 { &classes[1..2] } else { classes };
+    // A class may be called anything; a file may not.
+    let plain = |name: &String| name.replace(|c: char| !(c.is_alphanumeric() || "-_.".contains(c)), "-");
+    let mut names: Vec<String> = classes.iter().map(plain).collect();
+    let mut seen = BTreeMap::<String, usize>::new();
+    names.iter().for_each(|name| *seen.entry(name.to_lowercase()).or_default() += 1);
+    for (class, name) in names.iter_mut().enumerate() {
+        if seen[&name.to_lowercase()] > 1 {
+            *name = format!("{class}-{name}");
+        }
+    }
+    names
+}
+
 impl Output<'_> {
-    /// Makes the folder; refuses one in which a mask would take the place of an image.
-    pub(super) fn prepare(&self, inputs: &[CaseFiles]) -> Result<()> {
+    /// Refuses, before anything is predicted, a folder of the images, and files that exist; makes the folder.
+    pub(super) fn prepare(&self, images: &[Image]) -> Result<()> {
         let out = &self.args.out;
-        fs::create_dir_all(out).map_err(Error::io(out))?;
-        inputs.iter().try_for_each(|files| {
-            let masks = volume::WRITTEN.iter().map(|ending| out.join(format!("{}{ending}", files.name)));
-            masks.into_iter().try_for_each(|mask| spare_images(files, &mask))
-        })
+        for folder in self.folders() {
+            self.spare_images(images, &folder)?;
+        }
+        let files = images.iter().flat_map(|image| self.files(&image.files.name, image.ending()));
+        // A link that leads nowhere is there, too.
+        let there: Vec<PathBuf> = files.filter(|file| file.symlink_metadata().is_ok()).collect();
+        if let (Some(first), false) = (there.first(), self.args.force) {
+            let name = first.strip_prefix(out).unwrap_or(first).display();
+            let message = match there.len() {
+                1 => format!("{name} exists already: --force writes over it, or name another --out"),
+                n => format!(
+                    "{n} of the files to write exist already, the first is {name}: --force writes over them, or name another --out"
+                ),
+            };
+            return Err(Error::file(out, message));
+        }
+        fs::create_dir_all(out).map_err(Error::io(out))
+    }
+
+    /// Refuses to write where an image lies, by whatever path or link.
+    fn spare_images(&self, images: &[Image], folder: &Path) -> Result<()> {
+        // What is not there yet holds no image.
+        let Ok(folder) = folder.canonicalize() else { return Ok(()) };
+        for path in images.iter().flat_map(|image| &image.files.images) {
+            let beside = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let own = path.canonicalize().ok();
+            let of_own = own.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+            // The image itself where it is a folder of slices.
+            let lies_in = [beside.canonicalize().ok(), of_own, own.filter(|own| own.is_dir())];
+            if lies_in.into_iter().flatten().any(|lies_in| lies_in == folder) {
+                let message = format!(
+                    "is the folder of the image {}: nothing is written among images; name another --out",
+                    path.display()
+                );
+                return Err(Error::file(folder, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The folders that are written to.
+    fn folders(&self) -> Vec<PathBuf> {
+        let out = &self.args.out;
+        std::iter::once(out.clone()).chain(self.kinds().map(|kind| out.join(kind.folder()))).collect()
+    }
+
+    /// All files of a case, whose volumes have this ending.
+    fn files(&self, case: &str, ending: &str) -> Vec<PathBuf> {
+        let channels =
+            self.kinds().flat_map(|kind| (0..self.channels.len()).map(move |channel| (kind, channel)));
+        let channels = channels.map(|(kind, channel)| self.channel_file(kind, channel, case, ending));
+        std::iter::once(self.mask_file(case, ending)).chain(channels).collect()
+    }
+
+    fn mask_file(&self, case: &str, ending: &str) -> PathBuf {
+        self.args.out.join(format!("{case}{ending}"))
+    }
+
+    fn channel_file(&self, kind: Kind, channel: usize, case: &str, ending: &str) -> PathBuf {
+        self.args.out.join(kind.folder()).join(format!("{case}_{}{ending}", self.channels[channel]))
+    }
+
+    /// What is asked for beside the masks.
+    fn kinds(&self) -> impl Iterator<Item = Kind> + use<> {
+        let asked = [(Kind::Probability, self.args.save_probabilities), (Kind::Logit, self.args.save_logits)];
+        asked.into_iter().filter_map(|(kind, asked)| asked.then_some(kind))
     }
 
     /// Whether the mask is all that is asked for.
     pub(super) fn is_mask_alone(&self) -> bool {
-        !self.args.save_probabilities && !self.args.save_logits
+        self.kinds().next().is_none()
     }
 
     /// Writes a case's mask, given that of the part that was looked at.
@@ -46,7 +141,7 @@ impl Output<'_> {
         let foreground = |mask: &[u8]| mask.iter().filter(|&&m| m > 0).count();
         let before = foreground(&mask);
         self.postprocess.on_grid(geometry.file_voxels_per_voxel()).apply(&mut mask, geometry.whole_shape());
-        let path = self.args.out.join(format!("{}{}", case.name, geometry.ending()));
+        let path = self.mask_file(&case.name, geometry.ending());
         let note = if self.postprocess.is_off() {
             String::new()
         } else {
@@ -63,45 +158,52 @@ impl Output<'_> {
         let channels = logits.channels;
         let logits = Restore::new(&case.geometry, channels).all(logits);
         self.write_mask(case, logits.classes(self.decision.logit))?;
-        let background = |of_background: f32, of_others: f32| {
+        let outside = |of_background: f32, of_others: f32| {
             let class = |c: usize| if channels > 1 && c == 0 { of_background } else { of_others };
             (0..channels).map(class).collect::<Vec<f32>>()
         };
-        if self.args.save_probabilities {
-            let probabilities = logits.probabilities(&self.decision.calibration);
-            self.write_channels(case, "probability", &probabilities, &background(1.0, 0.0))?;
-        }
-        if self.args.save_logits {
-            self.write_channels(case, "logit", &logits.values, &background(CERTAIN, -CERTAIN))?;
+        for kind in self.kinds() {
+            match kind {
+                Kind::Probability => {
+                    let probabilities = logits.probabilities(&self.decision.calibration);
+                    self.write_channels(case, kind, &probabilities, &outside(1.0, 0.0))?;
+                }
+                Kind::Logit => {
+                    self.write_channels(case, kind, &logits.values, &outside(CERTAIN, -CERTAIN))?;
+                }
+            }
         }
         Ok(())
     }
 
     /// Writes values `[d, h, w, c]`; `outside` is the voxel around the part that was looked at.
-    fn write_channels(&self, case: &Case, kind: &str, values: &[f32], outside: &[f32]) -> Result<()> {
-        let channels = outside.len();
-        let names = if channels == 1 { &self.classes[1..2] } else { self.classes };
-        // Not beside the masks, where they would be taken for more masks.
-        let folder = self.args.out.join(kind);
+    fn write_channels(&self, case: &Case, kind: Kind, values: &[f32], outside: &[f32]) -> Result<()> {
+        let folder = self.args.out.join(kind.folder());
         fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        for (channel, name) in names.iter().enumerate() {
-            let values: Vec<f32> = values.iter().copied().skip(channel).step_by(channels).collect();
-            let values = case.geometry.uncropped(values, &[outside[channel]]);
-            // A class may be called anything; a file may not.
-            let name = name.replace(|c: char| !(c.is_alphanumeric() || "-_.".contains(c)), "-");
-            let file = format!("{}_{name}{}", case.name, case.geometry.ending());
-            case.geometry.write(folder.join(file), values)?;
+        for (channel, &outside) in outside.iter().enumerate() {
+            let channels = self.channels.len();
+            let values = memory::collected(values.iter().copied().skip(channel).step_by(channels));
+            let values = case.geometry.uncropped(values, &[outside]);
+            let file = self.channel_file(kind, channel, &case.name, case.geometry.ending());
+            case.geometry.write(file, values)?;
         }
         Ok(())
     }
 }
 
-/// Refuses a mask in the place of an image.
-fn spare_images(files: &CaseFiles, mask: &Path) -> Result<()> {
-    let Ok(there) = mask.canonicalize() else { return Ok(()) };
-    if files.images.iter().any(|image| image.canonicalize().is_ok_and(|image| image == there)) {
-        let message = "is an image to predict for: its mask would overwrite it; name another --out";
-        return Err(Error::file(mask, message));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_whose_names_differ_have_files_of_their_own() {
+        let names = |names: &[&str], channels: usize| {
+            channel_names(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), channels)
+        };
+        assert_eq!(
+            names(&["background", "left/lung", "left lung", "heart"], 4),
+            ["background", "1-left-lung", "2-left-lung", "heart"]
+        );
+        assert_eq!(names(&["background", "a lesion"], 1), ["a-lesion"]);
     }
-    Ok(())
 }

@@ -135,8 +135,8 @@ impl CachedCase {
     pub fn region(&self, block: Block) -> Result<Region<'static>> {
         let CaseSummary { shape, channels, labelled, .. } = self.header.summary;
         assert!((0..3).all(|a| block.start[a] + block.size[a] <= shape[a]), "{block:?} of {shape:?}");
-        let mut image = vec![0.0; block.voxels() * channels];
-        let mut labels = labelled.then(|| vec![0; block.voxels()]);
+        let mut image = crate::memory::filled(0.0, block.voxels() * channels);
+        let mut labels = labelled.then(|| crate::memory::filled(0, block.voxels()));
         let length = run(block, shape);
         let mut bytes = vec![0; CHUNK.min(4 * channels * length)];
         for k in 0..block.voxels().checked_div(length).unwrap_or(0) {

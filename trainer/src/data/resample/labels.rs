@@ -21,7 +21,7 @@ pub fn resample_labels(
     assert!(!interpolation.contains(&Interpolation::Cubic), "shares of labels are not cubic");
     let taps: [Vec<Tap>; 3] =
         std::array::from_fn(|a| (0..to[a]).map(|i| interpolation[a].tap(i, size[a], to[a])).collect());
-    let mut out = vec![0; to.iter().product()];
+    let mut out = crate::memory::filled(0, to.iter().product());
     let plane = |(d, out): (usize, &mut [u8])| {
         for (out, h) in out.chunks_mut(to[2]).zip(&taps[1]) {
             let rows = Rows::new(labels, size, &taps[0][d], h);

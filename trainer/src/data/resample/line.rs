@@ -85,7 +85,9 @@ pub(super) fn coefficients(slab: &[f32], inner: usize, c: &mut Vec<f32>) {
     let n = slab.len() / inner;
     let rows = n + 2 * PAD;
     c.clear();
-    c.reserve(rows * inner);
+    if c.capacity() < rows * inner {
+        *c = crate::memory::with_capacity(rows * inner);
+    }
     for k in 0..rows {
         let from = k.saturating_sub(PAD).min(n - 1);
         c.extend(slab[from * inner..][..inner].iter().map(|v| 6.0 * v));

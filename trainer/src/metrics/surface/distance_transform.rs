@@ -29,7 +29,7 @@ pub fn distance_transform(mask: &[bool], shape: [usize; 3], spacing: [f64; 3]) -
     grid::check(mask, shape);
     assert!(super::is_usable(spacing), "voxels that are {spacing:?} mm apart measure nothing");
     let [_, h, w] = shape;
-    let mut squares: Vec<f64> = mask.iter().map(|&set| if set { 0.0 } else { f64::INFINITY }).collect();
+    let mut squares = crate::memory::collected(mask.iter().map(|&set| if set { 0.0 } else { f64::INFINITY }));
     if mask.is_empty() {
         return squares;
     }

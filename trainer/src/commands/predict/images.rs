@@ -1,0 +1,120 @@
+//! The images to predict for, and what their headers say before the first is predicted.
+
+use std::path::Path;
+
+use super::Failures;
+use super::members::Member;
+use crate::cli::Predict;
+use crate::data::{CaseFiles, Geometry, note_on_spacing, notes};
+use crate::plan::{CaseMemory, Machine, PredictionMemory, in_words};
+use crate::{Error, Result};
+
+/// An image whose headers can be read.
+pub(super) struct Image {
+    pub(super) files: CaseFiles,
+    /// Of the whole file: what there is to cut off only its voxels say.
+    geometry: Geometry,
+}
+
+impl Image {
+    /// The ending of the files that are written for it.
+    pub(super) fn ending(&self) -> &'static str {
+        self.geometry.ending()
+    }
+}
+
+/// The cases that a command line names, by name.
+pub(super) fn named(args: &Predict, member: &Member) -> Result<Vec<CaseFiles>> {
+    let mut inputs: Vec<CaseFiles> = Vec::new();
+    for input in &args.inputs {
+        inputs.extend(member.state.reader.inputs(input)?);
+    }
+    inputs.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some(twice) = inputs.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        let message = "is given twice: its masks would overwrite each other; predict into two folders";
+        return Err(Error::case(&twice[0].name, message));
+    }
+    Ok(inputs)
+}
+
+/// Those whose headers can be read and that memory will suffice for; the others are failures.
+pub(super) fn readable(
+    args: &Predict,
+    members: &[Member],
+    is_mask_alone: bool,
+    inputs: Vec<CaseFiles>,
+    failures: &mut Failures,
+) -> Vec<Image> {
+    let mut images = Vec::new();
+    for files in inputs {
+        let reader = &members[0].state.reader;
+        let geometry = reader.geometry(&files, args.spacing);
+        let checked = geometry
+            .and_then(|geometry| check_memory(members, is_mask_alone, &files, &geometry).map(|()| geometry));
+        match checked {
+            Ok(geometry) => images.push(Image { files, geometry }),
+            Err(error) => fails(failures, error),
+        }
+    }
+    images
+}
+
+/// Says at once why an image cannot be predicted, for the others may take hours.
+pub(super) fn fails(failures: &mut Failures, error: Error) {
+    println!("not predicted: {error}");
+    failures.add(error);
+}
+
+/// What there is to say of how the images' files are taken, a line each.
+pub(super) fn notes(args: &Predict, member: &Member, images: &[Image]) -> Result<Vec<String>> {
+    let silent = images.iter().filter(|image| !image.geometry.header().spacing_known).count();
+    let mut notes = Vec::new();
+    for image in images {
+        notes.extend(member.state.reader.notes(&image.files)?);
+    }
+    let lines = notes::lines(&notes, Path::new(""));
+    Ok(lines.into_iter().chain(note_on_spacing(silent, images.len(), args.spacing)).collect())
+}
+
+/// More voxels than this, in the file or after resampling, are refused by their number when the image is read.
+const MOST_VOXELS: usize = 1 << 40;
+
+/// Refuses an image that memory will not suffice for. Where borders may be cut off, what is left may be little: then the
+/// file's own voxels alone are reckoned with.
+fn check_memory(
+    members: &[Member],
+    is_mask_alone: bool,
+    files: &CaseFiles,
+    geometry: &Geometry,
+) -> Result<()> {
+    let machine = Machine::here();
+    let Some(available) = machine.available else { return Ok(()) };
+    let (reader, plan) = (&members[0].state.reader, &members[0].state.plan);
+    let voxels = |shape: [usize; 3]| shape.into_iter().fold(1usize, usize::saturating_mul);
+    let largest = if reader.preprocessing.crop { [1; 3] } else { geometry.shape() };
+    let largest_file = voxels(geometry.whole_shape());
+    if voxels(largest).max(largest_file) > MOST_VOXELS {
+        return Ok(());
+    }
+    let case = CaseMemory {
+        largest,
+        largest_file,
+        channels: reader.description.channel_names.len(),
+        count: 1,
+        ..CaseMemory::default()
+    };
+    let memory = PredictionMemory::new(plan, &members[0].config, &case, rayon::current_num_threads())?;
+    // Logits of the whole volume, and what is made of them.
+    let logits =
+        if is_mask_alone && members.len() == 1 { 0 } else { 2 * size_of::<f32>() * plan.model.out_channels };
+    let needed = memory.total + logits * voxels(largest);
+    if needed <= available {
+        return Ok(());
+    }
+    let message = format!(
+        "predicting this image takes about {}, but {machine}: {}",
+        in_words(needed),
+        machine.remedy()
+    );
+    Err(Error::file(&files.images[0], message))
+}
