@@ -163,6 +163,7 @@ impl Conversion {
         let ready = |(case, looked): (Source, _)| Ready { name: case.name, part: case.part, looked };
         let cases: Vec<Ready> = cases.into_iter().zip(looked).map(ready).collect();
         let channel_names = channel_names(&cases, &self.channel_names, &mut found);
+        notes.extend(look::notes(cases.iter().map(|case| &case.looked)));
         notes.extend(self.note_on_spacing(&cases));
         notes.extend(place::note(
             cases.iter().filter_map(|c| Some((c.name.as_str(), c.looked.moved.as_ref()?))),

@@ -41,6 +41,8 @@ pub struct Info {
     pub nonfinite: u64,
     /// Of integer types with at most 64 distinct values: each, and how often it occurs.
     pub labels: Option<Vec<Label>>,
+    /// What else is good to know: what was chosen of the file, and what was left out.
+    pub notes: Vec<String>,
 }
 
 /// A value of a label map.
@@ -109,6 +111,7 @@ impl Info {
             mean,
             nonfinite,
             labels: labels.map(|all| all.into_iter().map(|(value, count)| Label { value, count }).collect()),
+            notes: stored.notes,
         })
     }
 }
@@ -165,7 +168,7 @@ impl fmt::Display for Info {
                 writeln!(f, "  {name:<12} {:>11} {:>12} voxels", short(label.value), label.count)?;
             }
         }
-        Ok(())
+        self.notes.iter().try_for_each(|note| writeln!(f, "  note         {note}"))
     }
 }
 

@@ -11,12 +11,16 @@
 //! | `.nrrd`, `.nhdr` | NRRD; raw, gzip and text | `space directions` and `space origin`, or `spacings` |
 //! | `.mha`, `.mhd` | MetaImage; raw, zlib and text | `TransformMatrix`, `Offset`, `ElementSpacing` |
 //! | `.npy`, `.npz` | NumPy, `[d, h, w]` or `[c, d, h, w]` | none: voxels of 1 mm |
-//! | `.tif`, `.tiff` | TIFF, grey, a page a slice; OME-TIFF, ImageJ | voxel sizes: nnU-Net's JSON, OME-XML, ImageJ |
-//! | `.png`, or a folder of them | grey slices in natural order | none |
+//! | `.tif`, `.tiff` | TIFF, grey or palette, a page a slice; OME-TIFF, ImageJ | voxel sizes: nnU-Net's JSON, OME-XML, ImageJ |
+//! | `.png`, or a folder of them | grey or palette slices in natural order | none |
+//!
+//! Numbers are taken as they are stored: what a file says of how to show them alters none, and of a palette the indices
+//! count.
 //!
 //! It is not an image library: nothing is resampled or reoriented, units are not converted, and complex and colour
 //! voxels are refused. A header is never trusted: no memory is taken for voxels that the file cannot hold.
 
+mod dicom;
 mod geometry;
 mod layout;
 mod metaimage;
@@ -32,15 +36,16 @@ mod stored;
 mod stream;
 mod text;
 mod tiff;
-mod tiff_guard;
 mod whole;
 mod write;
 
+pub(crate) use dicom::dicom_instead;
 pub use geometry::axcodes;
 pub(crate) use geometry::{column_lengths, leads};
+pub(crate) use npz::{MASK_NAMES, holds_image_and_mask};
 pub use statistics::Statistics;
 pub use stored::Stored;
-pub(crate) use tiff::sidecars;
+pub(crate) use tiff::{of_one_slice, sidecars};
 pub(crate) use whole::whole;
 pub(crate) use write::nifti_header;
 pub use write::write;
@@ -66,6 +71,15 @@ pub enum Format {
     Tiff,
     /// One PNG slice, or a folder of them.
     Png,
+}
+
+/// What a file is read for. It decides which array of several is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Intensities.
+    Image,
+    /// Classes.
+    Mask,
 }
 
 /// How the names of volumes end.
@@ -110,6 +124,9 @@ impl Format {
         let name = path.file_name().map(|n| n.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
         let found = ENDINGS.into_iter().find(|(endings, _)| endings.iter().any(|e| name.ends_with(e)));
         found.map(|(_, format)| format).ok_or_else(|| {
+            if let Some(message) = dicom_instead(path) {
+                return Error::file(path, message);
+            }
             Error::file(
                 path,
                 "has no ending of a volume (.nii, .nii.gz, .hdr, .img, .nrrd, .nhdr, .mha, .mhd, .npy, .npz, .tif, .png); convert it to .nii.gz",
@@ -263,13 +280,21 @@ impl Volume {
 /// # Errors
 /// As [`Volume::read`], but for the voxels.
 pub fn read_header(path: impl AsRef<Path>) -> Result<Header> {
+    read_header_as(path, Role::Image)
+}
+
+/// Reads a header as [`read_header`], of what is to be an image or a mask.
+///
+/// # Errors
+/// As [`read_header`].
+pub fn read_header_as(path: impl AsRef<Path>, role: Role) -> Result<Header> {
     let path = path.as_ref();
     match Format::of(path)? {
         Format::Nifti => nifti::header(path),
         Format::Nrrd => nrrd::header(path),
         Format::MetaImage => metaimage::header(path),
         Format::Npy => npy::header(path),
-        Format::Npz => npz::header(path),
+        Format::Npz => npz::header(path, role),
         Format::Tiff => tiff::header(path),
         Format::Png => png::header(path),
     }

@@ -8,10 +8,10 @@ use super::source::Source;
 use crate::data::CaseFiles;
 use crate::data::alignment::Alignment;
 use crate::data::fault::{Fault, Kind};
-use crate::data::folder::same_shape;
+use crate::data::folder::{planes_of_one_slice, same_shape};
 use crate::nifti;
 use crate::verify::unreadable;
-use crate::volume::{Header, Stored, whole};
+use crate::volume::{Header, Role, Stored, whole};
 
 /// So many kinds of values are told apart.
 const MOST_VALUES: usize = 1000;
@@ -30,6 +30,8 @@ pub(super) struct Looked {
     pub(super) said: bool,
     /// How far from the image the mask lies by its header, where [`Geometry::Image`] has it taken to lie there.
     pub(super) moved: Option<Apart>,
+    /// What the readers of files had to say.
+    pub(super) notes: Vec<(PathBuf, String)>,
     /// Whether every image could be read.
     is_whole: bool,
     pub(super) faults: Vec<Fault>,
@@ -54,6 +56,7 @@ impl Looked {
             grid: Header::new(&[1; 3], diagonal([1.0; 3])),
             said: false,
             moved: None,
+            notes: Vec::new(),
             is_whole: true,
             faults: Vec::new(),
         };
@@ -61,15 +64,17 @@ impl Looked {
         let mut placed: Option<(PathBuf, Header)> = None;
         let files =
             CaseFiles { name: case.name.clone(), images: case.images.clone(), label: case.mask.clone() };
-        let images = files.images.iter().map(|path| (path, false));
-        for (path, is_mask) in images.chain(files.label.iter().map(|path| (path, true))) {
-            let read =
-                Stored::read(path).map_err(|e| looked.faults.push(unreadable(Kind::Unreadable, path, e)));
+        let images = files.images.iter().map(|path| (path, Role::Image));
+        for (path, role) in images.chain(files.label.iter().map(|path| (path, Role::Mask))) {
+            let is_mask = role == Role::Mask;
+            let read = Stored::read_as(path, role)
+                .map_err(|e| looked.faults.push(unreadable(Kind::Unreadable, path, e)));
             let Ok(stored) = read else {
                 looked.is_whole &= is_mask;
                 continue;
             };
             let header = stored.header.clone();
+            looked.notes.extend(stored.notes.iter().map(|note| (path.clone(), note.clone())));
             if is_mask {
                 looked.take_mask(&stored);
             } else {
@@ -116,6 +121,10 @@ impl Looked {
         let path = &stored.path;
         let channels = stored.header.channels();
         if channels > 1 {
+            if let Err(fault) = planes_of_one_slice(path) {
+                self.faults.push(fault);
+                return;
+            }
             let message = format!("has {channels} values at each place, shape {:?}", stored.header.shape);
             let remedy = "save one label map of whole numbers, a class each";
             self.faults.push(Fault::file(Kind::NotOneVolume, path, message, remedy));
@@ -143,12 +152,23 @@ impl Looked {
         let (size, other) = (header.size(), first.size());
         let Err(mut fault) = same_shape(files, path, size, (first_path, other)) else { return true };
         let [x, y, z] = size;
-        if other == [z, y, x] {
+        if other == [z, y, x] && fault.kind == Kind::ShapeDiffers {
             fault.remedy = "its axes are in reverse order: save it transposed".into();
         }
         self.faults.push(fault);
         false
     }
+}
+
+/// What the readers of all cases' files had to say, each once, with the first file that it is true of.
+pub(super) fn notes<'a>(all: impl Iterator<Item = &'a Looked>) -> Vec<String> {
+    let mut files: BTreeMap<&str, Vec<&Path>> = BTreeMap::new();
+    all.flat_map(|looked| &looked.notes).for_each(|(path, note)| files.entry(note).or_default().push(path));
+    let told = |(note, paths): (&str, Vec<&Path>)| match paths.len() {
+        1 => format!("{}: {note}", paths[0].display()),
+        count => format!("{} and {} more: {note}", paths[0].display(), count - 1),
+    };
+    files.into_iter().map(told).collect()
 }
 
 impl Values {

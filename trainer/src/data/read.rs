@@ -7,7 +7,7 @@ use super::names::{group, list, split_channel};
 use super::preprocess::{content, cut, to_grid};
 use super::{AxisOrder, Case, CaseFiles, Description, Frame, Geometry, IGNORE, Preprocessing};
 use crate::nifti;
-use crate::volume::{Format, Header, Stored, split_ending, whole};
+use crate::volume::{Format, Header, Role, Stored, dicom_instead, split_ending, whole};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ impl CaseReader {
         }
         let labels = match &files.label {
             Some(path) => {
-                let stored = Stored::read(path)?;
+                let stored = Stored::read_as(path, Role::Mask)?;
                 let labels = labels(&stored, &files.name, &self.description)?;
                 let labels = Alignment::of(geometry.header(), &stored.header).in_order(labels);
                 Some(frame.to_volume(labels, whole))
@@ -133,6 +133,9 @@ impl CaseReader {
         if path.is_dir() {
             let files = volumes(path)?;
             if files.is_empty() {
+                if let Some(message) = dicom_instead(path) {
+                    return Err(Error::file(path, message));
+                }
                 let hint = if path.join("dataset.json").is_file() {
                     "; name its imagesTs"
                 } else {
@@ -153,7 +156,9 @@ impl CaseReader {
             return Err(Error::file(path, "does not exist; name an image or a folder of them"));
         };
         let Some((stem, _)) = split_ending(&name) else {
-            return Err(Error::file(path, "is not named as a volume; convert it to .nii.gz"));
+            let message = dicom_instead(path);
+            let message = message.unwrap_or("is not named as a volume; convert it to .nii.gz".into());
+            return Err(Error::file(path, message));
         };
         match split_channel(stem) {
             Some((case, channel)) if channel < channels => {

@@ -10,7 +10,7 @@ use crate::data::names::{LooseCase, Part};
 use crate::data::read::{LabelSurvey, not_finite};
 use crate::data::{CaseFiles, IGNORE};
 use crate::nifti;
-use crate::volume::{self, Format, Header, Stored};
+use crate::volume::{self, Format, Header, Role, Stored};
 use rayon::prelude::*;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
@@ -61,23 +61,25 @@ impl Seen {
         // A single file holds all channels.
         let channels = if case.images.len() == 1 { meant.description.channel_names.len() } else { 1 };
         for path in &files.images {
-            if let Some(image) = seen.open(&files, path, channels) {
+            if let Some(image) = seen.open(&files, path, channels, Role::Image) {
                 seen.image(&image);
             }
         }
-        if let Some(image) = files.label.as_ref().and_then(|path| seen.open(&files, path, channels)) {
+        if let Some(image) =
+            files.label.as_ref().and_then(|path| seen.open(&files, path, channels, Role::Mask))
+        {
             seen.labels(&image, meant);
         }
         seen
     }
 
     /// Reads a file and compares its grid with that of the case's first file.
-    fn open(&mut self, files: &CaseFiles, path: &Path, channels: usize) -> Option<Stored> {
+    fn open(&mut self, files: &CaseFiles, path: &Path, channels: usize, role: Role) -> Option<Stored> {
         // Its name was complained of.
         if Format::of(path).ok() != self.format {
             return None;
         }
-        let header = volume::read_header(path);
+        let header = volume::read_header_as(path, role);
         let header = header.map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()?;
         one_volume_each(files, path, &header, channels).map_err(|fault| self.errors.push(fault)).ok()?;
         self.contradictions(path);
@@ -99,7 +101,7 @@ impl Seen {
                 }
             },
         }
-        Stored::read(path).map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()
+        Stored::read_as(path, role).map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()
     }
 
     /// Complains of the case's first header that says two things.

@@ -1,6 +1,6 @@
 //! A volume with its numbers as they are stored.
 
-use super::{Format, Header, Statistics, metaimage, nifti, npy, npz, nrrd, png, tiff};
+use super::{Format, Header, Role, Statistics, metaimage, nifti, npy, npz, nrrd, png, tiff};
 use crate::Result;
 use crate::nifti::{ByteOrder, Voxel, VoxelType};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ pub struct Stored {
     pub header: Header,
     /// Where it was read from.
     pub path: PathBuf,
+    /// What its reader has to say of it: what was chosen, and what was left out.
+    pub notes: Vec<String>,
     /// The numbers, x fastest, channels slowest.
     raw: Vec<u8>,
     /// Of `raw`; a decoder may have changed the file's.
@@ -24,13 +26,21 @@ impl Stored {
     /// # Errors
     /// As [`super::Volume::read`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        Self::read_as(path, Role::Image)
+    }
+
+    /// Reads a volume for what it is to be.
+    ///
+    /// # Errors
+    /// As [`super::Volume::read`].
+    pub fn read_as(path: impl AsRef<Path>, role: Role) -> Result<Self> {
         let path = path.as_ref();
         match Format::of(path)? {
             Format::Nifti => nifti::read(path),
             Format::Nrrd => nrrd::read(path),
             Format::MetaImage => metaimage::read(path),
             Format::Npy => npy::read(path),
-            Format::Npz => npz::read(path),
+            Format::Npz => npz::read(path, role),
             Format::Tiff => tiff::read(path),
             Format::Png => png::read(path),
         }
@@ -38,7 +48,12 @@ impl Stored {
 
     pub(super) fn new(path: &Path, header: Header, raw: Vec<u8>, order: ByteOrder) -> Self {
         debug_assert_eq!(raw.len(), header.len() * header.voxel_type.size());
-        Self { header, path: path.to_path_buf(), raw, order }
+        Self { header, path: path.to_path_buf(), notes: Vec::new(), raw, order }
+    }
+
+    pub(super) fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes = notes;
+        self
     }
 
     /// The values, scaled in f64 and rounded to f32. A value beyond f32's range becomes infinite.
