@@ -172,7 +172,7 @@ fn chosen(path: &Path, mut members: Vec<Member>, role: Role) -> Result<(Member, 
     let member = members.swap_remove(index);
     let others: Vec<String> = names.iter().filter(|name| **name != member.name).cloned().collect();
     let note = (!others.is_empty()).then(|| {
-        format!("the array {} is read; there are also {}", bare(&member.name).escape_debug(), listed(&others))
+        format!("the array {} is read; left out: {}", bare(&member.name).escape_debug(), listed(&others))
     });
     Ok((member, note))
 }

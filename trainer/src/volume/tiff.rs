@@ -117,7 +117,7 @@ impl<'a> Opened<'a> {
             notes.push("palette indices: the colours are left out".into());
         }
         notes.extend(imagej::calibration(&first.description));
-        notes.extend(stack.of_one_slice().map(|planes| format!("{planes}, read as channels")));
+        notes.extend(stack.of_one_slice());
         let header = Header {
             format: Format::Tiff,
             shape,

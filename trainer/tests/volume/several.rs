@@ -60,7 +60,7 @@ fn the_array_of_an_archive_is_the_one_that_is_named_as_what_it_is_read_for() {
     }
     archive(&path, &["image", "label", "spacing"]);
     let told = Entry::of(&path).to_string();
-    assert!(told.contains("note         the array image is read; there are also label, spacing"), "{told}");
+    assert!(told.contains("note         the array image is read; left out: label, spacing"), "{told}");
 }
 
 fn indexed(path: &Path, size: [u32; 2], depth: png::BitDepth, rows: &[u8]) {

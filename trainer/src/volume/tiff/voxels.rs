@@ -21,7 +21,7 @@ const HEADER: u64 = 16;
 pub(super) const NATIVE: ByteOrder =
     if cfg!(target_endian = "big") { ByteOrder::Big } else { ByteOrder::Little };
 
-/// Appends the slices of a page to `raw`, in the order [`NATIVE`]; each takes `most` bytes at most before it is unpacked.
+/// Appends the slices of a page to `raw`, in the order [`NATIVE`]; a strip or tile takes `most` bytes at most.
 pub(super) fn append(file: &mut Directory<'_>, page: &Page, most: u64, raw: &mut Vec<u8>) -> Result<()> {
     let [offsets, counts] = [page.offsets, page.counts].map(|entry| file.numbers(entry));
     let (Some(offsets), Some(counts)) = (offsets?, counts?) else {
@@ -40,10 +40,18 @@ pub(super) fn append(file: &mut Directory<'_>, page: &Page, most: u64, raw: &mut
     }
     for slab in 0..slabs {
         let part = (slab * chunks) as usize..((slab + 1) * chunks) as usize;
-        let slices = tile_depth.min(page.depth - slab * tile_depth);
-        let part = Part::new(page, &offsets[part.clone()], &counts[part]);
-        let voxels = part.decode(file, most)?;
-        part.slices(page, slices, &voxels, raw);
+        let (offsets, counts) = (&offsets[part.clone()], &counts[part]);
+        let voxels = match page.tile {
+            Some(tile) => {
+                let slices = tile_depth.min(page.depth - slab * tile_depth);
+                tiles(file, page, tile, slices, (offsets, counts), most)?
+            }
+            None => {
+                let strips = [page.width, page.height, page.rows_per_strip];
+                Part::new(page, strips, offsets, counts).decode(file, most)?
+            }
+        };
+        unpack(&voxels, page, raw);
     }
     Ok(())
 }
@@ -51,12 +59,48 @@ pub(super) fn append(file: &mut Directory<'_>, page: &Page, most: u64, raw: &mut
 /// Appends a slice whose bytes lie one behind the other from `at` on.
 pub(super) fn append_raw(file: &mut Directory<'_>, page: &Page, at: u64, raw: &mut Vec<u8>) -> Result<()> {
     let bytes = page.slice_bytes();
-    let page = Page { tile: None, rows_per_strip: page.height, depth: 1, ..page.clone() };
-    let (offsets, counts) = ([at], [bytes]);
-    let part = Part::new(&page, &offsets, &counts);
-    let voxels = part.decode(file, bytes)?;
-    part.slices(&page, 1, &voxels, raw);
+    let strip = [page.width, page.height, page.height];
+    let voxels = Part::new(page, strip, &[at], &[bytes]).decode(file, bytes)?;
+    unpack(&voxels, page, raw);
     Ok(())
+}
+
+/// The voxels, packed, of a layer of tiles that has so many slices of the page.
+fn tiles(
+    file: &mut Directory<'_>,
+    page: &Page,
+    [width, length, depth]: [u64; 3],
+    slices: u64,
+    (offsets, counts): (&[u64], &[u64]),
+    most: u64,
+) -> Result<Vec<u8>> {
+    if !(width * page.bits).is_multiple_of(8) {
+        let message = format!(
+            "has tiles of {width} voxels of {} bits, which end within a byte; save it in strips",
+            page.bits
+        );
+        return Err(Error::file(file.path, message));
+    }
+    let [row, tile_row] = [page.width, width].map(|width| page.row_bytes(width) as usize);
+    let (length, height) = (length as usize, page.height as usize);
+    let mut voxels = vec![0; slices as usize * height * row];
+    for (index, (offset, count)) in offsets.iter().zip(counts).enumerate() {
+        let (x, y) = (index % row.div_ceil(tile_row) * tile_row, index / row.div_ceil(tile_row) * length);
+        // Each as a strip: row by row, the decoder loses the end of what LZW packs.
+        let rows = length as u64 * depth;
+        let part =
+            Part::new(page, [width, rows, rows], std::slice::from_ref(offset), std::slice::from_ref(count));
+        let tile = part.decode(file, most)?;
+        let wide = tile_row.min(row - x);
+        for z in 0..slices as usize {
+            for line in 0..length.min(height - y) {
+                let to = ((z * height) + y + line) * row + x;
+                let from = (z * length + line) * tile_row;
+                voxels[to..to + wide].copy_from_slice(&tile[from..from + wide]);
+            }
+        }
+    }
+    Ok(voxels)
 }
 
 /// Where the slices of a page that is not compressed lie one behind the other, as far as the file goes: the first one's
@@ -76,7 +120,7 @@ pub(super) fn run(file: &mut Directory<'_>, page: &Page) -> Result<Option<(u64, 
     Ok((follow && is_one_slice).then_some((offsets[0], slices)))
 }
 
-/// A page as it is put before the decoder: slices of one layer of tiles stand below each other in each tile.
+/// Strips as they are put before the decoder.
 struct Part<'a> {
     offsets: &'a [u64],
     counts: &'a [u64],
@@ -84,35 +128,31 @@ struct Part<'a> {
     bits: u64,
     width: u64,
     height: u64,
+    rows_per_strip: u64,
     format: u64,
     compression: u64,
     predictor: u64,
-    /// Of tiles: width and length; of strips: rows.
-    tile: Option<[u64; 2]>,
-    rows_per_strip: u64,
 }
 
 impl<'a> Part<'a> {
-    fn new(page: &Page, offsets: &'a [u64], counts: &'a [u64]) -> Self {
+    fn new(
+        page: &Page,
+        [width, height, rows_per_strip]: [u64; 3],
+        offsets: &'a [u64],
+        counts: &'a [u64],
+    ) -> Self {
         let is_packed = !matches!(page.bits, 8 | 16 | 32 | 64);
         let bits = if is_packed { 8 } else { page.bits };
-        let columns = |width: u64| page.row_bytes(width) * 8 / bits;
-        let tile = page.tile.map(|[width, length, depth]| [columns(width), length * depth]);
-        let height = match page.tile {
-            Some([_, length, depth]) if depth > 1 => page.height.div_ceil(length) * length * depth,
-            _ => page.height,
-        };
         Self {
             offsets,
             counts,
             bits,
-            width: columns(page.width),
+            width: page.row_bytes(width) * 8 / bits,
             height,
+            rows_per_strip,
             format: if is_packed { 1 } else { page.format },
             compression: page.compression,
             predictor: page.predictor,
-            tile,
-            rows_per_strip: page.rows_per_strip,
         }
     }
 
@@ -164,24 +204,19 @@ impl<'a> Part<'a> {
         let u16s = |v: u16| if big { v.to_be_bytes() } else { v.to_le_bytes() };
         let u64s = |v: u64| if big { v.to_be_bytes() } else { v.to_le_bytes() };
         let one = |value: u64| vec![value];
-        let mut tags: Vec<(u16, Vec<u64>)> = vec![
+        let tags: Vec<(u16, Vec<u64>)> = vec![
             (256, one(self.width)),
             (257, one(self.height)),
             (258, one(self.bits)),
             (259, one(self.compression)),
             (262, one(1)),
+            (273, self.offsets.to_vec()),
             (277, one(1)),
+            (278, one(self.rows_per_strip)),
+            (279, self.counts.to_vec()),
             (317, one(self.predictor)),
             (339, one(self.format)),
         ];
-        let (offsets, counts) = (self.offsets.to_vec(), self.counts.to_vec());
-        match self.tile {
-            Some([width, length]) => {
-                tags.extend([(322, one(width)), (323, one(length)), (324, offsets), (325, counts)])
-            }
-            None => tags.extend([(273, offsets), (278, one(self.rows_per_strip)), (279, counts)]),
-        }
-        tags.sort_by_key(|(tag, _)| *tag);
         let lists = HEADER + 8 + 20 * tags.len() as u64 + 8;
         let length = lists + 8 * tags.iter().map(|(_, values)| values.len() as u64).sum::<u64>();
         let mut front = if big { b"MM".to_vec() } else { b"II".to_vec() };
@@ -191,7 +226,7 @@ impl<'a> Part<'a> {
         let mut listed: Vec<u8> = Vec::new();
         for (tag, values) in tags {
             // Places in the file are places behind this.
-            let moved = if matches!(tag, 273 | 324) { length } else { 0 };
+            let moved = if tag == 273 { length } else { 0 };
             front.extend([u16s(tag), u16s(16)].concat());
             front.extend(u64s(values.len() as u64));
             let bytes = values.iter().flat_map(|value| u64s(value + moved));
@@ -207,38 +242,31 @@ impl<'a> Part<'a> {
         front.resize(length as usize, 0);
         front
     }
+}
 
-    /// Appends `slices` of those that stand below each other in each row of tiles, unpacked.
-    fn slices(&self, page: &Page, slices: u64, voxels: &[u8], raw: &mut Vec<u8>) {
-        let (row, depth) = (self.row_bytes() as usize, page.tile.map_or(1, |[.., depth]| depth));
-        let length = page.tile.filter(|_| depth > 1).map_or(page.height, |[_, length, _]| length);
-        for slice in 0..slices {
-            for y in 0..page.height {
-                let at = ((y / length * depth + slice) * length + y % length) as usize * row;
-                unpack(&voxels[at..at + row], page, raw);
-            }
+/// Appends the numbers of rows, in this machine's order of bytes.
+fn unpack(voxels: &[u8], page: &Page, raw: &mut Vec<u8>) {
+    match (page.bits, page.format) {
+        (16, 3) => {
+            let halves = voxels.chunks_exact(2).map(|half| u16::from_ne_bytes([half[0], half[1]]));
+            raw.extend(halves.flat_map(|half| widened(half).to_ne_bytes()));
+        }
+        (8 | 16 | 32 | 64, _) => raw.extend_from_slice(voxels),
+        (bits, _) => {
+            let rows = voxels.chunks_exact(page.row_bytes(page.width) as usize);
+            rows.for_each(|row| unpack_bits(row, page.width as usize, bits as usize, raw));
         }
     }
 }
 
-/// Appends the numbers of a row, in this machine's order of bytes.
-fn unpack(row: &[u8], page: &Page, raw: &mut Vec<u8>) {
-    match (page.bits, page.format) {
-        (16, 3) => {
-            let halves = row.chunks_exact(2).map(|half| u16::from_ne_bytes([half[0], half[1]]));
-            raw.extend(halves.flat_map(|half| widened(half).to_ne_bytes()));
-        }
-        (8 | 16 | 32 | 64, _) => raw.extend_from_slice(row),
-        (bits, _) => {
-            for x in 0..page.width as usize {
-                let from = x * bits as usize;
-                let value = (from..from + bits as usize)
-                    .fold(0u16, |value, bit| value << 1 | u16::from(row[bit / 8] >> (7 - bit % 8) & 1));
-                match bits {
-                    0..=8 => raw.push(value as u8),
-                    _ => raw.extend(value.to_ne_bytes()),
-                }
-            }
+/// Appends the numbers of a row that begins a byte, as bytes or pairs of them.
+fn unpack_bits(row: &[u8], width: usize, bits: usize, raw: &mut Vec<u8>) {
+    for x in 0..width {
+        let value = (x * bits..(x + 1) * bits)
+            .fold(0u16, |value, bit| value << 1 | u16::from(row[bit / 8] >> (7 - bit % 8) & 1));
+        match bits {
+            0..=8 => raw.push(value as u8),
+            _ => raw.extend(value.to_ne_bytes()),
         }
     }
 }
