@@ -91,6 +91,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             r#"<?xml version="1.0"?><OME><Image><Pixels DimensionOrder="XYCZT" SizeX="3" SizeY="2" SizeZ="1" SizeC="2" SizeT="1" PhysicalSizeX="0.5" PhysicalSizeXUnit="nm" PhysicalSizeY="0.5" PhysicalSizeZ="2"><TiffData IFD="0" PlaneCount="2"/></Pixels></Image></OME>"#,
         )?,
     )?;
+    for (name, bytes) in pages() {
+        put(&format!("tiff/whole_{name}"), &bytes)?;
+    }
+    let array = |value| volumes::npy("|u1", false, "(1, 2, 3)", &[value; 6]);
+    let arrays = [("image.npy", array(7)), ("label.npy", array(1)), ("spacing.npy", array(2))];
+    let arrays = arrays.each_ref().map(|(name, array)| (*name, array.as_slice()));
+    put("npz/whole_image_label", &volumes::zip(&arrays, true))?;
+    put("png/whole_palette", &palette()?)?;
     put("nifti/whole_2", &nifti_2(folder.path())?)?;
     put("png/whole_two_bits", &volumes::png([5, 2], png::BitDepth::Two, &[0b0001_1011, 0x40, 0x1b, 0x80]))?;
     for (name, set) in [("", vec![]), ("_group", vec!["model.norm={group=1}", "model.residual=true"])] {
@@ -118,6 +126,59 @@ fn cached_case(folder: &Path, channels: usize) -> Result<Vec<u8>, Box<dyn Error>
     let file = fs::read(folder.join("case.voxels"))?;
     // Behind magic, version, lengths and checksums.
     Ok([&file[12..14], &file[36..]].concat())
+}
+
+/// Pages whose numbers or planes are told by other tags than most.
+fn pages() -> Vec<(&'static str, Vec<u8>)> {
+    let of = |description: &str, voxels: &[u8], tags: &[(u16, &[u32])]| {
+        let mut all: Vec<(u16, Vec<u32>)> =
+            vec![(256, vec![3]), (257, vec![2]), (258, vec![8]), (259, vec![1]), (262, vec![1])];
+        all.retain(|(tag, _)| tags.iter().all(|(other, _)| other != tag));
+        all.extend(tags.iter().map(|(tag, values)| (*tag, values.to_vec())));
+        volumes::directory(&all, description, voxels)
+    };
+    let numbers: Vec<u8> = (0..24).collect();
+    let strip: [(u16, &[u32]); 2] = [(273, &[8]), (279, &[6])];
+    let tile = volumes::zlib(&[5; 2 * 256]);
+    let length = tile.len() as u32;
+    vec![
+        ("white_is_0", of("", &numbers, &[&strip[..], &[(262, &[0])]].concat())),
+        ("palette", of("", &numbers, &[&strip[..], &[(262, &[3]), (320, &[9; 768])]].concat())),
+        ("twelve_bits", of("", &numbers, &[(273, &[8]), (279, &[10]), (258, &[12])])),
+        ("half", of("", &numbers, &[(273, &[8]), (279, &[12]), (258, &[16]), (339, &[3])])),
+        ("depth", of("", &numbers, &[(32997, &[4]), (273, &[8, 14, 20, 26]), (279, &[6; 4])])),
+        (
+            "depth_of_tiles",
+            of(
+                "",
+                &tile,
+                &[
+                    (32997, &[2]),
+                    (322, &[16]),
+                    (323, &[16]),
+                    (32998, &[2]),
+                    (324, &[8]),
+                    (325, &[length]),
+                    (259, &[8]),
+                ],
+            ),
+        ),
+        ("shaped", of(r#"{"shape": [2, 2, 2, 3], "axes": "ZCYX", "truncated": true}"#, &numbers, &strip)),
+        ("imagej_run", of("ImageJ=1.54f\nimages=4\nframes=4\ncf=0\nc0=-5\nc1=1\n", &numbers, &strip)),
+    ]
+}
+
+/// A slice of indices, two in a byte, with gamma and transparency.
+fn palette() -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, 3, 2);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_depth(png::BitDepth::Four);
+    encoder.set_palette((0..48).collect::<Vec<u8>>());
+    encoder.set_trns(vec![0, 9]);
+    encoder.set_source_gamma(png::ScaledFloat::new(0.5));
+    encoder.write_header()?.write_image_data(&[0x12, 0x30, 0xf0, 0x10])?;
+    Ok(file)
 }
 
 /// Two grey pages, of which the first has a description.

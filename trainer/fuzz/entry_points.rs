@@ -10,7 +10,7 @@ use trainer::convert::{Conversion, Geometry, Pairs};
 use trainer::data::{Cache, CaseFiles, Description, Fingerprint, Found, PreparedCase, Preprocessing, Source};
 use trainer::info::{Entry, to_json};
 use trainer::plan::{CaseMemory, Facts, Limit, Machine, Settled};
-use trainer::volume::{Volume, read_header};
+use trainer::volume::{Role, Stored, Volume, read_header, read_header_as};
 
 /// A parser as the program calls it.
 pub(crate) struct EntryPoint {
@@ -72,6 +72,9 @@ fn volume(folder: &Path, name: &str, bytes: &[u8]) -> bool {
 fn whole(path: &Path) -> bool {
     let header = read_header(path);
     let entry = Entry::of(path);
+    if let Ok(mask) = Stored::read_as(path, Role::Mask) {
+        assert_eq!(mask.header, read_header_as(path, Role::Mask).expect("of what was read"));
+    }
     // Neither may fail, whatever the numbers.
     let _ = (entry.to_string(), to_json(std::slice::from_ref(&entry)).unwrap());
     match entry {

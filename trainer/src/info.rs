@@ -31,7 +31,7 @@ pub struct Info {
     pub affine: [[f64; 4]; 4],
     /// Where x, y and z lead.
     pub axcodes: String,
-    /// What was not taken as it is written, or is said in two ways.
+    /// What was chosen or not taken as it is written, what was left out, and what is said in two ways.
     pub notes: Vec<String>,
     /// The least finite value after scaling.
     pub min: Option<f64>,

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::data::alignment::Alignment;
 use crate::data::normalise::quantile;
 use crate::data::{CaseFiles, Dataset};
-use crate::volume;
+use crate::volume::{self, Role};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -273,8 +273,9 @@ fn warnings(set: &Dataset, found: &Inspection) -> Result<Vec<String>> {
 /// The first file of a case whose voxels lie more than a tenth of a voxel from those of its first image.
 fn elsewhere(files: &CaseFiles) -> Result<Option<String>> {
     let first = volume::read_header(&files.images[0])?;
-    for path in files.images.iter().skip(1).chain(&files.label) {
-        let header = volume::read_header(path)?;
+    let images = files.images.iter().skip(1).map(|path| (path, Role::Image));
+    for (path, role) in images.chain(files.label.iter().map(|path| (path, Role::Mask))) {
+        let header = volume::read_header_as(path, role)?;
         if Alignment::of(&first, &header) == Alignment::Same && first.apart(&header).is_some() {
             return Ok(Some(path.display().to_string()));
         }

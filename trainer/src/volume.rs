@@ -11,12 +11,16 @@
 //! | `.nrrd`, `.nhdr` | NRRD; raw, gzip and text | `space directions` and `space origin`, or `spacings` |
 //! | `.mha`, `.mhd` | MetaImage; raw, zlib and text | `TransformMatrix`, `Offset`, `ElementSpacing` |
 //! | `.npy`, `.npz` | NumPy, `[d, h, w]` or `[c, d, h, w]` | none: voxels of 1 mm |
-//! | `.tif`, `.tiff` | TIFF, grey, a page a slice; OME-TIFF, ImageJ | voxel sizes: nnU-Net's JSON, OME-XML, ImageJ |
-//! | `.png`, or a folder of them | grey slices in natural order | none |
+//! | `.tif`, `.tiff` | TIFF, grey or palette, a page a slice; OME-TIFF, ImageJ | voxel sizes: nnU-Net's JSON, OME-XML, ImageJ |
+//! | `.png`, or a folder of them | grey or palette slices in natural order | none |
+//!
+//! Numbers are taken as they are stored: what a file says of how to show them alters none, and of a palette the indices
+//! count.
 //!
 //! Lengths in other units are converted to mm. It is not an image library: nothing is resampled or reoriented, and complex
 //! and colour voxels are refused. A header is never trusted: no memory is taken for voxels that the file cannot hold.
 
+mod dicom;
 mod geometry;
 mod layout;
 mod metaimage;
@@ -32,16 +36,17 @@ mod stored;
 mod stream;
 mod text;
 mod tiff;
-mod tiff_guard;
 mod units;
 mod whole;
 mod write;
 
+pub(crate) use dicom::dicom_instead;
 pub use geometry::axcodes;
 pub(crate) use geometry::{check_invertible, column_lengths, diagonal, leads};
+pub(crate) use npz::{MASK_NAMES, holds_image_and_mask};
 pub use statistics::Statistics;
 pub use stored::Stored;
-pub(crate) use tiff::sidecars;
+pub(crate) use tiff::{of_one_slice, sidecars};
 pub(crate) use whole::whole;
 pub(crate) use write::nifti_header;
 pub use write::write;
@@ -49,6 +54,9 @@ pub use write::write;
 use crate::nifti::{Affine, ByteOrder, VoxelType};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
+
+/// Said of a file whose numbers stand for colours.
+const PALETTE: &str = "palette indices: the colours are left out";
 
 /// A file format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +75,15 @@ pub enum Format {
     Tiff,
     /// One PNG slice, or a folder of them.
     Png,
+}
+
+/// What a file is read for. It decides which array of several is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Intensities.
+    Image,
+    /// Classes.
+    Mask,
 }
 
 /// How the names of volumes end.
@@ -108,6 +125,9 @@ impl Format {
         let name = path.file_name().map(|n| n.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
         let found = ENDINGS.into_iter().find(|(endings, _)| endings.iter().any(|e| name.ends_with(e)));
         found.map(|(_, format)| format).ok_or_else(|| {
+            if let Some(message) = dicom_instead(path) {
+                return Error::file(path, message);
+            }
             Error::file(
                 path,
                 "has no ending of a volume (.nii, .nii.gz, .hdr, .img, .nrrd, .nhdr, .mha, .mhd, .npy, .npz, .tif, .png); convert it to .nii.gz",
@@ -156,7 +176,8 @@ pub struct Header {
     pub affine: Affine,
     /// Whether something says where the first voxel lies and where the axes lead.
     pub place_known: bool,
-    /// What was not taken as it is written, or is said in two ways, in words that go on after the file's name.
+    /// What was chosen or not taken as it is written, what was left out, and what is said in two ways: in words that go on
+    /// after the file's name.
     pub notes: Vec<String>,
 }
 
@@ -273,13 +294,21 @@ impl Volume {
 /// # Errors
 /// As [`Volume::read`], but for the voxels.
 pub fn read_header(path: impl AsRef<Path>) -> Result<Header> {
+    read_header_as(path, Role::Image)
+}
+
+/// Reads a header as [`read_header`], of what is to be an image or a mask.
+///
+/// # Errors
+/// As [`read_header`].
+pub fn read_header_as(path: impl AsRef<Path>, role: Role) -> Result<Header> {
     let path = path.as_ref();
     match Format::of(path)? {
         Format::Nifti => nifti::header(path),
         Format::Nrrd => nrrd::header(path),
         Format::MetaImage => metaimage::header(path),
         Format::Npy => npy::header(path),
-        Format::Npz => npz::header(path),
+        Format::Npz => npz::header(path, role),
         Format::Tiff => tiff::header(path),
         Format::Png => png::header(path),
     }

@@ -1,7 +1,7 @@
 //! The metrics against values of scikit-learn, within 1e-9, and of MedPy, within 1e-6 mm.
 //!
-//! Reads `../shared/conformance/metrics`, seen from the workspace; where that is missing, or where a value has
-//! no form here, the case is listed by name as ignored.
+//! Reads the small pairs of masks of this crate and `../shared/conformance/metrics`, seen from the workspace; where
+//! that is missing, or where a value has no form here, the case is listed by name as ignored.
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
@@ -12,6 +12,8 @@ use trainer::metrics::{
 };
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/conformance/metrics");
+/// `make.py` there makes it by MedPy.
+const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/surface");
 const TOLERANCE: f64 = 1e-9;
 const MILLIMETRES: f64 = 1e-6;
 
@@ -20,7 +22,7 @@ fn main() {
     let mut trials = Vec::new();
     for (file, test) in [("classification", classification as fn(&Value) -> Outcome), ("pr_curves", pr_curve)]
     {
-        match read(file) {
+        match read(FOLDER, file) {
             None => trials.push(skipped(file.to_owned(), "file missing")),
             Some(Value::Object(cases)) => trials.extend(
                 cases
@@ -30,11 +32,13 @@ fn main() {
             Some(other) => panic!("{file}.json holds no object: {other}"),
         }
     }
-    match read("surface") {
-        None => trials.push(skipped("surface".to_owned(), "file missing")),
-        Some(surface) => surface["cases"].as_array().into_iter().flatten().for_each(|case| {
-            trials.extend(surfaces(case));
-        }),
+    for (kind, folder) in [("fixture", FIXTURE), ("reference", FOLDER)] {
+        match read(folder, "surface") {
+            None => trials.push(skipped("surface".to_owned(), "file missing")),
+            Some(surface) => surface["cases"].as_array().into_iter().flatten().for_each(|case| {
+                trials.extend(surfaces(kind, folder, case));
+            }),
+        }
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -45,8 +49,8 @@ fn skipped(name: String, reason: &'static str) -> Trial {
     Trial::test(name, || Ok(())).with_kind(format!("skipped: {reason}")).with_ignored_flag(true)
 }
 
-fn read(file: &str) -> Option<Value> {
-    let text = std::fs::read_to_string(Path::new(FOLDER).join(file).with_extension("json")).ok()?;
+fn read(folder: &str, file: &str) -> Option<Value> {
+    let text = std::fs::read_to_string(Path::new(folder).join(file).with_extension("json")).ok()?;
     Some(serde_json::from_str(&text).expect("reference values are JSON"))
 }
 
@@ -112,18 +116,20 @@ fn pr_curve(case: &Value) -> Outcome {
 }
 
 /// One case of two volumes: a trial for each connectivity, and one for what both have in common.
-fn surfaces(case: &Value) -> Vec<Trial> {
-    let name = case["name"].as_str().unwrap_or("unnamed").to_owned();
+fn surfaces(kind: &str, folder: &'static str, case: &Value) -> Vec<Trial> {
+    let name = format!("{kind}/{}", case["name"].as_str().unwrap_or("unnamed"));
     let connectivities = [("conn1", Connectivity::Six), ("conn3", Connectivity::TwentySix)];
     let mut trials: Vec<_> = connectivities
         .into_iter()
         .map(|(key, connectivity)| {
             let case = case.clone();
-            Trial::test(format!("surface/{name}/medpy/{key}"), move || medpy(&case, key, connectivity))
+            Trial::test(format!("surface/{name}/medpy/{key}"), move || {
+                medpy(folder, &case, key, connectivity)
+            })
         })
         .collect();
     let counted = case.clone();
-    trials.push(Trial::test(format!("surface/{name}/voxels"), move || voxels(&counted)));
+    trials.push(Trial::test(format!("surface/{name}/voxels"), move || voxels(folder, &counted)));
     if !case["surface_distance"].is_null() {
         let reason = "surface-distance weighs surfaces by their area, another definition";
         trials.push(skipped(format!("surface/{name}/surface_distance"), reason));
@@ -139,10 +145,10 @@ struct Masks {
     spacing: [f64; 3],
 }
 
-fn masks(case: &Value) -> Result<Masks, Failed> {
+fn masks(folder: &str, case: &Value) -> Result<Masks, Failed> {
     let name = case["name"].as_str().ok_or("no name")?;
     let [truth, prediction] = ["gt", "pred"]
-        .map(|side| trainer::nifti::read(Path::new(FOLDER).join(format!("{name}_{side}.nii.gz"))));
+        .map(|side| trainer::nifti::read(Path::new(folder).join(format!("{name}_{side}.nii.gz"))));
     let (truth, prediction) = (truth?, prediction?);
     let [w, h, d] = truth.header.shape3().ok_or("not three-dimensional")?;
     // The reference's spacing is that of numpy's first, second and last axis: x, y, z.
@@ -162,8 +168,8 @@ fn masks(case: &Value) -> Result<Masks, Failed> {
     })
 }
 
-fn medpy(case: &Value, key: &str, connectivity: Connectivity) -> Outcome {
-    let Masks { truth, prediction, shape, spacing } = masks(case)?;
+fn medpy(folder: &str, case: &Value, key: &str, connectivity: Connectivity) -> Outcome {
+    let Masks { truth, prediction, shape, spacing } = masks(folder, case)?;
     let found = SurfaceDistances::new(&truth, &prediction, shape, spacing, connectivity)?;
     let values = [
         ("hd", found.hd()),
@@ -190,8 +196,8 @@ fn medpy(case: &Value, key: &str, connectivity: Connectivity) -> Outcome {
     Ok(())
 }
 
-fn voxels(case: &Value) -> Outcome {
-    let Masks { truth, prediction, .. } = masks(case)?;
+fn voxels(folder: &str, case: &Value) -> Outcome {
+    let Masks { truth, prediction, .. } = masks(folder, case)?;
     let mut matrix = ConfusionMatrix::new(2);
     let labels = |mask: &[bool]| mask.iter().map(|&set| u8::from(set)).collect::<Vec<_>>();
     matrix.update(&labels(&truth), &labels(&prediction))?;

@@ -6,10 +6,13 @@ mod descriptions;
 mod listed;
 #[path = "data/orders.rs"]
 mod orders;
+#[path = "support/shared.rs"]
+mod shared;
 #[path = "data/together.rs"]
 mod together;
 
 use proptest::prelude::*;
+use shared::shared;
 use std::path::Path;
 use trainer::data::{
     AxisOrder, CaseReader, ChannelNorm, Dataset, Description, Grid, IGNORE, Normalisation, Preprocessing,
@@ -311,7 +314,6 @@ fn ct_is_clipped_and_scaled_by_the_foreground_of_all_training_cases() {
 
 #[test]
 fn the_reference_sets_open_with_the_foreground_they_are_said_to_have() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     // Foreground in per cent, as the sets' description rounds it: of training, of testing, of both together.
     let any = 0.0..100.0;
     for (name, ranges) in [
@@ -320,11 +322,10 @@ fn the_reference_sets_open_with_the_foreground_they_are_said_to_have() {
         ("Dataset103_DeepGrey", [any.clone(), any.clone(), 3.05..3.15]),
         ("Dataset104_BrainTumor", [0.245..0.255, 0.025..0.035, any.clone()]),
     ] {
-        if !root.join(name).is_dir() {
-            eprintln!("skipped: {name} (shared/data is not there)");
+        let Some(root) = shared("data: foreground of the reference sets", &format!("data/{name}")) else {
             continue;
-        }
-        let set = Dataset::open(root.join(name)).unwrap();
+        };
+        let set = Dataset::open(root).unwrap();
         let sides =
             [set.training.clone(), set.test.clone(), [set.training.clone(), set.test.clone()].concat()];
         for (files, range) in sides.iter().zip(ranges) {

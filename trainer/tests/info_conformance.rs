@@ -8,6 +8,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut trials = suite("fixture", &root.join("tests/fixtures/nifti"));
+    trials.extend(suite("nibabel", &root.join("tests/fixtures/nibabel")));
     let reference = root.join("../../shared/conformance/nifti");
     if reference.join("expected.json").exists() {
         trials.extend(suite("reference", &reference));

@@ -1,5 +1,5 @@
-//! Every file that `expected.json` lists, as a test of its own: the small set of this crate, and the larger reference
-//! set (values by nibabel) where it is there.
+//! Every file that `expected.json` lists, as a test of its own: the small sets of this crate, of which one has values by
+//! nibabel, and the larger reference set (by nibabel, too) where it is there.
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
@@ -10,6 +10,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut trials = suite("fixture", &root.join("tests/fixtures/nifti"));
+    trials.extend(suite("nibabel", &root.join("tests/fixtures/nibabel")));
     let reference = root.join("../../shared/conformance/nifti");
     if reference.join("expected.json").exists() {
         trials.extend(suite("reference", &reference));

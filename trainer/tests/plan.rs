@@ -1,8 +1,10 @@
 //! Laws of planning: what memory limits, what anisotropic voxels lead to, and what is said of it.
 
-use std::path::Path;
+#[path = "support/shared.rs"]
+mod shared;
 
 use proptest::prelude::*;
+use shared::shared;
 use trainer::config::{Auto, Config};
 use trainer::data::{CaseSummary, Dataset, Preprocessing};
 use trainer::plan::{CaseMemory, Facts, Limit, Machine, Plan, Settled};
@@ -60,11 +62,9 @@ fn reference_data_sets_have_the_patches_that_two_hundred_thousand_voxels_allow()
         ("Dataset104_BrainTumor", [26, 80, 96]),
     ];
     for (name, patch) in all {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
-        if !path.is_dir() {
-            eprintln!("skipped: {} is not there", path.display());
+        let Some(path) = shared("plan: patches of the reference sets", &format!("data/{name}")) else {
             continue;
-        }
+        };
         let (dataset, config) = (Dataset::open(&path).unwrap(), Config::default());
         let training = dataset.reader_for(&config.data).read_all(&dataset.training).unwrap();
         let training: Vec<_> = training.iter().map(CaseSummary::of).collect();

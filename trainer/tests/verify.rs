@@ -2,11 +2,14 @@
 
 #[path = "verify/each_alone.rs"]
 mod each_alone;
+#[path = "support/shared.rs"]
+mod shared;
 #[path = "support/small.rs"]
 mod small;
 #[path = "verify/tiff_sets.rs"]
 mod tiff_sets;
 
+use shared::shared;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -218,14 +221,12 @@ fn the_program_prints_the_page_and_ends_with_1_where_there_is_an_error() {
 
 #[test]
 fn the_reference_sets_have_no_errors() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     for name in ["Dataset101_Pallidum", "Dataset102_Nuclei3D", "Dataset103_DeepGrey", "Dataset104_BrainTumor"]
     {
-        if !root.join(name).is_dir() {
-            eprintln!("skipped: {name} (shared/data is not there)");
+        let Some(root) = shared("verify: errors of the reference sets", &format!("data/{name}")) else {
             continue;
-        }
-        let found = verify(root.join(name)).unwrap();
+        };
+        let found = verify(root).unwrap();
         println!("{found}\n");
         assert_eq!(found.errors, 0, "{found}");
     }

@@ -12,7 +12,11 @@ mod program;
 mod refusals;
 #[path = "volume/round_trip.rs"]
 mod round_trip;
+#[path = "volume/several.rs"]
+mod several;
 #[path = "volume/tiff_spacing.rs"]
 mod tiff_spacing;
+#[path = "volume/tiff_stored.rs"]
+mod tiff_stored;
 #[path = "support/volumes.rs"]
 mod volumes;

@@ -9,11 +9,9 @@ use crate::data::fault::{Fault, Kind};
 use crate::data::names::{Part, split_channel, stem};
 use crate::data::volumes::Volumes;
 use crate::verify::Faults;
+use crate::volume::{Format, MASK_NAMES, dicom_instead, holds_image_and_mask, split_ending};
 use crate::{Error, Result};
 
-/// What names of masks end in where those of images do not.
-const MASK_SUFFIXES: [&str; 9] =
-    ["mask", "masks", "seg", "segmentation", "label", "labels", "labelmap", "gt", "annotation"];
 /// What names of images end in where those of masks do not.
 const IMAGE_SUFFIXES: [&str; 2] = ["image", "img"];
 /// What pairs files whatever their names.
@@ -87,7 +85,7 @@ fn list(
     let image_files = volumes(images, "--images", notes)?;
     let is_one = matches!((images.canonicalize(), masks.canonicalize()), (Ok(a), Ok(b)) if a == b);
     let (mask_files, image_files) = if is_one {
-        let has_suffix = |(name, _): &Named| without(name, &MASK_SUFFIXES).is_some();
+        let has_suffix = |(name, _): &Named| without(name, &MASK_NAMES).is_some();
         let by_suffix = image_files.iter().any(has_suffix);
         image_files
             .into_iter()
@@ -95,19 +93,50 @@ fn list(
     } else {
         (volumes(masks, "--masks", notes)?, image_files)
     };
-    let volumes = ("holds no volumes", "name a folder of .nii.gz, .nrrd, .mha, .npy, .npz, .tif or .png");
-    let suffix = (
-        "holds no masks: no name ends in _mask, _seg or _label, or begins with mask, seg or label and a number",
-        "name the masks' folder",
-    );
-    for (files, folder, (message, remedy)) in
-        [(&image_files, images, volumes), (&mask_files, masks, if is_one { suffix } else { volumes })]
-    {
-        if files.is_empty() {
-            faults.push(Fault::file(Kind::NoImages, folder, message, remedy));
-        }
+    // An archive may hold an image and its mask.
+    let is_both =
+        |(_, path): &Named| Format::of(path).is_ok_and(|f| f == Format::Npz) && holds_image_and_mask(path);
+    let mask_files = match is_one && mask_files.is_empty() && image_files.iter().all(is_both) {
+        true => image_files.clone(),
+        false => mask_files,
+    };
+    if image_files.is_empty() {
+        faults.push(no_volumes(images));
+    }
+    if mask_files.is_empty() && is_one && !image_files.is_empty() {
+        let message = "holds no masks: no name ends in _mask, _seg or _label, or begins with mask, seg or label and a number";
+        faults.push(Fault::file(Kind::NoImages, masks, message, "name the masks' folder"));
+    } else if mask_files.is_empty() && !is_one {
+        faults.push(no_volumes(masks));
     }
     Ok((image_files, mask_files))
+}
+
+/// What a folder without volumes holds instead, as far as that is known, and what to do with it.
+fn no_volumes(folder: &Path) -> Fault {
+    let fault = |message: &str, remedy: &str| Fault::file(Kind::NoImages, folder, message, remedy);
+    if let Some((message, remedy)) = dicom_instead(folder).as_deref().and_then(|text| text.split_once(": ")) {
+        return fault(message, remedy);
+    }
+    if let Some(patient) = folder_per_patient(folder) {
+        let message = format!("holds a folder per patient, such as {patient}, and no volumes itself");
+        let remedy = "list the files in a table with the columns case, image_0, image_1, …, mask, and give it by --csv FILE";
+        return fault(&message, remedy);
+    }
+    fault("holds no volumes", "name a folder of .nii.gz, .nrrd, .mha, .npy, .npz, .tif or .png")
+}
+
+/// The first folder within a folder that has volumes.
+fn folder_per_patient(folder: &Path) -> Option<String> {
+    let names = |folder: &Path| {
+        let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = names.map(|n| n.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    let has_volumes =
+        |name: &String| names(&folder.join(name)).iter().any(|name| split_ending(name).is_some());
+    names(folder).into_iter().find(has_volumes)
 }
 
 type Named = (String, PathBuf);
@@ -129,7 +158,8 @@ fn volumes(folder: &Path, flag: &str, notes: &mut Vec<String>) -> Result<Vec<Nam
     others.retain(|name| {
         !volumes.iter().any(|(known, _)| known == stem(name) || name.starts_with(&format!("{known}.")))
     });
-    if !others.is_empty() {
+    // Where there is no volume at all, the refusal says what there is.
+    if !others.is_empty() && (!volumes.is_empty() || others.iter().all(|name| folder.join(name).is_file())) {
         let more = others.len().saturating_sub(SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         others.truncate(SHOWN);
@@ -154,7 +184,7 @@ impl<'a> Masks<'a> {
             Some(Fault::file(Kind::ChannelTwice, path, message, "take one away, or merge them into one"))
         };
         for (name, path) in files {
-            let bare = without(name, &MASK_SUFFIXES);
+            let bare = without(name, &MASK_NAMES);
             let same = masks.exact.insert(name, path);
             let same = same.or(bare.and_then(|bare| masks.bare.insert(bare, path)));
             faults.extend(twice(path, same));
@@ -177,7 +207,7 @@ impl<'a> Masks<'a> {
         cases: impl Iterator<Item = &'n str>,
         taken: &BTreeSet<&Path>,
     ) -> BTreeMap<&'n str, &'a Path> {
-        let named = |(name, path): &'a Named| (name.as_str(), without(name, &MASK_SUFFIXES), path.as_path());
+        let named = |(name, path): &'a Named| (name.as_str(), without(name, &MASK_NAMES), path.as_path());
         let masks = self.files.iter().map(named);
         let mut found = prefix::counterparts(cases, masks);
         found.retain(|case, mask| self.of(case).is_none() && !taken.contains(mask));

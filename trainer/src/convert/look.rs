@@ -8,10 +8,10 @@ use super::source::Source;
 use crate::data::CaseFiles;
 use crate::data::alignment::Alignment;
 use crate::data::fault::{Fault, Kind};
-use crate::data::folder::{part_of, same_shape};
+use crate::data::folder::{part_of, planes_of_one_slice, same_shape};
 use crate::data::notes::Note;
 use crate::verify::unreadable;
-use crate::volume::{Header, Stored, diagonal, whole};
+use crate::volume::{Header, Role, Stored, diagonal, whole};
 
 /// So many kinds of values are told apart.
 const MOST_VALUES: usize = 1000;
@@ -64,10 +64,11 @@ impl Looked {
         let mut placed: Option<(PathBuf, Header)> = None;
         let files =
             CaseFiles { name: case.name.clone(), images: case.images.clone(), label: case.mask.clone() };
-        let images = files.images.iter().map(|path| (path, false));
-        for (path, is_mask) in images.chain(files.label.iter().map(|path| (path, true))) {
-            let read =
-                Stored::read(path).map_err(|e| looked.faults.push(unreadable(Kind::Unreadable, path, e)));
+        let images = files.images.iter().map(|path| (path, Role::Image));
+        for (path, role) in images.chain(files.label.iter().map(|path| (path, Role::Mask))) {
+            let is_mask = role == Role::Mask;
+            let read = Stored::read_as(path, role)
+                .map_err(|e| looked.faults.push(unreadable(Kind::Unreadable, path, e)));
             let Ok(stored) = read else {
                 looked.is_whole &= is_mask;
                 continue;
@@ -129,6 +130,10 @@ impl Looked {
         let path = &stored.path;
         let channels = stored.header.channels();
         if channels > 1 {
+            if let Err(fault) = planes_of_one_slice(path) {
+                self.faults.push(fault);
+                return;
+            }
             let message = format!("has {channels} values at each place, shape {:?}", stored.header.shape);
             let remedy = "save one label map of whole numbers, a class each";
             self.faults.push(Fault::file(Kind::NotOneVolume, path, message, remedy));
@@ -156,7 +161,7 @@ impl Looked {
         let (size, other) = (header.size(), first.size());
         let Err(mut fault) = same_shape(files, path, size, (first_path, other)) else { return true };
         let [x, y, z] = size;
-        if other == [z, y, x] {
+        if other == [z, y, x] && fault.kind == Kind::ShapeDiffers {
             fault.remedy = "its axes are in reverse order: save it transposed".into();
         }
         self.faults.push(fault);

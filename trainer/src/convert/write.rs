@@ -6,7 +6,7 @@ use super::labels::Classes;
 use super::{Planned, Ready};
 use crate::data::alignment::Alignment;
 use crate::nifti::{self, Voxel, VoxelType};
-use crate::volume::{Header, Stored, nifti_header};
+use crate::volume::{Header, Role, Stored, nifti_header};
 use crate::{Error, Result};
 
 /// How every volume's name ends.
@@ -82,7 +82,7 @@ pub(super) fn case(folder: &Path, ready: &Ready, classes: &Classes) -> Result<()
         }?;
     }
     let Some(path) = &ready.looked.mask else { return Ok(()) };
-    let stored = Stored::read(path)?;
+    let stored = Stored::read_as(path, Role::Mask)?;
     let mut labels = crate::memory::with_capacity(grid.len());
     let mut last = (0.0, classes.of(0.0));
     let mut is_known = true;

@@ -62,7 +62,7 @@ pub enum Kind {
     UnusualSpacing,
     /// Files do not say how large their voxels are.
     UnknownSpacing,
-    /// A header says two things of where voxels lie.
+    /// A file says two things, or is not taken as it is written.
     HeaderContradicts,
     /// A case's axes run otherwise than is usual in the data set.
     UnusualOrientation,

@@ -7,7 +7,7 @@ use super::names::{LooseCase, Part, leads_out, side};
 use super::notes::{self, Note};
 use super::{AxisOrder, CaseReader, Description, Grid, Preprocessing, common_spacing, listed};
 use crate::config::{Auto, Data, Word};
-use crate::volume::{self, Header};
+use crate::volume::{self, Header, Role};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -167,10 +167,11 @@ pub(super) fn checksum(folder: &Path, path: &Path) -> Result<FileSum> {
     }
 }
 
-/// Refuses what is no folder.
+/// Refuses what is no folder, or one of a scanner's files.
 pub(crate) fn must_be_folder(path: &Path) -> Result<()> {
     if path.is_dir() {
-        return Ok(());
+        let instead = if path.join("dataset.json").exists() { None } else { volume::dicom_instead(path) };
+        return instead.map_or(Ok(()), |message| Err(Error::file(path, message)));
     }
     let what = if path.exists() { "is a file" } else { "does not exist" };
     let remedy = "name the folder that holds dataset.json, imagesTr and labelsTr";
@@ -190,7 +191,8 @@ pub(super) fn check_headers(case: &CaseFiles, channels: usize) -> Result<Checked
     let mut first: Option<Header> = None;
     let mut notes = Vec::new();
     for path in case.images.iter().chain(&case.label) {
-        let header = volume::read_header(path)?;
+        let role = if case.label.as_ref() == Some(path) { Role::Mask } else { Role::Image };
+        let header = volume::read_header_as(path, role)?;
         one_volume_each(case, path, &header, channels)?;
         notes.extend(header.notes.iter().map(|text| (path.clone(), text.clone())));
         match &first {
@@ -230,6 +232,7 @@ pub(crate) fn one_volume_each(
     if held == channels {
         return Ok(());
     }
+    planes_of_one_slice(path)?;
     let message = format!(
         "holds {held} volume(s), shape {:?}, but dataset.json names {channels} channels",
         header.shape
@@ -245,6 +248,7 @@ fn one_volume(path: &Path, header: &Header) -> Result<(), Fault> {
     if header.channels() == 1 {
         return Ok(());
     }
+    planes_of_one_slice(path)?;
     let message =
         format!("has {} axes, shape {:?}: each file must hold one volume", header.shape.len(), header.shape);
     let remedy = "split it into one file per channel (_0000, _0001, …) or per case";
@@ -281,6 +285,13 @@ pub(crate) fn same_grid(
     Err(Fault::case(Kind::PlaceDiffers, &case.name, message, remedy))
 }
 
+/// Refuses slices that a file counts as times or channels.
+pub(crate) fn planes_of_one_slice(path: &Path) -> Result<(), Fault> {
+    let Some(planes) = volume::of_one_slice(path) else { return Ok(()) };
+    let remedy = "if they are slices, say so: in ImageJ by Image > Properties, where they and slices are swapped, in tifffile by metadata={'axes': 'ZYX'}";
+    Err(Fault::file(Kind::NotOneVolume, path, format!("has {planes}"), remedy))
+}
+
 /// What a file is to its case.
 fn role(case: &CaseFiles, path: &Path) -> &'static str {
     if case.label.as_deref() == Some(path) { "the label map" } else { "a channel" }
@@ -296,6 +307,7 @@ pub(crate) fn same_shape(
     if shape == other {
         return Ok(());
     }
+    [path, first].into_iter().try_for_each(planes_of_one_slice)?;
     let message = format!(
         "{}, {}, has shape {shape:?} but {} has {other:?} (x, y, z)",
         role(case, path),

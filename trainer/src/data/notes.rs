@@ -9,15 +9,20 @@ pub(crate) type Note = (PathBuf, String);
 /// How many lines are worth reading.
 const SHOWN: usize = 10;
 
-/// A line for each thing that is to be said, with the first file of which it is; `root` is left out of the names.
-pub(crate) fn lines(notes: &[Note], root: &Path) -> Vec<String> {
+/// What is to be said, once each: the first file of which it is, of how many further ones, and the words.
+pub(crate) fn grouped(notes: &[Note]) -> Vec<(&Path, usize, &str)> {
     let mut files = BTreeMap::<&str, Vec<&Path>>::new();
     for (path, text) in notes {
         files.entry(text).or_default().push(path);
     }
-    let mut all: Vec<(&Path, usize, &str)> =
-        files.into_iter().map(|(text, files)| (files[0], files.len() - 1, text)).collect();
+    let mut all: Vec<_> = files.into_iter().map(|(text, files)| (files[0], files.len() - 1, text)).collect();
     all.sort();
+    all
+}
+
+/// A line for each thing that is to be said; `root` is left out of the names.
+pub(crate) fn lines(notes: &[Note], root: &Path) -> Vec<String> {
+    let mut all = grouped(notes);
     let more = all.len().saturating_sub(SHOWN);
     all.truncate(SHOWN);
     let line = |(path, others, text): (&Path, usize, &str)| {

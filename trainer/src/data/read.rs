@@ -9,7 +9,7 @@ use super::preprocess::{content, cut, image_to_grid, labels_to_grid};
 use super::volumes::Volumes;
 use super::{AxisOrder, Case, CaseFiles, Description, Frame, Geometry, IGNORE, Preprocessing, Vanished};
 use crate::nifti;
-use crate::volume::{Format, Header, Stored, split_ending, whole};
+use crate::volume::{Format, Header, Role, Stored, dicom_instead, split_ending, whole};
 use crate::{Error, Result, memory};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -144,7 +144,7 @@ impl CaseReader {
         }
         let labels = match &files.label {
             Some(path) => {
-                let stored = Stored::read(path)?;
+                let stored = Stored::read_as(path, Role::Mask)?;
                 let labels = labels(&stored, &files.name, &self.description)?;
                 let labels = Alignment::of(geometry.header(), &stored.header).in_order(labels);
                 Some(frame.to_volume(labels, whole))
@@ -202,6 +202,9 @@ impl CaseReader {
             let found = Volumes::of(path)?;
             let is_data_set = path.join("dataset.json").is_file() && path.join("imagesTr").is_dir();
             if found.volumes.is_empty() || is_data_set {
+                if let Some(message) = dicom_instead(path) {
+                    return Err(Error::file(path, message));
+                }
                 let hint = if path.join("dataset.json").is_file() {
                     "; name its imagesTs"
                 } else {
@@ -224,7 +227,9 @@ impl CaseReader {
             return Err(Error::file(path, "does not exist; name an image or a folder of them"));
         };
         let Some((stem, _)) = split_ending(&name) else {
-            return Err(Error::file(path, "is not named as a volume; convert it to .nii.gz"));
+            let message = dicom_instead(path);
+            let message = message.unwrap_or("is not named as a volume; convert it to .nii.gz".into());
+            return Err(Error::file(path, message));
         };
         match split_channel(stem) {
             Some((case, channel)) if channel < channels => {

@@ -1,7 +1,7 @@
 //! A volume of labels and where it lies.
 
 use crate::data::alignment::Alignment;
-use crate::volume::{Header, Stored, whole};
+use crate::volume::{Header, Role, Stored, whole};
 use crate::{Error, Result, memory, nifti};
 use std::path::Path;
 
@@ -35,7 +35,7 @@ impl LabelVolume {
 /// When the file cannot be read, is not three-dimensional, or a voxel is no whole number that fits 32 bits.
 pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelVolume> {
     let path = path.as_ref();
-    let image = Stored::read(path)?;
+    let image = Stored::read_as(path, Role::Mask)?;
     let header = &image.header;
     if header.channels() != 1 {
         let message = format!("shape {:?} is no single volume; save its labels in 3-D", header.shape);

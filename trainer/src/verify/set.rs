@@ -4,6 +4,7 @@ use super::voxels::{Digest, Seen};
 use super::{Faults, Meant};
 use crate::data::fault::{Fault, Kind};
 use crate::data::names::Part;
+use crate::data::notes::{self, Note};
 use crate::volume::{Format, Header};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +19,7 @@ pub(super) fn compare(root: &Path, meant: &Meant, mut cases: Vec<Seen>, found: &
         found.warnings.append(&mut case.warnings);
     }
     let warnings = &mut found.warnings;
+    noted(&cases, warnings);
     spacings(&cases, warnings);
     unknown_spacings(root, &cases, warnings);
     orientations(&cases, warnings);
@@ -28,6 +30,19 @@ pub(super) fn compare(root: &Path, meant: &Meant, mut cases: Vec<Seen>, found: &
     duplicates(Kind::DuplicateImage, images, warnings);
     let labels = cases.iter().filter_map(|case| Some((case.part, case.label.as_ref()?)));
     duplicates(Kind::DuplicateLabels, labels, warnings);
+}
+
+/// What there is to say of files, once each.
+fn noted(cases: &[Seen], warnings: &mut Vec<Fault>) {
+    let all: Vec<Note> = cases.iter().flat_map(|case| case.notes.iter().cloned()).collect();
+    for (path, others, text) in notes::grouped(&all) {
+        let message = match others {
+            0 => text.to_owned(),
+            n => format!("{text} (and so of {n} more file(s))"),
+        };
+        let remedy = "see that it is right so; else save it with one program that writes all of it, in mm";
+        warnings.push(Fault::file(Kind::HeaderContradicts, path, message, remedy));
+    }
 }
 
 fn headers(cases: &[Seen]) -> impl Iterator<Item = (&Seen, &Header)> {

@@ -7,9 +7,10 @@ use crate::data::alignment::Alignment;
 use crate::data::fault::{Fault, Kind};
 use crate::data::folder::{one_volume_each, part_of, same_grid};
 use crate::data::names::{LooseCase, Part};
+use crate::data::notes::Note;
 use crate::data::read::{LabelSurvey, not_finite};
 use crate::data::{CaseFiles, IGNORE};
-use crate::volume::{self, Format, Header, Stored};
+use crate::volume::{self, Format, Header, Role, Stored};
 use rayon::prelude::*;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub(super) struct Seen {
     pub(super) label: Option<Digest>,
     /// Voxels by class; `None` without a readable label map.
     pub(super) counts: Option<[u64; 256]>,
+    /// What is to be said of its files.
+    pub(super) notes: Vec<Note>,
     pub(super) errors: Vec<Fault>,
     pub(super) warnings: Vec<Fault>,
 }
@@ -54,32 +57,35 @@ impl Seen {
             images: Vec::new(),
             label: None,
             counts: None,
+            notes: Vec::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
         };
         // A single file holds all channels.
         let channels = if case.images.len() == 1 { meant.description.channel_names.len() } else { 1 };
         for path in &files.images {
-            if let Some(image) = seen.open(&files, path, channels) {
+            if let Some(image) = seen.open(&files, path, channels, Role::Image) {
                 seen.image(&image);
             }
         }
-        if let Some(image) = files.label.as_ref().and_then(|path| seen.open(&files, path, channels)) {
+        if let Some(image) =
+            files.label.as_ref().and_then(|path| seen.open(&files, path, channels, Role::Mask))
+        {
             seen.labels(&image, meant);
         }
         seen
     }
 
     /// Reads a file and compares its grid with that of the case's first file.
-    fn open(&mut self, files: &CaseFiles, path: &Path, channels: usize) -> Option<Stored> {
+    fn open(&mut self, files: &CaseFiles, path: &Path, channels: usize, role: Role) -> Option<Stored> {
         // Its name was complained of.
         if Format::of(path).ok() != self.format {
             return None;
         }
-        let header = volume::read_header(path);
+        let header = volume::read_header_as(path, role);
         let header = header.map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()?;
         one_volume_each(files, path, &header, channels).map_err(|fault| self.errors.push(fault)).ok()?;
-        self.notes(path, &header);
+        self.notes.extend(header.notes.iter().map(|text| (path.to_path_buf(), text.clone())));
         match &self.first {
             None => self.first = Some((path.to_path_buf(), header)),
             Some((first_path, first)) => match same_grid(files, path, &header, (first_path, first)) {
@@ -103,17 +109,7 @@ impl Seen {
                 }
             },
         }
-        Stored::read(path).map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()
-    }
-
-    /// Passes on what is to be said of the case's first header of which there is something to say.
-    fn notes(&mut self, path: &Path, header: &Header) {
-        let is_said = self.warnings.iter().any(|fault| fault.kind == Kind::HeaderContradicts);
-        if !header.notes.is_empty() && !is_said {
-            let remedy =
-                "see that it is right so; else save it with one program that writes all of it, in mm";
-            self.warnings.push(Fault::file(Kind::HeaderContradicts, path, header.notes.join("; "), remedy));
-        }
+        Stored::read_as(path, role).map_err(|e| self.errors.push(unreadable(Kind::Unreadable, path, e))).ok()
     }
 
     fn image(&mut self, image: &Stored) {

@@ -1,5 +1,5 @@
-//! NumPy's `.npz`: a zip archive of `.npy` arrays, stored or deflated. The volume is the only array, or the one named
-//! `data`, `image` or `arr_0`.
+//! NumPy's `.npz`: a zip archive of `.npy` arrays, stored or deflated. The volume is the only array, or the one whose name
+//! says that it is an image or a mask, as what the file is read for ([`Role`]); upper or lower case is of no matter.
 //!
 //! Only what NumPy writes is read of zip: one disk, no encryption, entries found by the central directory.
 //!
@@ -7,7 +7,7 @@
 //! APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16 and 4.5.3.
 
 use super::stream::{self, MOST_EXPANSION};
-use super::{Format, Header, Stored, npy};
+use super::{Format, Header, Role, Stored, npy};
 use crate::{Error, Result};
 use flate2::{CrcReader, read::DeflateDecoder};
 use std::fs::File;
@@ -18,22 +18,33 @@ use std::path::Path;
 const LONGEST_END: u64 = 22 + 0xffff;
 /// An archive with a larger directory holds no volume.
 const LONGEST_DIRECTORY: u64 = 1 << 20;
-/// Names of arrays that are taken where there are several.
-const PREFERRED: [&str; 3] = ["data.npy", "image.npy", "arr_0.npy"];
+/// Names of masks, of arrays as well as at the end of files' names.
+pub(crate) const MASK_NAMES: [&str; 9] =
+    ["mask", "masks", "seg", "segmentation", "label", "labels", "labelmap", "gt", "annotation"];
+/// Names of arrays that are images.
+const IMAGE_NAMES: [&str; 6] = ["image", "img", "images", "data", "vol", "volume"];
 const UNREADABLE: &str =
     "is not a zip archive as NumPy writes it, or is cut; save it with numpy.savez_compressed";
 
-pub(super) fn header(path: &Path) -> Result<Header> {
-    let (mut entry, member) = open(path)?;
+pub(super) fn header(path: &Path, role: Role) -> Result<Header> {
+    let (mut entry, member, note) = open(path, role)?;
     let array = npy::parse_start(path, &mut entry).map_err(|e| in_member(path, &member, e))?;
-    Ok(array.header(Format::Npz))
+    Ok(Header { notes: note.into_iter().collect(), ..array.header(Format::Npz) })
 }
 
-pub(super) fn read(path: &Path) -> Result<Stored> {
-    let (entry, member) = open(path)?;
+/// Whether one array is the image and another one its mask.
+pub(crate) fn holds_image_and_mask(path: &Path) -> bool {
+    let members = stream::open(path).and_then(|(mut file, bytes)| directory(path, &mut file, bytes));
+    let names: Vec<String> = members.unwrap_or_default().into_iter().map(|member| member.name).collect();
+    matches!([Role::Image, Role::Mask].map(|role| choose(&names, role)), [Some(a), Some(b)] if a != b)
+}
+
+pub(super) fn read(path: &Path, role: Role) -> Result<Stored> {
+    let (entry, member, note) = open(path, role)?;
     let mut checked = CrcReader::new(entry);
     let stored = npy::read_array(path, Format::Npz, BufReader::new(&mut checked), member.most());
-    let stored = stored.map_err(|e| in_member(path, &member, e))?;
+    let mut stored = stored.map_err(|e| in_member(path, &member, e))?;
+    stored.header.notes.extend(note);
     // What is behind the array still belongs to the checksum.
     std::io::copy(&mut checked, &mut std::io::sink()).map_err(|e| damaged(path, &member.name, &e))?;
     if checked.crc().sum() == member.crc {
@@ -41,7 +52,7 @@ pub(super) fn read(path: &Path) -> Result<Stored> {
     } else {
         let message = format!(
             "the array {} is damaged (its checksum differs); copy or save the file again",
-            member.name
+            member.name.escape_debug()
         );
         Err(Error::file(path, message))
     }
@@ -66,10 +77,10 @@ impl Member {
     }
 }
 
-/// The bytes of the archive's volume.
-fn open(path: &Path) -> Result<(Box<dyn Read>, Member)> {
+/// The bytes of the archive's volume, and what is to be said of the choice.
+fn open(path: &Path, role: Role) -> Result<(Box<dyn Read>, Member, Option<String>)> {
     let (mut file, file_bytes) = stream::open(path)?;
-    let member = choose(path, directory(path, &mut file, file_bytes)?)?;
+    let (member, note) = chosen(path, directory(path, &mut file, file_bytes)?, role)?;
     // The local header repeats the directory's, with a name and an extra field of lengths of its own.
     let mut local = [0; 30];
     seek(path, &mut file, member.at)?;
@@ -83,7 +94,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, Member)> {
     let packed = file.take(member.packed);
     let entry: Box<dyn Read> =
         if member.deflated { Box::new(DeflateDecoder::new(packed)) } else { Box::new(packed) };
-    Ok((Box::new(entry.take(member.size)), member))
+    Ok((Box::new(entry.take(member.size)), member, note))
 }
 
 /// The entries that are arrays.
@@ -141,22 +152,64 @@ fn member(record: &[u8], name: String) -> Result<Member, String> {
     Ok(Member { name, deflated: method == 8, crc, packed, size, at })
 }
 
-fn choose(path: &Path, mut members: Vec<Member>) -> Result<Member> {
-    let preferred = PREFERRED.iter().find_map(|name| members.iter().position(|member| member.name == *name));
-    let names: Vec<String> =
-        members.iter().take(8).map(|member| member.name.escape_debug().to_string()).collect();
-    match (members.len(), preferred) {
-        (0, _) => Err(Error::file(path, "holds no array (.npy); save it with numpy.savez_compressed")),
-        (1, _) => Ok(members.remove(0)),
-        (_, Some(index)) => Ok(members.remove(index)),
-        (count, None) => {
-            let message = format!(
-                "holds {count} arrays ({}), none of them named data, image or arr_0; save the volume by itself",
-                names.join(", ")
-            );
-            Err(Error::file(path, message))
-        }
+/// The array to read, and a note on it where there are others.
+fn chosen(path: &Path, mut members: Vec<Member>, role: Role) -> Result<(Member, Option<String>)> {
+    if members.is_empty() {
+        return Err(Error::file(path, "holds no array (.npy); save it with numpy.savez_compressed"));
     }
+    let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
+    let Some(index) = choose(&names, role) else {
+        let (what, called) = match role {
+            Role::Image => ("image", "image, data or volume"),
+            Role::Mask => ("mask", "label, mask or seg"),
+        };
+        let message = format!(
+            "holds {} arrays ({}), of which it is not clear which is the {what}; name one of them {called}, or save the {what} by itself",
+            names.len(),
+            listed(&names)
+        );
+        return Err(Error::file(path, message));
+    };
+    let member = members.swap_remove(index);
+    let others: Vec<String> = names.iter().filter(|name| **name != member.name).cloned().collect();
+    let note = (!others.is_empty()).then(|| {
+        format!("the array {} is read; left out: {}", bare(&member.name).escape_debug(), listed(&others))
+    });
+    Ok((member, note))
+}
+
+/// Which of the arrays is the image or the mask; `None` where it is not clear.
+fn choose(names: &[String], role: Role) -> Option<usize> {
+    if names.len() == 1 {
+        return Some(0);
+    }
+    let lower: Vec<String> = names.iter().map(|name| bare(name).to_ascii_lowercase()).collect();
+    let one = |is: &dyn Fn(&str) -> bool| {
+        let mut found = (0..lower.len()).filter(|&index| is(&lower[index]));
+        found.next().filter(|_| found.next().is_none())
+    };
+    let is_image = |name: &str| IMAGE_NAMES.contains(&name);
+    let is_mask = |name: &str| MASK_NAMES.contains(&name);
+    let any = |is: &dyn Fn(&str) -> bool| lower.iter().any(|name| is(name));
+    match role {
+        Role::Mask if any(&is_mask) => one(&is_mask),
+        // As a program names the one array that matters beside what describes it.
+        Role::Mask => one(&|name| name == "data"),
+        Role::Image if any(&is_image) => one(&is_image),
+        // NumPy's name of the first, where none was given.
+        Role::Image => one(&|name| name == "arr_0").or_else(|| one(&|name| !is_mask(name))),
+    }
+}
+
+/// An array's name as it was given to NumPy.
+fn bare(name: &str) -> &str {
+    name.strip_suffix(".npy").unwrap_or(name)
+}
+
+fn listed(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(8).map(|name| bare(name).escape_debug().to_string()).collect();
+    let more = if names.len() > 8 { format!(" and {} more", names.len() - 8) } else { String::new() };
+    shown.join(", ") + &more
 }
 
 fn seek(path: &Path, file: &mut BufReader<File>, at: u64) -> Result<()> {

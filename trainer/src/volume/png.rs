@@ -1,8 +1,11 @@
-//! Grey slices as PNG, of 1 to 16 bits: one, or a folder of them in natural order (2 before 10). Slices lie along z, rows
-//! along y. There is no geometry in them: voxels are taken as 1 mm wide.
+//! Slices as PNG, grey of 1 to 16 bits or with a palette: one, or a folder of them in natural order (2 before 10). Slices
+//! lie along z, rows along y. There is no geometry in them: voxels are taken as 1 mm wide.
+//!
+//! Numbers are taken as they are stored: neither gamma nor transparency alters them, and of a palette the indices count,
+//! which are the classes of a mask.
 
 use super::stream::{self, MOST_EXPANSION};
-use super::{Format, Header, Stored, geometry, layout};
+use super::{Format, Header, PALETTE, Stored, dicom_instead, geometry, layout};
 use crate::nifti::{ByteOrder, VoxelType};
 use crate::{Error, Result};
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
@@ -24,6 +27,7 @@ pub(super) fn header(path: &Path) -> Result<Header> {
     let (width, height) = first.info().size();
     let shape = vec![width as usize, height as usize, slices.len()];
     layout::bytes(&shape, kind.size()).map_err(|m| Error::file(path, m))?;
+    let is_palette = first.info().color_type == ColorType::Indexed;
     Ok(Header {
         format: Format::Png,
         shape,
@@ -34,7 +38,7 @@ pub(super) fn header(path: &Path) -> Result<Header> {
         spacing_known: false,
         affine: geometry::IDENTITY,
         place_known: false,
-        notes: Vec::new(),
+        notes: is_palette.then(|| PALETTE.to_owned()).into_iter().collect(),
     })
 }
 
@@ -65,10 +69,9 @@ fn slices(path: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     if names.is_empty() {
-        return Err(Error::file(
-            path,
-            "holds no PNG slices; name a volume's file, or a folder of .png files",
-        ));
+        let message = dicom_instead(path)
+            .unwrap_or("holds no PNG slices; name a volume's file, or a folder of .png files".into());
+        return Err(Error::file(path, message));
     }
     names.sort_by(|a, b| natural(a, b));
     Ok(names.into_iter().map(|name| path.join(name)).collect())
@@ -87,7 +90,7 @@ fn open(path: &Path) -> Result<Slice> {
     decoder.set_ignore_iccp_chunk(true);
     let reader = decoder.read_info().map_err(|e| damaged(path, &e))?;
     let info = reader.info();
-    if info.color_type != ColorType::Grayscale {
+    if !matches!(info.color_type, ColorType::Grayscale | ColorType::Indexed) {
         let message =
             format!("has colours ({:?}), where grey is needed; save it as 8 or 16 bit grey", info.color_type);
         return Err(Error::file(path, message));
@@ -109,16 +112,22 @@ fn voxel_type(slice: &Slice) -> VoxelType {
 
 fn check_alike(first_path: &Path, first: &Slice, path: &Path) -> Result<()> {
     let other = open(path)?;
-    let facts = |slice: &Slice| (slice.info().width, slice.info().height, slice.info().bit_depth);
-    let ((w, h, bits), (w0, h0, bits0)) = (facts(&other), facts(first));
-    if (w, h, bits) == (w0, h0, bits0) {
+    let facts = |slice: &Slice| {
+        let info = slice.info();
+        (info.width, info.height, info.bit_depth, info.color_type)
+    };
+    let (this, that) = (facts(&other), facts(first));
+    if this == that {
         return Ok(());
     }
+    let told = |(w, h, bits, colour): (u32, u32, BitDepth, ColorType)| {
+        let palette = if colour == ColorType::Indexed { " with a palette" } else { "" };
+        (format!("{w} x {h}"), format!("{} bit{palette}", bits as u8))
+    };
+    let ((size, bits), (size0, bits0)) = (told(this), told(that));
     let message = format!(
-        "has {w} x {h} pixels of {} bit, but {} has {w0} x {h0} of {} bit; all slices of a folder must be alike",
-        bits as u8,
-        first_path.display(),
-        bits0 as u8
+        "has {size} pixels of {bits}, but {} has {size0} of {bits0}; all slices of a folder must be alike",
+        first_path.display()
     );
     Err(Error::file(path, message))
 }

@@ -1,6 +1,6 @@
 //! A volume with its numbers as they are stored.
 
-use super::{Format, Header, Statistics, metaimage, nifti, npy, npz, nrrd, png, tiff};
+use super::{Format, Header, Role, Statistics, metaimage, nifti, npy, npz, nrrd, png, tiff};
 use crate::nifti::{ByteOrder, Voxel, VoxelType};
 use crate::{Result, memory};
 use std::path::{Path, PathBuf};
@@ -24,13 +24,21 @@ impl Stored {
     /// # Errors
     /// As [`super::Volume::read`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        Self::read_as(path, Role::Image)
+    }
+
+    /// Reads a volume for what it is to be.
+    ///
+    /// # Errors
+    /// As [`super::Volume::read`].
+    pub fn read_as(path: impl AsRef<Path>, role: Role) -> Result<Self> {
         let path = path.as_ref();
         let read = || match Format::of(path)? {
             Format::Nifti => nifti::read(path),
             Format::Nrrd => nrrd::read(path),
             Format::MetaImage => metaimage::read(path),
             Format::Npy => npy::read(path),
-            Format::Npz => npz::read(path),
+            Format::Npz => npz::read(path, role),
             Format::Tiff => tiff::read(path),
             Format::Png => png::read(path),
         };

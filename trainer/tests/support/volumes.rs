@@ -193,3 +193,39 @@ pub(crate) fn samples(folder: &Path) -> Vec<(&'static str, Vec<u8>)> {
         ("a.png", png([4, 6], png::BitDepth::Sixteen, &be)),
     ]
 }
+
+/// A little-endian TIFF file of one page: the voxels from byte 8 on, then the tags, each of whole numbers of 4 bytes, and
+/// a description.
+pub(crate) fn directory(tags: &[(u16, Vec<u32>)], description: &str, voxels: &[u8]) -> Vec<u8> {
+    let mut tags: Vec<(u16, u16, u32, Vec<u8>)> = tags
+        .iter()
+        .map(|(tag, values)| {
+            (*tag, 4, values.len() as u32, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        })
+        .collect();
+    if !description.is_empty() {
+        let text = [description.as_bytes(), &[0]].concat();
+        tags.push((270, 2, text.len() as u32, text));
+    }
+    tags.sort_by_key(|(tag, ..)| *tag);
+    let at = 8 + voxels.len();
+    let mut lists = at + 2 + 12 * tags.len() + 4;
+    let mut file = [b"II\x2a\0", (at as u32).to_le_bytes().as_slice(), voxels].concat();
+    file.extend((tags.len() as u16).to_le_bytes());
+    let mut behind = Vec::new();
+    for (tag, kind, count, mut bytes) in tags {
+        file.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        file.extend(count.to_le_bytes());
+        if bytes.len() <= 4 {
+            bytes.resize(4, 0);
+            file.extend(bytes);
+        } else {
+            file.extend((lists as u32).to_le_bytes());
+            lists += bytes.len();
+            behind.extend(bytes);
+        }
+    }
+    file.extend([0; 4]);
+    file.extend(behind);
+    file
+}

@@ -140,7 +140,10 @@ fn an_array_that_cannot_be_a_volume_says_why() {
     let path = folder.path().join("a.npz");
     let array = npy("<i2", false, "(2, 3, 4)", &le);
     fs::write(&path, zip(&[("x.npy", &array), ("y.npy", &array)], true)).unwrap();
-    refused(&path, &["2 arrays (x.npy, y.npy)", "save the volume by itself"]);
+    refused(
+        &path,
+        &["2 arrays (x, y), of which it is not clear which is the image", "save the image by itself"],
+    );
     fs::write(&path, zip(&[("x.txt", b"x")], true)).unwrap();
     refused(&path, &["holds no array", "savez"]);
     let mut damaged = zip(&[("x.npy", &array)], false);
@@ -167,8 +170,8 @@ fn pages_and_slices_that_differ_are_named() {
     refused(&path, &["page 1 is 1 x 1 uint8", "the first is 2 x 1 uint8"]);
     fs::write(&path, tiff(false, [60000, 60000], 8, 1, &[vec![1, 2]])).unwrap();
     refused(&path, &["60000 x 60000", "copy or export"]);
-    fs::write(&path, tiff(false, [1, 1], 16, 3, &[vec![1, 2]])).unwrap();
-    refused(&path, &["16 bits", "sample format 3", "save it"]);
+    fs::write(&path, tiff(false, [1, 1], 24, 3, &[vec![1, 2, 3]])).unwrap();
+    refused(&path, &["24 bits", "sample format 3", "save it"]);
 
     let slices = folder.path().join("slices");
     fs::create_dir(&slices).unwrap();
@@ -195,7 +198,7 @@ fn an_empty_file_a_missing_one_and_a_strange_ending_are_refused_in_every_format(
         fs::write(&path, []).unwrap();
         refused(&path, &["is empty (0 bytes)", "copy or export"]);
     }
-    let path = folder.path().join("a.dcm");
+    let path = folder.path().join("a.jpg");
     fs::write(&path, [0; 10]).unwrap();
     refused(&path, &["no ending of a volume", ".nii.gz"]);
 }

@@ -13,7 +13,7 @@
 
 use super::page::FirstPage;
 use super::spacing::{SIDECAR, in_range};
-use super::stack::{Axis, Stack};
+use super::stack::{Axis, Planes, Stack};
 use crate::volume::units::unit_in_mm;
 use crate::{Error, Result};
 use std::path::Path;
@@ -25,24 +25,44 @@ fn get<'a>(description: &'a str, key: &str) -> Option<&'a str> {
     value.map(str::trim).filter(|_| description.starts_with("ImageJ="))
 }
 
-/// Channels, slices and times of a file of so many pages; `None` where ImageJ does not say.
-pub(super) fn stack(path: &Path, description: &str, pages: usize) -> Result<Option<Stack>> {
+/// Channels, slices and times of a file of such planes; `None` where ImageJ does not say.
+pub(super) fn stack(path: &Path, description: &str, planes: Planes) -> Result<Option<Stack>> {
     if !description.starts_with("ImageJ=") {
         return Ok(None);
     }
     let number = |key: &str| get(description, key).and_then(|value| value.parse::<usize>().ok());
     let images = number("images").unwrap_or(1);
-    if images != pages {
-        // Beyond 4 GiB ImageJ writes one page, and all other voxels behind its own.
+    // Beyond 4 GiB ImageJ writes one page, and all other voxels behind its own.
+    if !planes.hold(images) {
         let message = format!(
-            "is an ImageJ stack of images={images}, but has {pages} page(s); save it as an image sequence, or by Bio-Formats as OME-TIFF"
+            "is an ImageJ stack of images={images}, but has {}; save it as an image sequence, or by Bio-Formats as OME-TIFF",
+            planes.told()
         );
         return Err(Error::file(path, message));
     }
-    let [channels, slices, frames] = ["channels", "slices", "frames"].map(|key| number(key).unwrap_or(1));
+    let keys = ["channels", "slices", "frames"];
+    if keys.iter().all(|key| number(key).is_none()) {
+        return Ok(Some(Stack::slices(images)));
+    }
+    let [channels, slices, frames] = keys.map(|key| number(key).unwrap_or(1));
     let all = channels.checked_mul(slices).and_then(|n| n.checked_mul(frames));
-    let stack = Stack([(Axis::Channel, channels), (Axis::Slice, slices), (Axis::Time, frames)]);
-    Ok((all == Some(pages)).then_some(stack))
+    if all != Some(images) {
+        let message = format!(
+            "is an ImageJ stack of images={images}, but channels={channels} x slices={slices} x frames={frames}; correct them in ImageJ by Image > Properties, and save it again"
+        );
+        return Err(Error::file(path, message));
+    }
+    Ok(Some(Stack([(Axis::Channel, channels), (Axis::Slice, slices), (Axis::Time, frames)])))
+}
+
+/// What ImageJ's calibration would make of the numbers, which stay as they are stored, as in tifffile and Bio-Formats:
+/// it is there for what ImageJ shows, and copied to masks, too, whose classes it would change.
+pub(super) fn calibration(description: &str) -> Option<String> {
+    // Functions from 20 on mean none.
+    let function = get(description, "cf").filter(|cf| cf.parse::<u32>().is_ok_and(|cf| cf < 20))?;
+    let terms = (0..9).map_while(|i| Some(format!("c{i}={}", get(description, &format!("c{i}"))?)));
+    let terms: Vec<String> = std::iter::once(format!("cf={function}")).chain(terms).collect();
+    Some(format!("ImageJ's calibration ({}) is not applied: values are as stored", terms.join(", ")))
 }
 
 /// Voxel sizes along x, y, z in mm of a stack of `depth` slices; `None` where the file does not say.

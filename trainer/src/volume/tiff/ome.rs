@@ -8,13 +8,13 @@
 //! The OME data model 2016-06, `Pixels` and `TiffData`; the OME-TIFF specification.
 
 use super::spacing::{SIDECAR, in_range};
-use super::stack::{Axis, Stack};
+use super::stack::{Axis, Planes, Stack};
 use crate::volume::units::unit_in_mm;
 use crate::{Error, Result};
 use std::path::Path;
 
 /// How pages are slices and channels; `None` where the description is not OME-XML.
-pub(super) fn stack(path: &Path, description: &str, pages: usize) -> Result<Option<Stack>> {
+pub(super) fn stack(path: &Path, description: &str, planes: Planes) -> Result<Option<Stack>> {
     let Some(pixels) = pixels(path, description)? else { return Ok(None) };
     let [slices, channels, times] = ["SizeZ", "SizeC", "SizeT"].map(|field| count(path, pixels, field));
     let (slices, channels, times) = (slices?, channels?, times?);
@@ -24,13 +24,14 @@ pub(super) fn stack(path: &Path, description: &str, pages: usize) -> Result<Opti
         );
         return Err(Error::file(path, message));
     }
-    if slices.checked_mul(channels) != Some(pages) {
+    if slices.checked_mul(channels) != Some(planes.inside) {
         let images = match elements(description).filter(|(name, _)| *name == "Pixels").count() {
             1 => String::new(),
             images => format!(" in the first of {images} images"),
         };
         let message = format!(
-            "its OME-XML names SizeZ={slices} x SizeC={channels} planes{images}, but it has {pages} page(s): it is one of several files, or holds several images; save it as one OME-TIFF of one image"
+            "its OME-XML names SizeZ={slices} x SizeC={channels} planes{images}, but it has {}: it is one of several files, or holds several images; save it as one OME-TIFF of one image",
+            planes.told()
         );
         return Err(Error::file(path, message));
     }

@@ -1,0 +1,107 @@
+//! tifffile's description: JSON of the array's `shape`, and of its `axes` where they were given.
+//!
+//! Without axes a shape counts as an array of NumPy does: slices, or channels of slices. Pages that say `[h, w]` each are
+//! arrays of their own, as a program writes that goes slice by slice, and count as slices.
+//!
+//! # Source
+//! tifffile 2025, `TiffWriter.write` and `TiffFile._series_shaped`: with `truncate` there is one page, and all other planes
+//! lie behind its own; older versions wrote `shape=(d, h, w)`.
+
+use super::page::Page;
+use super::stack::{Axis, Planes, Stack};
+use crate::{Error, Result};
+use serde::Deserialize;
+use std::path::Path;
+
+#[derive(Deserialize)]
+struct Shaped {
+    shape: Vec<usize>,
+    axes: Option<String>,
+}
+
+/// What the planes are; `None` where the description is not tifffile's, or of one plane.
+pub(super) fn stack(path: &Path, description: &str, page: &Page, planes: Planes) -> Result<Option<Stack>> {
+    let Some(Shaped { mut shape, axes }) = parse(description) else { return Ok(None) };
+    let said = format!("{shape:?}");
+    let mut letters: Vec<char> =
+        axes.map_or(Vec::new(), |axes| axes.chars().collect()).into_iter().take(shape.len()).collect();
+    let plane = [page.height as usize, page.width as usize];
+    // A grey pixel's one sample.
+    if shape.len() > 2
+        && shape.ends_with(&[plane[0], plane[1], 1])
+        && letters.last().is_none_or(|&l| l == 'S')
+    {
+        shape.pop();
+        letters.pop();
+    }
+    let refuse = |why: String| {
+        let message = format!(
+            "its description says shape {said}, {why}; save it again with axes ZYX or CZYX, or without description"
+        );
+        Err(Error::file(path, message))
+    };
+    let leading = shape.len() - 2;
+    if shape[leading..] != plane {
+        return refuse(format!("but its pages are {} x {}", plane[0], plane[1]));
+    }
+    let has_letters = letters.len() == shape.len();
+    if has_letters && letters[leading..] != ['Y', 'X'] {
+        return refuse(format!("axes {}, whose planes are not YX", letters.iter().collect::<String>()));
+    }
+    let all = shape[..leading].iter().try_fold(1usize, |n, &length| n.checked_mul(length));
+    match all {
+        Some(1) => return Ok(None),
+        Some(all) if planes.hold(all) => {}
+        _ => return refuse(format!("but it has {}: it is cut, or holds several images", planes.told())),
+    }
+    let by_letters = letters.iter().map(|letter| axis(*letter));
+    let several: Vec<(Option<Axis>, usize)> = by_letters
+        .map(Some)
+        .chain(std::iter::repeat(None))
+        .zip(shape[..leading].iter().copied())
+        .filter(|(_, length)| *length > 1)
+        .collect();
+    let named = match (has_letters, several.as_slice()) {
+        (true, _) => several.iter().map(|(axis, length)| (axis.unwrap_or(Axis::Slice), *length)).collect(),
+        (false, &[(_, slices)]) => vec![(Axis::Slice, slices)],
+        (false, &[(_, channels), (_, slices)]) => vec![(Axis::Channel, channels), (Axis::Slice, slices)],
+        _ => return refuse("which is not one of slices, or of channels and slices".into()),
+    };
+    let mut fastest_first: Vec<(Axis, usize)> = named.into_iter().rev().collect();
+    for axis in [Axis::Slice, Axis::Time, Axis::Channel] {
+        if fastest_first.iter().all(|(own, _)| *own != axis) {
+            fastest_first.push((axis, 1));
+        }
+    }
+    match <[(Axis, usize); 3]>::try_from(fastest_first) {
+        Ok(axes) => Ok(Some(Stack(axes))),
+        Err(_) => {
+            let letters: String = letters.iter().collect();
+            refuse(format!("axes {letters}, of which several count slices, times or channels"))
+        }
+    }
+}
+
+/// A shape of two lengths or more.
+fn parse(description: &str) -> Option<Shaped> {
+    let found = match description.trim_start().strip_prefix("shape=(") {
+        Some(rest) => {
+            let words = rest.split_once(')')?.0.split(',').map(str::trim).filter(|word| !word.is_empty());
+            Shaped { shape: words.map(|word| word.parse().ok()).collect::<Option<_>>()?, axes: None }
+        }
+        // A list would be taken for an object's values in their order.
+        None if description.trim_start().starts_with('{') => serde_json::from_str(description).ok()?,
+        None => return None,
+    };
+    (found.shape.len() >= 2).then_some(found)
+}
+
+/// What a letter of tifffile's counts.
+fn axis(letter: char) -> Axis {
+    match letter {
+        // Depth, and sequences of images that nothing more is known of.
+        'Z' | 'D' | 'Q' | 'I' => Axis::Slice,
+        'T' | 'R' => Axis::Time,
+        _ => Axis::Channel,
+    }
+}
