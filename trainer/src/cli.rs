@@ -1,11 +1,16 @@
 //! The command line: what can be typed, and nothing of what it does.
 
+mod values;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::convert::{Geometry, Relabel};
-use crate::inference::{Mirror, is_overlap};
+use crate::inference::Mirror;
+
+pub use values::Spacing;
+use values::{overlap, spacing};
 
 /// Trains 3-D segmentation networks on volumes of your own, on the CPU.
 #[derive(Debug, Parser)]
@@ -125,25 +130,6 @@ pub struct Convert {
     /// Check everything and list the files, but write none.
     #[arg(long)]
     pub dry_run: bool,
-}
-
-/// Voxel sizes along x, y, z in mm.
-pub type Spacing = [f64; 3];
-
-fn spacing(text: &str) -> Result<Spacing, String> {
-    let numbers: Vec<f64> = text.split(',').filter_map(|number| number.trim().parse().ok()).collect();
-    let spacing: Option<Spacing> = numbers.try_into().ok().filter(|_| text.split(',').count() == 3);
-    let is_length = |mm: &f64| mm.is_finite() && *mm > 0.0;
-    spacing
-        .filter(|spacing| spacing.iter().all(is_length))
-        .ok_or_else(|| "three lengths above 0 in mm are needed, such as 0.7,0.7,5".to_owned())
-}
-
-fn overlap(text: &str) -> Result<f64, String> {
-    let overlap: Option<f64> = text.parse().ok();
-    overlap
-        .filter(|&overlap| is_overlap(overlap))
-        .ok_or_else(|| "a share from 0 to below 0.95 is needed, such as 0.5".to_owned())
 }
 
 /// `trainer info`

@@ -32,6 +32,7 @@ pub(crate) mod read;
 pub mod resample;
 mod source;
 mod spacing_note;
+pub(crate) mod survey;
 pub mod synthetic;
 pub(crate) mod vanished;
 pub(crate) mod volumes;

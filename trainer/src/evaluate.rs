@@ -181,8 +181,15 @@ struct Compared {
 impl Compared {
     fn read(pair: &Pair, names: Option<&ClassNames>, options: &Options) -> Result<(Self, Vec<Warning>)> {
         let truth = read_labels(&pair.label)?;
-        let prediction = read_labels(&pair.prediction)?.in_order_of(&truth);
+        let (prediction, prediction_is_part) = read_labels(&pair.prediction)?.on_grid_of(&truth);
+        // A program that cuts masks to their segments may have written the labels.
+        let (truth, truth_is_part) = truth.on_grid_of(&prediction);
         let mut warnings: Vec<_> = compare_grids(&pair.case, &truth, &prediction)?.into_iter().collect();
+        for (side, is_part) in [("prediction", prediction_is_part), ("label", truth_is_part)] {
+            if is_part {
+                warnings.push(Warning::Part { case: pair.case.clone(), side: side.into() });
+            }
+        }
         if !is_usable(truth.spacing()) {
             warnings.push(Warning::NoVoxelSize { case: pair.case.clone() });
         }

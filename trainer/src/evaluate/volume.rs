@@ -12,19 +12,28 @@ pub struct LabelVolume {
     pub shape: [usize; 3],
     /// From voxel indices (x, y, z, 1) to millimetres.
     pub affine: [[f64; 4]; 4],
+    /// Whether the file says where its voxels lie.
+    pub place_known: bool,
     /// One label a voxel.
     pub labels: Vec<i32>,
 }
 
 impl LabelVolume {
-    /// The same voxels in the order of another volume's, where the affines say that they lie there.
-    pub(super) fn in_order_of(self, other: &Self) -> Self {
-        let header = |volume: &Self| Header::new(&volume.shape, volume.affine);
+    /// The same voxels on the grid of another volume, where the affines say that they are the other's in another order, or
+    /// some of them: then the others are background, which the second value says.
+    pub(super) fn on_grid_of(self, other: &Self) -> (Self, bool) {
+        let header = |volume: &Self| Header {
+            place_known: volume.place_known,
+            ..Header::new(&volume.shape, volume.affine)
+        };
         match Alignment::of(&header(other), &header(&self)) {
+            Alignment::Same | Alignment::Apart => (self, false),
             placed @ (Alignment::Turned(_) | Alignment::Part(_)) => {
-                Self { shape: other.shape, affine: other.affine, labels: placed.in_order(self.labels) }
+                let labels = placed.in_order(self.labels);
+                let is_part = matches!(placed, Alignment::Part(_));
+                let Self { shape, affine, place_known, .. } = *other;
+                (Self { shape, affine, place_known, labels }, is_part)
             }
-            Alignment::Same | Alignment::Apart => self,
         }
     }
 }
@@ -41,7 +50,7 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelVolume> {
         let message = format!("shape {:?} is no single volume; save its labels in 3-D", header.shape);
         return Err(Error::file(path, message));
     }
-    let (shape, affine) = (header.size(), header.affine);
+    let (shape, affine, place_known) = (header.size(), header.affine, header.place_known);
     let bytes = image.stored::<u8>().filter(|_| header.scaling.is_none());
     let labels = match bytes {
         Some(bytes) => memory::collected(bytes.into_iter().map(i32::from)),
@@ -53,7 +62,7 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelVolume> {
             labels
         }
     };
-    Ok(LabelVolume { shape, affine, labels })
+    Ok(LabelVolume { shape, affine, place_known, labels })
 }
 
 fn label(path: &Path, voxel: usize, value: f64) -> Result<i32> {

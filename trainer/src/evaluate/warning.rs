@@ -27,6 +27,13 @@ pub enum Warning {
         /// How far apart their farthest corners are.
         millimetres: f64,
     },
+    /// A volume is a part of the other by its header; what it does not reach counts as background.
+    Part {
+        /// The case.
+        case: String,
+        /// Which of the two.
+        side: String,
+    },
     /// The label's affine gives no voxel size; the case's distances are undefined.
     NoVoxelSize {
         /// The case.
@@ -65,6 +72,11 @@ impl fmt::Display for Warning {
                 f,
                 "case {case}: the affine matrices of label and prediction differ by {millimetres:.3} mm at a \
                  corner, voxels were compared by index; write predictions with the header of their image"
+            ),
+            Self::Part { case, side } => write!(
+                f,
+                "case {case}: the {side} covers a part of the other volume by its header; what it does not reach \
+                 counts as background"
             ),
             Self::NoVoxelSize { case } => write!(
                 f,

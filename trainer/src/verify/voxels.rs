@@ -8,7 +8,7 @@ use crate::data::fault::{Fault, Kind};
 use crate::data::folder::{one_volume_each, part_of, same_grid};
 use crate::data::names::{LooseCase, Part};
 use crate::data::notes::Note;
-use crate::data::read::{LabelSurvey, not_finite};
+use crate::data::survey::{LabelSurvey, not_finite};
 use crate::data::{CaseFiles, IGNORE};
 use crate::volume::{self, Format, Header, Role, Stored};
 use rayon::prelude::*;
