@@ -56,10 +56,13 @@ impl<T: Real> Pointwise<T> for Elu<T> {
         if x <= T::ZERO { self.alpha * x.exp_m1() } else { x }
     }
     fn dydx(&self, kept: T) -> T {
-        match self.keeps() {
-            _ if !(kept <= T::ZERO) => T::ONE,
-            Keeps::Output => kept + self.alpha,
-            Keeps::Input => self.alpha * kept.exp(),
+        if kept <= T::ZERO {
+            match self.keeps() {
+                Keeps::Output => kept + self.alpha,
+                Keeps::Input => self.alpha * kept.exp(),
+            }
+        } else {
+            T::ONE
         }
     }
 }

@@ -11,7 +11,7 @@
 //! | `bias` | `[outputs]` |
 //! | `y`, `dy` | `[rows, outputs]` |
 //!
-//! Convolutions deal out the lines of a volume, so the rows are read as a volume of lines of [`LINE`] voxels, and what is
+//! Convolutions deal out the lines of a volume, so the rows are read as a volume of lines of 256 voxels, and what is
 //! left over as a line of its own. There may be no rows.
 
 use std::ops::Range;
