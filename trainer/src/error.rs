@@ -50,7 +50,7 @@ pub enum Error {
     #[error("{0}")]
     Diverged(String),
     /// A large block of memory could not be had.
-    #[error("a block of {} of memory cannot be had: {machine}; {}", in_words(*bytes), machine.remedy())]
+    #[error("a block of {} of memory cannot be had beside what is held: {machine}; {}", in_words(*bytes), machine.remedy())]
     Memory {
         /// Its size.
         bytes: usize,

@@ -9,6 +9,8 @@ use anyhow::Context;
 use clap::Parser;
 use trainer::cli::{Cli, Command};
 use trainer::memory::OutOfMemory;
+#[cfg(target_os = "linux")]
+use trainer::plan::Machine;
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -20,6 +22,8 @@ const OUTPUT: &str = "standard output";
 const ERRORS: &str = "standard error";
 
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    start_with_one_arena();
     end_on_what_the_system_refuses();
     let cli = Cli::try_parse().unwrap_or_else(|said| explain(&said));
     let done = listen(&cli).and_then(|()| {
@@ -38,6 +42,20 @@ fn main() -> ExitCode {
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Of a limited address space glibc would reserve 64 MB for each thread and leave them unused, unless the environment that the
+/// program starts in says otherwise.
+#[cfg(target_os = "linux")]
+fn start_with_one_arena() {
+    use std::os::unix::process::CommandExt;
+    const ARENAS: &str = "MALLOC_ARENA_MAX";
+    let mut arguments = std::env::args_os();
+    let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) else { return };
+    if Machine::limits_the_process() && std::env::var_os(ARENAS).is_none() {
+        // Comes back only where it cannot be started again; then it goes on as it is.
+        drop(std::process::Command::new(program).arg0(name).args(arguments).env(ARENAS, "1").exec());
     }
 }
 
