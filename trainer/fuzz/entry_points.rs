@@ -73,7 +73,8 @@ fn whole(path: &Path) -> bool {
     let header = read_header(path);
     let entry = Entry::of(path);
     if let Ok(mask) = Stored::read_as(path, Role::Mask) {
-        assert_eq!(mask.header, read_header_as(path, Role::Mask).expect("of what was read"));
+        let header = read_header_as(path, Role::Mask).expect("what can be read has a header that can");
+        assert_eq!(mask.header.shape, header.shape);
     }
     // Neither may fail, whatever the numbers.
     let _ = (entry.to_string(), to_json(std::slice::from_ref(&entry)).unwrap());

@@ -1,6 +1,8 @@
 //! Laws of `trainer convert`: what it writes is what was there, every fault is listed at once, and a folder appears whole
 //! or not at all.
 
+#[path = "convert/contents.rs"]
+mod contents;
 #[path = "convert/faults.rs"]
 mod faults;
 #[path = "convert/formats.rs"]

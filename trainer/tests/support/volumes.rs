@@ -185,7 +185,7 @@ pub(crate) fn samples(folder: &Path) -> Vec<(&'static str, Vec<u8>)> {
         ("a.mha", [meta.as_bytes(), &be].concat()),
         ("packed.mha", [packed.as_bytes(), &zlib(&le)].concat()),
         ("a.mhd", meta_apart.into_bytes()),
-        ("a.npz", zip(&[("arr_0.npy", &array), ("other.npy", &array)], true)),
+        ("a.npz", zip(&[("data.npy", &array), ("other.npy", &array)], true)),
         ("stored.npz", zip(&[("volume.npy", &array)], false)),
         ("a.npy", array),
         ("a.tif", tiff(false, [4, 3], 16, 2, &[page(0), page(1)])),

@@ -96,6 +96,23 @@ fn numbers_of_a_page_where_white_is_0_are_those_that_are_stored() {
     assert_eq!(values(&path).1, [0.0, 1.0, 2.0, 16.0, 17.0, 18.0]);
 }
 
+/// The numbers x·y modulo 5 of a tile of 16 x 16, of which three columns lie beyond the page.
+#[test]
+fn a_tile_that_lzw_packs_is_read_to_its_end() {
+    let packed = [
+        128, 0, 32, 80, 56, 36, 22, 4, 1, 1, 0, 192, 128, 8, 68, 42, 25, 9, 133, 128, 0, 64, 64, 8, 14, 37,
+        20, 139, 68, 226, 176, 32, 24, 4, 8, 2, 0, 71, 99, 242, 24, 244, 128, 0, 4, 1, 128, 128, 50, 121, 76,
+        174, 81, 42, 131, 76, 96, 176, 216, 92, 210, 31, 14, 139, 198, 227, 81, 152, 196, 114, 75, 36, 145,
+        200, 164, 210, 249, 116, 182, 89, 48, 153, 82, 102, 212, 184, 132, 10, 119, 57, 158, 70, 232, 18, 10,
+        21, 78, 5, 68, 163, 209, 105, 20, 152, 52, 4,
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let more = [(259, vec![5]), (322, vec![16]), (323, vec![16]), (324, vec![8]), (325, vec![106])];
+    let path = put(folder.path(), &page([13, 16], 8, &packed, &more));
+    let want = (0..16).flat_map(|y| (0..13).map(move |x| f64::from(x * y % 5)));
+    assert_eq!(values(&path), (vec![13, 16, 1], want.collect()));
+}
+
 #[test]
 fn a_number_of_16_bits_with_a_point_is_read_as_one_of_32() {
     let folder = tempfile::tempdir().unwrap();

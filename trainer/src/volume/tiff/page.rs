@@ -128,35 +128,55 @@ impl Page {
     /// # Errors
     /// Voxels, or ways to store them, that are not supported.
     pub(super) fn kind(&self, file: &Directory<'_>) -> Result<VoxelType> {
-        let refuse = |what: String| Err(Error::file(file.path, format!("page {} {what}", self.index)));
+        let index = self.index;
         if self.width == 0 || self.height == 0 || self.rows_per_strip == 0 {
-            return Err(file.damaged(&format!(
-                "page {} is {} x {} pixels large, in strips of {} rows",
-                self.index, self.width, self.height, self.rows_per_strip
-            )));
+            let (width, height, rows) = (self.width, self.height, self.rows_per_strip);
+            let why = format!("page {index} is {width} x {height} pixels large, in strips of {rows} rows");
+            return Err(file.damaged(&why));
         }
         if self.tile.is_some_and(|tile| tile.contains(&0)) {
-            return Err(file.damaged(&format!("page {} has tiles of no size", self.index)));
+            return Err(file.damaged(&format!("page {index} has tiles of no size")));
         }
         if let Some(message) = codec::refusal(self.compression) {
             return Err(Error::file(file.path, message));
         }
+        let refuse = |what: String| Error::file(file.path, format!("page {index} {what}"));
+        self.is_grey().map_err(refuse)?;
+        let kind = self.number().map_err(refuse)?;
+        let is_plain = matches!(self.bits, 8 | 16 | 32 | 64);
+        match (self.predictor, self.format) {
+            (1, _) => Ok(kind),
+            (2, _) | (3, 3) if is_plain => Ok(kind),
+            (predictor, format) => Err(refuse(format!(
+                "is packed by predictor {predictor} of {} bits in sample format {format}, which is not supported; save it without predictor",
+                self.bits
+            ))),
+        }
+    }
+
+    /// Whether a pixel is one number, whose bits are in their order.
+    fn is_grey(&self) -> Result<(), String> {
         if let Some(colours) = colours(self.photometric) {
-            return refuse(format!("has colours ({colours}), where grey is needed; save it as grey"));
+            return Err(format!("has colours ({colours}), where grey is needed; save it as grey"));
         }
         if self.samples != 1 {
-            return refuse(format!(
+            return Err(format!(
                 "has {} values a pixel (SamplesPerPixel), where grey has 1; save each channel as a page of its own",
                 self.samples
             ));
         }
         if self.fill_order != 1 {
-            return refuse(format!(
+            return Err(format!(
                 "has bits in reverse order (FillOrder {}), which is not supported; save it again by another program",
                 self.fill_order
             ));
         }
-        let kind = match (self.format, self.bits) {
+        Ok(())
+    }
+
+    /// What holds a pixel's number.
+    fn number(&self) -> Result<VoxelType, String> {
+        Ok(match (self.format, self.bits) {
             // Format 4 is "undefined", which readers take for whole numbers.
             (1 | 4, 1..=8) => VoxelType::U8,
             (1 | 4, 9..=16) => VoxelType::U16,
@@ -170,23 +190,14 @@ impl Page {
             (3, 16 | 32) => VoxelType::F32,
             (3, 64) => VoxelType::F64,
             (5 | 6, _) => {
-                return refuse("has complex numbers, which are not supported; save the magnitude".into());
+                return Err("has complex numbers, which are not supported; save the magnitude".into());
             }
             (format, bits) => {
-                return refuse(format!(
+                return Err(format!(
                     "has {bits} bits a voxel of sample format {format}, which are not supported; save it with 8, 16 or 32 bits"
                 ));
             }
-        };
-        let is_plain = matches!(self.bits, 8 | 16 | 32 | 64);
-        match (self.predictor, self.format) {
-            (1, _) => Ok(kind),
-            (2, _) | (3, 3) if is_plain => Ok(kind),
-            (predictor, _) => refuse(format!(
-                "is packed by predictor {predictor} of {} bits in sample format {}, which is not supported; save it without predictor",
-                self.bits, self.format
-            )),
-        }
+        })
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn stack(path: &Path, description: &str, page: &Page, planes: Planes)
     let plane = [page.height as usize, page.width as usize];
     // A grey pixel's one sample.
     if shape.len() > 2
+        && !shape.ends_with(&plane)
         && shape.ends_with(&[plane[0], plane[1], 1])
         && letters.last().is_none_or(|&l| l == 'S')
     {
@@ -54,32 +55,43 @@ pub(super) fn stack(path: &Path, description: &str, page: &Page, planes: Planes)
         Some(all) if planes.hold(all) => {}
         _ => return refuse(format!("but it has {}: it is cut, or holds several images", planes.told())),
     }
-    let by_letters = letters.iter().map(|letter| axis(*letter));
-    let several: Vec<(Option<Axis>, usize)> = by_letters
-        .map(Some)
-        .chain(std::iter::repeat(None))
-        .zip(shape[..leading].iter().copied())
-        .filter(|(_, length)| *length > 1)
-        .collect();
-    let named = match (has_letters, several.as_slice()) {
-        (true, _) => several.iter().map(|(axis, length)| (axis.unwrap_or(Axis::Slice), *length)).collect(),
-        (false, &[(_, slices)]) => vec![(Axis::Slice, slices)],
-        (false, &[(_, channels), (_, slices)]) => vec![(Axis::Channel, channels), (Axis::Slice, slices)],
-        _ => return refuse("which is not one of slices, or of channels and slices".into()),
-    };
-    let mut fastest_first: Vec<(Axis, usize)> = named.into_iter().rev().collect();
-    for axis in [Axis::Slice, Axis::Time, Axis::Channel] {
-        if fastest_first.iter().all(|(own, _)| *own != axis) {
-            fastest_first.push((axis, 1));
-        }
-    }
-    match <[(Axis, usize); 3]>::try_from(fastest_first) {
-        Ok(axes) => Ok(Some(Stack(axes))),
-        Err(_) => {
+    let leading = &shape[..leading];
+    let named = if has_letters { by_letters(&letters, leading) } else { by_number(leading) };
+    match named {
+        Some(stack) => Ok(Some(stack)),
+        None if has_letters => {
             let letters: String = letters.iter().collect();
             refuse(format!("axes {letters}, of which several count slices, times or channels"))
         }
+        None => refuse("which is not one of slices, or of channels and slices".into()),
     }
+}
+
+/// The axes that letters name, the slowest first; `None` where two of them count the same.
+fn by_letters(letters: &[char], lengths: &[usize]) -> Option<Stack> {
+    let named = letters.iter().zip(lengths).filter(|(_, length)| **length > 1);
+    stack_of(named.map(|(letter, length)| (axis(*letter), *length)).collect())
+}
+
+/// The axes of an array that does not name them; `None` where it has too many.
+fn by_number(lengths: &[usize]) -> Option<Stack> {
+    let several: Vec<usize> = lengths.iter().copied().filter(|&length| length > 1).collect();
+    match several[..] {
+        [slices] => Some(Stack::slices(slices)),
+        [channels, slices] => stack_of(vec![(Axis::Channel, channels), (Axis::Slice, slices)]),
+        _ => None,
+    }
+}
+
+/// Of axes, the slowest first; those that are not there have a length of 1.
+fn stack_of(mut axes: Vec<(Axis, usize)>) -> Option<Stack> {
+    axes.reverse();
+    for axis in [Axis::Slice, Axis::Time, Axis::Channel] {
+        if axes.iter().all(|(own, _)| *own != axis) {
+            axes.push((axis, 1));
+        }
+    }
+    <[(Axis, usize); 3]>::try_from(axes).ok().map(Stack)
 }
 
 /// A shape of two lengths or more.
