@@ -114,7 +114,7 @@ fn directory(path: &Path, file: &mut BufReader<File>, file_bytes: u64) -> Result
         return Err(malformed());
     }
     seek(path, file, at)?;
-    let mut bytes = vec![0; size as usize];
+    let mut bytes = crate::memory::filled(0, size as usize);
     fill(path, file, &mut bytes)?;
     let mut members = Vec::new();
     let mut rest = bytes.as_slice();

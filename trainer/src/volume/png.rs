@@ -45,7 +45,7 @@ pub(super) fn header(path: &Path) -> Result<Header> {
 pub(super) fn read(path: &Path) -> Result<Stored> {
     // Every slice's size is checked before memory is taken for all of them.
     let header = header(path)?;
-    let mut raw = Vec::with_capacity(header.len() * header.voxel_type.size());
+    let mut raw = crate::memory::with_capacity(header.len() * header.voxel_type.size());
     for slice in slices(path)? {
         append(&slice, &header, &mut raw)?;
     }
@@ -140,7 +140,7 @@ fn append(path: &Path, header: &Header, raw: &mut Vec<u8>) -> Result<()> {
         return Err(Error::file(path, "changed while it was read; read it again"));
     }
     let bits = reader.info().bit_depth as usize;
-    let mut bytes = vec![0; reader.output_buffer_size().unwrap_or(0)];
+    let mut bytes = crate::memory::filled(0, reader.output_buffer_size().unwrap_or(0));
     let frame = reader.next_frame(&mut bytes).map_err(|e| damaged(path, &e))?;
     if bits >= 8 {
         raw.extend_from_slice(&bytes);

@@ -37,7 +37,7 @@ pub(super) fn header(path: &Path) -> Result<Header> {
 pub(super) fn read(path: &Path) -> Result<Stored> {
     let Opened { mut file, header, pages, stack, run, most } = Opened::new(path)?;
     let size = header.voxel_type.size();
-    let mut raw = Vec::with_capacity(header.len() * size);
+    let mut raw = crate::memory::with_capacity(header.len() * size);
     match run {
         Some(start) => {
             let bytes = pages[0].slice_bytes();

@@ -83,7 +83,7 @@ fn tiles(
     }
     let [row, tile_row] = [page.width, width].map(|width| page.row_bytes(width) as usize);
     let (length, height) = (length as usize, page.height as usize);
-    let mut voxels = vec![0; slices as usize * height * row];
+    let mut voxels = crate::memory::filled(0, slices as usize * height * row);
     for (index, (offset, count)) in offsets.iter().zip(counts).enumerate() {
         let (x, y) = (index % row.div_ceil(tile_row) * tile_row, index / row.div_ceil(tile_row) * length);
         // Each as a strip: row by row, the decoder loses the end of what LZW packs.
@@ -193,7 +193,7 @@ impl<'a> Part<'a> {
         let place = file.file.stream_position().map_err(Error::io(path))?;
         let view = View { front, file: &mut file.file, at: 0, place };
         let mut decoder = Decoder::new(view).map_err(error)?.with_limits(limits);
-        let mut voxels = vec![0; wanted as usize];
+        let mut voxels = crate::memory::filled(0, wanted as usize);
         decoder.read_image_bytes(&mut voxels).map_err(error)?;
         Ok(voxels)
     }
