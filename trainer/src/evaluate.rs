@@ -20,7 +20,7 @@ pub use volume::{LabelVolume, read_labels};
 pub use warning::Warning;
 
 use crate::failures::Failures;
-use crate::metrics::{ClassificationReport, ConfusionMatrix, Connectivity, Mean, is_usable};
+use crate::metrics::{ClassificationReport, ConfusionMatrix, Connectivity, Mean};
 use crate::{Error, Result, memory};
 use class_names::ClassNames;
 use folders::Pair;
@@ -189,9 +189,6 @@ impl Compared {
             if is_part {
                 warnings.push(Warning::Part { case: pair.case.clone(), side: side.into() });
             }
-        }
-        if !is_usable(truth.spacing()) {
-            warnings.push(Warning::NoVoxelSize { case: pair.case.clone() });
         }
         let (classes, matrix) = count(&pair.case, &truth.labels, &prediction.labels, names)?;
         let ignore = names.and_then(|names| names.ignore);

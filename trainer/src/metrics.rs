@@ -32,5 +32,4 @@ pub use lesions::LesionCounts;
 pub use operating::{Aim, OperatingPoint};
 pub use reliability::{GROUPS, Group, Reliability};
 pub use roc::RocCurve;
-pub(crate) use surface::is_usable;
 pub use surface::{SurfaceDistances, distance_transform};

@@ -242,18 +242,15 @@ c     1      0.8333
 }
 
 #[test]
-fn voxels_without_size_leave_distances_undefined_with_a_warning() {
-    let folders = Folders::new();
-    let mut header = Header::new(SHAPE, [1.0; 3]);
-    header.srow[1] = [0.0; 4];
-    for folder in ["labels", "predictions"] {
-        folders.volume(folder, "a.nii.gz", &header, &[1u8, 1, 0, 0, 0, 0, 0, 0]);
-    }
+fn voxels_without_size_are_compared_with_nothing() {
+    let folders = two_cases();
+    let mut header = Header { qform_code: 0, ..Header::new(SHAPE, [1.0; 3]) };
+    header.srow.iter_mut().for_each(|row| row[1] = 0.0);
+    folders.volume("labels", "z.nii.gz", &header, &[1u8, 1, 0, 0, 0, 0, 0, 0]);
+    folders.volume("predictions", "z.nii.gz", &Header::new(SHAPE, [1.0; 3]), &[1u8, 1, 0, 0, 0, 0, 0, 0]);
     let evaluation = folders.evaluate().unwrap();
-    assert_eq!(evaluation.warnings, [Warning::NoVoxelSize { case: "a".to_owned() }]);
-    let class = &evaluation.cases[0].classes[0];
-    assert_eq!((class.dice, class.surface.hd95, class.surface.surface_dice), (Some(1.0), None, None));
-    assert_eq!(class.lesions.found, 1);
+    let refused = evaluation.complete().unwrap_err().to_string();
+    assert!(refused.contains("labels/z.nii.gz") && refused.contains("along y is"), "{refused}");
 }
 
 #[test]

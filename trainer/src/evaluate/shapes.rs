@@ -2,7 +2,7 @@
 
 use super::{LabelVolume, Options};
 use crate::Result;
-use crate::metrics::{BoundingBox, LesionCounts, SurfaceDistances, is_usable};
+use crate::metrics::{BoundingBox, LesionCounts, SurfaceDistances};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,8 +24,7 @@ pub(super) struct Shapes {
     pub(super) lesions: LesionCounts,
 }
 
-/// The shapes of every class that occurs in truth or prediction, the background apart. Distances are undefined
-/// where the label's affine gives no voxel size.
+/// The shapes of every class that occurs in truth or prediction, the background apart.
 ///
 /// Voxels whose truth is `ignore` belong to no class; where such a region cuts a body, the cut is a surface of
 /// the truth and of the prediction alike.
@@ -84,9 +83,6 @@ fn surface(
     [x, y, z]: [f64; 3],
     options: &Options,
 ) -> Result<SurfaceScores> {
-    if !is_usable([z, y, x]) {
-        return Ok(SurfaceScores::default());
-    }
     let distances = SurfaceDistances::new(truth, prediction, shape, [z, y, x], options.surface)?;
     // A header keeps 1.1 mm as the f32 next to it, which must not put a neighbour out of reach of 1.1 mm.
     let tolerance = options.tolerance * (1.0 + f64::from(f32::EPSILON));

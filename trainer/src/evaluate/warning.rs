@@ -34,11 +34,6 @@ pub enum Warning {
         /// Which of the two.
         side: String,
     },
-    /// The label's affine gives no voxel size; the case's distances are undefined.
-    NoVoxelSize {
-        /// The case.
-        case: String,
-    },
     /// The case is in no figure: its files cannot be compared.
     NotCompared {
         /// The case.
@@ -77,11 +72,6 @@ impl fmt::Display for Warning {
                 f,
                 "case {case}: the {side} covers a part of the other volume by its header; what it does not reach \
                  counts as background"
-            ),
-            Self::NoVoxelSize { case } => write!(
-                f,
-                "case {case}: the label's affine matrix gives its voxels no size, so the case's distances are \
-                 undefined; write labels with the header of their image"
             ),
             Self::NotCompared { case, reason } => write!(f, "{case} is in no figure: {reason}"),
             Self::Regions { names } => write!(

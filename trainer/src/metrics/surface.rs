@@ -156,7 +156,7 @@ impl SurfaceDistances {
 }
 
 /// Whether distances can be measured with such voxels.
-pub(crate) fn is_usable(spacing: [f64; 3]) -> bool {
+fn is_usable(spacing: [f64; 3]) -> bool {
     spacing.iter().all(|&s| s > 0.0 && (s * s).is_normal())
 }
 

@@ -72,6 +72,33 @@ fn orientations() -> impl Iterator<Item = ([usize; 3], [bool; 3])> {
 }
 
 #[test]
+fn training_says_what_verify_says_of_lesions_that_vanish_and_of_headers_taken_otherwise() {
+    let place = Place::new();
+    let (image, label) =
+        (place.path("data/imagesTr/case_1_0000.nii.gz"), place.path("data/labelsTr/case_1.nii.gz"));
+    // Twice as fine as the others, with a voxel that is too small for their grid, and a sform without inverse.
+    let native = nifti::read_header(&image).unwrap();
+    let shape = native.shape3().unwrap().map(|n| 2 * n);
+    let mut fine = Header::new(shape, native.spacing().map(|s| s / 2.0));
+    fine.srow = [[0.0; 4]; 3];
+    nifti::write(&image, &fine, &(0..fine.len()).map(small::noise).collect::<Vec<f32>>()).unwrap();
+    nifti::write(&label, &fine, &(0..fine.len()).map(|i| u8::from(i == 5)).collect::<Vec<u8>>()).unwrap();
+    let lost = "case case_1: 1 of 1 lesions of class lesion have no voxel left once the case is resampled to";
+    let header = "case_1_0000.nii.gz and another file: its sform places no voxel (its step along x is 0 mm long): its qform is taken";
+    let cache = place.text("cache");
+    // In memory, into a cache and from it.
+    for (run, more) in [("run", &[][..]), ("into", &["--cache", &cache]), ("from", &["--cache", &cache])] {
+        let said = place.train(run, more);
+        assert!(said.contains(lost) && said.contains(header), "{said}");
+    }
+    let found = succeeds(&["verify", &place.text("data")]);
+    assert!(found.contains(lost) && found.contains("its sform places no voxel"), "{found}");
+    let said =
+        succeeds(&["predict", &place.text("run"), image.to_str().unwrap(), "--out", &place.text("masks")]);
+    assert!(said.contains("case_1_0000.nii.gz: its sform places no voxel"), "{said}");
+}
+
+#[test]
 fn a_mask_overlays_the_same_voxels_in_each_of_the_48_orientations() {
     let place = Place::with(small::SHAPE, 1, 2, [2, 0]);
     place.train("run", &REGRIDDED);

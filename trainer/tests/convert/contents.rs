@@ -24,8 +24,8 @@ fn the_array_that_is_named_as_a_mask_is_the_mask_and_the_choice_is_told() {
         place.write(&format!("images/{name}.npz"), archive(seed as u8));
         place.write(&format!("masks/{name}.npz"), archive(seed as u8));
     }
-    let told = "images/a.npz and 1 more: the array image is read; left out: label\n\
-                masks/a.npz and 1 more: the array label is read; left out: image\n";
+    let told = "images/a.npz and another file: the array image is read; left out: label\n\
+                masks/a.npz and another file: the array label is read; left out: image\n";
     let page = place.converts(&FOLDERS);
     assert!(page.contains(told), "{page}");
     let labels = read_labels(place.path("out/labelsTr/b.nii.gz")).unwrap().labels;

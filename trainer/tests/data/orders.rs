@@ -155,6 +155,30 @@ fn a_mask_that_runs_the_other_way_elsewhere_is_refused() {
 }
 
 #[test]
+fn labels_or_masks_that_were_cut_to_their_segments_are_scored_as_whole_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let [label, prediction] = ["label", "prediction"].map(|side| folder.path().join(side));
+    for path in [&label, &prediction] {
+        std::fs::create_dir(path).unwrap();
+        turned(&path.join("a.nii.gz"), PLAIN, [true, false, false], 0.0, lesion);
+    }
+    let dice = || {
+        let evaluation = trainer::evaluate::evaluate(&prediction, &label, &Default::default()).unwrap();
+        let said: Vec<String> = evaluation.warnings.iter().map(ToString::to_string).collect();
+        (evaluation.foreground_dice.value, evaluation.report.support, said.join("\n"))
+    };
+    let (whole, voxels, said) = dice();
+    assert_eq!((whole, said.as_str()), (Some(1.0), ""));
+    for (side, path) in [("label", &label), ("prediction", &prediction)] {
+        cut(&path.join("a.nii.gz"), AROUND[0], AROUND[1], lesion);
+        let (score, of, said) = dice();
+        assert_eq!((score, of), (whole, voxels));
+        says(&said, &[&format!("the {side} covers a part of the other volume"), "background"]);
+        turned(&path.join("a.nii.gz"), PLAIN, [true, false, false], 0.0, lesion);
+    }
+}
+
+#[test]
 fn a_prediction_in_another_order_is_scored_in_the_labels() {
     let folder = tempfile::tempdir().unwrap();
     let [label, prediction] = ["label", "prediction"].map(|side| folder.path().join(side));

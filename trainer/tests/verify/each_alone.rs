@@ -232,6 +232,18 @@ fn each_fault_of_a_header_is_found_alone() {
 }
 
 #[test]
+fn a_lesion_that_resampling_leaves_nothing_of_is_found() {
+    let folder = good(1, ONE);
+    let fine = Header::new([12, 10, 8], SPACING.map(|s| s / 2.0));
+    put(folder.path(), "imagesTr/c_0000.nii.gz", &fine, |i| image(2, i));
+    // A single voxel, and a block of two voxels along each axis of the others' grid.
+    let in_block = |i: usize| [i % 12, i / 12 % 10, i / 120].iter().all(|at| (4..8).contains(at));
+    put(folder.path(), "labelsTr/c.nii.gz", &fine, |i| u8::from(i == 13 || in_block(i)));
+    let parts = ["1 of 2 lesions of class lesion", "3 x 1.5 x 1 mm", "data.spacing"];
+    alone(&folder, (Warning, Vanished, "case c"), &parts);
+}
+
+#[test]
 fn each_header_that_says_two_things_is_found_alone() {
     let mut small = Header { xyzt_units: 3, qform_code: 0, ..header() };
     small.srow.iter_mut().flatten().chain(&mut small.pixdim[1..4]).for_each(|length| *length *= 1e3);
