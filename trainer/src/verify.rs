@@ -214,6 +214,6 @@ pub(crate) fn unreadable(kind: Kind, path: &Path, error: Error) -> Fault {
     };
     match message.rsplit_once("; ") {
         Some((message, remedy)) => Fault::file(kind, path, message, remedy),
-        None => Fault::file(kind, path, message, "copy or export it again"),
+        None => Fault::file(kind, path, message, "see that it is there and may be read"),
     }
 }

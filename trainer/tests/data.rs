@@ -201,6 +201,17 @@ fn inputs_are_a_file_or_a_folder_with_or_without_channel_numbers() {
     let q = one.inputs(root.join("q_0000.nii.gz")).unwrap();
     assert_eq!((q.len(), q[0].name.as_str()), (1, "q"));
     std::fs::remove_file(root.join("p_0001.nii.gz")).unwrap();
+    // All that is wrong is listed.
+    says(
+        &two.inputs(root).unwrap_err().to_string(),
+        &["case p: channel 1 is missing", "; case q: channel 1"],
+    );
+    let patients = tempfile::tempdir().unwrap();
+    volume(&patients.path().join("a/t1.nii.gz"), SHAPE, |i| i as f32);
+    says(
+        &one.inputs(patients.path()).unwrap_err().to_string(),
+        &["folders of them, such as a", "name these"],
+    );
     volume(&root.join("plain.nii"), SHAPE, |i| i as f32);
     let names: Vec<String> = one.inputs(root).unwrap().into_iter().map(|c| c.name).collect();
     assert_eq!(names, ["p", "plain", "q"]);

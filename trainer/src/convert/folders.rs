@@ -7,9 +7,9 @@ use super::prefix;
 use super::source::{Source, Sources, check_names};
 use crate::data::fault::{Fault, Kind};
 use crate::data::names::{Part, split_channel, stem};
-use crate::data::volumes::Volumes;
+use crate::data::volumes::{Volumes, folder_of_volumes};
 use crate::verify::Faults;
-use crate::volume::{Format, MASK_NAMES, dicom_instead, holds_image_and_mask, split_ending};
+use crate::volume::{Format, MASK_NAMES, dicom_instead, holds_image_and_mask};
 use crate::{Error, Result};
 
 /// What names of images end in where those of masks do not.
@@ -118,25 +118,12 @@ fn no_volumes(folder: &Path) -> Fault {
     if let Some((message, remedy)) = dicom_instead(folder).as_deref().and_then(|text| text.split_once(": ")) {
         return fault(message, remedy);
     }
-    if let Some(patient) = folder_per_patient(folder) {
+    if let Some(patient) = folder_of_volumes(folder) {
         let message = format!("holds a folder per patient, such as {patient}, and no volumes itself");
         let remedy = "list the files in a table with the columns case, image_0, image_1, …, mask, and give it by --csv FILE";
         return fault(&message, remedy);
     }
     fault("holds no volumes", "name a folder of .nii.gz, .nrrd, .mha, .npy, .npz, .tif or .png")
-}
-
-/// The first folder within a folder that has volumes.
-fn folder_per_patient(folder: &Path) -> Option<String> {
-    let names = |folder: &Path| {
-        let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut names: Vec<String> = names.map(|n| n.file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    };
-    let has_volumes =
-        |name: &String| names(&folder.join(name)).iter().any(|name| split_ending(name).is_some());
-    names(folder).into_iter().find(has_volumes)
 }
 
 type Named = (String, PathBuf);

@@ -157,3 +157,20 @@ impl From<Fault> for Error {
 pub(super) fn first(faults: Vec<Fault>) -> crate::Result<()> {
     faults.into_iter().next().map_or(Ok(()), |fault| Err(fault.into()))
 }
+
+/// So many faults stand in one line.
+const SHOWN: usize = 5;
+
+/// Several faults as one error.
+pub(super) fn all(faults: Vec<Fault>) -> crate::Result<()> {
+    if faults.len() < 2 {
+        return first(faults);
+    }
+    let more = match faults.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let told: Vec<String> =
+        faults.into_iter().take(SHOWN).map(|fault| Error::from(fault).to_string()).collect();
+    Err(Error::Usage(format!("{}{more}", told.join("; "))))
+}

@@ -7,7 +7,7 @@ use super::names::{LooseCase, Part, leads_out, side};
 use super::notes::{self, Note};
 use super::{AxisOrder, CaseReader, Description, Grid, Preprocessing, common_spacing, listed};
 use crate::config::{Auto, Data, Word};
-use crate::volume::{self, Header, Role};
+use crate::volume::{self, Format, Header, Role};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -314,6 +314,12 @@ pub(crate) fn same_shape(
         path.display(),
         first.display()
     );
-    let remedy = "if they are of one scan, resample it onto the image's grid by their headers; else name the right file";
+    let says_where = |path: &Path| Format::of(path).is_ok_and(Format::has_geometry);
+    let remedy = match says_where(path) && says_where(first) {
+        true => {
+            "if they are of one scan, resample it onto the image's grid by their headers; else name the right file"
+        }
+        false => "nothing says how their voxels lie to each other: save it voxel by voxel as the image",
+    };
     Err(Fault::case(Kind::ShapeDiffers, &case.name, message, remedy))
 }

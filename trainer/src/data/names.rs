@@ -2,7 +2,7 @@
 //! first.
 
 use super::CaseFiles;
-use super::fault::{Fault, Kind, first};
+use super::fault::{Fault, Kind, all, first};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -120,7 +120,7 @@ pub(super) fn side(
 pub(super) fn group(files: &[(String, PathBuf)], channels: usize) -> Result<Vec<CaseFiles>> {
     let mut faults = Vec::new();
     let cases = loose(files, channels, &mut faults);
-    first(faults)?;
+    all(faults)?;
     cases.into_iter().map(LooseCase::whole).collect()
 }
 

@@ -7,7 +7,7 @@ use super::names::{group, split_channel};
 use super::notes::Note;
 use super::preprocess::{content, cut, image_to_grid, labels_to_grid};
 use super::survey::{LabelSurvey, not_finite};
-use super::volumes::Volumes;
+use super::volumes::{Volumes, folder_of_volumes};
 use super::{AxisOrder, Case, CaseFiles, Description, Frame, Geometry, Preprocessing, Vanished};
 use crate::nifti;
 use crate::volume::{Format, Header, Role, Stored, dicom_instead, split_ending};
@@ -205,10 +205,10 @@ impl CaseReader {
                 if let Some(message) = dicom_instead(path) {
                     return Err(Error::file(path, message));
                 }
-                let hint = if path.join("dataset.json").is_file() {
-                    "; name its imagesTs"
-                } else {
-                    "; name a folder with .nii.gz, .nrrd, .mha, .npy, .npz or .tif files, or folders of .png slices"
+                let hint = match (path.join("dataset.json").is_file(), folder_of_volumes(path)) {
+                    (true, _) => "; name its imagesTs".into(),
+                    (_, Some(inner)) => format!(" but folders of them, such as {inner}; name these, or the images"),
+                    _ => "; name a folder with .nii.gz, .nrrd, .mha, .npy, .npz or .tif files, or folders of .png slices".into(),
                 };
                 return Err(Error::file(path, format!("holds no images{hint}")));
             }

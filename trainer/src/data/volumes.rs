@@ -48,6 +48,14 @@ impl Volumes {
     }
 }
 
+/// The first folder within a folder that has volumes, as where each patient has a folder.
+pub(crate) fn folder_of_volumes(folder: &Path) -> Option<String> {
+    let Volumes { others, .. } = Volumes::of(folder).ok()?;
+    let has_volumes =
+        |name: &String| Volumes::of(&folder.join(name)).is_ok_and(|inner| !inner.volumes.is_empty());
+    others.into_iter().find(has_volumes)
+}
+
 fn holds_slices(folder: &Path) -> bool {
     let is_slice = |path: PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
     std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| is_slice(entry.path())))

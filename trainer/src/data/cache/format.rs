@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::Fingerprint;
 use crate::checkpoint::options;
 use crate::data::foreground::{Foreground, Listed};
-use crate::data::{Case, CaseSummary, ChannelNorm, IGNORE, Normalisation};
+use crate::data::{Case, CaseSummary, ChannelNorm, IGNORE, Normalisation, Vanished};
 use crate::files::rename_into_place;
 use crate::{Error, Result};
 
@@ -57,7 +57,8 @@ pub(super) struct Layout {
 impl Header {
     /// Whether its parts fit together. Checksums say that a file is whole, not that it was written by this program.
     pub(super) fn fits(&self) -> bool {
-        let CaseSummary { shape, channels, spacing, labelled, counts, file_voxels, .. } = &self.summary;
+        let CaseSummary { shape, channels, spacing, labelled, counts, vanished, file_voxels, .. } =
+            &self.summary;
         let voxels = shape.iter().fold(1u64, |n, &size| n.saturating_mul(size as u64));
         let is_spacing = |spacing: f32| spacing.is_finite() && spacing > 0.0;
         let counted = counts.iter().fold(0u64, |sum, &n| sum.saturating_add(n));
@@ -65,6 +66,9 @@ impl Header {
         let is_listed = |class: &Listed| {
             ![0, IGNORE].contains(&class.label)
                 && (1..=counts[usize::from(class.label)]).contains(&u64::from(class.voxels))
+        };
+        let is_lost = |lost: &Vanished| {
+            ![0, IGNORE].contains(&lost.label) && (1..=lost.of).contains(&lost.lesions) && *labelled
         };
         (1..=MOST_VOXELS).contains(&voxels)
             && (1..=MOST_VOXELS).contains(&(*file_voxels as u64))
@@ -74,6 +78,7 @@ impl Header {
             && counted == if *labelled { voxels } else { 0 }
             && labels.is_sorted_by(|a, b| a < b)
             && self.foreground.iter().all(is_listed)
+            && vanished.iter().all(is_lost)
             && self.normalisation.channels.len() == *channels
             && self.normalisation.channels.iter().all(ChannelNorm::is_sound)
     }
@@ -189,7 +194,7 @@ mod tests {
     #[test]
     fn a_header_whose_parts_contradict_each_other_does_not_fit() {
         assert!(header().fits());
-        let lies: [fn(&mut Header); 16] = [
+        let lies: [fn(&mut Header); 18] = [
             |header| header.summary.shape[1] = 0,
             |header| header.summary.shape = [usize::MAX; 3],
             |header| header.summary.channels = 0,
@@ -201,6 +206,8 @@ mod tests {
             |header| header.summary.counts[5] = u64::MAX,
             |header| header.summary.counts.truncate(4),
             |header| header.summary.file_voxels = usize::MAX,
+            |header| header.summary.vanished = vec![Vanished { label: 1, lesions: 3, of: 2 }],
+            |header| header.summary.vanished = vec![Vanished { label: IGNORE, lesions: 1, of: 2 }],
             |header| {
                 header.normalisation.channels[0] = ChannelNorm::Ct { low: 0.0, high: 1.0, mean: 0.5, sd: 0.0 }
             },
