@@ -3,7 +3,7 @@
 //! The standard collections abort the program where memory runs out. A block whose size follows from a file or a volume is
 //! therefore taken here: where it cannot be had, the thread unwinds with [`OutOfMemory`], as it does for a tensor, and
 //! [`within`] makes an error of that, to which a caller adds the file or the case. Small blocks are the standard library's
-//! as ever; so that none of them is the first to fail, a large one is refused unless [`SPARE`] is left beside it.
+//! as ever; so that none of them is the first to fail, a large one is refused unless a few megabytes are left beside it.
 
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};

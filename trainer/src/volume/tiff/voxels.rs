@@ -115,9 +115,9 @@ pub(super) fn run(file: &mut Directory<'_>, page: &Page) -> Result<Option<(u64, 
     let follow = ends.zip(offsets.iter().skip(1)).all(|(end, next)| end == *next);
     let is_one_slice =
         counts.iter().fold(0u64, |sum, bytes| sum.saturating_add(*bytes)) == page.slice_bytes();
-    let there = file.bytes.saturating_sub(offsets[0]);
-    let slices = there / page.slice_bytes().max(1);
-    Ok((follow && is_one_slice).then_some((offsets[0], slices)))
+    let Some(&start) = offsets.first() else { return Ok(None) };
+    let slices = file.bytes.saturating_sub(start) / page.slice_bytes().max(1);
+    Ok((follow && is_one_slice).then_some((start, slices)))
 }
 
 /// Strips as they are put before the decoder.
