@@ -25,6 +25,20 @@ pub(crate) fn open_plain(path: &Path) -> Result<(File, u64)> {
     Ok((File::open(path).map_err(Error::io(path))?, metadata.len()))
 }
 
+/// Refuses what stands in for a file that was not fetched: a pointer of Git LFS, or a page of a web server.
+pub(crate) fn refuse_stand_in(path: &Path, file: &mut impl io::BufRead) -> Result<()> {
+    let start = file.fill_buf().map_err(Error::io(path))?;
+    let is_page = |tag: &[u8]| start.len() >= tag.len() && start[..tag.len()].eq_ignore_ascii_case(tag);
+    let message = if start.starts_with(b"version https://git-lfs") {
+        "is a pointer of Git LFS in the place of the file; fetch it with `git lfs pull`"
+    } else if is_page(b"<!doctype html") || is_page(b"<html") {
+        "is a web page in the place of the file; download the file itself"
+    } else {
+        return Ok(());
+    };
+    Err(Error::file(path, message))
+}
+
 /// The bytes of a plain file that is at most so long.
 pub(crate) fn read_plain(path: &Path, most: u64) -> Result<Vec<u8>> {
     let (file, length) = open_plain(path)?;

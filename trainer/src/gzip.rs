@@ -35,10 +35,24 @@ impl<R: BufRead> Read for Gunzip<R> {
                 n => return Ok(n),
             }
             let mut rest = self.member.take().expect("it was read from").into_inner();
+            skip_zeros(&mut rest)?;
             let is_next = rest.fill_buf()?.first() == Some(&MAGIC);
             self.member = is_next.then(|| GzDecoder::new(rest));
         }
         Ok(0)
+    }
+}
+
+/// Leaves out the zeros that stand next.
+fn skip_zeros(reader: &mut impl BufRead) -> Result<()> {
+    loop {
+        let bytes = reader.fill_buf()?;
+        let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+        let goes_on = zeros > 0 && zeros == bytes.len();
+        reader.consume(zeros);
+        if !goes_on {
+            return Ok(());
+        }
     }
 }
 
@@ -67,11 +81,15 @@ mod tests {
             parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..4),
             padding in prop_oneof![
                 (0usize..600).prop_map(|n| vec![0; n]),
-                prop::collection::vec(any::<u8>(), 0..40).prop_filter("a member", |p| p.first() != Some(&0x1f)),
+                prop::collection::vec(any::<u8>(), 0..40)
+                    .prop_filter("a member", |p| p.iter().find(|&&byte| byte != 0) != Some(&0x1f)),
             ],
             buffer in 1usize..64,
         ) {
-            let file = [parts.iter().flat_map(|part| member(part)).collect(), padding].concat();
+            // Zeros may stand between members, too.
+            let between = vec![0; parts.len() * 7 % 40];
+            let members = parts.iter().flat_map(|part| [between.clone(), member(part)].concat());
+            let file = [members.skip(between.len()).collect(), padding].concat();
             prop_assert_eq!(read(&file, buffer).unwrap(), parts.concat());
         }
 

@@ -96,7 +96,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
         cases.extend(read(Part::Test, &test));
         set::compare(path, &meant, cases, &mut found);
         if found.errors.is_empty() {
-            found.warnings.extend(vanished(path)?);
+            vanished(path, &mut found);
         }
     }
     // Whatever was overlooked above: no error here means that the folder opens.
@@ -107,17 +107,22 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
 }
 
 /// Cases whose lesions the default configuration would resample to nothing.
-fn vanished(path: &Path) -> Result<Vec<Fault>> {
+fn vanished(path: &Path, found: &mut Faults) {
     // Whatever keeps it from opening is found by the caller.
-    let Ok(dataset) = Dataset::open(path) else { return Ok(Vec::new()) };
+    let Ok(dataset) = Dataset::open(path) else { return };
     let reader = dataset.reader_for(&Config::default().data);
-    let Some(spacing) = reader.preprocessing.spacing else { return Ok(Vec::new()) };
+    let Some(spacing) = reader.preprocessing.spacing else { return };
     let fault = |files: &CaseFiles| -> Result<Option<Fault>> {
         let complaint = vanished::complaint(&reader.vanished(files)?, &dataset.description.classes, spacing);
         Ok(complaint.map(|[message, remedy]| Fault::case(Kind::Vanished, &files.name, message, remedy)))
     };
-    let found: Vec<Result<Option<Fault>>> = dataset.training.par_iter().map(fault).collect();
-    found.into_iter().filter_map(Result::transpose).collect()
+    let all: Vec<Result<Option<Fault>>> = dataset.training.par_iter().map(fault).collect();
+    for case in all {
+        match case {
+            Ok(fault) => found.warnings.extend(fault),
+            Err(error) => found.errors.push(unreadable(Kind::UnusualSpacing, path, error)),
+        }
+    }
 }
 
 /// What is wrong so far.
@@ -154,10 +159,26 @@ impl Finding {
             Subject::File(path) => path.strip_prefix(root).unwrap_or(path).display().to_string(),
         };
         let prefix = root.join("").display().to_string();
-        let short = |text: String| if prefix.is_empty() { text } else { text.replace(&prefix, "") };
-        let (message, remedy) = (short(fault.message), short(fault.remedy));
+        let [message, remedy] = [fault.message, fault.remedy].map(|text| without_root(&text, &prefix));
         Self { severity, kind: fault.kind, subject, message, remedy }
     }
+}
+
+/// A text whose paths begin in the data set's folder, `prefix`, instead of leading there.
+fn without_root(text: &str, prefix: &str) -> String {
+    if prefix.is_empty() {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for (at, part) in text.split(prefix).enumerate() {
+        // Within a path the same letters are another folder's.
+        let is_within = short.ends_with(|c: char| c.is_alphanumeric() || "/._-".contains(c));
+        if at > 0 && is_within {
+            short.push_str(prefix);
+        }
+        short.push_str(part);
+    }
+    short
 }
 
 /// What `dataset.json` means as far as it can be told.

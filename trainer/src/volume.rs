@@ -44,6 +44,7 @@ pub(crate) use dicom::dicom_instead;
 pub use geometry::axcodes;
 pub(crate) use geometry::{check_invertible, column_lengths, diagonal, leads};
 pub(crate) use npz::{MASK_NAMES, holds_image_and_mask};
+pub(crate) use png::other_slices;
 pub use statistics::Statistics;
 pub use stored::Stored;
 pub(crate) use tiff::{of_one_slice, sidecars};
@@ -176,6 +177,9 @@ pub struct Header {
     pub affine: Affine,
     /// Whether something says where the first voxel lies and where the axes lead.
     pub place_known: bool,
+    /// The unit of lengths in the file and its millimetres, where it is another one than mm and a volume beside it is to be
+    /// written in it: of NRRD; a NIfTI file has a header of its own for that.
+    pub unit: Option<(String, f64)>,
     /// What was chosen or not taken as it is written, what was left out, and what is said in two ways: in words that go on
     /// after the file's name.
     pub notes: Vec<String>,
@@ -194,6 +198,7 @@ impl Header {
             spacing_known: true,
             affine,
             place_known: true,
+            unit: None,
             notes: Vec::new(),
         }
     }

@@ -219,6 +219,20 @@ fn inputs_are_a_file_or_a_folder_with_or_without_channel_numbers() {
 }
 
 #[test]
+fn voxels_far_larger_than_the_others_are_refused_before_memory_is_reckoned_with() {
+    let folder = good(ONE_CHANNEL);
+    let huge = Header::new(SHAPE, [1e15, 1.0, 1.0]);
+    for file in ["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"] {
+        nifti::write(folder.path().join(file), &huge, &[1u8; 24]).unwrap();
+    }
+    let set = Dataset::open(folder.path()).unwrap();
+    let preprocessing = Preprocessing { spacing: Some([3.0, 1.5, 1.0]), ..Preprocessing::NATIVE };
+    let reader = CaseReader { preprocessing, ..set.reader() };
+    let refused = reader.largest_shape(&set.training[0]).unwrap_err().to_string();
+    says(&refused, &["case a", "correct its voxel sizes"]);
+}
+
+#[test]
 fn the_axis_with_the_largest_median_spacing_is_d() {
     let order = |spacings: &[[f64; 3]]| {
         let grids: Vec<Grid> = spacings.iter().map(|&spacing| Grid { size: [7, 6, 5], spacing }).collect();

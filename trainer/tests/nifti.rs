@@ -241,6 +241,24 @@ fn each_refusal_says_what_to_do() {
     std::fs::copy(fixtures.join("n2_float64.nii.gz"), &zipped).unwrap();
     assert!(message(&zipped).contains("not named .gz"));
     assert!(message(folder.path()).contains("not named as a NIfTI file"));
+    // What stands in for a file, and what was compressed twice.
+    let twice = folder.path().join("twice.nii.gz");
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, &std::fs::read(&zipped).unwrap()).unwrap();
+    std::fs::write(&twice, encoder.finish().unwrap()).unwrap();
+    assert!(
+        message(&twice).contains("compressed twice: take one layer off with gunzip"),
+        "{}",
+        message(&twice)
+    );
+    for name in ["a.nii.gz", "a.nii", "a.nrrd", "a.mha", "a.tif", "a.npy", "a.npz", "a.png"] {
+        let path = folder.path().join(name);
+        let message = || trainer::volume::Volume::read(&path).unwrap_err().to_string();
+        std::fs::write(&path, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n").unwrap();
+        assert!(message().contains("git lfs pull"), "{}", message());
+        std::fs::write(&path, "<!DOCTYPE html><html></html>").unwrap();
+        assert!(message().contains("is a web page"), "{}", message());
+    }
 }
 
 #[test]

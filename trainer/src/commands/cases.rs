@@ -239,7 +239,10 @@ impl Sources<'_> {
     /// What the voxels of cases take, by the headers of their files, before empty borders are cut off.
     fn most_bytes<'f>(&self, cases: impl Iterator<Item = &'f CaseFiles>) -> Result<u64> {
         let channels = self.reader.description.channel_names.len();
-        let bytes = |files| Ok(Cache::size_of(self.reader.largest_shape(files)?, channels));
-        cases.map(bytes).sum()
+        let mut bytes = 0u64;
+        for files in cases {
+            bytes = bytes.saturating_add(Cache::size_of(self.reader.largest_shape(files)?, channels));
+        }
+        Ok(bytes)
     }
 }

@@ -141,7 +141,7 @@ fn file_ending(value: Option<&Value>) -> Result<String, Complaint> {
         Some(Value::String(ending)) if crate::volume::is_ending(ending) => Ok(ending.clone()),
         Some(other) => Err((
             format!("file_ending is {other}, which is not read"),
-            "convert the images to \".nii.gz\"".into(),
+            "give it as the files' names end, such as \".nii.gz\"; convert what is in another format".into(),
         )),
     }
 }

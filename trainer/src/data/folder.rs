@@ -305,7 +305,16 @@ pub(crate) fn same_shape(
     (first, other): (&Path, [usize; 3]),
 ) -> Result<(), Fault> {
     if shape == other {
-        return Ok(());
+        let Some(numbers) = volume::other_slices(path, first) else { return Ok(()) };
+        let [own, others] = numbers.map(|all| all.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
+        let message = format!(
+            "{}, {}, has the slices {own}, but {} has {others}",
+            role(case, path),
+            path.display(),
+            first.display()
+        );
+        let remedy = "add those that are missing, or take away those that have no counterpart";
+        return Err(Fault::case(Kind::ShapeDiffers, &case.name, message, remedy));
     }
     [path, first].into_iter().try_for_each(planes_of_one_slice)?;
     let message = format!(

@@ -27,7 +27,7 @@ pub(crate) struct ListedCase {
 /// The cases under the key, sorted by name; `path` is that of `dataset.json`.
 pub(super) fn cases(value: Option<&Value>, path: &Path) -> Result<Option<Vec<ListedCase>>, Fault> {
     let fault = |message: String| {
-        let remedy = r#"write {"CASE": {"images": ["a_0000.nii.gz"], "label": "a.nii.gz"}}, or leave \"dataset\" out, and cases are looked for in imagesTr"#;
+        let remedy = r#"write {"CASE": {"images": ["a_0000.nii.gz"], "label": "a.nii.gz"}}, or leave "dataset" out, and cases are looked for in imagesTr"#;
         Fault::file(Kind::CaseList, path, message, remedy)
     };
     let listed = match value {

@@ -90,7 +90,9 @@ impl CaseReader {
     pub(crate) fn geometry(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Geometry> {
         let whole = self.native_geometry(files, voxel_sizes)?;
         let all = whole.whole_shape().map(|n| 0..n);
-        Ok(whole.looked_at(all, self.preprocessing.spacing))
+        let geometry = whole.looked_at(all, self.preprocessing.spacing);
+        check_growth(&files.name, geometry.whole_shape(), &geometry)?;
+        Ok(geometry)
     }
 
     /// As [`geometry`](Self::geometry), with the file's voxels.

@@ -1,6 +1,7 @@
 //! A volume of labels and where it lies.
 
 use crate::data::alignment::Alignment;
+use crate::data::folder::planes_of_one_slice;
 use crate::volume::{Header, Role, Stored, whole};
 use crate::{Error, Result, memory, nifti};
 use std::path::Path;
@@ -47,6 +48,7 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelVolume> {
     let image = Stored::read_as(path, Role::Mask)?;
     let header = &image.header;
     if header.channels() != 1 {
+        planes_of_one_slice(path)?;
         let message = format!("shape {:?} is no single volume; save its labels in 3-D", header.shape);
         return Err(Error::file(path, message));
     }

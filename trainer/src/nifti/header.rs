@@ -144,8 +144,8 @@ impl Header {
         self
     }
 
-    /// Version and byte order, from the first four bytes.
-    pub(super) fn probe(start: [u8; 4]) -> Result<(Version, ByteOrder), String> {
+    /// Version and byte order, from the first four bytes; of a file from which a layer of gzip was taken off or not.
+    pub(super) fn probe(start: [u8; 4], is_gunzipped: bool) -> Result<(Version, ByteOrder), String> {
         let found = [(Version::One, 348), (Version::Two, 540)].into_iter().find_map(|(version, size)| {
             let order = [ByteOrder::Little, ByteOrder::Big]
                 .into_iter()
@@ -153,6 +153,7 @@ impl Header {
             Some((version, order))
         });
         found.ok_or_else(|| match start {
+            [0x1f, 0x8b, ..] if is_gunzipped => "is compressed twice: take one layer off with gunzip".into(),
             [0x1f, 0x8b, ..] => "is gzip-compressed but not named .gz; rename it".into(),
             _ => format!(
                 "is not a NIfTI file: it begins with {} where 348 or 540 must stand; export it as NIfTI again",

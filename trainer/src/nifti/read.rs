@@ -1,8 +1,9 @@
 //! Reading, with every length checked against what the file can hold before memory is taken for it.
 
 use super::{ByteOrder, Header, Naming, Voxel, VoxelType, pair_paths};
-use crate::files::{open_plain, reach_checksum};
+use crate::files::{open_plain, reach_checksum, refuse_stand_in};
 use crate::gzip::Gunzip;
+use crate::volume::dicom_instead;
 use crate::{Error, Result};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -125,8 +126,12 @@ impl Source {
         }
         let gzip = naming(path)?.gzip;
         let mut file = BufReader::with_capacity(1 << 16, file);
+        refuse_stand_in(path, &mut file)?;
         if gzip {
             let start = std::io::BufRead::fill_buf(&mut file).map_err(Error::io(path))?;
+            if let (true, Some(message)) = (start.len() > 132, dicom_instead(path)) {
+                return Err(Error::file(path, message));
+            }
             if !start.starts_with(&[0x1f, 0x8b]) {
                 return Err(Error::file(
                     path,
@@ -142,7 +147,7 @@ impl Source {
     fn header(&mut self, pair: bool) -> Result<(Header, u64)> {
         let mut start = [0; 4];
         self.fill(&mut start)?;
-        let (version, order) = Header::probe(start).map_err(|m| Error::file(&self.path, m))?;
+        let (version, order) = Header::probe(start, self.gzip).map_err(|m| Error::file(&self.path, m))?;
         let size = Header::size(version);
         let mut bytes = vec![0; size];
         bytes[..4].copy_from_slice(&start);

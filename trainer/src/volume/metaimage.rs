@@ -162,6 +162,7 @@ fn parse(fields: &Fields) -> Result<(Header, Vec<usize>, Vec<usize>)> {
         spacing_known: true,
         affine,
         place_known,
+        unit: None,
         notes,
     };
     Ok((header, lengths, order))
@@ -192,6 +193,7 @@ fn affine(fields: &Fields, dimension: usize) -> Result<(crate::nifti::Affine, bo
     if matrix.as_ref().is_some_and(|all| all.iter().all(|&v| v == 0.0)) {
         // Some programs write zeros for "not known".
         matrix = None;
+        notes.push("its directions are all 0: its axes are taken along those of space".into());
     }
     let step = |axis: usize| -> [f64; 3] {
         let direction = match &matrix {

@@ -26,6 +26,7 @@ fn convert(path: &Path, header: &nifti::Header) -> Result<Header> {
         spacing_known: true,
         affine: header.affine().map_err(|m| Error::file(path, m))?,
         place_known: header.place_known(),
+        unit: None,
         notes: header.notes(),
     })
 }

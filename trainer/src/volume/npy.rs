@@ -63,6 +63,7 @@ impl Array {
             spacing_known: false,
             affine: geometry::IDENTITY,
             place_known: false,
+            unit: None,
             notes: Vec::new(),
         }
     }

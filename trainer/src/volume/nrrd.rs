@@ -91,6 +91,7 @@ impl<'a> Opened<'a> {
             spacing_known: true,
             affine: axes.affine,
             place_known: axes.place_known,
+            unit: axes.unit,
             notes: axes.notes,
         };
         let left = file_bytes - lines.bytes.min(file_bytes);

@@ -27,6 +27,8 @@ pub(super) struct Axes {
     pub(super) spacing: [f64; 3],
     pub(super) affine: Affine,
     pub(super) place_known: bool,
+    /// The unit of all of them, where it is another one than mm.
+    pub(super) unit: Option<(String, f64)>,
     /// That lengths were converted.
     pub(super) notes: Vec<String>,
 }
@@ -81,6 +83,8 @@ pub(super) fn axes(fields: &Fields) -> Result<Axes> {
         }
         origin[i] *= mm;
     }
+    let unit =
+        units.first().filter(|first| first.1 != 1.0 && units.iter().all(|unit| unit == *first)).cloned();
     let notes = units.iter().find_map(|(unit, mm)| converted(unit, *mm)).into_iter().collect();
     let place_known = has_directions && fields.get(ORIGIN).is_some();
     let affine = geometry::from_steps(&steps, origin, signs);
@@ -94,7 +98,7 @@ pub(super) fn axes(fields: &Fields) -> Result<Axes> {
     }
     shape.extend(order[spatial.len()..].iter().map(|&axis| lengths[axis]));
     let spacing = geometry::column_lengths(&affine);
-    Ok(Axes { lengths, order, shape, spacing, affine, place_known, notes })
+    Ok(Axes { lengths, order, shape, spacing, affine, place_known, unit, notes })
 }
 
 /// The space's number of axes, and the signs that turn it to RAS.

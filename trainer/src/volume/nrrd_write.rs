@@ -31,8 +31,9 @@ pub(super) fn write<V: Voxel>(path: &Path, header: &Header, data: &[V]) -> Resul
 fn text(header: &Header, kind: VoxelType) -> String {
     let axes = header.shape.len();
     // `{}` of an f64 is the shortest text that reads back as the same number. Adding 0 turns −0 to 0.
+    let (unit, mm) = header.unit.as_ref().map_or(("mm", 1.0), |(unit, mm)| (unit.as_str(), *mm));
     let vector = |column: usize| {
-        let [x, y, z] = std::array::from_fn(|row| LPS_TO_RAS[row] * header.affine[row][column] + 0.0);
+        let [x, y, z] = std::array::from_fn(|row| LPS_TO_RAS[row] * header.affine[row][column] / mm + 0.0);
         format!("({x},{y},{z})")
     };
     let each_axis = |of_space: &dyn Fn(usize) -> String, other: &str| {
@@ -49,6 +50,9 @@ fn text(header: &Header, kind: VoxelType) -> String {
     line("dimension", &axes.to_string());
     line("space", "left-posterior-superior");
     line("sizes", &sizes.join(" "));
+    if header.unit.is_some() {
+        line("space units", &[format!("\"{unit}\""), format!("\"{unit}\""), format!("\"{unit}\"")].join(" "));
+    }
     line("space directions", &each_axis(&vector, "none"));
     line("kinds", &each_axis(&|_| "domain".into(), "list"));
     line("endian", if header.byte_order == ByteOrder::Big { "big" } else { "little" });

@@ -28,6 +28,8 @@ pub(super) fn header(path: &Path) -> Result<Header> {
     let shape = vec![width as usize, height as usize, slices.len()];
     layout::bytes(&shape, kind.size()).map_err(|m| Error::file(path, m))?;
     let is_palette = first.info().color_type == ColorType::Indexed;
+    let mut notes: Vec<String> = is_palette.then(|| PALETTE.to_owned()).into_iter().collect();
+    notes.extend(uneven(&slices));
     Ok(Header {
         format: Format::Png,
         shape,
@@ -38,7 +40,8 @@ pub(super) fn header(path: &Path) -> Result<Header> {
         spacing_known: false,
         affine: geometry::IDENTITY,
         place_known: false,
-        notes: is_palette.then(|| PALETTE.to_owned()).into_iter().collect(),
+        unit: None,
+        notes,
     })
 }
 
@@ -54,6 +57,36 @@ pub(super) fn read(path: &Path) -> Result<Stored> {
         return Err(Error::file(path, "changed while it was read; read it again"));
     }
     Ok(Stored::new(path, header, raw, ByteOrder::Big))
+}
+
+/// The number of each slice, the last in its name; `None` where one has none, or there is no folder of slices.
+fn numbers(slices: &[PathBuf]) -> Option<Vec<u64>> {
+    let number = |path: &PathBuf| {
+        let stem = path.file_stem()?.to_str()?;
+        let end = stem.rfind(|c: char| c.is_ascii_digit())? + 1;
+        let start = stem[..end].rfind(|c: char| !c.is_ascii_digit()).map_or(0, |at| at + 1);
+        // A separator of several bytes ends behind its first.
+        stem.get(start..end).and_then(|digits| digits.parse().ok())
+    };
+    slices.iter().map(number).collect()
+}
+
+/// Says of slices whose numbers leave some out, or occur twice, that they are taken as neighbours.
+fn uneven(slices: &[PathBuf]) -> Option<String> {
+    let numbers = numbers(slices)?;
+    let step = |pair: &[u64]| pair[1].wrapping_sub(pair[0]);
+    let usual = numbers.windows(2).map(step).min()?;
+    let odd = numbers.windows(2).find(|pair| step(pair) != usual || usual == 0)?;
+    Some(format!("slice {} follows slice {}: they are taken as neighbours", odd[1], odd[0]))
+}
+
+/// The numbers of the slices of two folders, where they differ though there are equally many: then the slices that are
+/// missing are not the same ones. Whether they are counted from 0 or from 1 does not matter.
+pub(crate) fn other_slices(a: &Path, b: &Path) -> Option<[Vec<u64>; 2]> {
+    let of = |path: &Path| numbers(&slices(path).ok().filter(|_| path.is_dir())?);
+    let [a, b] = [of(a)?, of(b)?];
+    let from_first = |all: &[u64]| all.iter().map(|n| n.wrapping_sub(all[0])).collect::<Vec<u64>>();
+    (a.len() == b.len() && from_first(&a) != from_first(&b)).then_some([a, b])
 }
 
 /// The files, in order.

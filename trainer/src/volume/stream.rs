@@ -1,7 +1,7 @@
 //! Voxels out of a file: memory is taken only for what the file can hold, compressed or not.
 
 use super::layout;
-use crate::files::{open_plain, reach_checksum};
+use crate::files::{open_plain, reach_checksum, refuse_stand_in};
 use crate::gzip::Gunzip;
 use crate::nifti::{ByteOrder, Voxel, VoxelType};
 use crate::{Error, Result, memory};
@@ -32,7 +32,9 @@ pub(super) fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
     if length == 0 {
         return Err(Error::file(path, "is empty (0 bytes); copy or export it again"));
     }
-    Ok((BufReader::with_capacity(1 << 16, file), length))
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    refuse_stand_in(path, &mut file)?;
+    Ok((file, length))
 }
 
 /// What remains of a file, its compression taken off.

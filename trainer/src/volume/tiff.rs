@@ -115,8 +115,9 @@ impl<'a> Opened<'a> {
         if pages.iter().any(Page::is_palette) {
             notes.push(super::PALETTE.into());
         }
+        notes.extend(said.and_then(|_| spacing::unknown_unit(&first)));
         notes.extend(imagej::calibration(&first.description));
-        notes.extend(stack.of_one_slice());
+        notes.extend(stack.of_one_slice().or_else(|| stack.times_as_channels()));
         let header = Header {
             format: Format::Tiff,
             shape,
@@ -127,6 +128,7 @@ impl<'a> Opened<'a> {
             spacing_known: said.is_some(),
             affine,
             place_known: false,
+            unit: None,
             notes,
         };
         Ok(Self { file, header, pages, stack, run, most })

@@ -71,6 +71,16 @@ fn what_is_listed_wrongly_is_named() {
 }
 
 #[test]
+fn a_path_that_ends_as_the_data_set_is_called_is_named_whole() {
+    let root = tempfile::tempdir().unwrap();
+    set(root.path(), r#"{"a": {"images": ["/data/subset/x.nii.gz"], "label": "one_mask.nii.gz"}}"#);
+    // As a relative path, which is what others may end in.
+    let mut program = assert_cmd::Command::new(env!("CARGO_BIN_EXE_trainer"));
+    let output = program.current_dir(root.path()).args(["verify", "set"]).output().unwrap();
+    says(&String::from_utf8(output.stdout).unwrap(), &["names /data/subset/x.nii.gz for the case a"]);
+}
+
+#[test]
 fn a_name_under_the_key_is_no_list() {
     let root = tempfile::tempdir().unwrap();
     let folder = set(root.path(), r#""BRATS""#);

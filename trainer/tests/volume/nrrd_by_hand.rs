@@ -66,6 +66,15 @@ fn lengths_in_other_units_become_millimetres() {
         assert_eq!(header.affine, want, "{units}");
         assert_eq!(header.notes.len(), usize::from([x, y, z] != [1.0; 3]), "{units}: {:?}", header.notes);
         assert!(header.place_known);
+        // A mask beside it is written in the image's own unit, as ITK reads none.
+        let mask = folder.path().join("mask.nrrd");
+        trainer::volume::write(&mask, &header, &values()).unwrap();
+        assert_eq!(Stored::read(&mask).unwrap().header.affine, header.affine, "{units}");
+        let bytes = fs::read(&mask).unwrap();
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
+        let unit =
+            header.unit.as_ref().map(|(unit, _)| format!("space units: \"{unit}\" \"{unit}\" \"{unit}\"\n"));
+        assert!(unit.is_none_or(|line| text.contains(&line) && text.contains("(-2,0,0)")), "{text}");
     }
     // Without directions a unit stands for each axis of the file.
     let text = nrrd(&format!("spacings: 500 500 2\nunits: \"um\" \"um\" \"mm\"\n{raw}"));
@@ -78,6 +87,9 @@ fn lengths_in_other_units_become_millimetres() {
     let header = Stored::read(put(folder.path(), "a.mha", &text, &little(&values()))).unwrap().header;
     assert_eq!((header.spacing, header.origin()), ([0.5, 0.5, 2.0], [-0.001, -0.002, 0.003]));
     assert!(header.notes[0].contains("um, and converted"), "{:?}", header.notes);
+    let text = metaimage("TransformMatrix = 0 0 0 0 0 0 0 0 0", "LOCAL");
+    let header = Stored::read(put(folder.path(), "a.mha", &text, &little(&values()))).unwrap().header;
+    assert!(header.notes[0].contains("directions are all 0"), "{:?}", header.notes);
 }
 
 #[test]

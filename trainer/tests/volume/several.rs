@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use trainer::convert::{Conversion, Geometry, Pairs};
 use trainer::info::Entry;
 use trainer::volume::{Role, Stored, Volume, read_header_as};
 
@@ -114,6 +115,55 @@ fn gamma_and_transparency_of_a_png_alter_no_value() {
     encoder.write_header().unwrap().write_image_data(&[0x12, 0x34, 0xff, 0xff]).unwrap();
     fs::write(&path, file).unwrap();
     assert_eq!(Volume::read(&path).unwrap().data, [4660.0, 65535.0]);
+}
+
+#[test]
+fn slices_that_are_missing_are_said_and_pair_with_none() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = |name: &str, slices: &[&str]| {
+        let path = root.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        for slice in slices {
+            indexed(&path.join(format!("{slice}.png")), [2, 1], png::BitDepth::Eight, &[1, 0]);
+        }
+        path
+    };
+    let notes = |path: &Path| Stored::read(path).unwrap().header.notes[1..].to_vec();
+    assert!(notes(&folder("images/even", &["s0", "s5", "s10"])).is_empty());
+    assert!(notes(&folder("images/unnumbered", &["a", "b"])).is_empty());
+    let gap = folder("images/gap", &["s0", "s2", "s3", "s4", "s5"]);
+    assert_eq!(notes(&gap), ["slice 2 follows slice 0: they are taken as neighbours"]);
+    let twice = folder("images/twice", &["s3", "s003", "s4"]);
+    assert_eq!(notes(&twice), ["slice 3 follows slice 3: they are taken as neighbours"]);
+    // Of image and mask other slices are missing.
+    fs::rename(&gap, root.path().join("one")).unwrap();
+    let [images, masks] = ["i", "m"].map(|name| root.path().join(name));
+    fs::create_dir_all(&images).unwrap();
+    fs::create_dir_all(&masks).unwrap();
+    fs::rename(root.path().join("one"), images.join("a")).unwrap();
+    let mask = folder("m/a", &["s0", "s1", "s2", "s3", "s5"]);
+    let found = || {
+        let pairs = Pairs::Folders { images: images.clone(), masks: masks.clone(), test: Vec::new() };
+        let conversion = Conversion {
+            pairs,
+            out: root.path().join("out"),
+            labels: Vec::new(),
+            names: Vec::new(),
+            channel_names: Vec::new(),
+            spacing: None,
+            geometry: Geometry::Agree,
+        };
+        conversion.check(&mut |_| true).unwrap().unwrap().found
+    };
+    let page = found().to_string();
+    assert!(
+        page.contains("has the slices 0, 1, 2, 3, 5, but") && page.contains("has 0, 2, 3, 4, 5"),
+        "{page}"
+    );
+    // Counted from 1 instead of 0 they are the same.
+    fs::remove_dir_all(&mask).unwrap();
+    folder("m/a", &["s1", "s3", "s4", "s5", "s6"]);
+    assert_eq!(found().errors, 0, "{}", found());
 }
 
 #[test]

@@ -134,6 +134,9 @@ fn sizes_of_imagej_are_by_its_unit() {
         // The encoder writes a resolution of one pixel a unit where it is given none.
         near(spacing(unit.as_bytes(), 3, None, 1).unwrap(), [mm; 3]);
     }
+    stack(&path, b"ImageJ=1.54f\nimages=3\nslices=3\nspacing=3\nunit=pixel\n", 3, resolution, 1);
+    let notes = read_header(&path).unwrap().notes;
+    assert!(notes.iter().any(|note| note.contains("\"pixel\", which is no unit of length")), "{notes:?}");
     // µ in Latin-1, and a unit of its own for slices.
     near(spacing(b"spacing=3\nunit=\xb5m\n", 3, resolution, 1).unwrap(), [2e-4, 2.5e-4, 3e-3]);
     near(spacing(b"spacing=3\nunit=mm\nzunit=cm\n", 3, resolution, 1).unwrap(), [0.2, 0.25, 30.0]);

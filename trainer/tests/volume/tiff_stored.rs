@@ -204,6 +204,11 @@ fn slices_behind_the_only_page_are_those_that_its_description_counts() {
         let path = put(folder.path(), &described([2, 2], vec![8, 10], vec![2, 2], 1, text, &voxels));
         assert_eq!(values(&path), (shape, want.clone()), "{text}");
     }
+    // Times beside slices become channels, which is said.
+    let text = "ImageJ=1.54f\nimages=6\nslices=3\nframes=2\n";
+    let path = put(folder.path(), &described([2, 2], vec![8, 10], vec![2, 2], 1, text, &voxels));
+    assert_eq!(values(&path), (vec![2, 2, 3, 2], want.clone()));
+    assert_eq!(read_header(&path).unwrap().notes, ["2 times (frames), read as channels"]);
     // Channels are the fastest here.
     let text = r#"{"shape": [3, 2, 2, 2], "axes": "ZCYX"}"#;
     let path = put(folder.path(), &described([2, 2], vec![8], vec![4], 2, text, &voxels));

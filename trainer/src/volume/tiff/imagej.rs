@@ -65,6 +65,11 @@ pub(super) fn calibration(description: &str) -> Option<String> {
     Some(format!("ImageJ's calibration ({}) is not applied: values are as stored", terms.join(", ")))
 }
 
+/// The unit of voxel sizes.
+pub(super) fn unit(description: &str) -> Option<String> {
+    get(description, "unit").map(str::to_owned)
+}
+
 /// Voxel sizes along x, y, z in mm of a stack of `depth` slices; `None` where the file does not say.
 pub(super) fn spacing(path: &Path, page: &FirstPage, depth: usize) -> Result<Option<[f64; 3]>> {
     let get = |key: &str| get(&page.description, key);

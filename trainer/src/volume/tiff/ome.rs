@@ -77,6 +77,13 @@ pub(super) fn spacing(path: &Path, description: &str, depth: usize) -> Result<Op
     Ok(Some(spacing))
 }
 
+/// The unit of voxel sizes along x, where there are some.
+pub(super) fn unit(description: &str) -> Option<String> {
+    let pixels = elements(description).find(|(name, _)| *name == "Pixels")?.1;
+    attribute(pixels, "PhysicalSizeX")?;
+    attribute(pixels, "PhysicalSizeXUnit").map(with_micro_sign)
+}
+
 /// A voxel's size along one axis.
 struct Size {
     value: f64,

@@ -14,6 +14,7 @@ use super::{imagej, ome};
 use crate::data::names::split_channel;
 use crate::files::read_text;
 use crate::volume::split_ending;
+use crate::volume::units::unit_in_mm;
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -43,6 +44,14 @@ pub(super) fn of(path: &Path, page: &FirstPage, depth: usize) -> Result<Option<[
         Some(spacing) => Ok(Some(spacing)),
         None => imagej::spacing(path, page, depth),
     }
+}
+
+/// Says of sizes in a unit that is none of length that they count as mm.
+pub(super) fn unknown_unit(page: &FirstPage) -> Option<String> {
+    let unit = ome::unit(&page.description).or_else(|| imagej::unit(&page.description))?;
+    unit_in_mm(&unit).is_none().then(|| {
+        format!("its voxel sizes are in \"{}\", which is no unit of length: taken as mm", unit.escape_debug())
+    })
 }
 
 /// The JSON files beside TIFF files that say how large their voxels are.

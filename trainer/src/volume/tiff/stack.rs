@@ -84,6 +84,12 @@ impl Stack {
         }
     }
 
+    /// That times became channels.
+    pub(super) fn times_as_channels(&self) -> Option<String> {
+        let times = self.length(Axis::Time);
+        (times > 1).then(|| format!("{times} times (frames), read as channels"))
+    }
+
     fn position(&self, axis: Axis) -> usize {
         self.0.iter().position(|(own, _)| *own == axis).expect("each axis is there once")
     }
