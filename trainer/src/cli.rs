@@ -119,7 +119,7 @@ pub struct Convert {
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub channel_names: Vec<String>,
     /// Voxel sizes in mm of files that do not say (.npy, .npz, .tif, .png).
-    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
+    #[arg(long, value_name = "X,Y,Z", value_parser = spacing, allow_hyphen_values = true)]
     pub spacing: Option<Spacing>,
     /// Where a mask of the image's shape lies elsewhere by its header.
     #[arg(long, value_enum, default_value_t)]
@@ -303,8 +303,9 @@ pub struct Predict {
     /// Write over files of the masks' names.
     #[arg(long)]
     pub force: bool,
-    /// Voxel sizes in mm of images that do not say (.npy, .npz, .tif, .png).
-    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
+    /// Voxel sizes in mm of images that do not say (.npy, .npz, .tif, .png); their x, y and z are taken to run to the right,
+    /// front and head.
+    #[arg(long, value_name = "X,Y,Z", value_parser = spacing, allow_hyphen_values = true)]
     pub spacing: Option<Spacing>,
     /// A further run to predict with: probabilities are averaged over all runs. Can be given several times.
     #[arg(long, value_name = "RUN")]
@@ -314,7 +315,7 @@ pub struct Predict {
     #[arg(long, value_name = "AXES")]
     pub mirror: Option<Mirror>,
     /// The overlap of neighbouring patches as a share of the patch, from 0 to below 0.95; inference.overlap by default.
-    #[arg(long, value_name = "F", value_parser = overlap)]
+    #[arg(long, value_name = "F", value_parser = overlap, allow_hyphen_values = true)]
     pub overlap: Option<f64>,
     /// The mask holds what is more probable than this; one foreground class only.
     #[arg(long, value_name = "T")]

@@ -111,10 +111,26 @@ pub(crate) fn folder_into_place<T>(
     Ok(Some(made))
 }
 
+/// Writes what a command line names: what is there and no plain file, such as a pipe or `/dev/stdout`, is written to, and of
+/// a link what it leads to is replaced.
+pub(crate) fn write_where_named(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+            let mut out = std::fs::OpenOptions::new().write(true).open(path).map_err(Error::io(path))?;
+            fill(&mut out).map_err(Error::io(path))
+        }
+        Ok(_) if path.is_symlink() => rename_into_place(&path.canonicalize().map_err(Error::io(path))?, fill),
+        _ => rename_into_place(path, fill),
+    }
+}
+
 /// Writes a value as JSON, for people to read too.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(path, format!("no JSON: {e}")))?;
-    rename_into_place(path, |out| writeln!(out, "{text}"))
+    write_where_named(path, |out| writeln!(out, "{text}"))
 }
 
 /// Reads a compressed stream on to its end, where its checksum is compared; much more than that is not read.
@@ -130,4 +146,35 @@ pub(crate) fn reach_checksum(reader: &mut dyn Read) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn what_a_command_line_names_is_written_to_and_not_replaced_where_it_is_no_plain_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link, dangling] = ["file", "link", "dangling"].map(|name| folder.path().join(name));
+        std::fs::write(&file, "old").unwrap();
+        symlink(&file, &link).unwrap();
+        symlink(folder.path().join("nowhere"), &dangling).unwrap();
+        let write = |path: &Path| write_where_named(path, |out| out.write_all(b"new"));
+        write(&link).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        // A pipe takes it, and stays one.
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || std::fs::read(pipe).unwrap())
+        };
+        write(&pipe).unwrap();
+        assert_eq!(reader.join().unwrap(), b"new");
+        assert!(!std::fs::metadata(&pipe).unwrap().is_file());
+        write(&dangling).unwrap();
+        assert_eq!(std::fs::read(&dangling).unwrap(), b"new");
+    }
 }

@@ -6,6 +6,7 @@ use crate::Result;
 use crate::data::alignment::Alignment;
 use crate::data::normalise::quantile;
 use crate::data::{CaseFiles, Dataset};
+use crate::memory;
 use crate::volume::{self, Role};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -133,7 +134,11 @@ fn part(values: impl Iterator<Item = f32> + Clone, stride: usize) -> Part {
         m2: sd * sd * n,
         min: values.clone().fold(f32::INFINITY, f32::min),
         max: values.clone().fold(f32::NEG_INFINITY, f32::max),
-        samples: values.step_by(stride).collect(),
+        samples: {
+            let mut samples = memory::with_capacity((n as usize).div_ceil(stride));
+            samples.extend(values.step_by(stride));
+            samples
+        },
     }
 }
 
@@ -195,7 +200,7 @@ fn count(set: &Dataset, cases: Vec<CaseSummary>, intensities: Vec<Intensities>, 
 fn merge(channel: &str, parts: Vec<Part>) -> Intensities {
     let (mut n, mut mean, mut m2) = (0.0, 0.0, 0.0);
     let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
-    let mut samples = Vec::with_capacity(parts.iter().map(|p| p.samples.len()).sum());
+    let mut samples = memory::with_capacity(parts.iter().map(|p| p.samples.len()).sum());
     for part in parts {
         let (delta, together) = (part.mean - mean, n + part.n);
         m2 += part.m2 + delta * delta * n * part.n / together;

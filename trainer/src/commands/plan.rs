@@ -8,7 +8,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::data::{CaseFiles, CaseReader, CaseSummary, Dataset};
 use crate::engine::split;
-use crate::files::{read_text, rename_into_place};
+use crate::files::{read_text, write_where_named};
 use crate::plan::{CaseMemory, Facts, Machine, Plan, Settled};
 use crate::{Error, Result};
 
@@ -38,7 +38,13 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
         dataset.path.display()
     );
     let text = header + &settled.written(&config).to_toml();
-    rename_into_place(path, |out| out.write_all(text.as_bytes()))
+    if path.is_file() {
+        return Err(Error::file(
+            path,
+            "exists already, and may have been edited; name another file, or take it away",
+        ));
+    }
+    write_where_named(path, |out| out.write_all(text.as_bytes()))
 }
 
 /// The default with the changes of a file and of pairs.

@@ -72,7 +72,9 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
             }
         };
         match written {
-            Err(error @ Error::Memory { .. }) => images::fails(&mut failures, error.of_case(case)),
+            Err(error @ (Error::Memory { .. } | Error::File { .. })) => {
+                images::fails(&mut failures, error.of_case(case));
+            }
             // A disk that is full stays so for the next image.
             written => written?,
         }

@@ -47,6 +47,9 @@ fn what_plan_writes_is_a_configuration_that_train_takes() {
     let (data, file) = (place.text("data"), place.text("plan.toml"));
     succeeds(&[&["plan", &data, "--write", &file], &SMALL[..]].concat());
     let text = fs::read_to_string(&file).unwrap();
+    // It may have been edited since.
+    let error = super::refuses(&[&["plan", &data, "--write", &file], &SMALL[..]].concat());
+    assert!(error.contains("plan.toml: exists already, and may have been edited"), "{error}");
     assert!(
         text.starts_with("# What `trainer plan` chose") && text.contains("patch_size = [8, 16, 16]"),
         "{text}"

@@ -78,6 +78,14 @@ fn nothing_is_written_where_an_image_lies() {
         let told = error.contains("is the folder of the image") && error.contains("name another --out");
         assert!(told, "{input} {out}: {error}");
     }
+    // A way that is not there yet may lead among the images.
+    let error =
+        refuses(&borrowed(&predicting(&place, "data/imagesTs", "none/../data/imagesTs", &["--force"])));
+    assert!(error.contains("goes back by .. from") && !place.path("none").exists(), "{error}");
+    // Nor does a folder give way to a mask.
+    fs::create_dir_all(place.path("blocked/case_2.nii.gz")).unwrap();
+    let error = refuses(&borrowed(&predicting(&place, "data/imagesTs", "blocked", &["--force"])));
+    assert!(error.contains("blocked/case_2.nii.gz: is a folder in the place"), "{error}");
     let after: Vec<_> =
         fs::read_dir(place.path("data/imagesTs")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(after, before);

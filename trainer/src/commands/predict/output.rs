@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::images::Image;
 use crate::cli::Predict;
 use crate::data::Case;
 use crate::decision::Decision;
 use crate::inference::{Logits, Restore};
+use crate::nifti::Voxel;
 use crate::postprocess::ByClass;
 use crate::{Error, Result, memory};
 
@@ -61,12 +62,19 @@ impl Output<'_> {
     /// Refuses, before anything is predicted, a folder of the images, and files that exist; makes the folder.
     pub(super) fn prepare(&self, images: &[Image]) -> Result<()> {
         let out = &self.args.out;
+        check_way(out)?;
         for folder in self.folders() {
             self.spare_images(images, &folder)?;
         }
         let files = images.iter().flat_map(|image| self.files(&image.files.name, image.ending()));
         // A link that leads nowhere is there, too.
         let there: Vec<PathBuf> = files.filter(|file| file.symlink_metadata().is_ok()).collect();
+        if let Some(folder) = there.iter().find(|file| file.is_dir()) {
+            return Err(Error::file(
+                folder,
+                "is a folder in the place of a file to write; name another --out",
+            ));
+        }
         if let (Some(first), false) = (there.first(), self.args.force) {
             let name = first.strip_prefix(out).unwrap_or(first).display();
             let message = match there.len() {
@@ -148,7 +156,7 @@ impl Output<'_> {
             format!(" ({before} before post-processing)")
         };
         let words = format!("{} of {} voxels are foreground{note}", foreground(&mask), mask.len());
-        geometry.write(&path, mask)?;
+        self.write_file(case, &path, mask)?;
         println!("{}: {words}", path.display());
         Ok(())
     }
@@ -185,10 +193,37 @@ impl Output<'_> {
             let values = memory::collected(values.iter().copied().skip(channel).step_by(channels));
             let values = case.geometry.uncropped(values, &[outside]);
             let file = self.channel_file(kind, channel, &case.name, case.geometry.ending());
-            case.geometry.write(file, values)?;
+            self.write_file(case, &file, values)?;
         }
         Ok(())
     }
+
+    /// Writes a volume where a case lies; without `--force` in no place that was taken since [`prepare`](Self::prepare), as
+    /// by another run into the same folder.
+    fn write_file<V: Voxel>(&self, case: &Case, path: &Path, values: Vec<V>) -> Result<()> {
+        if !self.args.force && path.symlink_metadata().is_ok() {
+            return Err(Error::file(path, "was written by somebody else meanwhile: it stays as it is"));
+        }
+        case.geometry.write(path, values)
+    }
+}
+
+/// Refuses a way that goes back from a folder that is not there: where it leads nobody can tell before that is made.
+fn check_way(out: &Path) -> Result<()> {
+    let mut way = PathBuf::new();
+    let mut is_there = true;
+    for part in out.components() {
+        if part == Component::ParentDir && !is_there {
+            let message = format!(
+                "goes back by .. from {}, which is not there; name the folder directly",
+                way.display()
+            );
+            return Err(Error::file(out, message));
+        }
+        way.push(part);
+        is_there = way.symlink_metadata().is_ok();
+    }
+    Ok(())
 }
 
 #[cfg(test)]
