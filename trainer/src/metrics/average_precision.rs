@@ -97,8 +97,7 @@ impl AveragePrecision {
         }
         match (&mut self.state, &other.state) {
             (State::Exact(split), State::Exact(other)) => {
-                split.positives.extend_from_slice(&other.positives);
-                split.negatives.extend_from_slice(&other.negatives);
+                split.append(other);
             }
             (State::Binned(histogram), State::Exact(other)) => histogram.add_split(other),
             (State::Binned(histogram), State::Binned(other)) => histogram.merge(other),
@@ -111,7 +110,7 @@ impl AveragePrecision {
         match &self.state {
             State::Binned(histogram) => histogram.average_precision(),
             State::Exact(split) => PrecisionEstimate {
-                value: split.clone().average_precision(),
+                value: split.copied().average_precision(),
                 error: 0.0,
                 positives: split.positives.len() as u64,
                 negatives: split.negatives.len() as u64,

@@ -3,9 +3,10 @@
 //! Positives and negatives are sorted apart and walked together from the highest score down; the voxels that
 //! share a score are one threshold. No pair of score and label is ever stored: a volume costs its scores once.
 
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::mem::take;
 
 /// Which voxels count as positive: those of one class. Voxels with the ignore label do not count at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +146,9 @@ impl<S: Score> Split<S> {
         L: Copy + Into<i64>,
     {
         check(scores, truth)?;
+        let are = |wanted| truth.iter().filter(|&&label| positive.is_positive(label) == Some(wanted)).count();
+        self.positives = memory::with_room(take(&mut self.positives), are(true));
+        self.negatives = memory::with_room(take(&mut self.negatives), are(false));
         for (&score, &label) in scores.iter().zip(truth) {
             match positive.is_positive(label) {
                 Some(true) => self.positives.push(score),
@@ -153,6 +157,22 @@ impl<S: Score> Split<S> {
             }
         }
         Ok(())
+    }
+
+    /// Adds another's scores.
+    pub(super) fn append(&mut self, other: &Self) {
+        for (all, more) in [(&mut self.positives, &other.positives), (&mut self.negatives, &other.negatives)]
+        {
+            *all = memory::with_room(take(all), more.len());
+            all.extend_from_slice(more);
+        }
+    }
+
+    /// The same scores once more.
+    pub(super) fn copied(&self) -> Self {
+        let [positives, negatives] =
+            [&self.positives, &self.negatives].map(|all| memory::collected(all.iter().copied()));
+        Self { positives, negatives }
     }
 
     pub(super) fn len(&self) -> usize {
