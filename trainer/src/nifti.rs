@@ -12,6 +12,7 @@
 //! negative `pixdim`) the reading is nibabel's.
 
 mod affine;
+mod encode;
 mod header;
 mod read;
 mod voxel;
