@@ -48,6 +48,7 @@ pub(crate) use png::other_slices;
 pub use statistics::Statistics;
 pub use stored::Stored;
 pub(crate) use tiff::{of_one_slice, sidecars};
+pub(crate) use units::converted;
 pub(crate) use whole::whole;
 pub(crate) use write::nifti_header;
 pub use write::write;

@@ -42,7 +42,9 @@ pub(crate) fn complaint(lost: &[Vanished], classes: &[String], spacing: [f64; 3]
 /// The classes of which lesions of `labels`, `[d, h, w]` of `size`, have no voxel among `resampled`, which lie over the same
 /// box in `to` voxels.
 pub(super) fn vanished(labels: &[u8], size: [usize; 3], resampled: &[u8], to: [usize; 3]) -> Vec<Vanished> {
-    let lost = boxes(labels, size).into_iter().map(|(label, bounds)| {
+    let mut boxes = BTreeMap::new();
+    BoundingBox::add_labels(&mut boxes, labels, size, |label| ![0, IGNORE].contains(&label));
+    let lost = boxes.into_iter().map(|(label, bounds)| {
         let mut mask = memory::with_capacity(bounds.shape().iter().product());
         mask.extend(bounds.indices(size).map(|index| labels[index] == label));
         let components = Components::new(&mask, bounds.shape(), Connectivity::TwentySix);
@@ -60,22 +62,6 @@ pub(super) fn vanished(labels: &[u8], size: [usize; 3], resampled: &[u8], to: [u
         Vanished { label, lesions, of: components.count }
     });
     lost.filter(|lost| lost.lesions > 0).collect()
-}
-
-/// The box of each foreground class.
-fn boxes(labels: &[u8], [_, height, width]: [usize; 3]) -> BTreeMap<u8, BoundingBox> {
-    let mut boxes = BTreeMap::<u8, BoundingBox>::new();
-    for (row, labels) in labels.chunks(width).enumerate() {
-        let mut start = 0;
-        for run in labels.chunk_by(|a, b| a == b) {
-            let end = start + run.len();
-            if ![0, IGNORE].contains(&run[0]) {
-                boxes.entry(run[0]).or_default().add(row / height, row % height, start..end);
-            }
-            start = end;
-        }
-    }
-    boxes
 }
 
 /// The voxels of n that voxel i of m lies over or is interpolated from.

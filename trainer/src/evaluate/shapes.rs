@@ -35,10 +35,11 @@ pub(super) fn measure(
     options: &Options,
 ) -> Result<BTreeMap<i32, Shapes>> {
     let mut boxes = BTreeMap::new();
-    for volume in [truth, prediction] {
-        add_boxes(&mut boxes, volume, ignore);
-    }
     let [w, h, d] = truth.shape;
+    for volume in [truth, prediction] {
+        let is_foreground = |label| label != 0 && Some(label) != ignore;
+        BoundingBox::add_labels(&mut boxes, &volume.labels, [d, h, w], is_foreground);
+    }
     let measured = boxes.into_iter().map(|(label, bounds): (i32, BoundingBox)| {
         let counted = |index: usize| Some(truth.labels[index]) != ignore;
         let cut = |volume: &LabelVolume| -> Vec<bool> {
@@ -58,21 +59,6 @@ pub(super) fn measure(
         ))
     });
     measured.collect()
-}
-
-/// Grows each foreground label's box by the voxels of a volume.
-fn add_boxes(boxes: &mut BTreeMap<i32, BoundingBox>, volume: &LabelVolume, ignore: Option<i32>) {
-    let [width, height, _] = volume.shape;
-    for (row, labels) in volume.labels.chunks(width.max(1)).enumerate() {
-        let mut start = 0;
-        for run in labels.chunk_by(|a, b| a == b) {
-            let end = start + run.len();
-            if run[0] != 0 && Some(run[0]) != ignore {
-                boxes.entry(run[0]).or_default().add(row / height, row % height, start..end);
-            }
-            start = end;
-        }
-    }
 }
 
 /// `spacing` is that of x, y and z.

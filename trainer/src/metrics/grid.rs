@@ -1,6 +1,7 @@
 //! Voxels of a volume `[d, h, w]`, w running fastest: which are neighbours, and what box some of them lie in.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Which voxels are neighbours of a voxel.
@@ -63,6 +64,25 @@ impl BoundingBox {
         for (side, new) in self.0.iter_mut().zip([d..d + 1, h..h + 1, w]) {
             *side =
                 if side.start == side.end { new } else { side.start.min(new.start)..side.end.max(new.end) };
+        }
+    }
+
+    /// Grows the box of each label that counts by its voxels in a volume `[d, h, w]`.
+    pub(crate) fn add_labels<L: Copy + Ord>(
+        boxes: &mut BTreeMap<L, Self>,
+        labels: &[L],
+        [_, height, width]: [usize; 3],
+        counts: impl Fn(L) -> bool,
+    ) {
+        for (row, labels) in labels.chunks(width.max(1)).enumerate() {
+            let mut start = 0;
+            for run in labels.chunk_by(|a, b| a == b) {
+                let end = start + run.len();
+                if counts(run[0]) {
+                    boxes.entry(run[0]).or_default().add(row / height, row % height, start..end);
+                }
+                start = end;
+            }
         }
     }
 

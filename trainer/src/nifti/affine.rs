@@ -5,7 +5,7 @@
 //! other is taken then, as ITK, ANTs and FSL do, and a file that leaves none is refused.
 
 use super::Header;
-use crate::volume::{check_invertible, column_lengths};
+use crate::volume::{check_invertible, column_lengths, converted};
 
 /// Rows of the 4x4 matrix that takes (i, j, k, 1) to millimetres.
 pub type Affine = [[f64; 4]; 4];
@@ -96,9 +96,7 @@ impl Header {
     /// decides, but sizes are pixdim's.
     pub(crate) fn notes(&self) -> Vec<String> {
         let mut all = Vec::new();
-        all.extend(
-            self.unit().map(|unit| format!("its lengths are in {unit}, and converted to millimetres")),
-        );
+        all.extend(self.unit().and_then(|(unit, mm)| converted(unit, mm)));
         let Ok(placed) = self.placed() else { return all };
         let affine = placed.affine;
         all.extend(placed.instead_of);
@@ -165,21 +163,17 @@ impl Header {
         check_invertible(&affine).map(|()| affine)
     }
 
-    /// The unit of lengths, where it is named and not the millimetre.
-    fn unit(&self) -> Option<&'static str> {
+    /// The unit of lengths and its millimetres, where it is named and another one.
+    fn unit(&self) -> Option<(&'static str, f64)> {
         match self.xyzt_units & 7 {
-            1 => Some("metres"),
-            3 => Some("micrometres"),
+            1 => Some(("metres", 1e3)),
+            3 => Some(("micrometres", 1e-3)),
             _ => None,
         }
     }
 
     fn unit_in_mm(&self) -> f64 {
-        match self.unit() {
-            Some("metres") => 1e3,
-            Some(_) => 1e-3,
-            None => 1.0,
-        }
+        self.unit().map_or(1.0, |(_, mm)| mm)
     }
 
     fn zoom(&self, axis: usize) -> f64 {

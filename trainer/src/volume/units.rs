@@ -31,6 +31,6 @@ pub(super) fn unit_in_mm(unit: &str) -> Option<f64> {
 }
 
 /// That lengths in a unit were converted, where there was something to convert.
-pub(super) fn converted(unit: &str, mm: f64) -> Option<String> {
+pub(crate) fn converted(unit: &str, mm: f64) -> Option<String> {
     (mm != 1.0).then(|| format!("its lengths are in {}, and converted to millimetres", unit.escape_debug()))
 }
