@@ -3,18 +3,20 @@
 //! `cargo run -p autograd --example 03_custom_function`
 
 use autograd::gradcheck::{Gradcheck, Mismatch};
-use autograd::{Function, Real, Tape, Tensor, Var};
+use autograd::{Backward, Function, Real, Tape, Tensor, Var};
 
 /// y = x/(1 + |x|), dy/dx = 1/(1 + |x|)² = (1 − |y|)²
 struct Softsign;
 
 impl<T: Real> Function<T, 1> for Softsign {
-    type Saved = Tensor<T>;
-
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Tensor<T>) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Tensor<T>) {
         let y = x.map(|x| x / (T::ONE + x.abs()));
         (y.clone(), y)
     }
+}
+
+impl<T: Real> Backward<T, 1> for Softsign {
+    type Saved = Tensor<T>;
 
     fn backward(&self, y: Tensor<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(dy.zip_map(&y, |dy, y| dy * (T::ONE - y.abs()) * (T::ONE - y.abs())))]

@@ -3,7 +3,7 @@
 //! `cargo run -p autograd --example 04_gradcheck`
 
 use autograd::gradcheck::Gradcheck;
-use autograd::{Function, Tape, Tensor, Var};
+use autograd::{Backward, Function, Tape, Tensor, Var};
 
 /// y = x·σ(x). The derivative is σ(x)·(1 + x·(1 − σ(x))); it is right only if `careful`.
 struct Silu {
@@ -11,11 +11,13 @@ struct Silu {
 }
 
 impl Function<f64, 1> for Silu {
-    type Saved = Tensor<f64>;
-
-    fn forward(&self, [x]: [&Tensor<f64>; 1]) -> (Tensor<f64>, Tensor<f64>) {
+    fn forward(&self, [x]: [&Tensor<f64>; 1], _: [bool; 1]) -> (Tensor<f64>, Tensor<f64>) {
         (x.map(|x| x / (1.0 + (-x).exp())), x.clone())
     }
+}
+
+impl Backward<f64, 1> for Silu {
+    type Saved = Tensor<f64>;
 
     fn backward(&self, x: Tensor<f64>, dy: Tensor<f64>, _: [bool; 1]) -> [Option<Tensor<f64>>; 1] {
         let slope = |x: f64| {

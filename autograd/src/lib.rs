@@ -14,7 +14,7 @@
 //! - [`Tensor`]: numbers in contiguous memory; the last axis is the channel axis.
 //! - [`Tape`], [`Var`]: what was computed, and a value on it. [`Var::backward`] yields [`Gradients`].
 //! - [`Var`]'s methods and `+ - * /`: the elementary operations, with their formulas.
-//! - [`Function`]: the one interface of every operation; implement it for your own.
+//! - [`Backward`], [`Function`]: the interface of every operation; implement them for your own.
 //! - [`Parameter`]: what outlives tapes and is trained.
 //! - [`gradcheck`]: derivatives held against finite differences.
 //! - [`simd`]: the vocabulary in which fast kernels are written once for every instruction set.
@@ -49,7 +49,7 @@ mod var;
 mod watch;
 
 pub use buffer::OutOfMemory;
-pub use function::Function;
+pub use function::{Backward, Function};
 pub use gradients::Gradients;
 pub use parameter::{ParamId, Parameter};
 pub use real::Real;

@@ -1,6 +1,7 @@
 //! The elementary operations: methods of [`Var`], and `+ - * /` between them.
 //!
-//! Each is a small struct that implements [`Function`](crate::Function), its formula and its derivative adjacent.
+//! Each is a small struct that implements [`Function`](crate::Function) and [`Backward`](crate::Backward), its formula
+//! and its derivative adjacent.
 //!
 //! | file | operations |
 //! |---|---|

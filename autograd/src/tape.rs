@@ -5,7 +5,7 @@
 //! constant is a `Var` without a node, so nothing is computed for it: the input volume's gradient never exists, and
 //! inference is the same code with the parameters entering as constants.
 //!
-//! This file knows no operation: see [`Function`].
+//! This file knows no operation: see [`Backward`] and [`Function`].
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::update::Updates;
 use crate::watch::Watch;
-use crate::{Event, Function, Gradients, NonFinite, ParamId, Parameter, Pass, Real, Shape, Tensor, Var};
+use crate::{
+    Backward, Event, Function, Gradients, NonFinite, ParamId, Parameter, Pass, Real, Shape, Tensor, Var,
+};
 
 /// A place on a tape, valid until that tape's backward pass.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -152,11 +154,6 @@ impl<T: Real> Tape<T> {
         Var::new(self, None, value)
     }
 
-    /// Stands for an optional input that is absent.
-    pub fn absent(&self) -> Var<'_, T> {
-        self.constant(Tensor::empty())
-    }
-
     /// A value with a gradient, found with [`Gradients::wrt`].
     pub fn variable(&self, value: Tensor<T>) -> Var<'_, T> {
         let node = self.recording.then(|| self.push(Node::Variable));
@@ -203,33 +200,33 @@ impl<T: Real> Tape<T> {
     where
         F: Function<T, N>,
     {
-        let (value, saved) = function.forward(inputs.each_ref().map(Var::value));
-        self.record(function, inputs, value, saved)
+        let needs = inputs.each_ref().map(|x| !x.is_constant());
+        let (value, saved) = function.forward(inputs.each_ref().map(Var::value), needs);
+        self.record(function, inputs.each_ref().map(Some), value, saved)
     }
 
-    /// Records a function whose value and saved state were computed by the caller.
+    /// Records an operation whose value was computed outside. An optional input that is absent is `None`, and its
+    /// gradient is never asked for.
     ///
     /// # Panics
     /// As [`apply`](Self::apply).
     #[track_caller]
-    pub fn record<'t, F, const N: usize>(
+    pub fn record<'t, B, const N: usize>(
         &'t self,
-        function: F,
-        inputs: [Var<'t, T>; N],
+        backward: B,
+        inputs: [Option<&Var<'t, T>>; N],
         value: Tensor<T>,
-        saved: F::Saved,
+        saved: B::Saved,
     ) -> Var<'t, T>
     where
-        F: Function<T, N>,
+        B: Backward<T, N>,
     {
-        let nodes = inputs.each_ref().map(|x| self.check(x));
-        self.look(function.name(), &value);
-        if nodes.iter().all(Option::is_none) {
+        let inputs = inputs.map(|x| x.and_then(|x| Some((self.check(x)?, x.shape()))));
+        self.look(backward.name(), &value);
+        if inputs.iter().all(Option::is_none) {
             return self.constant(value);
         }
-        let shapes = inputs.each_ref().map(Var::shape);
-        let operation = Recorded { function, saved, nodes, shapes };
-        self.record_operation(Box::new(operation), value)
+        self.record_operation(Box::new(Recorded { backward, saved, inputs }), value)
     }
 
     pub(crate) fn record_operation(&self, operation: Box<dyn Operation<T>>, value: Tensor<T>) -> Var<'_, T> {
@@ -313,32 +310,30 @@ impl<T: Real> Tape<T> {
     }
 }
 
-/// A function with what it saved and where its inputs came from.
-struct Recorded<F, S, const N: usize> {
-    function: F,
+/// A derivative with what was saved for it, and the place and shape of each input that needs a gradient.
+struct Recorded<B, S, const N: usize> {
+    backward: B,
     saved: S,
-    nodes: [Option<NodeId>; N],
-    shapes: [Shape; N],
+    inputs: [Option<(NodeId, Shape)>; N],
 }
 
-impl<T, F, const N: usize> Operation<T> for Recorded<F, F::Saved, N>
+impl<T, B, const N: usize> Operation<T> for Recorded<B, B::Saved, N>
 where
     T: Real,
-    F: Function<T, N>,
+    B: Backward<T, N>,
 {
     fn name(&self) -> &'static str {
-        self.function.name()
+        self.backward.name()
     }
 
     fn backward(self: Box<Self>, dy: Tensor<T>, adjoints: &mut Adjoints<'_, T>) {
-        let Self { function, saved, nodes, shapes } = *self;
-        let needs = nodes.map(|node| node.is_some());
-        let dx = function.backward(saved, dy, needs);
-        for (i, dx) in dx.into_iter().enumerate() {
-            let Some(node) = nodes[i] else { continue };
+        let Self { backward, saved, inputs } = *self;
+        let dx = backward.backward(saved, dy, inputs.map(|input| input.is_some()));
+        for (i, (input, dx)) in inputs.into_iter().zip(dx).enumerate() {
+            let Some((node, shape)) = input else { continue };
             let dx = dx
-                .unwrap_or_else(|| panic!("{}: no gradient for input {i}, which needs one", function.name()));
-            assert_eq!(dx.shape(), shapes[i], "{}: the gradient of input {i} has its shape", function.name());
+                .unwrap_or_else(|| panic!("{}: no gradient for input {i}, which needs one", backward.name()));
+            assert_eq!(dx.shape(), shape, "{}: the gradient of input {i} has its shape", backward.name());
             adjoints.accumulate(node, dx);
         }
     }

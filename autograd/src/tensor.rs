@@ -44,7 +44,7 @@ impl<T: Real> Tensor<T> {
         Self::full([0; 0], value)
     }
 
-    /// No numbers, shape `[0]`: what stands for an optional input that is absent.
+    /// No numbers, shape `[0]`.
     pub fn empty() -> Self {
         Self::scratch([0])
     }
@@ -113,7 +113,7 @@ impl<T: Real> Tensor<T> {
         self.data.len()
     }
 
-    /// Whether it holds no element (an absent optional input).
+    /// Whether it holds no element.
     pub fn is_empty(&self) -> bool {
         self.data.is_empty()
     }

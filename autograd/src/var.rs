@@ -52,11 +52,6 @@ impl<'t, T: Real> Var<'t, T> {
         self.node.is_none()
     }
 
-    /// Whether it stands for an optional input that is absent: see [`Tape::absent`].
-    pub fn is_absent(&self) -> bool {
-        self.value.is_empty()
-    }
-
     /// The same value as a constant.
     pub fn detach(self) -> Self {
         Self { node: None, ..self }

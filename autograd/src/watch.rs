@@ -7,7 +7,7 @@ use crate::{ParamId, Real, Shape, Tensor};
 /// What is told of each operation; see [`Tape::observe`](crate::Tape::observe).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Event {
-    /// The function's [name](crate::Function::name).
+    /// The operation's [name](crate::Backward::name).
     pub operation: &'static str,
     /// Which of its passes is done.
     pub pass: Pass,

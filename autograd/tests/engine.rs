@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use autograd::{Function, Gradients, Mode, Parameter, Tape, Tensor, Var};
+use autograd::{Backward, Function, Gradients, Mode, Parameter, Tape, Tensor, Var};
 
 fn vector(values: &[f64]) -> Tensor<f64> {
     Tensor::from_slice([values.len()], values)
@@ -85,10 +85,13 @@ struct Link {
 }
 
 impl Function<f64, 1> for Link {
-    type Saved = Counted;
-    fn forward(&self, [x]: [&Tensor<f64>; 1]) -> (Tensor<f64>, Counted) {
+    fn forward(&self, [x]: [&Tensor<f64>; 1], _: [bool; 1]) -> (Tensor<f64>, Counted) {
         (x.clone(), Counted::new(&self.waiting))
     }
+}
+
+impl Backward<f64, 1> for Link {
+    type Saved = Counted;
     fn backward(&self, saved: Counted, dy: Tensor<f64>, _: [bool; 1]) -> [Option<Tensor<f64>>; 1] {
         assert_eq!(self.waiting.load(Ordering::Relaxed), self.position + 1);
         drop(saved);
@@ -190,11 +193,14 @@ struct Drop1 {
 }
 
 impl Function<f64, 1> for Drop1 {
-    type Saved = Tensor<f64>;
-    fn forward(&self, [x]: [&Tensor<f64>; 1]) -> (Tensor<f64>, Tensor<f64>) {
+    fn forward(&self, [x]: [&Tensor<f64>; 1], _: [bool; 1]) -> (Tensor<f64>, Tensor<f64>) {
         let mask = Tensor::from_fn(x.shape(), |i| f64::from(u32::from(self.key >> (i % 64) & 1 == 1)));
         (mask.clone().zip_map(x, |m, x| m * x), mask)
     }
+}
+
+impl Backward<f64, 1> for Drop1 {
+    type Saved = Tensor<f64>;
     fn backward(&self, mask: Tensor<f64>, dy: Tensor<f64>, _: [bool; 1]) -> [Option<Tensor<f64>>; 1] {
         [Some(dy.zip_map(&mask, |dy, m| m * dy))]
     }
@@ -328,10 +334,13 @@ fn the_gradient_of_several_numbers_is_refused() {
 struct Careless(Option<Tensor<f64>>);
 
 impl Function<f64, 1> for Careless {
-    type Saved = ();
-    fn forward(&self, [x]: [&Tensor<f64>; 1]) -> (Tensor<f64>, ()) {
+    fn forward(&self, [x]: [&Tensor<f64>; 1], _: [bool; 1]) -> (Tensor<f64>, ()) {
         (x.clone(), ())
     }
+}
+
+impl Backward<f64, 1> for Careless {
+    type Saved = ();
     fn backward(&self, (): (), _: Tensor<f64>, _: [bool; 1]) -> [Option<Tensor<f64>>; 1] {
         [self.0.clone()]
     }

@@ -1,7 +1,7 @@
 //! The gradient check finds mistakes, and says where they are.
 
 use autograd::gradcheck::{Gradcheck, adjoint};
-use autograd::{Function, Tensor};
+use autograd::{Backward, Function, Tensor};
 
 /// y = a·b², with a derivative that is wrong at one element of b.
 struct Wrong {
@@ -10,11 +10,13 @@ struct Wrong {
 }
 
 impl Function<f64, 2> for Wrong {
-    type Saved = [Tensor<f64>; 2];
-
-    fn forward(&self, [a, b]: [&Tensor<f64>; 2]) -> (Tensor<f64>, Self::Saved) {
+    fn forward(&self, [a, b]: [&Tensor<f64>; 2], _: [bool; 2]) -> (Tensor<f64>, Self::Saved) {
         (a.clone().zip_map(b, |a, b| a * b * b), [a.clone(), b.clone()])
     }
+}
+
+impl Backward<f64, 2> for Wrong {
+    type Saved = [Tensor<f64>; 2];
 
     fn backward(&self, [a, b]: Self::Saved, dy: Tensor<f64>, _: [bool; 2]) -> [Option<Tensor<f64>>; 2] {
         let da = dy.clone().zip_map(&b, |dy, b| dy * b * b);

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use autograd::{Function, Tape, Tensor, buffer};
+use autograd::{Backward, Function, Tape, Tensor, buffer};
 
 /// The identity; notes the live bytes when its backward pass begins.
 struct Gauge(Arc<AtomicUsize>);
 
 impl Function<f32, 1> for Gauge {
-    type Saved = ();
-    fn forward(&self, [x]: [&Tensor; 1]) -> (Tensor, ()) {
+    fn forward(&self, [x]: [&Tensor; 1], _: [bool; 1]) -> (Tensor, ()) {
         (x.clone(), ())
     }
+}
+
+impl Backward<f32, 1> for Gauge {
+    type Saved = ();
     fn backward(&self, (): (), dy: Tensor, _: [bool; 1]) -> [Option<Tensor>; 1] {
         self.0.store(buffer::usage().live, Ordering::Relaxed);
         [Some(dy)]

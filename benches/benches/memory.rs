@@ -70,21 +70,19 @@ fn main() {
     let mut bench = Bench { criterion: &mut criterion, copy: Copy::default() };
     let x = numbers([1, 48, 96, 96, 32]);
     let settings = NormAct::new(NormKind::Instance).with_activation(Activation::leaky_relu(0.01));
-    bench.operation("instance norm and leaky relu", &x, |tape, x| {
-        norm_act(x, tape.absent(), tape.absent(), settings)
-    });
+    bench.operation("instance norm and leaky relu", &x, |_, x| norm_act(x, None, None, settings));
     bench.operation("max pooling 2x2x2", &x, |_, x| max_pool3d(x, Pool3dSpec::new([2; 3])));
     bench.operation("trilinear 2x2x2 of an eighth", &numbers([1, 24, 48, 48, 32]), |_, x| {
         upsample(x, [2; 3], UpsampleMode::Trilinear)
     });
     let weight = Tensor::full([1, 1, 1, 32, 1], 0.1);
     bench.operation("head 32 -> 1", &x, |tape, x| {
-        conv3d(x, tape.constant(weight.clone()), tape.absent(), Conv3dSpec::new([1; 3]))
+        conv3d(x, tape.constant(weight.clone()), None, Conv3dSpec::new([1; 3]))
     });
     let weight = Tensor::full([2, 2, 2, 64, 32], 0.1);
     let up = ConvTranspose3dSpec { stride: [2; 3], ..ConvTranspose3dSpec::new([2; 3]) };
     bench.operation("transposed convolution 64 -> 32, 2x2x2", &numbers([1, 24, 48, 48, 64]), |tape, x| {
-        conv_transpose3d(x, tape.constant(weight.clone()), tape.absent(), up)
+        conv_transpose3d(x, tape.constant(weight.clone()), None, up)
     });
 
     let mut rng = ChaCha8Rng::seed_from_u64(0);

@@ -1,19 +1,21 @@
 //! A loss of your own: the Brier score (σ(x) − y)², averaged. Run it with `cargo run -p losses --example custom_loss`.
 
 use autograd::gradcheck::Gradcheck;
-use autograd::{Function, Real, Tensor, Var};
+use autograd::{Backward, Function, Real, Tensor, Var};
 use losses::{Combined, Dice, Error, Loss, Report, Target};
 
 struct Brier<T: Real>(Tensor<T>);
 
 impl<T: Real> Function<T, 1> for Brier<T> {
-    type Saved = Tensor<T>;
-
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Tensor<T>) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Tensor<T>) {
         let difference = x.map(T::sigmoid).zip_map(&self.0, |p, y| p - y);
         let sum: T = difference.data().iter().map(|&d| d * d).sum();
         (Tensor::scalar(sum / T::from_f64(x.numel() as f64)), difference)
     }
+}
+
+impl<T: Real> Backward<T, 1> for Brier<T> {
+    type Saved = Tensor<T>;
 
     fn backward(&self, difference: Tensor<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         let factor = dy.item() * T::from_f64(2.0 / difference.numel() as f64);

@@ -1,7 +1,7 @@
 //! The interface of every loss here, and how one is put on the tape.
 
 use autograd::parallel::{for_each_slab, slab_of_rows};
-use autograd::{Function, Real, Tensor, Var};
+use autograd::{Backward, Function, Real, Tensor, Var};
 
 use crate::{Error, Report, Target};
 
@@ -57,11 +57,13 @@ pub(crate) trait Kernel<T: Real>: Send + 'static {
 struct OfLogits<K>(K);
 
 impl<T: Real, K: Kernel<T>> Function<T, 1> for OfLogits<K> {
-    type Saved = Option<K::Saved>;
-
-    fn forward(&self, [logits]: [&Tensor<T>; 1]) -> (Tensor<T>, Self::Saved) {
-        self.0.evaluate(logits, true)
+    fn forward(&self, [logits]: [&Tensor<T>; 1], [wanted]: [bool; 1]) -> (Tensor<T>, Self::Saved) {
+        self.0.evaluate(logits, wanted)
     }
+}
+
+impl<T: Real, K: Kernel<T>> Backward<T, 1> for OfLogits<K> {
+    type Saved = Option<K::Saved>;
 
     fn backward(&self, saved: Self::Saved, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [saved.map(|saved| self.0.differentiate(saved, dy))]
@@ -72,11 +74,8 @@ impl<T: Real, K: Kernel<T>> Function<T, 1> for OfLogits<K> {
     }
 }
 
-/// Computes a loss, and records it unless the logits are a constant.
+/// Computes a loss and records it.
 pub(crate) fn apply<'t, T: Real>(logits: &Var<'t, T>, kernel: impl Kernel<T>) -> Var<'t, T> {
-    if logits.is_constant() {
-        return logits.tape().constant(kernel.evaluate(logits.value(), false).0);
-    }
     logits.tape().apply(OfLogits(kernel), [logits.clone()])
 }
 

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use autograd::{Function, Real, Tensor, Var};
+use autograd::{Backward, Real, Tensor, Var};
 
 use crate::layout::Layout;
 use crate::loss::Loss;
@@ -156,7 +156,7 @@ impl<T: Real, F: Overlap> Loss<T> for Region<F> {
         // Only for the policy's error: the factor is settled inside.
         self.reduction.settle(&tally, self.empty, F::NAME)?;
         let loss = match saved {
-            Some(saved) => logits.tape().record(kernel, [logits.clone()], value, Some(saved)),
+            Some(saved) => logits.tape().record(kernel, [Some(logits)], value, saved),
             None => logits.tape().constant(value),
         };
         Ok(tally.report(loss))
@@ -176,16 +176,15 @@ struct Saved<T: Real> {
     slopes: Vec<(usize, Slope)>,
 }
 
-impl<T: Real, F: Overlap> Function<T, 1> for Kernel<T, F> {
-    type Saved = Option<Saved<T>>;
+impl<T: Real, F: Overlap> Backward<T, 1> for Kernel<T, F> {
+    type Saved = Saved<T>;
 
-    fn forward(&self, [logits]: [&Tensor<T>; 1]) -> (Tensor<T>, Self::Saved) {
-        let (value, saved, _) = self.evaluate(logits, true);
-        (value, saved)
-    }
-
-    fn backward(&self, saved: Self::Saved, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
-        let Some(Saved { probabilities, slopes }) = saved else { return [None] };
+    fn backward(
+        &self,
+        Saved { probabilities, slopes }: Saved<T>,
+        dy: Tensor<T>,
+        _: [bool; 1],
+    ) -> [Option<Tensor<T>>; 1] {
         let upstream = |value: usize| {
             let dy = if dy.numel() == 1 { dy.data().first() } else { dy.data().get(value) };
             dy.map_or(0.0, |dy| dy.to_f64())

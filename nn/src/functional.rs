@@ -1,8 +1,7 @@
 //! Operations on [`Var`](autograd::Var)s, channels last: `[n, d, h, w, c]`. A 2-D image is a volume with d = 1.
 //!
-//! Each is a [`Function`](autograd::Function), its formula and derivative side by side, and a free function that
-//! applies it. Optional inputs (a bias, an affine) are absent where [`Tape::absent`](autograd::Tape::absent) stands
-//! in their place. Shape mistakes panic and name the axis.
+//! Each is a free function beside its derivative, a [`Backward`](autograd::Backward). Optional inputs (a bias, an affine)
+//! are [`Option`]s. Shape mistakes panic and name the axis.
 
 mod activation;
 mod conv3d;
@@ -23,26 +22,28 @@ pub use conv3d::{
 };
 pub use deferred::{Deferred, Input};
 pub use dropout::{Dropout, dropout};
-pub use linear::{Linear, linear};
+pub use linear::linear;
 pub use norm::{ChannelStats, Moments, NormKind};
 pub use norm_act::{NormAct, batch_norm, group_norm, instance_norm, norm_act, norm_act_with};
 pub use norm_act_conv3d::{norm_act_conv3d, norm_act_conv3d_with};
 pub use pool::{AvgPool3d, MaxPool3d, Pool3dSpec, avg_pool3d, max_pool3d};
 pub use upsample::{Upsample, UpsampleMode, upsample};
 
-use autograd::{Real, Tensor};
+use autograd::{Real, Tensor, Var};
 
-/// The data of an optional input.
-fn optional<T: Real>(x: &Tensor<T>) -> Option<&[T]> {
-    (!x.is_empty()).then(|| x.data())
+/// The value of an optional input.
+fn value<'a, T: Real>(x: &'a Option<Var<'_, T>>) -> Option<&'a Tensor<T>> {
+    x.as_ref().map(Var::value)
 }
 
-/// Checks a vector with one number per channel, or its absence.
+/// Checks that a vector, unless it is absent, has one number per channel.
 #[track_caller]
-fn check_per_channel<T: Real>(operation: &str, name: &str, vector: &Tensor<T>, channels: usize) {
-    assert!(
-        vector.is_empty() || vector.dims() == [channels],
-        "{operation}: {name} has shape {}, expected [c = {channels}]",
-        vector.shape()
-    );
+fn check_per_channel<T: Real>(operation: &str, name: &str, vector: Option<&Tensor<T>>, channels: usize) {
+    if let Some(vector) = vector {
+        assert!(
+            vector.dims() == [channels],
+            "{operation}: {name} has shape {}, expected [c = {channels}]",
+            vector.shape()
+        );
+    }
 }

@@ -21,8 +21,8 @@ use crate::init::{Init, pytorch_bias};
 use crate::{Error, Layout};
 
 /// An optional parameter on a tape.
-fn enter<'t, T: Real>(tape: &'t Tape<T>, parameter: Option<&Parameter<T>>) -> Var<'t, T> {
-    parameter.map_or_else(|| tape.absent(), |p| tape.parameter(p))
+fn enter<'t, T: Real>(tape: &'t Tape<T>, parameter: Option<&Parameter<T>>) -> Option<Var<'t, T>> {
+    parameter.map(|p| tape.parameter(p))
 }
 
 /// A weight as PyTorch's layers start with it, uniform in ±1/√fan_in, and its bias of as many channels.

@@ -41,15 +41,15 @@ fn few_channels() -> impl Strategy<Value = usize> {
 }
 
 fn convolve<'t, T: Real>(v: &[Var<'t, T>], spec: Conv3dSpec) -> Var<'t, T> {
-    conv3d(v[0].clone(), v[1].clone(), v[2].clone(), spec)
+    conv3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), spec)
 }
 
 fn convolve_transposed<'t, T: Real>(v: &[Var<'t, T>], spec: ConvTranspose3dSpec) -> Var<'t, T> {
-    conv_transpose3d(v[0].clone(), v[1].clone(), v[2].clone(), spec)
+    conv_transpose3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), spec)
 }
 
 fn multiply<'t, T: Real>(v: &[Var<'t, T>]) -> Var<'t, T> {
-    linear(v[0].clone(), v[1].clone(), v[2].clone())
+    linear(v[0].clone(), v[1].clone(), Some(v[2].clone()))
 }
 
 /// x, weight and bias of a convolution with this kernel.
@@ -89,8 +89,8 @@ proptest! {
     ) {
         let inputs = inputs(size, [ci, co], spec.kernel, seed);
         check("conv3d", &inputs, |_, v| convolve(v, spec));
-        check("conv3d without bias", &inputs[..2], |tape, v| {
-            conv3d(v[0].clone(), v[1].clone(), tape.absent(), spec)
+        check("conv3d without bias", &inputs[..2], |_, v| {
+            conv3d(v[0].clone(), v[1].clone(), None, spec)
         });
     }
 
@@ -101,8 +101,8 @@ proptest! {
     ) {
         let inputs = inputs(size, [ci, co], spec.kernel, seed);
         check("conv_transpose3d", &inputs, |_, v| convolve_transposed(v, spec));
-        check("conv_transpose3d without bias", &inputs[..2], |tape, v| {
-            conv_transpose3d(v[0].clone(), v[1].clone(), tape.absent(), spec)
+        check("conv_transpose3d without bias", &inputs[..2], |_, v| {
+            conv_transpose3d(v[0].clone(), v[1].clone(), None, spec)
         });
     }
 
@@ -121,13 +121,13 @@ proptest! {
         spec in specs(), transposed in transposed_specs(), seed in any::<u64>(),
     ) {
         let [x, weight, _] = inputs(size, [ci, co], spec.kernel, seed);
-        adjoint_in_f32("conv3d", &[x], |tape, x| conv3d(x, tape.constant(weight.clone()), tape.absent(), spec));
+        adjoint_in_f32("conv3d", &[x], |tape, x| conv3d(x, tape.constant(weight.clone()), None, spec));
         let [x, weight, _] = inputs([2, 3, 2], [ci, co], transposed.kernel, seed);
         adjoint_in_f32("conv_transpose3d", &[x], |tape, x| {
-            conv_transpose3d(x, tape.constant(weight.clone()), tape.absent(), transposed)
+            conv_transpose3d(x, tape.constant(weight.clone()), None, transposed)
         });
         let (x, weight) = (random([3, 5, ci], seed), random([ci, co], seed ^ 1));
-        adjoint_in_f32("linear", &[x], |tape, x| linear(x, tape.constant(weight.clone()), tape.absent()));
+        adjoint_in_f32("linear", &[x], |tape, x| linear(x, tape.constant(weight.clone()), None));
     }
 
     #[test]
@@ -154,7 +154,7 @@ proptest! {
         let [x, weight, _] = inputs::<f64>(size, [ci, co], spec.kernel, seed);
         let tape = Tape::train(0);
         let x = tape.variable(x);
-        let y = conv3d(x.clone(), tape.constant(weight.clone()), tape.absent(), spec);
+        let y = conv3d(x.clone(), tape.constant(weight.clone()), None, spec);
         let (dy, output) = (random(y.shape(), seed ^ 3), spec.output(size).unwrap());
         let want = y.backward_with(dy.clone()).wrt(&x).unwrap().clone();
 
@@ -165,7 +165,7 @@ proptest! {
         let tape = Tape::no_grad();
         // A convolution's [.., ci, co] is the transposed one's [.., co, ci].
         let weight = tape.constant(weight.permute(&[0, 1, 2, 4, 3]));
-        let got = conv_transpose3d(tape.constant(dy), weight, tape.absent(), transposed);
+        let got = conv_transpose3d(tape.constant(dy), weight, None, transposed);
         prop_assert!(distance(got.value(), &want) <= 1e-13);
     }
 }
@@ -201,7 +201,7 @@ fn a_linear_map_is_a_matrix_product_for_any_number_of_rows() {
 fn a_weight_for_other_channels_is_refused() {
     let tape = Tape::<f32>::no_grad();
     let (x, weight) = (tape.constant(random([1, 4, 4, 4, 3], 0)), tape.constant(random([3, 3, 3, 2, 5], 0)));
-    conv3d(x, weight, tape.absent(), Conv3dSpec::new([3; 3]));
+    conv3d(x, weight, None, Conv3dSpec::new([3; 3]));
 }
 
 #[test]
@@ -209,5 +209,5 @@ fn a_weight_for_other_channels_is_refused() {
 fn a_window_larger_than_the_input_is_refused_and_its_axis_named() {
     let tape = Tape::<f32>::no_grad();
     let (x, weight) = (tape.constant(random([1, 4, 2, 4, 3], 0)), tape.constant(random([3, 3, 3, 3, 5], 0)));
-    conv3d(x, weight, tape.absent(), Conv3dSpec::new([3; 3]));
+    conv3d(x, weight, None, Conv3dSpec::new([3; 3]));
 }

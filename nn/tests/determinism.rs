@@ -28,7 +28,9 @@ fn normalisations_do_not_depend_on_threads() {
     for kind in [NormKind::Instance, NormKind::Group(1), NormKind::Batch] {
         for activation in [Activation::leaky_relu(0.01), Activation::Gelu] {
             let settings = NormAct::new(kind).with_activation(activation);
-            holds("norm_act", &affine, |v| norm_act(v[0].clone(), v[1].clone(), v[2].clone(), settings));
+            holds("norm_act", &affine, |v| {
+                norm_act(v[0].clone(), Some(v[1].clone()), Some(v[2].clone()), settings)
+            });
         }
     }
 }
@@ -41,7 +43,7 @@ fn the_unit_does_not_depend_on_threads() {
         let stats = ChannelStats::of(v[0].value());
         let [raw, gamma, beta, weight, bias] = [0, 1, 2, 3, 4].map(|i: usize| v[i].clone());
         let spec = Conv3dSpec::new([3; 3]).same_padding();
-        norm_act_conv3d(raw, &stats, gamma, beta, settings, weight, bias, spec).0
+        norm_act_conv3d(raw, &stats, Some(gamma), Some(beta), settings, weight, Some(bias), spec).0
     });
 }
 
@@ -50,9 +52,13 @@ fn linear_maps_do_not_depend_on_threads() {
     let kernel = [random([2, 2, 2, 17, 9], 4), random([9], 5)];
     let matrix = [random([17, 9], 4), random([9], 5)];
     let spec = ConvTranspose3dSpec { stride: [2; 3], ..ConvTranspose3dSpec::new([2; 3]) };
-    holds("conv3d", &kernel, |v| conv3d(v[0].clone(), v[1].clone(), v[2].clone(), Conv3dSpec::new([2; 3])));
-    holds("conv_transpose3d", &kernel, |v| conv_transpose3d(v[0].clone(), v[1].clone(), v[2].clone(), spec));
-    holds("linear", &matrix, |v| linear(v[0].clone(), v[1].clone(), v[2].clone()));
+    holds("conv3d", &kernel, |v| {
+        conv3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), Conv3dSpec::new([2; 3]))
+    });
+    holds("conv_transpose3d", &kernel, |v| {
+        conv_transpose3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), spec)
+    });
+    holds("linear", &matrix, |v| linear(v[0].clone(), v[1].clone(), Some(v[2].clone())));
 }
 
 #[test]

@@ -23,17 +23,16 @@ fn winograd(kernel_d: usize) -> Conv3dSettings {
 fn deferred<'t, T: Real>(v: &[Var<'t, T>], activation: Activation) -> Deferred<'t, T> {
     let stats = ChannelStats::of(v[0].value());
     let moments = stats.moments(NormKind::Instance, 0.1);
-    Deferred::new(v[0].clone(), moments, v[1].clone(), v[2].clone(), activation)
+    Deferred::new(v[0].clone(), moments, Some(v[1].clone()), Some(v[2].clone()), activation)
 }
 
 /// Two readers of one deferred tensor: a convolution beside v\[3\], and a pooling; then a transposed convolution.
 fn network<'t, T: Real>(v: &[Var<'t, T>], x: &Input<'t, T>, conv: Conv3dSettings) -> Var<'t, T> {
-    let tape = v[0].tape();
-    let (y, _) = conv3d_of_two_with_stats(x.clone(), v[3].clone(), v[4].clone(), tape.absent(), conv);
+    let (y, _) = conv3d_of_two_with_stats(x.clone(), v[3].clone(), v[4].clone(), None, conv);
     let pooled = max_pool3d(x.clone(), Pool3dSpec::new([1, 2, 2]));
     let up = ConvTranspose3dSpec { stride: [1, 2, 2], ..ConvTranspose3dSpec::new([1, 2, 2]) };
-    let transposed = conv_transpose3d(x.clone(), v[5].clone(), tape.absent(), up);
-    let head = conv3d(x.clone(), v[6].clone(), v[7].clone(), Conv3dSpec::new([1; 3]));
+    let transposed = conv_transpose3d(x.clone(), v[5].clone(), None, up);
+    let head = conv3d(x.clone(), v[6].clone(), Some(v[7].clone()), Conv3dSpec::new([1; 3]));
     y.sum()
         + pooled.sum() * T::from_f64(2.0)
         + (transposed.clone() * transposed).sum()
@@ -76,7 +75,7 @@ proptest! {
             random([n, d, h, w, ci], seed), random([kd, 3, 3, ci, co], seed ^ 1), random([co], seed ^ 2),
         ];
         check("conv3d by Winograd", &inputs, |_, v| {
-            conv3d(v[0].clone(), v[1].clone(), v[2].clone(), winograd(kd))
+            conv3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), winograd(kd))
         });
     }
 
@@ -94,7 +93,7 @@ proptest! {
         check("norm_act_conv3d by Winograd", &inputs, |_, v| {
             let stats = ChannelStats::of(v[0].value());
             let [raw, gamma, beta, weight, bias] = [0, 1, 2, 3, 4].map(|i: usize| v[i].clone());
-            norm_act_conv3d(raw, &stats, gamma, beta, settings, weight, bias, winograd(3)).0
+            norm_act_conv3d(raw, &stats, Some(gamma), Some(beta), settings, weight, Some(bias), winograd(3)).0
         });
     }
 
@@ -108,7 +107,7 @@ proptest! {
             check("deferred", &inputs, |_, v| deferred(v, activation).activated());
             check("conv3d of a deferred tensor", &inputs, |tape, v| {
                 let weight = tape.constant(random([1, 3, 3, c, 2], seed ^ 3));
-                conv3d(deferred(v, activation), weight, tape.absent(), winograd(1))
+                conv3d(deferred(v, activation), weight, None, winograd(1))
             });
         }
     }
@@ -126,10 +125,10 @@ proptest! {
             |_, v| {
                 let x = deferred(v, activation).activated();
                 let beside = x.clone().concat_channels(v[3].clone());
-                let y = conv3d(beside, v[4].clone(), v[0].tape().absent(), conv);
+                let y = conv3d(beside, v[4].clone(), None, conv);
                 let others = network(v, &x.clone().into(), conv);
                 // The same sum, with the concatenation computed: network() − y + y.
-                let (two, _) = conv3d_of_two_with_stats(x, v[3].clone(), v[4].clone(), v[0].tape().absent(), conv);
+                let (two, _) = conv3d_of_two_with_stats(x, v[3].clone(), v[4].clone(), None, conv);
                 others - two.sum() + y.sum()
             },
         );
@@ -143,7 +142,7 @@ proptest! {
         let (x, weight) = (random([n, d, h, w, 3], seed), random([3, 3, 3, 4, co], seed ^ 1));
         let (x, more) = (tape.constant(x), tape.constant(random([n, d, h, w, 1], seed ^ 2)));
         let (y, got) =
-            conv3d_of_two_with_stats(x, more, tape.constant(weight), tape.absent(), winograd(3));
+            conv3d_of_two_with_stats(x, more, tape.constant(weight), None, winograd(3));
         let want = ChannelStats::of(y.value());
         for i in 0..n * co {
             prop_assert!((got.mean()[i] - want.mean()[i]).abs() <= 1e-12);

@@ -36,13 +36,13 @@ fn activations() -> impl Strategy<Value = Activation> {
 }
 
 fn norm<'t, T: Real>(v: &[Var<'t, T>], settings: NormAct) -> Var<'t, T> {
-    norm_act(v[0].clone(), v[1].clone(), v[2].clone(), settings)
+    norm_act(v[0].clone(), Some(v[1].clone()), Some(v[2].clone()), settings)
 }
 
 fn unit<'t>(v: &[Var<'t, f64>], settings: NormAct, spec: Conv3dSpec) -> Var<'t, f64> {
     let stats = ChannelStats::of(v[0].value());
     let [raw, gamma, beta, weight, bias] = [0, 1, 2, 3, 4].map(|i: usize| v[i].clone());
-    let (y, of_y) = norm_act_conv3d(raw, &stats, gamma, beta, settings, weight, bias, spec);
+    let (y, of_y) = norm_act_conv3d(raw, &stats, Some(gamma), Some(beta), settings, weight, Some(bias), spec);
     assert_eq!(of_y, ChannelStats::of(y.value()));
     y
 }
@@ -61,8 +61,8 @@ proptest! {
         let settings = NormAct::new(kind(choice, c)).with_eps(0.1).with_activation(activation);
         let inputs = [random([n, d, h, w, c], seed), random([c], seed ^ 1), random([c], seed ^ 2)];
         check("norm_act", &inputs, |_, v| norm(v, settings));
-        check("norm_act without affine", &inputs[..1], |tape, v| {
-            norm_act(v[0].clone(), tape.absent(), tape.absent(), settings)
+        check("norm_act without affine", &inputs[..1], |_, v| {
+            norm_act(v[0].clone(), None, None, settings)
         });
     }
 
@@ -76,7 +76,7 @@ proptest! {
         let variance = random([c], seed ^ 4).map(|v: f64| v * v);
         check("norm_act_with", &inputs, |_, v| {
             let moments = Moments::constant(v[0].shape(), &mean, &variance, 0.1);
-            norm_act_with(v[0].clone(), moments, v[1].clone(), v[2].clone(), activation)
+            norm_act_with(v[0].clone(), moments, Some(v[1].clone()), Some(v[2].clone()), activation)
         });
     }
 
@@ -129,7 +129,7 @@ proptest! {
             dilation: [1, dilation, 1],
         };
         equal_functions(&inputs, |_, v| unit(v, settings, spec), |_, v| {
-            let (y, stats) = conv3d_with_stats(norm(v, settings), v[3].clone(), v[4].clone(), spec);
+            let (y, stats) = conv3d_with_stats(norm(v, settings), v[3].clone(), Some(v[4].clone()), spec);
             assert_eq!(stats, ChannelStats::of(y.value()));
             y
         });
@@ -140,11 +140,11 @@ proptest! {
             &inputs,
             |_, v| {
                 let [raw, gamma, beta, weight, bias] = [0, 1, 2, 3, 4].map(|i: usize| v[i].clone());
-                norm_act_conv3d_with(raw, moments(v), gamma, beta, activation, weight, bias, spec).0
+                norm_act_conv3d_with(raw, moments(v), Some(gamma), Some(beta), activation, weight, Some(bias), spec).0
             },
             |_, v| {
-                let a = norm_act_with(v[0].clone(), moments(v), v[1].clone(), v[2].clone(), activation);
-                conv3d(a, v[3].clone(), v[4].clone(), spec)
+                let a = norm_act_with(v[0].clone(), moments(v), Some(v[1].clone()), Some(v[2].clone()), activation);
+                conv3d(a, v[3].clone(), Some(v[4].clone()), spec)
             },
         );
     }
@@ -201,7 +201,7 @@ fn a_normalised_set_has_mean_0_and_variance_1() {
     for (kind, [a, b, d]) in cases {
         let tape = Tape::no_grad();
         let settings = NormAct::new(kind).with_eps(0.0);
-        let y = norm_act(tape.constant(x.clone()), tape.absent(), tape.absent(), settings);
+        let y = norm_act(tape.constant(x.clone()), None, None, settings);
         let mut sums = vec![(0.0, 0.0, 0.0); 12];
         for (i, y) in y.value().data().iter().enumerate() {
             let (count, sum, squares) = &mut sums[i / (voxels * 6) * a + i % 6 * b / d];
@@ -220,7 +220,7 @@ fn of_one_voxel_only_beta_is_left() {
     let tape = Tape::<f32>::no_grad();
     let x = tape.constant(random([2, 1, 1, 1, 3], 1));
     let beta = tape.constant(random([3], 2));
-    let y = norm_act(x, tape.absent(), beta.clone(), NormAct::new(NormKind::Instance));
+    let y = norm_act(x, None, Some(beta.clone()), NormAct::new(NormKind::Instance));
     assert_eq!(y.value().data()[..3], *beta.value().data());
 }
 
@@ -229,7 +229,7 @@ fn of_one_voxel_only_beta_is_left() {
 fn groups_that_do_not_divide_the_channels_are_refused() {
     let tape = Tape::<f32>::no_grad();
     let x = tape.constant(random([1, 2, 2, 2, 6], 1));
-    norm_act(x, tape.absent(), tape.absent(), NormAct::new(NormKind::Group(4)));
+    norm_act(x, None, None, NormAct::new(NormKind::Group(4)));
 }
 
 #[test]
@@ -237,5 +237,5 @@ fn groups_that_do_not_divide_the_channels_are_refused() {
 fn an_affine_of_another_channel_count_is_refused() {
     let tape = Tape::<f32>::no_grad();
     let x = tape.constant(random([1, 2, 2, 2, 6], 1));
-    norm_act(x, tape.constant(random([5], 1)), tape.absent(), NormAct::new(NormKind::Instance));
+    norm_act(x, Some(tape.constant(random([5], 1))), None, NormAct::new(NormKind::Instance));
 }

@@ -62,10 +62,8 @@ impl Case {
 
         let gradients = y.backward_with(activation_here(&self.file.tensor(&self.name, "dy")));
         let mut compared = 0;
-        for (role, variable) in [("dx", &x), ("dweight", &weight), ("dbias", &bias)] {
-            if variable.is_absent() {
-                continue;
-            }
+        for (role, variable) in [("dx", Some(&x)), ("dweight", weight.as_ref()), ("dbias", bias.as_ref())] {
+            let Some(variable) = variable else { continue };
             match self.file.get(&self.name, role) {
                 Some(want) => {
                     let got = gradients.wrt(variable).ok_or(format!("no {role}"))?;
@@ -81,10 +79,10 @@ impl Case {
         if compared == 0 { Err("the reference has no gradient at all".into()) } else { Ok(()) }
     }
 
-    /// A parameter in our layout, or its absence.
-    fn variable<'t>(&self, tape: &'t Tape<f64>, role: &str) -> Var<'t, f64> {
-        let value = self.file.get(&self.name, role);
-        value.map_or_else(|| tape.absent(), |value| tape.variable(self.layout(role).from_pytorch(&value)))
+    /// A parameter in our layout, unless it is absent.
+    fn variable<'t>(&self, tape: &'t Tape<f64>, role: &str) -> Option<Var<'t, f64>> {
+        let value = self.file.get(&self.name, role)?;
+        Some(tape.variable(self.layout(role).from_pytorch(&value)))
     }
 
     fn layout(&self, role: &str) -> Layout {
@@ -96,9 +94,15 @@ impl Case {
         }
     }
 
-    fn apply<'t>(&self, x: Var<'t, f64>, weight: Var<'t, f64>, bias: Var<'t, f64>) -> Var<'t, f64> {
+    fn apply<'t>(
+        &self,
+        x: Var<'t, f64>,
+        weight: Option<Var<'t, f64>>,
+        bias: Option<Var<'t, f64>>,
+    ) -> Var<'t, f64> {
+        let given = || weight.clone().expect("a linear map has a weight");
         let eps = || self.arguments["eps"].as_f64().expect("eps is a number");
-        let kernel = || weight.shape()[..3].try_into().expect("a kernel has five axes");
+        let kernel = || given().shape()[..3].try_into().expect("a kernel has five axes");
         let window = || Pool3dSpec {
             kernel: self.three("kernel_size"),
             stride: self.three("stride"),
@@ -109,7 +113,7 @@ impl Case {
                 let (stride, padding, dilation) =
                     (self.three("stride"), self.three("padding"), self.three("dilation"));
                 let spec = Conv3dSpec { kernel: kernel(), stride, padding, dilation };
-                conv3d(x, weight, bias, spec)
+                conv3d(x, given(), bias, spec)
             }
             "conv_transpose3d" => {
                 let spec = ConvTranspose3dSpec {
@@ -118,7 +122,7 @@ impl Case {
                     output_padding: self.three("output_padding"),
                     ..ConvTranspose3dSpec::new(kernel())
                 };
-                conv_transpose3d(x, weight, bias, spec)
+                conv_transpose3d(x, given(), bias, spec)
             }
             "instance_norm" => instance_norm(x, weight, bias, eps()),
             "batch_norm" => batch_norm(x, weight, bias, eps()),
@@ -135,7 +139,7 @@ impl Case {
                 };
                 upsample(x, self.three("scale_factor"), mode)
             }
-            "linear" => linear(x, weight, bias),
+            "linear" => linear(x, given(), bias),
             "relu" => x.relu(),
             "leaky_relu" => x.leaky_relu(0.01),
             "elu" => x.elu(1.0),

@@ -25,17 +25,19 @@ use std::ops;
 
 use super::broadcast::{combine, combine_into, result_shape, sum_to};
 use super::tape_of;
-use crate::{Function, Real, Shape, Tensor, Var};
+use crate::{Backward, Function, Real, Shape, Tensor, Var};
 
 /// y = a + b, da = db = dy
 struct Add;
 
 impl<T: Real> Function<T, 2> for Add {
-    type Saved = [Shape; 2];
-
-    fn forward(&self, [a, b]: [&Tensor<T>; 2]) -> (Tensor<T>, [Shape; 2]) {
+    fn forward(&self, [a, b]: [&Tensor<T>; 2], _: [bool; 2]) -> (Tensor<T>, [Shape; 2]) {
         (combine(a, b, |a, b| a + b), [a.shape(), b.shape()])
     }
+}
+
+impl<T: Real> Backward<T, 2> for Add {
+    type Saved = [Shape; 2];
 
     fn backward(&self, [a, b]: [Shape; 2], dy: Tensor<T>, needs: [bool; 2]) -> [Option<Tensor<T>>; 2] {
         let da = needs[0].then(|| sum_to(a, dy.clone()));
@@ -47,11 +49,13 @@ impl<T: Real> Function<T, 2> for Add {
 struct Sub;
 
 impl<T: Real> Function<T, 2> for Sub {
-    type Saved = [Shape; 2];
-
-    fn forward(&self, [a, b]: [&Tensor<T>; 2]) -> (Tensor<T>, [Shape; 2]) {
+    fn forward(&self, [a, b]: [&Tensor<T>; 2], _: [bool; 2]) -> (Tensor<T>, [Shape; 2]) {
         (combine(a, b, |a, b| a - b), [a.shape(), b.shape()])
     }
+}
+
+impl<T: Real> Backward<T, 2> for Sub {
+    type Saved = [Shape; 2];
 
     fn backward(&self, [a, b]: [Shape; 2], dy: Tensor<T>, needs: [bool; 2]) -> [Option<Tensor<T>>; 2] {
         let da = needs[0].then(|| sum_to(a, dy.clone()));
@@ -60,53 +64,48 @@ impl<T: Real> Function<T, 2> for Sub {
 }
 
 /// y = a·b, da = dy·b, db = dy·a
-struct Mul {
-    wanted: [bool; 2],
-}
+struct Mul;
 
 impl<T: Real> Function<T, 2> for Mul {
-    type Saved = ([Tensor<T>; 2], [Shape; 2]);
-
-    fn forward(&self, [a, b]: [&Tensor<T>; 2]) -> (Tensor<T>, Self::Saved) {
-        let kept = [keep(a, self.wanted[1]), keep(b, self.wanted[0])];
+    fn forward(&self, [a, b]: [&Tensor<T>; 2], needs: [bool; 2]) -> (Tensor<T>, Self::Saved) {
+        let kept = [needs[1].then(|| a.clone()), needs[0].then(|| b.clone())];
         (combine(a, b, |a, b| a * b), (kept, [a.shape(), b.shape()]))
     }
+}
 
-    fn backward(
-        &self,
-        ([a, b], shapes): Self::Saved,
-        dy: Tensor<T>,
-        needs: [bool; 2],
-    ) -> [Option<Tensor<T>>; 2] {
-        let da = needs[0].then(|| sum_to(shapes[0], combine_into(dy.clone(), &b, |dy, b| dy * b)));
-        let db = needs[1].then(|| sum_to(shapes[1], combine_into(dy, &a, |dy, a| dy * a)));
+impl<T: Real> Backward<T, 2> for Mul {
+    type Saved = ([Option<Tensor<T>>; 2], [Shape; 2]);
+
+    fn backward(&self, ([a, b], shapes): Self::Saved, dy: Tensor<T>, _: [bool; 2]) -> [Option<Tensor<T>>; 2] {
+        let da = b.map(|b| sum_to(shapes[0], combine_into(dy.clone(), &b, |dy, b| dy * b)));
+        let db = a.map(|a| sum_to(shapes[1], combine_into(dy, &a, |dy, a| dy * a)));
         [da, db]
     }
 }
 
 /// y = a/b, da = dy/b, db = −dy·a/b²
-struct Div {
-    wanted: [bool; 2],
-}
+struct Div;
 
 impl<T: Real> Function<T, 2> for Div {
-    type Saved = ([Tensor<T>; 2], [Shape; 2]);
-
-    fn forward(&self, [a, b]: [&Tensor<T>; 2]) -> (Tensor<T>, Self::Saved) {
-        let kept = [keep(a, self.wanted[1]), b.clone()];
+    fn forward(&self, [a, b]: [&Tensor<T>; 2], needs: [bool; 2]) -> (Tensor<T>, Self::Saved) {
+        let kept = (needs[1].then(|| a.clone()), b.clone());
         (combine(a, b, |a, b| a / b), (kept, [a.shape(), b.shape()]))
     }
+}
+
+impl<T: Real> Backward<T, 2> for Div {
+    type Saved = ((Option<Tensor<T>>, Tensor<T>), [Shape; 2]);
 
     fn backward(
         &self,
-        ([a, b], shapes): Self::Saved,
+        ((a, b), shapes): Self::Saved,
         dy: Tensor<T>,
         needs: [bool; 2],
     ) -> [Option<Tensor<T>>; 2] {
         // With q = dy/b: da = q and db = −q·a/b, which overflows later than b² does.
         let q = combine_into(dy, &b, |dy, b| dy / b);
         let da = needs[0].then(|| sum_to(shapes[0], q.clone()));
-        let db = needs[1].then(|| {
+        let db = a.map(|a| {
             let product = combine_into(q, &a, |q, a| -q * a);
             sum_to(shapes[1], combine_into(product, &b, |product, b| product / b))
         });
@@ -114,20 +113,11 @@ impl<T: Real> Function<T, 2> for Div {
     }
 }
 
-/// The tensor if it is wanted, an empty one otherwise.
-fn keep<T: Real>(x: &Tensor<T>, wanted: bool) -> Tensor<T> {
-    if wanted { x.clone() } else { Tensor::empty() }
-}
-
 /// Records `function` of two values after a look at their shapes.
 #[track_caller]
 fn apply<'t, T: Real>(operation: &str, function: impl Function<T, 2>, [a, b]: [Var<'t, T>; 2]) -> Var<'t, T> {
     result_shape(operation, &a.shape(), &b.shape());
     tape_of(&a, &b).apply(function, [a, b])
-}
-
-fn wanted<T: Real>(a: &Var<'_, T>, b: &Var<'_, T>) -> [bool; 2] {
-    [!a.is_constant(), !b.is_constant()]
 }
 
 /// a + b; da = db = dy. Saves nothing.
@@ -171,7 +161,7 @@ impl<'t, T: Real> ops::Mul for Var<'t, T> {
     type Output = Var<'t, T>;
     #[track_caller]
     fn mul(self, b: Self) -> Self {
-        apply("mul", Mul { wanted: wanted(&self, &b) }, [self, b])
+        apply("mul", Mul, [self, b])
     }
 }
 
@@ -186,7 +176,7 @@ impl<'t, T: Real> ops::Div for Var<'t, T> {
     type Output = Var<'t, T>;
     #[track_caller]
     fn div(self, b: Self) -> Self {
-        apply("div", Div { wanted: wanted(&self, &b) }, [self, b])
+        apply("div", Div, [self, b])
     }
 }
 

@@ -4,7 +4,7 @@
 //! computed from x or from y. [`Map`] does the rest for all of them. Which of the two is kept matters more than the
 //! arithmetic: the y of an activation is usually kept by the next operation anyway, its x by nobody.
 
-use crate::{Function, Real, Tensor, Var};
+use crate::{Backward, Function, Real, Tensor, Var};
 
 /// What the derivative is computed from.
 pub(super) enum Keeps {
@@ -26,9 +26,7 @@ pub(super) trait Pointwise<T: Real>: Send + Sync + 'static {
 pub(super) struct Map<P>(pub(super) P);
 
 impl<T: Real, P: Pointwise<T>> Function<T, 1> for Map<P> {
-    type Saved = Tensor<T>;
-
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Tensor<T>) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Tensor<T>) {
         let y = x.map(|x| self.0.y(x));
         let kept = match self.0.keeps() {
             Keeps::Input => x.clone(),
@@ -36,6 +34,10 @@ impl<T: Real, P: Pointwise<T>> Function<T, 1> for Map<P> {
         };
         (y, kept)
     }
+}
+
+impl<T: Real, P: Pointwise<T>> Backward<T, 1> for Map<P> {
+    type Saved = Tensor<T>;
 
     fn backward(&self, kept: Tensor<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(dy.zip_map(&kept, |dy, kept| dy * self.0.dydx(kept)))]
@@ -128,10 +130,13 @@ impl<T: Real> Pointwise<T> for Powf<T> {
 struct Scale<T>(T);
 
 impl<T: Real> Function<T, 1> for Scale<T> {
-    type Saved = ();
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, ()) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, ()) {
         (x.map(|x| self.0 * x), ())
     }
+}
+
+impl<T: Real> Backward<T, 1> for Scale<T> {
+    type Saved = ();
     fn backward(&self, (): (), dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(dy.scaled(self.0))]
     }
@@ -141,10 +146,13 @@ impl<T: Real> Function<T, 1> for Scale<T> {
 struct AddScalar<T>(T);
 
 impl<T: Real> Function<T, 1> for AddScalar<T> {
-    type Saved = ();
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, ()) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, ()) {
         (x.map(|x| x + self.0), ())
     }
+}
+
+impl<T: Real> Backward<T, 1> for AddScalar<T> {
+    type Saved = ();
     fn backward(&self, (): (), dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(dy)]
     }

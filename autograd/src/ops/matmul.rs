@@ -2,36 +2,36 @@
 
 use super::tape_of;
 use crate::gemm::{Matrix, gemm};
-use crate::{Function, Real, Shape, Tensor, Var};
+use crate::{Backward, Function, Real, Shape, Tensor, Var};
 
 /// y = a·b, da = dy·bᵀ, db = aᵀ·dy
-struct Matmul {
-    wanted: [bool; 2],
-}
+struct Matmul;
 
 impl<T: Real> Function<T, 2> for Matmul {
-    type Saved = ([Tensor<T>; 2], [Shape; 2]);
-
-    fn forward(&self, [a, b]: [&Tensor<T>; 2]) -> (Tensor<T>, Self::Saved) {
+    fn forward(&self, [a, b]: [&Tensor<T>; 2], needs: [bool; 2]) -> (Tensor<T>, Self::Saved) {
         let mut y = Tensor::scratch(a.shape().with_channels(b.channels()));
         gemm(matrix(a, a.shape()), matrix(b, b.shape()), y.data_mut());
-        let keep = |x: &Tensor<T>, wanted: bool| if wanted { x.clone() } else { Tensor::empty() };
-        (y, ([keep(a, self.wanted[1]), keep(b, self.wanted[0])], [a.shape(), b.shape()]))
+        let kept = [needs[1].then(|| a.clone()), needs[0].then(|| b.clone())];
+        (y, (kept, [a.shape(), b.shape()]))
     }
+}
+
+impl<T: Real> Backward<T, 2> for Matmul {
+    type Saved = ([Option<Tensor<T>>; 2], [Shape; 2]);
 
     fn backward(
         &self,
         ([a, b], [shape_a, shape_b]): Self::Saved,
         dy: Tensor<T>,
-        needs: [bool; 2],
+        _: [bool; 2],
     ) -> [Option<Tensor<T>>; 2] {
         let of_y = matrix(&dy, shape_a.with_channels(shape_b.channels()));
-        let da = needs[0].then(|| {
+        let da = b.map(|b| {
             let mut da = Tensor::scratch(shape_a);
             gemm(of_y, matrix(&b, shape_b).t(), da.data_mut());
             da
         });
-        let db = needs[1].then(|| {
+        let db = a.map(|a| {
             let mut db = Tensor::scratch(shape_b);
             gemm(matrix(&a, shape_a).t(), of_y, db.data_mut());
             db
@@ -72,7 +72,6 @@ impl<'t, T: Real> Var<'t, T> {
             of_b.rank() == 2 && of_a.rank() > 0 && of_a.channels() == of_b[0],
             "matmul: [.., k] times [k, n] was given {of_a} times {of_b}"
         );
-        let wanted = [!self.is_constant(), !b.is_constant()];
-        tape_of(&self, &b).apply(Matmul { wanted }, [self, b])
+        tape_of(&self, &b).apply(Matmul, [self, b])
     }
 }

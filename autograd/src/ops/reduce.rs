@@ -1,7 +1,7 @@
 //! Sums and means, over everything or per channel.
 
 use crate::parallel::{SLAB, for_each_slab, map_slabs, slab_of_rows};
-use crate::{Function, Real, Shape, Tensor, Var};
+use crate::{Backward, Function, Real, Shape, Tensor, Var};
 
 /// Sums that run side by side, so that an addition need not wait for the one before.
 const LANES: usize = 16;
@@ -45,12 +45,14 @@ struct Sum {
 }
 
 impl<T: Real> Function<T, 1> for Sum {
-    type Saved = Shape;
-
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Shape) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Shape) {
         let sum = self.factor * sums(x.data(), 1)[0];
         (Tensor::scalar(T::from_f64(sum)), x.shape())
     }
+}
+
+impl<T: Real> Backward<T, 1> for Sum {
+    type Saved = Shape;
 
     fn backward(&self, shape: Shape, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(Tensor::full(shape, T::from_f64(self.factor * dy.item().to_f64())))]
@@ -63,12 +65,14 @@ struct SumPerChannel {
 }
 
 impl<T: Real> Function<T, 1> for SumPerChannel {
-    type Saved = Shape;
-
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Shape) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Shape) {
         let sums = sums(x.data(), x.channels());
         (Tensor::from_fn([x.channels()], |c| T::from_f64(self.factor * sums[c])), x.shape())
     }
+}
+
+impl<T: Real> Backward<T, 1> for SumPerChannel {
+    type Saved = Shape;
 
     fn backward(&self, shape: Shape, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         let dy = Tensor::from_fn(dy.shape(), |c| T::from_f64(self.factor * dy.data()[c].to_f64()));

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::{axis_name, tape_of};
 use crate::parallel::{SLAB, for_each_slab, slab_of_rows};
-use crate::{Function, Real, Shape, Tensor, Var};
+use crate::{Backward, Function, Real, Shape, Tensor, Var};
 
 /// The same numbers under another shape.
 struct Reshape {
@@ -14,10 +14,13 @@ struct Reshape {
 }
 
 impl<T: Real> Function<T, 1> for Reshape {
-    type Saved = Shape;
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Shape) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Shape) {
         (x.clone().reshape(self.to), x.shape())
     }
+}
+
+impl<T: Real> Backward<T, 1> for Reshape {
+    type Saved = Shape;
     fn backward(&self, from: Shape, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(dy.reshape(from))]
     }
@@ -30,11 +33,14 @@ struct Slice {
 }
 
 impl<T: Real> Function<T, 1> for Slice {
-    /// The axis' extent.
-    type Saved = usize;
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, usize) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, usize) {
         (slice(x, self.axis, self.range.clone()), x.dims()[self.axis])
     }
+}
+
+impl<T: Real> Backward<T, 1> for Slice {
+    /// The axis' extent.
+    type Saved = usize;
     fn backward(&self, extent: usize, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(pad(&dy, self.axis, self.range.start, extent - self.range.end))]
     }
@@ -48,10 +54,13 @@ struct Pad {
 }
 
 impl<T: Real> Function<T, 1> for Pad {
-    type Saved = ();
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, ()) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, ()) {
         (pad(x, self.axis, self.before, self.after), ())
     }
+}
+
+impl<T: Real> Backward<T, 1> for Pad {
+    type Saved = ();
     fn backward(&self, (): (), dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         let end = dy.dims()[self.axis] - self.after;
         [Some(slice(&dy, self.axis, self.before..end))]
@@ -62,10 +71,7 @@ impl<T: Real> Function<T, 1> for Pad {
 struct ConcatChannels;
 
 impl<T: Real> Function<T, 2> for ConcatChannels {
-    /// The channels of a.
-    type Saved = usize;
-
-    fn forward(&self, [a, b]: [&Tensor<T>; 2]) -> (Tensor<T>, usize) {
+    fn forward(&self, [a, b]: [&Tensor<T>; 2], _: [bool; 2]) -> (Tensor<T>, usize) {
         let (ca, cb) = (a.channels(), b.channels());
         let mut y = Tensor::scratch(a.shape().with_channels(ca + cb));
         let width = (ca + cb).max(1);
@@ -78,6 +84,11 @@ impl<T: Real> Function<T, 2> for ConcatChannels {
         });
         (y, ca)
     }
+}
+
+impl<T: Real> Backward<T, 2> for ConcatChannels {
+    /// The channels of a.
+    type Saved = usize;
 
     fn backward(&self, ca: usize, dy: Tensor<T>, needs: [bool; 2]) -> [Option<Tensor<T>>; 2] {
         let channel_axis = dy.shape().rank() - 1;

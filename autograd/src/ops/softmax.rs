@@ -4,15 +4,13 @@
 
 use super::update_slabs;
 use crate::parallel::slab_of_rows;
-use crate::{Function, Real, Tensor, Var};
+use crate::{Backward, Function, Real, Tensor, Var};
 
 /// y = e^(x − max) / Σ e^(x − max), dx = y·(dy − Σ dy·y)
 struct Softmax;
 
 impl<T: Real> Function<T, 1> for Softmax {
-    type Saved = Tensor<T>;
-
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Tensor<T>) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Tensor<T>) {
         let y = update_rows(x.clone(), |_, row| {
             let max = largest(row);
             row.iter_mut().for_each(|y| *y = (*y - max).exp());
@@ -21,6 +19,10 @@ impl<T: Real> Function<T, 1> for Softmax {
         });
         (y.clone(), y)
     }
+}
+
+impl<T: Real> Backward<T, 1> for Softmax {
+    type Saved = Tensor<T>;
 
     fn backward(&self, y: Tensor<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         let dx = update_rows(dy, |start, dy| {
@@ -36,9 +38,7 @@ impl<T: Real> Function<T, 1> for Softmax {
 struct LogSoftmax;
 
 impl<T: Real> Function<T, 1> for LogSoftmax {
-    type Saved = Tensor<T>;
-
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Tensor<T>) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Tensor<T>) {
         let y = update_rows(x.clone(), |_, row| {
             let max = largest(row);
             row.iter_mut().for_each(|y| *y -= max);
@@ -47,6 +47,10 @@ impl<T: Real> Function<T, 1> for LogSoftmax {
         });
         (y.clone(), y)
     }
+}
+
+impl<T: Real> Backward<T, 1> for LogSoftmax {
+    type Saved = Tensor<T>;
 
     fn backward(&self, y: Tensor<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         let dx = update_rows(dy, |start, dy| {

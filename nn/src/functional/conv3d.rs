@@ -1,9 +1,9 @@
 //! Convolution of volumes.
 
-use autograd::{Function, Real, Shape, Tensor, Var};
+use autograd::{Backward, Real, Shape, Tensor, Var};
 
 use super::deferred::{Input, Reader};
-use super::{ChannelStats, check_per_channel, optional};
+use super::{ChannelStats, check_per_channel, value};
 use crate::kernels::conv3d::{self, Conv3dShape, Epilogue, Target};
 pub use crate::kernels::conv3d::{Conv3dSpec, ConvAlgorithm};
 
@@ -38,7 +38,7 @@ impl From<Conv3dSpec> for Conv3dSettings {
 /// Saved: x as it was given (raw, where it is deferred) and the weight. With dy the gradient of y: dx is the transposed
 /// convolution of dy with the weight, dw the correlation of x with dy, db the sum of dy over samples and voxels.
 struct Conv3d<T: Real> {
-    settings: Conv3dSettings,
+    shape: Conv3dShape,
     readers: Vec<Reader<T>>,
 }
 
@@ -54,7 +54,7 @@ struct Conv3d<T: Real> {
 pub fn conv3d<'t, T: Real>(
     x: impl Into<Input<'t, T>>,
     weight: Var<'t, T>,
-    bias: Var<'t, T>,
+    bias: Option<Var<'t, T>>,
     settings: impl Into<Conv3dSettings>,
 ) -> Var<'t, T> {
     convolve(vec![x.into()], weight, bias, settings.into(), false).0
@@ -68,7 +68,7 @@ pub fn conv3d<'t, T: Real>(
 pub fn conv3d_with_stats<'t, T: Real>(
     x: impl Into<Input<'t, T>>,
     weight: Var<'t, T>,
-    bias: Var<'t, T>,
+    bias: Option<Var<'t, T>>,
     settings: impl Into<Conv3dSettings>,
 ) -> (Var<'t, T>, ChannelStats<T>) {
     let (y, stats) = convolve(vec![x.into()], weight, bias, settings.into(), true);
@@ -85,7 +85,7 @@ pub fn conv3d_of_two_with_stats<'t, T: Real>(
     first: impl Into<Input<'t, T>>,
     second: impl Into<Input<'t, T>>,
     weight: Var<'t, T>,
-    bias: Var<'t, T>,
+    bias: Option<Var<'t, T>>,
     settings: impl Into<Conv3dSettings>,
 ) -> (Var<'t, T>, ChannelStats<T>) {
     let (y, stats) = convolve(vec![first.into(), second.into()], weight, bias, settings.into(), true);
@@ -96,24 +96,21 @@ pub fn conv3d_of_two_with_stats<'t, T: Real>(
 fn convolve<'t, T: Real>(
     inputs: Vec<Input<'t, T>>,
     weight: Var<'t, T>,
-    bias: Var<'t, T>,
+    bias: Option<Var<'t, T>>,
     settings: Conv3dSettings,
     wants_stats: bool,
 ) -> (Var<'t, T>, Option<ChannelStats<T>>) {
-    let tape = weight.tape();
-    let (mut x, readers): (Vec<_>, Vec<_>) = inputs.into_iter().map(Input::split).unzip();
-    let shape = shape_of(settings, &shapes(&readers), weight.value(), bias.value());
+    let (x, readers): (Vec<_>, Vec<_>) = inputs.into_iter().map(Input::split).unzip();
+    let shape = shape_of(settings, &shapes(&readers), weight.value(), value(&bias));
     let (y, stats) = if wants_stats {
-        let (y, stats) = forward_with_stats(&shape, &readers, weight.value(), bias.value());
+        let (y, stats) = forward_with_stats(&shape, &readers, weight.value(), value(&bias));
         (y, Some(stats))
     } else {
-        (forward(&shape, &readers, weight.value(), bias.value(), Epilogue::Nothing).0, None)
+        (forward(&shape, &readers, weight.value(), value(&bias), Epilogue::Nothing).0, None)
     };
-    let saved = (shape, weight.value().clone());
-    let second = if x.len() > 1 { x.swap_remove(1) } else { tape.absent() };
-    let first = x.swap_remove(0);
-    let function = Conv3d { settings, readers };
-    (tape.record(function, [first, second, weight, bias], y, saved), stats)
+    let inputs = [x.first(), x.get(1), Some(&weight), bias.as_ref()];
+    let y = weight.tape().record(Conv3d { shape, readers }, inputs, y, weight.value().clone());
+    (y, stats)
 }
 
 fn shapes<T: Real>(readers: &[Reader<T>]) -> Vec<Shape> {
@@ -126,7 +123,7 @@ pub(super) fn shape_of<T: Real>(
     settings: Conv3dSettings,
     inputs: &[Shape],
     weight: &Tensor<T>,
-    bias: &Tensor<T>,
+    bias: Option<&Tensor<T>>,
 ) -> Conv3dShape {
     let Conv3dSettings { spec, algorithm } = settings;
     let [n, d, h, w, _] = inputs[0].dims5();
@@ -164,14 +161,15 @@ pub(super) fn forward<T: Real>(
     shape: &Conv3dShape,
     readers: &[Reader<T>],
     weight: &Tensor<T>,
-    bias: &Tensor<T>,
+    bias: Option<&Tensor<T>>,
     epilogue: Epilogue<'_, T>,
 ) -> (Tensor<T>, Option<conv3d::Sums>) {
     let [od, oh, ow] = shape.output();
     let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
     let readings: Vec<_> = readers.iter().map(Reader::read).collect();
     let sources: Vec<_> = readings.iter().map(|reading| reading.source()).collect();
-    let sums = conv3d::forward_fused(shape, &sources, weight.data(), optional(bias), y.data_mut(), epilogue);
+    let sums =
+        conv3d::forward_fused(shape, &sources, weight.data(), bias.map(Tensor::data), y.data_mut(), epilogue);
     (y, sums)
 }
 
@@ -180,7 +178,7 @@ pub(super) fn forward_with_stats<T: Real>(
     shape: &Conv3dShape,
     readers: &[Reader<T>],
     weight: &Tensor<T>,
-    bias: &Tensor<T>,
+    bias: Option<&Tensor<T>>,
 ) -> (Tensor<T>, ChannelStats<T>) {
     let [od, oh, ow] = shape.output();
     let on_the_way = ChannelStats::<T>::worth_taking_on_the_way([shape.n(), od, oh, ow, shape.co()].into());
@@ -214,22 +212,17 @@ pub(super) fn backward_bias<T: Real>(dy: &Tensor<T>) -> Tensor<T> {
     db
 }
 
-impl<T: Real> Function<T, 4> for Conv3d<T> {
-    type Saved = (Conv3dShape, Tensor<T>);
-
-    fn forward(&self, [_, _, weight, bias]: [&Tensor<T>; 4]) -> (Tensor<T>, Self::Saved) {
-        let shape = shape_of(self.settings, &shapes(&self.readers), weight, bias);
-        let (y, _) = forward(&shape, &self.readers, weight, bias, Epilogue::Nothing);
-        (y, (shape, weight.clone()))
-    }
+impl<T: Real> Backward<T, 4> for Conv3d<T> {
+    /// The weight.
+    type Saved = Tensor<T>;
 
     fn backward(
         &self,
-        (shape, weight): Self::Saved,
+        weight: Tensor<T>,
         dy: Tensor<T>,
         [wants_first, wants_second, wants_weight, wants_bias]: [bool; 4],
     ) -> [Option<Tensor<T>>; 4] {
-        let dw = wants_weight.then(|| backward_weight(&shape, &self.readers, &dy));
+        let dw = wants_weight.then(|| backward_weight(&self.shape, &self.readers, &dy));
         let db = wants_bias.then(|| backward_bias(&dy));
         if !(wants_first || wants_second) {
             return [None, None, dw, db];
@@ -237,7 +230,7 @@ impl<T: Real> Function<T, 4> for Conv3d<T> {
         let mut dx: Vec<_> = self.readers.iter().map(|reader| Tensor::scratch(reader.shape())).collect();
         let mut targets: Vec<_> =
             dx.iter_mut().map(|dx| Target { channels: dx.channels(), y: dx.data_mut() }).collect();
-        conv3d::backward_input_fused(&shape, weight.data(), dy.data(), &mut targets, Epilogue::Nothing);
+        conv3d::backward_input_fused(&self.shape, weight.data(), dy.data(), &mut targets, Epilogue::Nothing);
         let mut dx = dx.into_iter();
         let first = dx.next().filter(|_| wants_first);
         [first, dx.next().filter(|_| wants_second), dw, db]

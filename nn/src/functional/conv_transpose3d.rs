@@ -1,10 +1,10 @@
 //! Transposed convolution of volumes.
 
-use autograd::{Function, Real, Tensor, Var};
+use autograd::{Backward, Real, Tensor, Var};
 
 use super::conv3d::backward_bias;
 use super::deferred::{Input, Reader};
-use super::{check_per_channel, optional};
+use super::{check_per_channel, value};
 pub use crate::kernels::conv_transpose3d::ConvTranspose3dSpec;
 use crate::kernels::conv_transpose3d::{self as kernel, ConvTranspose3dShape};
 
@@ -22,7 +22,7 @@ use crate::kernels::conv_transpose3d::{self as kernel, ConvTranspose3dShape};
 /// It is the gradient of a convolution's input as an operation of its own. Saved: x as it was given and the weight. dx is
 /// the convolution of dy with the weight, dw the correlation of dy with x, db the sum of dy over samples and voxels.
 struct ConvTranspose3d<T: Real> {
-    spec: ConvTranspose3dSpec,
+    shape: ConvTranspose3dShape,
     reader: Reader<T>,
 }
 
@@ -37,12 +37,17 @@ struct ConvTranspose3d<T: Real> {
 pub fn conv_transpose3d<'t, T: Real>(
     x: impl Into<Input<'t, T>>,
     weight: Var<'t, T>,
-    bias: Var<'t, T>,
+    bias: Option<Var<'t, T>>,
     spec: ConvTranspose3dSpec,
 ) -> Var<'t, T> {
     let (x, reader) = x.into().split();
-    shape_of(spec, x.value(), weight.value(), bias.value());
-    x.tape().apply(ConvTranspose3d { spec, reader }, [x, weight, bias])
+    let shape = shape_of(spec, x.value(), weight.value(), value(&bias));
+    let [od, oh, ow] = shape.output();
+    let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
+    let of_bias = value(&bias).map(Tensor::data);
+    kernel::forward_fused(&shape, reader.read().source(), weight.value().data(), of_bias, y.data_mut());
+    let saved = weight.value().clone();
+    x.tape().record(ConvTranspose3d { shape, reader }, [Some(&x), Some(&weight), bias.as_ref()], y, saved)
 }
 
 /// The sizes, after making sure that the inputs fit each other.
@@ -51,7 +56,7 @@ fn shape_of<T: Real>(
     spec: ConvTranspose3dSpec,
     x: &Tensor<T>,
     weight: &Tensor<T>,
-    bias: &Tensor<T>,
+    bias: Option<&Tensor<T>>,
 ) -> ConvTranspose3dShape {
     let [n, d, h, w, ci] = x.dims5();
     let [kd, kh, kw, weight_ci, co] = weight.dims5();
@@ -73,38 +78,25 @@ fn shape_of<T: Real>(
         .unwrap_or_else(|error| panic!("conv_transpose3d: {error}"))
 }
 
-impl<T: Real> Function<T, 3> for ConvTranspose3d<T> {
-    type Saved = (ConvTranspose3dShape, Tensor<T>);
-
-    fn forward(&self, [x, weight, bias]: [&Tensor<T>; 3]) -> (Tensor<T>, Self::Saved) {
-        let shape = shape_of(self.spec, x, weight, bias);
-        let [od, oh, ow] = shape.output();
-        let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
-        kernel::forward_fused(
-            &shape,
-            self.reader.read().source(),
-            weight.data(),
-            optional(bias),
-            y.data_mut(),
-        );
-        (y, (shape, weight.clone()))
-    }
+impl<T: Real> Backward<T, 3> for ConvTranspose3d<T> {
+    /// The weight.
+    type Saved = Tensor<T>;
 
     fn backward(
         &self,
-        (shape, weight): Self::Saved,
+        weight: Tensor<T>,
         dy: Tensor<T>,
         [wants_x, wants_weight, wants_bias]: [bool; 3],
     ) -> [Option<Tensor<T>>; 3] {
         let dw = wants_weight.then(|| {
             let mut dw = Tensor::scratch(weight.shape());
-            kernel::backward_weight_fused(&shape, self.reader.read().source(), dy.data(), dw.data_mut());
+            kernel::backward_weight_fused(&self.shape, self.reader.read().source(), dy.data(), dw.data_mut());
             dw
         });
         let db = wants_bias.then(|| backward_bias(&dy));
         let dx = wants_x.then(|| {
             let mut dx = Tensor::scratch(self.reader.shape());
-            kernel::backward_input(&shape, weight.data(), dy.data(), dx.data_mut());
+            kernel::backward_input(&self.shape, weight.data(), dy.data(), dx.data_mut());
             dx
         });
         [dx, dw, db]

@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use autograd::{Function, Real, Shape, Tape, Tensor, Var};
+use autograd::{Backward, Real, Shape, Tape, Tensor, Var};
 
 use super::norm_act::Normalised;
-use super::{Activation, Moments};
+use super::{Activation, Moments, value};
 use crate::kernels::conv3d::{Prologue, Source};
 
 /// act(γ·(raw − mean)·rstd + β), computed by whoever reads it.
@@ -30,12 +30,13 @@ impl<'t, T: Real> Deferred<'t, T> {
     pub fn new(
         raw: Var<'t, T>,
         moments: Moments<T>,
-        gamma: Var<'t, T>,
-        beta: Var<'t, T>,
+        gamma: Option<Var<'t, T>>,
+        beta: Option<Var<'t, T>>,
         activation: Activation,
     ) -> Self {
-        let unit = Arc::new(Normalised::new(raw.value(), moments, gamma.value(), beta.value(), activation));
-        let carrier = raw.tape().apply(DeferredNormAct { unit: unit.clone() }, [raw, gamma, beta]);
+        let unit = Arc::new(Normalised::new(raw.value(), moments, value(&gamma), value(&beta), activation));
+        let inputs = [Some(&raw), gamma.as_ref(), beta.as_ref()];
+        let carrier = raw.tape().record(DeferredNormAct, inputs, raw.value().clone(), unit.clone());
         Self { carrier, unit }
     }
 
@@ -46,21 +47,15 @@ impl<'t, T: Real> Deferred<'t, T> {
 
     /// The activated tensor, for operations that read no other.
     pub fn activated(self) -> Var<'t, T> {
-        self.carrier.tape().apply(Realised { unit: self.unit }, [self.carrier])
+        self.carrier.tape().record(Realised, [Some(&self.carrier)], self.unit.activated(), ())
     }
 }
 
 /// The carrier of a [`Deferred`]: its gradient is that of the activated tensor.
-struct DeferredNormAct<T: Real> {
-    unit: Arc<Normalised<T>>,
-}
+struct DeferredNormAct;
 
-impl<T: Real> Function<T, 3> for DeferredNormAct<T> {
+impl<T: Real> Backward<T, 3> for DeferredNormAct {
     type Saved = Arc<Normalised<T>>;
-
-    fn forward(&self, [raw, ..]: [&Tensor<T>; 3]) -> (Tensor<T>, Self::Saved) {
-        (raw.clone(), self.unit.clone())
-    }
 
     fn backward(&self, unit: Self::Saved, da: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
         unit.backward(da, needs)
@@ -68,16 +63,10 @@ impl<T: Real> Function<T, 3> for DeferredNormAct<T> {
 }
 
 /// The activated tensor of a carrier; the gradients are the same.
-struct Realised<T: Real> {
-    unit: Arc<Normalised<T>>,
-}
+struct Realised;
 
-impl<T: Real> Function<T, 1> for Realised<T> {
+impl<T: Real> Backward<T, 1> for Realised {
     type Saved = ();
-
-    fn forward(&self, _: [&Tensor<T>; 1]) -> (Tensor<T>, ()) {
-        (self.unit.activated(), ())
-    }
 
     fn backward(&self, (): (), da: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(da)]

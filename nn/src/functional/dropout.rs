@@ -1,7 +1,7 @@
 //! Dropout.
 
 use autograd::parallel::{SLAB, for_each_slab};
-use autograd::{Function, Mode, Real, Tensor, Var};
+use autograd::{Backward, Function, Mode, Real, Tensor, Var};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
@@ -55,11 +55,13 @@ impl Dropout {
 }
 
 impl<T: Real> Function<T, 1> for Dropout {
-    type Saved = ();
-
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, ()) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, ()) {
         (self.of(x.clone()), ())
     }
+}
+
+impl<T: Real> Backward<T, 1> for Dropout {
+    type Saved = ();
 
     fn backward(&self, (): (), dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(self.of(dy))]

@@ -1,9 +1,9 @@
 //! A matrix applied to the last axis.
 
-use autograd::{Function, Real, Shape, Tensor, Var};
+use autograd::{Backward, Real, Shape, Tensor, Var};
 
 use super::conv3d::backward_bias;
-use super::{check_per_channel, optional};
+use super::{check_per_channel, value};
 use crate::kernels::linear::{self as kernel, LinearShape};
 
 /// ```text
@@ -12,21 +12,26 @@ use crate::kernels::linear::{self as kernel, LinearShape};
 ///
 /// x `[..., in]`, weight `[in, out]`, bias `[out]` or absent, y `[..., out]`. It is a convolution whose kernel is one
 /// voxel, and runs as one: see [`kernels::linear`](crate::kernels::linear). Saved: x and the weight.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Linear;
+struct Linear;
 
-/// x·weight + bias, unless the bias is absent: see [`Linear`].
+/// x·weight + bias, unless the bias is absent: y\[…, o\] = b\[o\] + Σ x\[…, i\]·w\[i, o\].
+///
+/// x `[..., in]`, weight `[in, out]`, bias `[out]`, y `[..., out]`.
 ///
 /// # Panics
 /// If a shape does not fit.
 #[track_caller]
-pub fn linear<'t, T: Real>(x: Var<'t, T>, weight: Var<'t, T>, bias: Var<'t, T>) -> Var<'t, T> {
-    shape_of(x.value(), weight.value(), bias.value());
-    x.tape().apply(Linear, [x, weight, bias])
+pub fn linear<'t, T: Real>(x: Var<'t, T>, weight: Var<'t, T>, bias: Option<Var<'t, T>>) -> Var<'t, T> {
+    let shape = shape_of(x.value(), weight.value(), value(&bias));
+    let mut y = Tensor::scratch(x.shape().with_channels(shape.outputs()));
+    let of_bias = value(&bias).map(Tensor::data);
+    kernel::forward(&shape, x.value().data(), weight.value().data(), of_bias, y.data_mut());
+    let saved = (shape, x.shape(), x.value().clone(), weight.value().clone());
+    x.tape().record(Linear, [Some(&x), Some(&weight), bias.as_ref()], y, saved)
 }
 
 #[track_caller]
-fn shape_of<T: Real>(x: &Tensor<T>, weight: &Tensor<T>, bias: &Tensor<T>) -> LinearShape {
+fn shape_of<T: Real>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<&Tensor<T>>) -> LinearShape {
     let [inputs, outputs] = weight.dims() else {
         panic!("linear: the weight is [in, out], got {}", weight.shape());
     };
@@ -42,15 +47,8 @@ fn shape_of<T: Real>(x: &Tensor<T>, weight: &Tensor<T>, bias: &Tensor<T>) -> Lin
     LinearShape::new(x.shape().rows(), *inputs, *outputs).unwrap_or_else(|error| panic!("linear: {error}"))
 }
 
-impl<T: Real> Function<T, 3> for Linear {
+impl<T: Real> Backward<T, 3> for Linear {
     type Saved = (LinearShape, Shape, Tensor<T>, Tensor<T>);
-
-    fn forward(&self, [x, weight, bias]: [&Tensor<T>; 3]) -> (Tensor<T>, Self::Saved) {
-        let shape = shape_of(x, weight, bias);
-        let mut y = Tensor::scratch(x.shape().with_channels(shape.outputs()));
-        kernel::forward(&shape, x.data(), weight.data(), optional(bias), y.data_mut());
-        (y, (shape, x.shape(), x.clone(), weight.clone()))
-    }
 
     fn backward(
         &self,

@@ -9,10 +9,10 @@
 use std::ops::Range;
 
 use autograd::parallel::for_each_slab;
-use autograd::{Function, Real, Tensor, Var};
+use autograd::{Backward, Real, Tensor, Var};
 
 use super::norm::{Extents, sets};
-use super::{Activation, ChannelStats, Moments, NormKind, check_per_channel, optional};
+use super::{Activation, ChannelStats, Moments, NormKind, check_per_channel, value};
 use crate::kernels::conv3d::Prologue;
 use crate::kernels::norm::{self, Coefficients};
 
@@ -55,12 +55,12 @@ impl NormAct {
 #[track_caller]
 pub fn norm_act<'t, T: Real>(
     x: Var<'t, T>,
-    gamma: Var<'t, T>,
-    beta: Var<'t, T>,
+    gamma: Option<Var<'t, T>>,
+    beta: Option<Var<'t, T>>,
     settings: NormAct,
 ) -> Var<'t, T> {
-    check_affine(x.value(), gamma.value(), beta.value());
-    x.tape().apply(settings, [x, gamma, beta])
+    let moments = ChannelStats::of(x.value()).moments(settings.kind, settings.eps);
+    norm_act_with(x, moments, gamma, beta, settings.activation)
 }
 
 /// As [`norm_act`], with moments that the caller has: from [`ChannelStats::moments`] of x, or constant ones.
@@ -71,20 +71,21 @@ pub fn norm_act<'t, T: Real>(
 pub fn norm_act_with<'t, T: Real>(
     x: Var<'t, T>,
     moments: Moments<T>,
-    gamma: Var<'t, T>,
-    beta: Var<'t, T>,
+    gamma: Option<Var<'t, T>>,
+    beta: Option<Var<'t, T>>,
     activation: Activation,
 ) -> Var<'t, T> {
-    check_affine(x.value(), gamma.value(), beta.value());
-    x.tape().apply(WithMoments { moments, activation }, [x, gamma, beta])
+    let unit = Normalised::new(x.value(), moments, value(&gamma), value(&beta), activation);
+    let inputs = [Some(&x), gamma.as_ref(), beta.as_ref()];
+    x.tape().record(NormActBackward, inputs, unit.activated(), unit)
 }
 
 /// Instance normalisation: [`norm_act`] over each channel of each sample, without activation.
 #[track_caller]
 pub fn instance_norm<'t, T: Real>(
     x: Var<'t, T>,
-    gamma: Var<'t, T>,
-    beta: Var<'t, T>,
+    gamma: Option<Var<'t, T>>,
+    beta: Option<Var<'t, T>>,
     eps: f64,
 ) -> Var<'t, T> {
     norm_act(x, gamma, beta, NormAct::new(NormKind::Instance).with_eps(eps))
@@ -95,8 +96,8 @@ pub fn instance_norm<'t, T: Real>(
 pub fn group_norm<'t, T: Real>(
     x: Var<'t, T>,
     groups: usize,
-    gamma: Var<'t, T>,
-    beta: Var<'t, T>,
+    gamma: Option<Var<'t, T>>,
+    beta: Option<Var<'t, T>>,
     eps: f64,
 ) -> Var<'t, T> {
     norm_act(x, gamma, beta, NormAct::new(NormKind::Group(groups)).with_eps(eps))
@@ -106,55 +107,42 @@ pub fn group_norm<'t, T: Real>(
 ///
 /// The running statistics are the business of [`layers::NormAct`](crate::layers::NormAct).
 #[track_caller]
-pub fn batch_norm<'t, T: Real>(x: Var<'t, T>, gamma: Var<'t, T>, beta: Var<'t, T>, eps: f64) -> Var<'t, T> {
+pub fn batch_norm<'t, T: Real>(
+    x: Var<'t, T>,
+    gamma: Option<Var<'t, T>>,
+    beta: Option<Var<'t, T>>,
+    eps: f64,
+) -> Var<'t, T> {
     norm_act(x, gamma, beta, NormAct::new(NormKind::Batch).with_eps(eps))
 }
 
 #[track_caller]
-fn check_affine<T: Real>(x: &Tensor<T>, gamma: &Tensor<T>, beta: &Tensor<T>) {
+fn check_affine<T: Real>(x: &Tensor<T>, gamma: Option<&Tensor<T>>, beta: Option<&Tensor<T>>) {
     check_per_channel("normalisation", "gamma", gamma, x.channels());
     check_per_channel("normalisation", "beta", beta, x.channels());
 }
 
-impl<T: Real> Function<T, 3> for NormAct {
-    type Saved = Normalised<T>;
+/// The derivative of [`norm_act`].
+struct NormActBackward;
 
-    fn forward(&self, [x, gamma, beta]: [&Tensor<T>; 3]) -> (Tensor<T>, Normalised<T>) {
-        let moments = ChannelStats::of(x).moments(self.kind, self.eps);
-        let unit = Normalised::new(x, moments, gamma, beta, self.activation);
-        (unit.activated(), unit)
-    }
+impl<T: Real> Backward<T, 3> for NormActBackward {
+    type Saved = Normalised<T>;
 
     fn backward(&self, unit: Normalised<T>, dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
         unit.backward(dy, needs)
     }
-}
 
-/// [`NormAct`] whose moments the caller has; see [`norm_act_with`].
-struct WithMoments<T: Real> {
-    moments: Moments<T>,
-    activation: Activation,
-}
-
-impl<T: Real> Function<T, 3> for WithMoments<T> {
-    type Saved = Normalised<T>;
-
-    fn forward(&self, [x, gamma, beta]: [&Tensor<T>; 3]) -> (Tensor<T>, Normalised<T>) {
-        let unit = Normalised::new(x, self.moments.clone(), gamma, beta, self.activation);
-        (unit.activated(), unit)
-    }
-
-    fn backward(&self, unit: Normalised<T>, dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
-        unit.backward(dy, needs)
+    fn name(&self) -> &'static str {
+        "NormAct"
     }
 }
 
 /// What a normalisation with activation saves; enough to compute its value again.
 #[derive(Clone, Debug)]
-pub struct Normalised<T: Real> {
+pub(super) struct Normalised<T: Real> {
     x: Tensor<T>,
-    gamma: Tensor<T>,
-    beta: Tensor<T>,
+    gamma: Option<Tensor<T>>,
+    beta: Option<Tensor<T>>,
     moments: Moments<T>,
     activation: Activation,
 }
@@ -164,13 +152,13 @@ impl<T: Real> Normalised<T> {
     pub(super) fn new(
         x: &Tensor<T>,
         moments: Moments<T>,
-        gamma: &Tensor<T>,
-        beta: &Tensor<T>,
+        gamma: Option<&Tensor<T>>,
+        beta: Option<&Tensor<T>>,
         activation: Activation,
     ) -> Self {
         check_affine(x, gamma, beta);
         assert!(moments.fits(x.shape()), "the moments are of another shape than x, {}", x.shape());
-        Self { x: x.clone(), gamma: gamma.clone(), beta: beta.clone(), moments, activation }
+        Self { x: x.clone(), gamma: gamma.cloned(), beta: beta.cloned(), moments, activation }
     }
 
     /// y
@@ -198,7 +186,8 @@ impl<T: Real> Normalised<T> {
         let Extents { samples, channels, .. } = self.moments.extents;
         let rstd = self.moments.rstd.iter().enumerate();
         let scale: Vec<T> = rstd.map(|(i, &rstd)| self.gamma(i % channels) * rstd).collect();
-        let shift = optional(&self.beta).map_or_else(|| vec![T::ZERO; scale.len()], |b| b.repeat(samples));
+        let shift =
+            self.beta.as_ref().map_or_else(|| vec![T::ZERO; scale.len()], |b| b.data().repeat(samples));
         Some(Prologue::new(channels, &self.moments.mean, &scale, &shift, slope))
     }
 
@@ -274,7 +263,7 @@ impl<T: Real> Normalised<T> {
     }
 
     fn gamma(&self, c: usize) -> T {
-        optional(&self.gamma).map_or(T::ONE, |gamma| gamma[c])
+        self.gamma.as_ref().map_or(T::ONE, |gamma| gamma.data()[c])
     }
 
     /// Per sample and channel, −rstd²·⟨γ·g·x̂⟩ and −rstd·⟨γ·g⟩: what dx has beside g·γ·rstd.
@@ -308,7 +297,7 @@ impl<T: Real> Normalised<T> {
             .enumerate()
             .map(|(c, &rstd)| self.gamma(c) * rstd)
             .collect();
-        let shift = optional(&self.beta).map_or_else(|| vec![T::ZERO; channels], <[T]>::to_vec);
+        let shift = self.beta.as_ref().map_or_else(|| vec![T::ZERO; channels], |b| b.data().to_vec());
         Coefficients::new(&self.moments.mean[of_sample], &scale, &shift)
     }
 }

@@ -9,12 +9,12 @@
 
 use std::sync::Arc;
 
-use autograd::{Function, Real, Tensor, Var};
+use autograd::{Backward, Real, Tensor, Var};
 
-use super::conv3d::{backward_bias, backward_weight, forward, forward_with_stats, shape_of};
+use super::conv3d::{backward_bias, backward_weight, forward_with_stats, shape_of};
 use super::deferred::{Reader, Reading};
 use super::norm_act::Normalised;
-use super::{Activation, ChannelStats, Conv3dSettings, Moments, NormAct};
+use super::{Activation, ChannelStats, Conv3dSettings, Moments, NormAct, value};
 use crate::kernels::conv3d::{self, Conv3dShape, Epilogue, Target};
 
 /// conv3d(act(γ·(raw − mean)·rstd + β)), and the statistics of the result.
@@ -35,11 +35,11 @@ use crate::kernels::conv3d::{self, Conv3dShape, Epilogue, Target};
 pub fn norm_act_conv3d<'t, T: Real>(
     raw: Var<'t, T>,
     stats: &ChannelStats<T>,
-    gamma: Var<'t, T>,
-    beta: Var<'t, T>,
+    gamma: Option<Var<'t, T>>,
+    beta: Option<Var<'t, T>>,
     settings: NormAct,
     weight: Var<'t, T>,
-    bias: Var<'t, T>,
+    bias: Option<Var<'t, T>>,
     conv: impl Into<Conv3dSettings>,
 ) -> (Var<'t, T>, ChannelStats<T>) {
     let moments = stats.moments(settings.kind, settings.eps);
@@ -54,28 +54,23 @@ pub fn norm_act_conv3d<'t, T: Real>(
 pub fn norm_act_conv3d_with<'t, T: Real>(
     raw: Var<'t, T>,
     moments: Moments<T>,
-    gamma: Var<'t, T>,
-    beta: Var<'t, T>,
+    gamma: Option<Var<'t, T>>,
+    beta: Option<Var<'t, T>>,
     activation: Activation,
     weight: Var<'t, T>,
-    bias: Var<'t, T>,
+    bias: Option<Var<'t, T>>,
     settings: impl Into<Conv3dSettings>,
 ) -> (Var<'t, T>, ChannelStats<T>) {
-    let settings = settings.into();
-    let tape = raw.tape();
-    let shape = shape_of(settings, &[raw.shape()], weight.value(), bias.value());
-    let unit = Normalised::new(raw.value(), moments, gamma.value(), beta.value(), activation);
+    let shape = shape_of(settings.into(), &[raw.shape()], weight.value(), value(&bias));
+    let unit = Normalised::new(raw.value(), moments, value(&gamma), value(&beta), activation);
     let reader = Reader::of_unit(Arc::new(unit));
-    let readers = std::slice::from_ref(&reader);
-    let (y, stats) = forward_with_stats(&shape, readers, weight.value(), bias.value());
-    let saved = Saved { reader: reader.clone(), weight: weight.value().clone(), shape };
-    (tape.record(NormActConv3d { reader, settings }, [raw, gamma, beta, weight, bias], y, saved), stats)
+    let (y, stats) = forward_with_stats(&shape, std::slice::from_ref(&reader), weight.value(), value(&bias));
+    let saved = Saved { reader, weight: weight.value().clone(), shape };
+    let inputs = [Some(&raw), gamma.as_ref(), beta.as_ref(), Some(&weight), bias.as_ref()];
+    (raw.tape().record(NormActConv3d, inputs, y, saved), stats)
 }
 
-struct NormActConv3d<T: Real> {
-    reader: Reader<T>,
-    settings: Conv3dSettings,
-}
+struct NormActConv3d;
 
 struct Saved<T: Real> {
     reader: Reader<T>,
@@ -83,14 +78,8 @@ struct Saved<T: Real> {
     shape: Conv3dShape,
 }
 
-impl<T: Real> Function<T, 5> for NormActConv3d<T> {
+impl<T: Real> Backward<T, 5> for NormActConv3d {
     type Saved = Saved<T>;
-
-    fn forward(&self, [raw, _, _, weight, bias]: [&Tensor<T>; 5]) -> (Tensor<T>, Saved<T>) {
-        let shape = shape_of(self.settings, &[raw.shape()], weight, bias);
-        let (y, _) = forward(&shape, std::slice::from_ref(&self.reader), weight, bias, Epilogue::Nothing);
-        (y, Saved { reader: self.reader.clone(), weight: weight.clone(), shape })
-    }
 
     fn backward(&self, saved: Saved<T>, dy: Tensor<T>, needs: [bool; 5]) -> [Option<Tensor<T>>; 5] {
         let Saved { reader, weight, shape } = saved;

@@ -2,7 +2,7 @@
 
 use autograd::buffer::Bytes;
 use autograd::parallel::SLAB;
-use autograd::{Function, Real, Shape, Tensor, Var};
+use autograd::{Backward, Function, Real, Shape, Tensor, Var};
 use rayon::prelude::*;
 
 use super::deferred::{Input, Reader, Reading};
@@ -43,13 +43,34 @@ pub fn max_pool3d<'t, T: Real>(x: impl Into<Input<'t, T>>, spec: Pool3dSpec) -> 
     let [_, d, h, w, _] = x.value().dims5();
     spec.output([d, h, w]);
     check_window(spec);
-    x.tape().apply(MaxPool { spec, reader }, [x])
+    let (y, saved) = maxima(spec, &reader);
+    x.tape().record(MaxPool { spec }, [Some(&x)], y, saved)
 }
 
-/// [`MaxPool3d`] with the way to read its input.
-struct MaxPool<T: Real> {
+/// The derivative of [`max_pool3d`].
+struct MaxPool {
     spec: Pool3dSpec,
-    reader: Reader<T>,
+}
+
+/// Of a pooling by maxima: the input's shape, the output's, and which tap of its window each output came from.
+type Winners = (Shape, Shape, Bytes);
+
+fn maxima<T: Real>(spec: Pool3dSpec, reader: &Reader<T>) -> (Tensor<T>, Winners) {
+    let Reading { x, prologue } = &reader.read();
+    let [n, d, h, w, c] = x.dims5();
+    let [od, oh, ow] = spec.output([d, h, w]);
+    let mut y = Tensor::scratch([n, od, oh, ow, c]);
+    let mut arg = Bytes::scratch(y.numel());
+    let row = ow * c;
+    let rows = y.data_mut().par_chunks_mut(row.max(1)).zip(arg.par_chunks_mut(row.max(1)));
+    rows.with_min_len(rows_per_task(row)).enumerate().for_each(|(i, (y, arg))| {
+        let sample = i / (od * oh);
+        let prologue = prologue.map(|prologue| (prologue, sample));
+        let x = &x.data()[sample * (d * h * w * c)..][..d * h * w * c];
+        max_row(&spec, x, prologue, [d, h, w, c], [i / oh % od, i % oh], y, arg);
+    });
+    let shapes = (x.shape(), y.shape());
+    (y, (shapes.0, shapes.1, arg))
 }
 
 /// The means of windows: see [`AvgPool3d`].
@@ -78,28 +99,8 @@ pub(super) fn rows_per_task(row: usize) -> usize {
     (SLAB / row.max(1)).max(1)
 }
 
-impl<T: Real> Function<T, 1> for MaxPool<T> {
-    /// The input's shape, the output's, and which tap of its window each output came from.
-    type Saved = (Shape, Shape, Bytes);
-
-    fn forward(&self, _: [&Tensor<T>; 1]) -> (Tensor<T>, Self::Saved) {
-        let Self { spec, reader } = self;
-        let Reading { x, prologue } = &reader.read();
-        let [n, d, h, w, c] = x.dims5();
-        let [od, oh, ow] = spec.output([d, h, w]);
-        let mut y = Tensor::scratch([n, od, oh, ow, c]);
-        let mut arg = Bytes::scratch(y.numel());
-        let row = ow * c;
-        let rows = y.data_mut().par_chunks_mut(row.max(1)).zip(arg.par_chunks_mut(row.max(1)));
-        rows.with_min_len(rows_per_task(row)).enumerate().for_each(|(i, (y, arg))| {
-            let sample = i / (od * oh);
-            let prologue = prologue.map(|prologue| (prologue, sample));
-            let x = &x.data()[sample * (d * h * w * c)..][..d * h * w * c];
-            max_row(spec, x, prologue, [d, h, w, c], [i / oh % od, i % oh], y, arg);
-        });
-        let shapes = (x.shape(), y.shape());
-        (y, (shapes.0, shapes.1, arg))
-    }
+impl<T: Real> Backward<T, 1> for MaxPool {
+    type Saved = Winners;
 
     fn backward(
         &self,
@@ -122,9 +123,7 @@ impl<T: Real> Function<T, 1> for MaxPool<T> {
 }
 
 impl<T: Real> Function<T, 1> for AvgPool3d {
-    type Saved = Resampling<T>;
-
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Resampling<T>) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Resampling<T>) {
         let [_, d, h, w, _] = x.dims5();
         let input = [d, h, w];
         let output = self.spec.output(input);
@@ -134,6 +133,10 @@ impl<T: Real> Function<T, 1> for AvgPool3d {
         });
         (resampling.of(x), resampling)
     }
+}
+
+impl<T: Real> Backward<T, 1> for AvgPool3d {
+    type Saved = Resampling<T>;
 
     fn backward(&self, resampling: Resampling<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(resampling.transposed().of(&dy))]

@@ -1,6 +1,6 @@
 //! Upsampling by whole factors.
 
-use autograd::{Function, Real, Tensor, Var};
+use autograd::{Backward, Function, Real, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -38,9 +38,7 @@ pub fn upsample<T: Real>(x: Var<'_, T>, factors: [usize; 3], mode: UpsampleMode)
 }
 
 impl<T: Real> Function<T, 1> for Upsample {
-    type Saved = Resampling<T>;
-
-    fn forward(&self, [x]: [&Tensor<T>; 1]) -> (Tensor<T>, Resampling<T>) {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Resampling<T>) {
         let [_, d, h, w, _] = x.dims5();
         let taps = match self.mode {
             UpsampleMode::Nearest => Taps::nearest,
@@ -49,6 +47,10 @@ impl<T: Real> Function<T, 1> for Upsample {
         let resampling = Resampling::new(|a| taps([d, h, w][a], self.factors[a]));
         (resampling.of(x), resampling)
     }
+}
+
+impl<T: Real> Backward<T, 1> for Upsample {
+    type Saved = Resampling<T>;
 
     fn backward(&self, resampling: Resampling<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(resampling.transposed().of(&dy))]

@@ -85,7 +85,7 @@ impl<T: Real> Conv3d<T> {
     #[track_caller]
     pub fn forward<'t>(&self, x: impl Into<Input<'t, T>>) -> Var<'t, T> {
         let x = x.into();
-        let [weight, bias] = self.enter(x.tape());
+        let (weight, bias) = self.enter(x.tape());
         functional::conv3d(x, weight, bias, self.settings())
     }
 
@@ -93,7 +93,7 @@ impl<T: Real> Conv3d<T> {
     #[track_caller]
     pub fn forward_with_stats<'t>(&self, x: impl Into<Input<'t, T>>) -> (Var<'t, T>, ChannelStats<T>) {
         let x = x.into();
-        let [weight, bias] = self.enter(x.tape());
+        let (weight, bias) = self.enter(x.tape());
         functional::conv3d_with_stats(x, weight, bias, self.settings())
     }
 
@@ -105,13 +105,13 @@ impl<T: Real> Conv3d<T> {
         second: impl Into<Input<'t, T>>,
     ) -> (Var<'t, T>, ChannelStats<T>) {
         let first = first.into();
-        let [weight, bias] = self.enter(first.tape());
+        let (weight, bias) = self.enter(first.tape());
         functional::conv3d_of_two_with_stats(first, second, weight, bias, self.settings())
     }
 
     /// Weight and bias on this tape.
-    pub(super) fn enter<'t>(&self, tape: &'t Tape<T>) -> [Var<'t, T>; 2] {
-        [tape.parameter(&self.weight), enter(tape, self.bias.as_ref())]
+    pub(super) fn enter<'t>(&self, tape: &'t Tape<T>) -> (Var<'t, T>, Option<Var<'t, T>>) {
+        (tape.parameter(&self.weight), enter(tape, self.bias.as_ref()))
     }
 }
 

@@ -196,13 +196,13 @@ impl<T: Real> NormAct<T> {
         conv: &Conv3d<T>,
     ) -> (Var<'t, T>, ChannelStats<T>) {
         let [gamma, beta] = self.enter(raw.tape());
-        let [weight, bias] = conv.enter(raw.tape());
+        let (weight, bias) = conv.enter(raw.tape());
         let moments = self.moments(raw.tape(), raw.shape(), Some(stats));
         let activation = self.settings.activation;
         functional::norm_act_conv3d_with(raw, moments, gamma, beta, activation, weight, bias, conv.settings())
     }
 
-    fn enter<'t>(&self, tape: &'t Tape<T>) -> [Var<'t, T>; 2] {
+    fn enter<'t>(&self, tape: &'t Tape<T>) -> [Option<Var<'t, T>>; 2] {
         [enter(tape, self.weight.as_ref()), enter(tape, self.bias.as_ref())]
     }
 

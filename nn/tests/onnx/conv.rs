@@ -29,7 +29,7 @@ fn run_conv(case: &Case) -> Vec<Tensor<f32>> {
         x = with_zeros(x.clone(), pads);
         [0; 3]
     });
-    let bias = tape.constant(case.get(2).unwrap_or_else(Tensor::empty));
+    let bias = case.get(2).map(|bias| tape.constant(bias));
     let spec = Conv3dSpec { kernel, stride, padding, dilation };
     let y = conv3d(x, tape.constant(weight), bias, spec);
     vec![case.onnx_shaped(y.value())]
@@ -78,7 +78,7 @@ fn transposed_spec(case: &Case) -> Result<ConvTranspose3dSpec, String> {
 fn run_conv_transpose(case: &Case) -> Vec<Tensor<f32>> {
     let spec = transposed_spec(case).expect("that there is one was seen in planning");
     let tape = Tape::no_grad();
-    let bias = tape.constant(case.get(2).unwrap_or_else(Tensor::empty));
+    let bias = case.get(2).map(|bias| tape.constant(bias));
     let weight = tape.constant(case.weight(1).from_iodhw());
     let y = conv_transpose3d(tape.constant(case.volume(0)), weight, bias, spec);
     vec![case.onnx_shaped(y.value())]

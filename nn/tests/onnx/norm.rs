@@ -19,14 +19,14 @@ fn arguments<'t>(case: &Case, tape: &'t Tape<f32>) -> [Var<'t, f32>; 3] {
 pub(crate) fn instance(case: &Case) -> Vec<Tensor<f32>> {
     let tape = Tape::no_grad();
     let [x, gamma, beta] = arguments(case, &tape);
-    vec![case.onnx_shaped(instance_norm(x, gamma, beta, eps(case)).value())]
+    vec![case.onnx_shaped(instance_norm(x, Some(gamma), Some(beta), eps(case)).value())]
 }
 
 pub(crate) fn group(case: &Case) -> Vec<Tensor<f32>> {
     let tape = Tape::no_grad();
     let [x, gamma, beta] = arguments(case, &tape);
     let groups = usize::try_from(case.integer("num_groups", 1)).expect("a number of groups");
-    vec![case.onnx_shaped(group_norm(x, groups, gamma, beta, eps(case)).value())]
+    vec![case.onnx_shaped(group_norm(x, groups, Some(gamma), Some(beta), eps(case)).value())]
 }
 
 pub(crate) fn batch(case: &Case) -> Vec<Tensor<f32>> {
@@ -35,7 +35,7 @@ pub(crate) fn batch(case: &Case) -> Vec<Tensor<f32>> {
     let (mean, variance) = (case.input(3), case.input(4));
     if case.integer("training_mode", 0) == 0 {
         let moments = Moments::constant(x.shape(), &mean, &variance, eps(case));
-        let y = norm_act_with(x, moments, gamma, beta, Activation::Identity);
+        let y = norm_act_with(x, moments, Some(gamma), Some(beta), Activation::Identity);
         return vec![case.onnx_shaped(y.value())];
     }
     let stats = ChannelStats::of(x.value());
@@ -47,6 +47,6 @@ pub(crate) fn batch(case: &Case) -> Vec<Tensor<f32>> {
     let running = |old: &Tensor<f32>, new: &[f32]| {
         Tensor::from_fn(old.shape(), |c| keep * old.data()[c] + (1.0 - keep) * new[c])
     };
-    let y = batch_norm(x, gamma, beta, eps(case));
+    let y = batch_norm(x, Some(gamma), Some(beta), eps(case));
     vec![case.onnx_shaped(y.value()), running(&mean, &batch_mean), running(&variance, &biased)]
 }
