@@ -9,7 +9,9 @@ use autograd::buffer::Buffer;
 use autograd::simd;
 use benches::limits::{arithmetic, beside};
 use criterion::{Criterion, Throughput};
-use nn::kernels::conv3d::{self, Conv3dShape, Conv3dSpec, ConvAlgorithm, Epilogue, Prologue, Source, Target};
+use nn::kernels::Affine;
+use nn::kernels::activation::Activation;
+use nn::kernels::conv3d::{self, Conv3dShape, Conv3dSpec, ConvAlgorithm, Epilogue, Source, Target};
 
 /// Prints the rate of `pass` and its share of the limit.
 fn share(name: &str, flops: u64, pass: impl FnMut()) {
@@ -82,9 +84,9 @@ fn fused() {
         let (x, weight) = (numbers(shape.x_len()), numbers(shape.weight_len()));
         let (mut y, mut dw) = (x.clone(), weight.clone());
         let ones = vec![1.0; channels];
-        let prologue = Prologue::new(channels, &ones, &ones, &ones, 0.01);
-        let plain = Source { x: &x, channels, prologue: None };
-        let source = Source { prologue: Some(&prologue), ..plain };
+        let affine = Affine::new(channels, &ones, &ones, &ones, Activation::LeakyRelu { slope: 0.01 });
+        let plain = Source { x: &x, channels, affine: None };
+        let source = Source { affine: Some(&affine), ..plain };
         let price = |name: &str, with: &mut dyn FnMut(bool)| {
             let mut fastest = [f64::MAX; 2];
             for turn in 0..24 {
@@ -110,7 +112,7 @@ fn fused() {
         });
         price("gradient of the input, led through the activation with its sums", &mut |fused| {
             let epilogue =
-                if fused { Epilogue::Gradient { x: &x, prologue: &prologue } } else { Epilogue::Nothing };
+                if fused { Epilogue::Gradient { x: &x, affine: &affine } } else { Epilogue::Nothing };
             let targets = &mut [Target { y: &mut y, channels }];
             conv3d::backward_input_fused(&shape, &weight, &x, targets, epilogue);
         });

@@ -5,6 +5,7 @@
 //! and both number types. Work is cut by shape alone, so results do not depend on the number of threads.
 
 pub mod activation;
+mod affine;
 pub mod conv3d;
 pub mod conv_transpose3d;
 pub mod linear;
@@ -16,6 +17,7 @@ pub(crate) mod scratch;
 mod table;
 pub mod tasks;
 
+pub use affine::{Affine, Pairs};
 pub(crate) use output::Output;
 pub use scratch::ScratchSizes;
 pub(crate) use table::{Table, table};

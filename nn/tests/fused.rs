@@ -102,7 +102,7 @@ proptest! {
         n in 1usize..3, h in 2usize..5, w in 1usize..5, c in 1usize..10, seed in any::<u64>(),
     ) {
         let inputs = [random([n, 2, h, w, c], seed), random([c], seed ^ 1), random([c], seed ^ 2)];
-        // Neither has a kink; the identity is read through a prologue, the other one activated beforehand.
+        // Neither has a kink; the identity is read through an affine, the other one activated beforehand.
         for activation in [Activation::Identity, Activation::Silu] {
             check("deferred", &inputs, |_, v| deferred(v, activation).activated());
             check("conv3d of a deferred tensor", &inputs, |tape, v| {

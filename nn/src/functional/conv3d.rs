@@ -4,6 +4,7 @@ use autograd::{Backward, Real, Shape, Tensor, Var};
 
 use super::deferred::{Input, Reader};
 use super::{ChannelStats, check_per_channel, value};
+use crate::kernels::Pairs;
 use crate::kernels::conv3d::{self, Conv3dShape, Epilogue, Target};
 pub use crate::kernels::conv3d::{Conv3dSpec, ConvAlgorithm};
 
@@ -163,7 +164,7 @@ pub(super) fn forward<T: Real>(
     weight: &Tensor<T>,
     bias: Option<&Tensor<T>>,
     epilogue: Epilogue<'_, T>,
-) -> (Tensor<T>, Option<conv3d::Sums>) {
+) -> (Tensor<T>, Option<Pairs>) {
     let [od, oh, ow] = shape.output();
     let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
     let readings: Vec<_> = readers.iter().map(Reader::read).collect();

@@ -11,7 +11,8 @@ use autograd::{Backward, Real, Shape, Tape, Tensor, Var};
 
 use super::norm_act::Normalised;
 use super::{Activation, Moments, value};
-use crate::kernels::conv3d::{Prologue, Source};
+use crate::kernels::Affine;
+use crate::kernels::conv3d::Source;
 
 /// act(γ·(raw − mean)·rstd + β), computed by whoever reads it.
 #[derive(Clone)]
@@ -120,7 +121,7 @@ impl<'t, T: Real> Input<'t, T> {
     pub(super) fn split(self) -> (Var<'t, T>, Reader<T>) {
         match self {
             Self::Plain(x) => {
-                let reader = Reader { x: x.value().clone(), unit: None, prologue: None };
+                let reader = Reader { x: x.value().clone(), unit: None, affine: None };
                 (x, reader)
             }
             Self::Deferred(x) => {
@@ -148,24 +149,24 @@ impl<'t, T: Real> From<Deferred<'t, T>> for Input<'t, T> {
 pub(super) struct Reader<T: Real> {
     x: Tensor<T>,
     unit: Option<Arc<Normalised<T>>>,
-    prologue: Option<Prologue<T>>,
+    affine: Option<Affine<T>>,
 }
 
 impl<T: Real> Reader<T> {
     pub(super) fn of_unit(unit: Arc<Normalised<T>>) -> Self {
-        Self { x: unit.x().clone(), prologue: unit.prologue(), unit: Some(unit) }
+        let affine = Some(unit.affine()).filter(Affine::is_fusible);
+        Self { x: unit.x().clone(), affine, unit: Some(unit) }
     }
 
     pub(super) fn shape(&self) -> Shape {
         self.x.shape()
     }
 
-    /// The tensor as a convolution reads it: with a prologue, or activated beforehand where there is none for the
-    /// activation.
+    /// The tensor as a convolution reads it: through an affine, or activated beforehand where that is not fusible.
     pub(super) fn read(&self) -> Reading<'_, T> {
-        match (&self.unit, &self.prologue) {
-            (Some(unit), None) => Reading { x: unit.activated(), prologue: None },
-            (_, prologue) => Reading { x: self.x.clone(), prologue: prologue.as_ref() },
+        match (&self.unit, &self.affine) {
+            (Some(unit), None) => Reading { x: unit.activated(), affine: None },
+            (_, affine) => Reading { x: self.x.clone(), affine: affine.as_ref() },
         }
     }
 
@@ -177,11 +178,11 @@ impl<T: Real> Reader<T> {
 /// A tensor, and what to do with its numbers as they are read.
 pub(super) struct Reading<'a, T: Real> {
     pub(super) x: Tensor<T>,
-    pub(super) prologue: Option<&'a Prologue<T>>,
+    pub(super) affine: Option<&'a Affine<T>>,
 }
 
 impl<T: Real> Reading<'_, T> {
     pub(super) fn source(&self) -> Source<'_, T> {
-        Source { x: self.x.data(), channels: self.x.channels(), prologue: self.prologue }
+        Source { x: self.x.data(), channels: self.x.channels(), affine: self.affine }
     }
 }

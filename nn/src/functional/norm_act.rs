@@ -13,8 +13,7 @@ use autograd::{Backward, Real, Tensor, Var};
 
 use super::norm::{Extents, sets};
 use super::{Activation, ChannelStats, Moments, NormKind, check_per_channel, value};
-use crate::kernels::conv3d::Prologue;
-use crate::kernels::norm::{self, Coefficients};
+use crate::kernels::{Affine, Pairs, norm};
 
 /// A normalisation by the input's own mean and variance, followed by an activation.
 ///
@@ -166,10 +165,10 @@ impl<T: Real> Normalised<T> {
         let extents = self.moments.extents;
         let mut y = Tensor::scratch(self.x.shape());
         let samples = self.x.data().chunks_exact(extents.sample());
+        let affine = self.affine();
         for (n, (x, y)) in samples.zip(y.data_mut().chunks_exact_mut(extents.sample())).enumerate() {
-            let coefficients = self.coefficients(n);
             for_each_slab(y, extents.slab(), |start, y| {
-                norm::apply(self.activation, &coefficients, &x[start..][..y.len()], y);
+                norm::apply(&affine, n, &x[start..][..y.len()], y);
             });
         }
         y
@@ -180,15 +179,14 @@ impl<T: Real> Normalised<T> {
         &self.x
     }
 
-    /// How a convolution computes y as it reads x; `None` for activations that it cannot.
-    pub(super) fn prologue(&self) -> Option<Prologue<T>> {
-        let slope = self.activation.leak()?;
+    /// How y is computed from x.
+    pub(super) fn affine(&self) -> Affine<T> {
         let Extents { samples, channels, .. } = self.moments.extents;
         let rstd = self.moments.rstd.iter().enumerate();
         let scale: Vec<T> = rstd.map(|(i, &rstd)| self.gamma(i % channels) * rstd).collect();
         let shift =
             self.beta.as_ref().map_or_else(|| vec![T::ZERO; scale.len()], |b| b.data().repeat(samples));
-        Some(Prologue::new(channels, &self.moments.mean, &scale, &shift, slope))
+        Affine::new(channels, &self.moments.mean, &scale, &shift, self.activation)
     }
 
     /// dx, dγ, dβ
@@ -199,7 +197,7 @@ impl<T: Real> Normalised<T> {
         } else {
             vec![(0.0, 0.0); extents.samples * extents.channels]
         };
-        self.finish(dy, self.activation, &sums, needs)
+        self.finish(dy, &self.affine(), &sums, needs)
     }
 
     /// As [`backward`](Self::backward), from g = dy·act′(z) and its sums, Σ g and Σ g·(x − mean) per sample and channel.
@@ -209,14 +207,14 @@ impl<T: Real> Normalised<T> {
         sums: &[(f64, f64)],
         needs: [bool; 3],
     ) -> [Option<Tensor<T>>; 3] {
-        self.finish(g, Activation::Identity, sums, needs)
+        self.finish(g, &self.affine().with_activation(Activation::Identity), sums, needs)
     }
 
-    /// dx, dγ, dβ; `activation` is what dy is yet to be led back through.
+    /// dx, dγ, dβ; the activation of `affine` is what dy is yet to be led back through.
     fn finish(
         &self,
         dy: Tensor<T>,
-        activation: Activation,
+        affine: &Affine<T>,
         sums: &[(f64, f64)],
         [wants_x, wants_gamma, wants_beta]: [bool; 3],
     ) -> [Option<Tensor<T>>; 3] {
@@ -228,35 +226,30 @@ impl<T: Real> Normalised<T> {
         };
         let dgamma = wants_gamma.then(|| over_samples(&|i| sums[i].1 * self.moments.rstd[i].to_f64()));
         let dbeta = wants_beta.then(|| over_samples(&|i| sums[i].0));
-        [wants_x.then(|| self.input_gradient(dy, activation, sums)), dgamma, dbeta]
+        [wants_x.then(|| self.input_gradient(dy, affine, sums)), dgamma, dbeta]
     }
 
     /// Σ g and Σ g·(x − mean) per sample and channel.
-    fn sums(&self, dy: &Tensor<T>) -> Vec<(f64, f64)> {
+    fn sums(&self, dy: &Tensor<T>) -> Pairs {
         let extents = self.moments.extents;
+        let affine = self.affine();
         let of_sample = |n: usize| {
-            let coefficients = self.coefficients(n);
-            let of_slab = |r: Range<usize>| {
-                let (x, dy) = (&self.x.data()[r.clone()], &dy.data()[r]);
-                norm::backward_sums(self.activation, &coefficients, extents.channels, x, dy)
-            };
+            let of_slab =
+                |r: Range<usize>| norm::backward_sums(&affine, n, &self.x.data()[r.clone()], &dy.data()[r]);
             extents.reduce(n, of_slab, |a, _, b, _| (a.0 + b.0, a.1 + b.1))
         };
         (0..extents.samples).flat_map(of_sample).collect()
     }
 
     /// dx, in the memory of dy where that is not shared.
-    fn input_gradient(&self, mut dy: Tensor<T>, activation: Activation, sums: &[(f64, f64)]) -> Tensor<T> {
+    fn input_gradient(&self, mut dy: Tensor<T>, affine: &Affine<T>, sums: &[(f64, f64)]) -> Tensor<T> {
         let extents = self.moments.extents;
-        let (pull, push) = self.averages(sums);
+        let back = self.averages(sums);
         let samples = self.x.data().chunks_exact(extents.sample());
         for (n, (x, dy)) in samples.zip(dy.data_mut().chunks_exact_mut(extents.sample())).enumerate() {
-            let of_sample = n * extents.channels..(n + 1) * extents.channels;
-            let coefficients = self.coefficients(n);
-            let mean = &self.moments.mean[of_sample.clone()];
-            let back = Coefficients::new(mean, &pull[of_sample.clone()], &push[of_sample]);
+            let back = &back[n * extents.channels..][..extents.channels];
             for_each_slab(dy, extents.slab(), |start, dy| {
-                norm::backward_apply(activation, &coefficients, &back, &x[start..][..dy.len()], dy);
+                norm::backward_apply(affine, n, back, &x[start..][..dy.len()], dy);
             });
         }
         dy
@@ -267,10 +260,9 @@ impl<T: Real> Normalised<T> {
     }
 
     /// Per sample and channel, −rstd²·⟨γ·g·x̂⟩ and −rstd·⟨γ·g⟩: what dx has beside g·γ·rstd.
-    fn averages(&self, sums: &[(f64, f64)]) -> (Vec<T>, Vec<T>) {
-        let mut pull = vec![T::ZERO; sums.len()];
-        let mut push = pull.clone();
-        let Some(kind) = self.moments.over else { return (pull, push) };
+    fn averages(&self, sums: &[(f64, f64)]) -> Pairs {
+        let mut back = vec![(0.0, 0.0); sums.len()];
+        let Some(kind) = self.moments.over else { return back };
         let extents = self.moments.extents;
         for set in sets(extents, kind) {
             let count = (set.len() * extents.voxels) as f64;
@@ -278,26 +270,10 @@ impl<T: Real> Normalised<T> {
             let average = |of: &dyn Fn(usize) -> f64| {
                 set.iter().map(|&i| self.gamma(i % extents.channels).to_f64() * of(i)).sum::<f64>() / count
             };
-            let pull_of_set = T::from_f64(-rstd * rstd * rstd * average(&|i| sums[i].1));
-            let push_of_set = T::from_f64(-rstd * average(&|i| sums[i].0));
-            for &i in &set {
-                pull[i] = pull_of_set;
-                push[i] = push_of_set;
-            }
+            let pull = -rstd * rstd * rstd * average(&|i| sums[i].1);
+            let push = -rstd * average(&|i| sums[i].0);
+            set.iter().for_each(|&i| back[i] = (pull, push));
         }
-        (pull, push)
-    }
-
-    /// mean, γ·rstd and β of sample `n`.
-    fn coefficients(&self, n: usize) -> Coefficients<T> {
-        let channels = self.moments.extents.channels;
-        let of_sample = n * channels..(n + 1) * channels;
-        let scale: Vec<T> = self.moments.rstd[of_sample.clone()]
-            .iter()
-            .enumerate()
-            .map(|(c, &rstd)| self.gamma(c) * rstd)
-            .collect();
-        let shift = self.beta.as_ref().map_or_else(|| vec![T::ZERO; channels], |b| b.data().to_vec());
-        Coefficients::new(&self.moments.mean[of_sample], &scale, &shift)
+        back
     }
 }

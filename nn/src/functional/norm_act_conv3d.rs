@@ -93,7 +93,7 @@ impl<T: Real> Backward<T, 5> for NormActConv3d {
         let targets = &mut [Target { channels: da.channels(), y: da.data_mut() }];
         let reading = reader.read();
         let epilogue = match &reading {
-            Reading { x, prologue: Some(prologue) } => Epilogue::Gradient { x: x.data(), prologue },
+            Reading { x, affine: Some(affine) } => Epilogue::Gradient { x: x.data(), affine },
             _ => Epilogue::Nothing,
         };
         let takes = matches!(epilogue, Epilogue::Gradient { .. });

@@ -56,7 +56,7 @@ struct MaxPool {
 type Winners = (Shape, Shape, Bytes);
 
 fn maxima<T: Real>(spec: Pool3dSpec, reader: &Reader<T>) -> (Tensor<T>, Winners) {
-    let Reading { x, prologue } = &reader.read();
+    let Reading { x, affine } = &reader.read();
     let [n, d, h, w, c] = x.dims5();
     let [od, oh, ow] = spec.output([d, h, w]);
     let mut y = Tensor::scratch([n, od, oh, ow, c]);
@@ -65,9 +65,9 @@ fn maxima<T: Real>(spec: Pool3dSpec, reader: &Reader<T>) -> (Tensor<T>, Winners)
     let rows = y.data_mut().par_chunks_mut(row.max(1)).zip(arg.par_chunks_mut(row.max(1)));
     rows.with_min_len(rows_per_task(row)).enumerate().for_each(|(i, (y, arg))| {
         let sample = i / (od * oh);
-        let prologue = prologue.map(|prologue| (prologue, sample));
+        let affine = affine.map(|affine| (affine, sample));
         let x = &x.data()[sample * (d * h * w * c)..][..d * h * w * c];
-        max_row(&spec, x, prologue, [d, h, w, c], [i / oh % od, i % oh], y, arg);
+        max_row(&spec, x, affine, [d, h, w, c], [i / oh % od, i % oh], y, arg);
     });
     let shapes = (x.shape(), y.shape());
     (y, (shapes.0, shapes.1, arg))

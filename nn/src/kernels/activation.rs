@@ -3,6 +3,7 @@
 //! As operations of their own they are methods of [`Var`](autograd::Var).
 
 use autograd::Real;
+use autograd::simd::{Isa, Job, Simd, dispatch_on};
 use serde::{Deserialize, Serialize};
 
 /// A function applied to each number.
@@ -53,29 +54,39 @@ impl Activation {
         }
     }
 
-    /// Compiles `f` for each activation and calls the right one.
-    pub(crate) fn with<T: Real, F: UseAct<T>>(self, f: F) -> F::Output {
+    /// Runs `pass`, which is compiled for each activation, on the set `isa`.
+    pub(crate) fn run<T: Real, P: Pass<T>>(self, isa: Isa, pass: P) {
         match self {
-            Self::Identity => f.call(Identity),
-            Self::Relu => f.call(Leaky::new(T::ZERO)),
-            Self::LeakyRelu { slope } => f.call(Leaky::new(T::from_f64(slope))),
-            Self::Elu { alpha } => f.call(Elu(T::from_f64(alpha))),
-            Self::Gelu => f.call(Gelu),
-            Self::Silu => f.call(Silu),
+            Self::Identity => dispatch_on(isa, WithAct { act: Identity, pass }),
+            Self::Relu => dispatch_on(isa, WithAct { act: Leaky::new(T::ZERO), pass }),
+            Self::LeakyRelu { slope } => {
+                let act = Leaky::new(T::from_f64(slope));
+                dispatch_on(isa, WithAct { act, pass });
+            }
+            Self::Elu { alpha } => dispatch_on(isa, WithAct { act: Elu(T::from_f64(alpha)), pass }),
+            Self::Gelu => dispatch_on(isa, WithAct { act: Gelu, pass }),
+            Self::Silu => dispatch_on(isa, WithAct { act: Silu, pass }),
         }
     }
 }
 
-/// A pass over a slab, with the activation that it applies.
-pub(crate) struct WithAct<A, P> {
-    pub(crate) act: A,
-    pub(crate) pass: P,
+/// A pass over a slab that applies an activation on the way; see [`Activation::run`].
+pub(crate) trait Pass<T: Real> {
+    /// The loop. Must be `#[inline(always)]`, as must be each generic function it calls.
+    fn run<A: Act<T>>(self, act: A);
 }
 
-/// What is done with an activation once it is known which; see [`Activation::with`].
-pub(crate) trait UseAct<T: Real> {
-    type Output;
-    fn call<A: Act<T>>(self, act: A) -> Self::Output;
+struct WithAct<A, P> {
+    act: A,
+    pass: P,
+}
+
+impl<T: Real, A: Act<T>, P: Pass<T>> Job<T> for WithAct<A, P> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, _: S) {
+        self.pass.run(self.act);
+    }
 }
 
 /// A function of one number. The methods must be `#[inline(always)]`: they end up inside vector loops.
@@ -102,7 +113,7 @@ impl<T: Real> Act<T> for Identity {
 }
 
 /// z for z > 0, else slope·z; the derivative at 0 is the slope, as in PyTorch. A slope of 0 is ReLU, which is 0 at −∞.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Leaky<T> {
     slope: T,
     floor: T,
@@ -112,6 +123,12 @@ impl<T: Real> Leaky<T> {
     #[inline(always)]
     pub(crate) fn new(slope: T) -> Self {
         Self { slope, floor: if slope == T::ZERO { T::ZERO } else { T::NEG_INFINITY } }
+    }
+
+    /// The slope left of 0.
+    #[inline(always)]
+    pub(crate) fn slope_below_zero(self) -> T {
+        self.slope
     }
 
     /// No value is below: what stands in the place of 0·∞.

@@ -19,7 +19,7 @@
 //! [`Conv3dShape::with_algorithm`] insists. Both are fastest for ci and co that are multiples of the lanes. The gradient
 //! of the input is again a correlation; the gradient of the weight has a tile of its own.
 //!
-//! The fused entries read raw tensors through a normalisation and an activation ([`Prologue`]), side by side as if
+//! The fused entries read raw tensors through a normalisation and an activation ([`Affine`](crate::kernels::Affine)), side by side as if
 //! concatenated ([`Source`]), and sum up what they write ([`Epilogue`]).
 //!
 //! The same input gives the same bits for any number of threads.
@@ -42,7 +42,7 @@ use autograd::simd::{self, Isa};
 use self::direct::Weight;
 use self::geometry::{Axis, AxisSpec};
 use self::plan::Plan;
-use crate::kernels::{Table, table};
+use crate::kernels::{Pairs, Table, table};
 
 mod bias;
 pub(crate) mod direct;
@@ -62,7 +62,7 @@ pub(crate) mod tests;
 pub(crate) mod tile;
 mod winograd;
 
-pub use fuse::{Epilogue, Prologue, Source, Sums, Target};
+pub use fuse::{Epilogue, Source, Target};
 pub use memory::{Reading, backward_input_scratch, backward_weight_scratch, forward_scratch};
 pub use shape::{Conv3dShape, Conv3dSpec, ConvAlgorithm, SpecError};
 pub(crate) use shape::{check_channels, check_sizes};
@@ -108,7 +108,7 @@ pub fn forward_fused<T: Real>(
     bias: Option<&[T]>,
     y: &mut [T],
     epilogue: Epilogue<'_, T>,
-) -> Option<Sums> {
+) -> Option<Pairs> {
     passes::forward_on(simd::active(), shape, sources, weight, bias, y, epilogue)
 }
 
@@ -124,7 +124,7 @@ pub fn backward_input_fused<T: Real>(
     dy: &[T],
     targets: &mut [Target<'_, T>],
     epilogue: Epilogue<'_, T>,
-) -> Option<Sums> {
+) -> Option<Pairs> {
     passes::backward_input_on(simd::active(), shape, weight, dy, targets, epilogue)
 }
 
@@ -226,7 +226,7 @@ pub(crate) struct Engines<T> {
 }
 
 type Correlate<T> =
-    fn(Isa, &Plan, &[Source<'_, T>], Weight<'_, T>, Option<&[T]>, &mut [T], Epilogue<'_, T>) -> Sums;
+    fn(Isa, &Plan, &[Source<'_, T>], Weight<'_, T>, Option<&[T]>, &mut [T], Epilogue<'_, T>) -> Pairs;
 type GradWeight<T> = fn(Isa, &Plan, &[Source<'_, T>], Source<'_, T>, [usize; 2], &mut [T]);
 type Winograd<T> = fn(
     Isa,
@@ -237,9 +237,9 @@ type Winograd<T> = fn(
     Option<&[T]>,
     &mut [Target<'_, T>],
     Epilogue<'_, T>,
-) -> Sums;
+) -> Pairs;
 type PointwiseForward<T> = fn(Isa, &Conv3dShape, Source<'_, T>, &[T], Option<&[T]>, &mut [T]);
-type PointwiseBackwardInput<T> = fn(Isa, &Conv3dShape, &[T], &[T], &mut [T], Epilogue<'_, T>) -> Sums;
+type PointwiseBackwardInput<T> = fn(Isa, &Conv3dShape, &[T], &[T], &mut [T], Epilogue<'_, T>) -> Pairs;
 type PointwiseBackwardWeight<T> = fn(Isa, &Conv3dShape, Source<'_, T>, &[T], &mut [T]);
 type WinogradGradWeight<T> = fn(Isa, winograd::Schedule, &Plan, &[Source<'_, T>], &[T], [usize; 2], &mut [T]);
 

@@ -8,8 +8,7 @@ use std::ops::Range;
 use autograd::Real;
 use autograd::simd::{Job, Simd, dispatch};
 
-use super::conv3d::Prologue;
-use super::{Table, table};
+use super::{Affine, Table, table};
 
 /// A pooling window, each number for the axes d, h, w.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,7 +89,7 @@ impl Pool3dSpec {
 
 /// One output row `(d, h) = (od, oh)` of one sample: the maxima, and which tap of the window each came from.
 ///
-/// A NaN wins over every number, the last of several; of equal numbers the first wins. With a prologue and the number of
+/// A NaN wins over every number, the last of several; of equal numbers the first wins. With an affine and the number of
 /// the sample, x is activated as it is read.
 ///
 /// | slice | shape |
@@ -99,21 +98,26 @@ impl Pool3dSpec {
 /// | `y`, `arg` | `[ow, c]` |
 ///
 /// # Panics
-/// If a slice is too short for the shapes, or the window has more than 256 voxels.
+/// If a slice is too short for the shapes, the window has more than 256 voxels, or the affine is not
+/// [fusible](Affine::is_fusible).
 ///
 /// # Source
 /// PyTorch's `max_pool3d`, whose rule for ties and NaN this is.
 pub fn max_row<T: Real>(
     spec: &Pool3dSpec,
     x: &[T],
-    prologue: Option<(&Prologue<T>, usize)>,
+    affine: Option<(&Affine<T>, usize)>,
     input: [usize; 4],
     [od, oh]: [usize; 2],
     y: &mut [T],
     arg: &mut [u8],
 ) {
     assert!(spec.window_voxels() <= 256, "the winner's number fits one byte");
-    (table::<RowsTable, T>().max)(MaxRow { spec, x, prologue, input, at: [od, oh], y, arg });
+    assert!(
+        affine.is_none_or(|(affine, _)| affine.is_fusible()),
+        "an activation that is computed as x is read"
+    );
+    (table::<RowsTable, T>().max)(MaxRow { spec, x, affine, input, at: [od, oh], y, arg });
 }
 
 /// One row `(d, h)` of the input's gradient of one sample: each voxel gathers from the windows that it won.
@@ -162,7 +166,7 @@ const fn rows<T: Real>() -> Rows<T> {
 struct MaxRow<'a, T> {
     spec: &'a Pool3dSpec,
     x: &'a [T],
-    prologue: Option<(&'a Prologue<T>, usize)>,
+    affine: Option<(&'a Affine<T>, usize)>,
     input: [usize; 4],
     at: [usize; 2],
     y: &'a mut [T],
@@ -173,9 +177,9 @@ impl<T: Real> Job<T> for MaxRow<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, _: S) {
-        let Self { spec, x, prologue, input, at: [od, oh], y, arg } = self;
+        let Self { spec, x, affine, input, at: [od, oh], y, arg } = self;
         let [d, h, w, c] = input;
-        let mut activated = vec![T::ZERO; if prologue.is_some() { c } else { 0 }];
+        let mut activated = vec![T::ZERO; if affine.is_some() { c } else { 0 }];
         let [_, kh, kw] = spec.kernel;
         let (taps_d, base_d) = spec.taps(0, od, d);
         let (taps_h, base_h) = spec.taps(1, oh, h);
@@ -187,8 +191,8 @@ impl<T: Real> Job<T> for MaxRow<'_, T> {
                     let row = (base_d + td - spec.padding[0]) * h + base_h + th - spec.padding[1];
                     for tw in taps_w.clone() {
                         let mut x = &x[(row * w + base_w + tw - spec.padding[2]) * c..][..c];
-                        if let Some((prologue, n)) = prologue {
-                            prologue.apply(n, x, &mut activated);
+                        if let Some((affine, n)) = affine {
+                            affine.apply_to_pixel(n, x, &mut activated);
                             x = &activated;
                         }
                         let tap = ((td * kh + th) * kw + tw) as u8;

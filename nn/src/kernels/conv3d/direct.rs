@@ -21,13 +21,13 @@ use autograd::Real;
 use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
-use super::fuse::{Epilogue, RowSums, Source, Sums, TaskSums};
+use super::fuse::{Epilogue, RowSums, Source, TaskSums};
 use super::lines::{Lines, copy_padded};
 use super::plan::Plan;
 use super::tile::{self, Row, WIDTH};
 use crate::kernels::scratch::PerThread;
 use crate::kernels::tasks::Tasks;
-use crate::kernels::{Output, part, parts};
+use crate::kernels::{Output, Pairs, part, parts};
 
 mod weight;
 
@@ -63,7 +63,7 @@ pub(crate) fn correlate<T: Real>(
     bias: Option<&[T]>,
     y: &mut [T],
     epilogue: Epilogue<'_, T>,
-) -> Sums {
+) -> Pairs {
     let [d, h, w] = &plan.axes;
     plan.check_sources(sources);
     assert_eq!(y.len(), plan.n * d.out_len * h.out_len * w.out_len * plan.columns, "length of the output");
@@ -86,7 +86,7 @@ pub(crate) fn correlate<T: Real>(
     epilogue.check(plan.n, y.len(), plan.columns);
     let rows = d.count * h.count;
     if rows * w.count == 0 {
-        return Sums::new();
+        return Pairs::new();
     }
     let lines = Lines::serve(plan, sources);
     let rows_per_task = rows_per_task(plan);
@@ -295,10 +295,10 @@ impl<T: Real> Strip<'_, T> {
                     let mut sums = self.sums.moments();
                     self.pass(s, first, &mut sums);
                 }
-                Epilogue::Gradient { x, prologue } => {
+                Epilogue::Gradient { x, affine } => {
                     let [d, h, _] = &self.plan.axes;
                     let n = row / (d.count * h.count);
-                    let mut sums = self.sums.gradient(x[first..].as_ptr(), prologue.of_sample(n));
+                    let mut sums = self.sums.gradient(x[first..].as_ptr(), affine, n);
                     self.pass(s, first, &mut sums);
                 }
             }

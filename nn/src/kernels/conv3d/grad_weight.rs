@@ -219,7 +219,7 @@ impl<T: Real> Job<T> for Task<'_, T> {
                 let first = pair / cut.stretches * cut.block;
                 let columns = (plan.columns - first).min(cut.block);
                 let width = columns.div_ceil(S::LANES);
-                let whole = columns == width * S::LANES && self.dy.prologue.is_none();
+                let whole = columns == width * S::LANES && self.dy.affine.is_none();
                 if !whole && block != first {
                     self.fill_panel(s, &rows, first, width * S::LANES, visit.panel);
                 }
@@ -277,10 +277,10 @@ impl<T: Real> Task<'_, T> {
         let used = width.min(columns - first);
         for (row, panel) in rows.clone().zip(panel.chunks_exact_mut(w * width)) {
             let dy = &self.dy.x[row * w * columns..][..w * columns];
-            match self.dy.prologue {
-                Some(prologue) => {
+            match self.dy.affine {
+                Some(affine) => {
                     let (n, steps) = (row / (d.count * h.count), [columns, width]);
-                    prologue.apply_to_row(s, n, first, &dy[first..], panel, steps, [w, used]);
+                    affine.apply_to_row(s, [n, first], &dy[first..], panel, steps, [w, used]);
                 }
                 None => {
                     for (dy, panel) in dy.chunks_exact(columns).zip(panel.chunks_exact_mut(width)) {

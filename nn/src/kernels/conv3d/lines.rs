@@ -41,7 +41,7 @@ pub(crate) struct Lines<'a, T> {
 impl<'a, T: Real> Lines<'a, T> {
     /// Whether tasks copy their lines.
     pub(crate) fn serve(plan: &Plan, sources: &[Source<'_, T>]) -> bool {
-        Self::needed(plan, matches!(sources, [Source { prologue: None, .. }]))
+        Self::needed(plan, matches!(sources, [Source { affine: None, .. }]))
     }
 
     /// As [`serve`](Self::serve), of one plain source or of others.
@@ -137,7 +137,7 @@ pub(crate) fn copy_line<S: Simd>(
     let channels = plan.k_channels;
     let line = ((n * d.input + id) * h.input + ih) * w.input;
     let lowest = w.taps.first().map_or(0, |tap| tap.offset);
-    if let [Source { x, prologue: None, .. }] = sources {
+    if let [Source { x, affine: None, .. }] = sources {
         let [line, len] = [line, w.input].map(|pixels| pixels * channels);
         copy_padded(x, line, len, line as isize + lowest * channels as isize, target);
         return;
@@ -158,10 +158,10 @@ pub(crate) fn copy_line<S: Simd>(
     for source in sources {
         let own = source.channels;
         let from = &source.x[first * own..][..positions * own];
-        match source.prologue {
-            Some(prologue) => {
+        match source.affine {
+            Some(affine) => {
                 let (steps, sizes) = ([own, channels], [positions, own]);
-                prologue.apply_to_row(s, n, 0, from, &mut pixels[column..], steps, sizes);
+                affine.apply_to_row(s, [n, 0], from, &mut pixels[column..], steps, sizes);
             }
             None => {
                 for (from, to) in from.chunks_exact(own).zip(pixels.chunks_exact_mut(channels)) {

@@ -22,10 +22,11 @@ use autograd::parallel::{for_each_slab, slab_of_rows};
 use autograd::simd::Isa;
 
 use super::direct::Weight;
-use super::fuse::{Epilogue, Source, Sums, Target};
+use super::fuse::{Epilogue, Source, Target};
 use super::plan::Plan;
 use super::winograd::{self, Schedule, single};
 use super::{Conv3dShape, ConvAlgorithm, adjoint_axes, engines, pointwise};
+use crate::kernels::Pairs;
 use crate::kernels::scratch::Scratch;
 
 /// y = bias + sources ∗ weight, and the epilogue's sums where the algorithm takes them.
@@ -37,7 +38,7 @@ pub(crate) fn forward_on<T: Real>(
     bias: Option<&[T]>,
     y: &mut [T],
     epilogue: Epilogue<'_, T>,
-) -> Option<Sums> {
+) -> Option<Pairs> {
     if let ([source], true) = (sources, pointwise::fits(shape)) {
         (engines::<T>().pointwise_forward)(isa, shape, *source, weight, bias, y);
         return None;
@@ -64,7 +65,7 @@ pub(crate) fn backward_input_on<T: Real>(
     dy: &[T],
     targets: &mut [Target<'_, T>],
     epilogue: Epilogue<'_, T>,
-) -> Option<Sums> {
+) -> Option<Pairs> {
     if let ([target], true) = (&mut *targets, pointwise::fits(shape)) {
         return Some((engines::<T>().pointwise_backward_input)(isa, shape, weight, dy, target.y, epilogue));
     }
@@ -82,7 +83,7 @@ pub(crate) fn backward_input_on<T: Real>(
         // With a stride along d several plans write the gradient; sums over all of it are not theirs to take.
         let whole = plans.len() == 1;
         let epilogue = if whole { epilogue } else { Epilogue::Nothing };
-        let mut sums = Sums::new();
+        let mut sums = Pairs::new();
         for plan in &plans {
             let schedule = Schedule::of::<T>(plan);
             sums = (engines::<T>().winograd)(isa, schedule, plan, &sources, weight, None, targets, epilogue);

@@ -1,7 +1,7 @@
 //! Convolutions whose kernel is one voxel and whose outputs are few: the head of a network.
 //!
 //! ```text
-//! y[p, co] = bias[co] + Σ_ci a[p, ci]·w[ci, co]      a = act(x), if there is a prologue
+//! y[p, co] = bias[co] + Σ_ci a[p, ci]·w[ci, co]      a = act(x), if there is an affine
 //! da[p, ci] = Σ_co dy[p, co]·w[ci, co]               dw[ci, co] = Σ_p a[p, ci]·dy[p, co]
 //! ```
 //!
@@ -16,9 +16,9 @@ use autograd::simd::{self, Isa, Job, Simd};
 use rayon::prelude::*;
 
 use super::Conv3dShape;
-use super::fuse::{Epilogue, NoSums, OnLoad, RowSums, Source, Sums, TaskSums};
-use crate::kernels::Output;
+use super::fuse::{Epilogue, NoSums, RowSums, Source, TaskSums};
 use crate::kernels::tasks::Tasks;
+use crate::kernels::{Affine, Output, Pairs};
 
 /// The most outputs; with more, a register tile of outputs is faster.
 const MOST: usize = 8;
@@ -79,11 +79,10 @@ pub(super) fn forward<T: Real>(
     assert!(bias.is_none_or(|bias| bias.len() == co), "length of the bias");
     let weight = &transposed(shape, weight, isa.lanes::<T>());
     for (n, (x, y)) in source.x.chunks(pixels * ci).zip(y.chunks_mut(pixels * co)).enumerate() {
-        let on_load = source.prologue.map(|prologue| prologue.of_sample(n));
-        let on_load = Shared(on_load);
+        let affine = source.affine.map(|affine| (affine, n));
         let work = x.par_chunks(slab(shape) * ci).zip(y.par_chunks_mut(slab(shape) * co));
         work.for_each(|(x, y)| {
-            simd::dispatch_on(isa, Forward { x, on_load: on_load.get(), ci, co, weight, bias, y });
+            simd::dispatch_on(isa, Forward { x, affine, ci, co, weight, bias, y });
         });
     }
 }
@@ -96,7 +95,7 @@ pub(super) fn backward_input<T: Real>(
     dy: &[T],
     dx: &mut [T],
     epilogue: Epilogue<'_, T>,
-) -> Sums {
+) -> Pairs {
     let (ci, co) = (shape.ci(), shape.co());
     assert_eq!(dx.len(), shape.x_len(), "length of the input's gradient");
     assert_eq!(dy.len(), shape.y_len(), "length of the output's gradient");
@@ -146,12 +145,12 @@ pub(super) fn backward_weight<T: Real>(
     let padded = ci.next_multiple_of(isa.lanes::<T>());
     let mut total = vec![0.0; co * padded];
     for n in 0..shape.n() {
-        let on_load = Shared(source.prologue.map(|prologue| prologue.of_sample(n)));
+        let affine = source.affine.map(|affine| (affine, n));
         let partials = map_slabs(pixels, slab(shape), |p| {
             let x = &source.x[(n * pixels + p.start) * ci..(n * pixels + p.end) * ci];
             let dy = &dy[(n * pixels + p.start) * co..(n * pixels + p.end) * co];
             let mut sums = vec![T::ZERO; co * padded];
-            simd::dispatch_on(isa, Weight { x, on_load: on_load.get(), ci, co, dy, sums: &mut sums });
+            simd::dispatch_on(isa, Weight { x, affine, ci, co, dy, sums: &mut sums });
             sums
         });
         for partial in partials {
@@ -165,21 +164,10 @@ pub(super) fn backward_weight<T: Real>(
     }
 }
 
-/// Coefficients that all tasks of a sample read.
-struct Shared<T>(Option<OnLoad<T>>);
-
-// SAFETY: the pointers are to a prologue that outlives the pass, and are only read.
-unsafe impl<T: Real> Sync for Shared<T> {}
-
-impl<T: Real> Shared<T> {
-    fn get(&self) -> Option<OnLoad<T>> {
-        self.0
-    }
-}
-
 struct Forward<'a, T> {
     x: &'a [T],
-    on_load: Option<OnLoad<T>>,
+    /// With the number of the sample.
+    affine: Option<(&'a Affine<T>, usize)>,
     ci: usize,
     co: usize,
     weight: &'a [T],
@@ -192,16 +180,16 @@ impl<T: Real> Job<T> for Forward<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { x, on_load, ci, co, weight, bias, y } = self;
+        let Self { x, affine, ci, co, weight, bias, y } = self;
         let padded = ci.next_multiple_of(S::LANES);
         let mut a = vec![T::ZERO; padded];
         for (x, y) in x.chunks_exact(ci).zip(y.chunks_exact_mut(co)) {
-            let a = match on_load {
-                Some(on_load) => {
+            let a = match affine {
+                Some((affine, n)) => {
                     for c in (0..ci).step_by(S::LANES) {
-                        // SAFETY: `c` is a multiple of the lanes below the channels, which the prologue has (`check`).
-                        let act = unsafe { on_load.vectors::<S, true>(s, c) };
-                        s.store(act.apply(s, s.load_partial(&x[c..])), &mut a[c..]);
+                        // SAFETY: `c` is a multiple of the lanes below the channels, which the affine has (`check`).
+                        let affine = unsafe { affine.vectors(s, n, c) };
+                        s.store(affine.apply(s, s.load_partial(&x[c..])), &mut a[c..]);
                     }
                     &a[..ci]
                 }
@@ -239,12 +227,12 @@ impl<T: Real> Job<T> for Backward<'_, T> {
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
         match self.epilogue {
-            Epilogue::Gradient { x, prologue } => {
+            Epilogue::Gradient { x, affine } => {
                 let sample = self.dy.len() / self.co * self.ci;
                 let x = x[self.n * sample..].as_ptr();
                 for start in self.pixels.clone().step_by(self.slab) {
                     let pixels = start..self.pixels.end.min(start + self.slab);
-                    let mut sums = self.sums.gradient(x, prologue.of_sample(self.n));
+                    let mut sums = self.sums.gradient(x, affine, self.n);
                     self.write(s, pixels.clone(), &mut sums);
                     self.sums.close_row(pixels.len());
                 }
@@ -283,7 +271,8 @@ impl<T: Real> Backward<'_, T> {
 
 struct Weight<'a, T> {
     x: &'a [T],
-    on_load: Option<OnLoad<T>>,
+    /// With the number of the sample.
+    affine: Option<(&'a Affine<T>, usize)>,
     ci: usize,
     co: usize,
     dy: &'a [T],
@@ -296,17 +285,17 @@ impl<T: Real> Job<T> for Weight<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { x, on_load, ci, co, dy, sums } = self;
+        let Self { x, affine, ci, co, dy, sums } = self;
         let padded = ci.next_multiple_of(S::LANES);
         for c in (0..ci).step_by(S::LANES) {
-            // SAFETY: `c` is a multiple of the lanes below the channels, which the prologue has (`check`).
-            let act = on_load.map(|on_load| unsafe { on_load.vectors::<S, true>(s, c) });
+            // SAFETY: `c` is a multiple of the lanes below the channels, which the affine has (`check`).
+            let affine = affine.map(|(affine, n)| unsafe { affine.vectors(s, n, c) });
             let lanes = (ci - c).min(S::LANES);
             let mut sum = [s.zero(); MOST];
             for (x, dy) in x.chunks_exact(ci).zip(dy.chunks_exact(co)) {
                 let mut a = s.load_partial(&x[c..c + lanes]);
-                if let Some(act) = &act {
-                    a = act.apply(s, a);
+                if let Some(affine) = &affine {
+                    a = affine.apply(s, a);
                 }
                 for o in 0..co {
                     sum[o] = s.mul_add(a, s.splat(dy[o]), sum[o]);

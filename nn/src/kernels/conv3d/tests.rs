@@ -7,9 +7,11 @@ use proptest::prelude::*;
 
 use super::direct::streams;
 use super::{
-    Conv3dShape, Conv3dSpec, ConvAlgorithm, Prologue, backward_bias, backward_input_on, backward_weight_on,
-    forward_on, reference,
+    Conv3dShape, Conv3dSpec, ConvAlgorithm, backward_bias, backward_input_on, backward_weight_on, forward_on,
+    reference,
 };
+use crate::kernels::Affine;
+use crate::kernels::activation::Activation;
 
 /// Uniform numbers in [−1, 1).
 pub(crate) fn random<T: Real>(len: usize, seed: u64) -> Vec<T> {
@@ -80,19 +82,19 @@ fn shapes(
         })
 }
 
-/// A prologue with numbers of its own for each sample and channel.
-pub(crate) fn prologue<T: Real>(n: usize, channels: usize, slope: f64, seed: u64) -> Prologue<T> {
+/// A leaky ReLU, with numbers of its own for each sample and channel.
+pub(crate) fn affine<T: Real>(n: usize, channels: usize, slope: f64, seed: u64) -> Affine<T> {
     let numbers = |seed| random::<T>(n * channels, seed);
     let (mean, scale, shift) = (numbers(seed), numbers(seed ^ 1), numbers(seed ^ 2));
-    Prologue::new(channels, &mean, &scale, &shift, T::from_f64(slope))
+    Affine::new(channels, &mean, &scale, &shift, Activation::LeakyRelu { slope })
 }
 
 /// Activated beforehand.
-pub(crate) fn activated<T: Real>(x: &[T], prologue: &Prologue<T>, samples: usize) -> Vec<T> {
+pub(crate) fn activated<T: Real>(x: &[T], affine: &Affine<T>, samples: usize) -> Vec<T> {
     let mut y = x.to_vec();
-    let (channels, sample) = (prologue.channels(), x.len() / samples);
+    let (channels, sample) = (affine.channels(), x.len() / samples);
     for (i, (x, y)) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)).enumerate() {
-        prologue.apply(i * channels / sample, x, y);
+        affine.apply_to_pixel(i * channels / sample, x, y);
     }
     y
 }

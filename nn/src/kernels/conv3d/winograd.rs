@@ -35,11 +35,11 @@ use autograd::simd::Isa;
 use self::points::{FREQUENCIES, STEP};
 use self::weight::Layout;
 use super::direct::Weight;
-use super::fuse::{Epilogue, Source, Sums, Target, TaskSums};
+use super::fuse::{Epilogue, Source, Target, TaskSums};
 use super::plan::Plan;
-use crate::kernels::Output;
 use crate::kernels::scratch::PerThread;
 use crate::kernels::tasks::Tasks;
+use crate::kernels::{Output, Pairs};
 
 mod grad_strips;
 mod grad_weight;
@@ -253,7 +253,7 @@ pub(crate) fn correlate<T: Real>(
     bias: Option<&[T]>,
     targets: &mut [Target<'_, T>],
     epilogue: Epilogue<'_, T>,
-) -> Sums {
+) -> Pairs {
     assert!(fits(plan), "a window of 3x3 in the plane, stride 1");
     let [d, h, w] = &plan.axes;
     plan.check_sources(sources);

@@ -8,14 +8,14 @@ use super::{
     ConvTranspose3dShape, ConvTranspose3dSpec, backward_input_on, backward_weight_on, forward_on, reference,
 };
 use crate::kernels::conv3d::Source;
-use crate::kernels::conv3d::tests::{activated, assert_close, prologue, random};
+use crate::kernels::conv3d::tests::{activated, affine, assert_close, random};
 
 fn all_passes_agree_with_the_reference<T: Real>(shape: &ConvTranspose3dShape) {
     let raw = random::<T>(shape.x_len(), 1);
-    let prologue = prologue(shape.n(), shape.ci(), 0.2, 9);
-    let x = activated(&raw, &prologue, shape.n());
+    let affine = affine(shape.n(), shape.ci(), 0.2, 9);
+    let x = activated(&raw, &affine, shape.n());
     let plain = Source::plain(&x, shape.ci());
-    let deferred = Source { x: &raw, channels: shape.ci(), prologue: Some(&prologue) };
+    let deferred = Source { x: &raw, channels: shape.ci(), affine: Some(&affine) };
     let weight = random::<T>(shape.weight_len(), 2);
     let bias = random::<T>(shape.co(), 3);
     let dy = random::<T>(shape.y_len(), 4);

@@ -3,7 +3,8 @@
 use autograd::Real;
 use autograd::simd::Simd;
 
-use super::{Act, Epilogue, OnLoad, PAD, Sums};
+use super::Epilogue;
+use crate::kernels::affine::{Affine, AffineVectors, PAD, Pairs};
 
 /// What happens to the vectors of a row of outputs; see [`Epilogue`].
 pub(crate) trait RowSums<S: Simd> {
@@ -87,22 +88,23 @@ impl<S: Simd> RowSums<S> for MomentSums<S::Elem> {
 }
 
 /// g = da·act′(z), Σ g and Σ g·(x − mean).
-pub(crate) struct GradientSums<T> {
+pub(crate) struct GradientSums<'a, T> {
     /// The plane of x.
     pub(crate) x: *const T,
-    pub(crate) act: OnLoad<T>,
+    pub(crate) affine: &'a Affine<T>,
+    pub(crate) n: usize,
     pub(crate) sums: *mut T,
     pub(crate) products: *mut T,
 }
 
 #[derive(Clone, Copy)]
 pub(crate) struct GradientState<S: Simd> {
-    act: Act<S>,
+    affine: AffineVectors<S>,
     sum: S::V,
     product: S::V,
 }
 
-impl<S: Simd> RowSums<S> for GradientSums<S::Elem> {
+impl<S: Simd> RowSums<S> for GradientSums<'_, S::Elem> {
     type State = GradientState<S>;
 
     #[inline(always)]
@@ -110,7 +112,7 @@ impl<S: Simd> RowSums<S> for GradientSums<S::Elem> {
         // SAFETY: all are padded to whole vectors.
         unsafe {
             GradientState {
-                act: self.act.vectors::<S, true>(s, c),
+                affine: self.affine.vectors(s, self.n, c),
                 sum: s.load_ptr(self.sums.add(c)),
                 product: s.load_ptr(self.products.add(c)),
             }
@@ -122,10 +124,7 @@ impl<S: Simd> RowSums<S> for GradientSums<S::Elem> {
         let x = self.x.wrapping_add(place);
         // SAFETY: x has the output's shape.
         let x = unsafe { if lanes == S::LANES { s.load_ptr(x) } else { s.load_partial_ptr(x, lanes) } };
-        let act = &state.act;
-        let deviation = x - act.mean;
-        let z = s.mul_add(deviation, act.scale, act.shift);
-        let g = act.lead_back(s, z, da);
+        let (g, deviation) = state.affine.lead_back(s, x, da);
         state.sum = state.sum + g;
         state.product = s.mul_add(g, deviation, state.product);
         g
@@ -171,9 +170,15 @@ impl<T: Real> TaskSums<T> {
         MomentSums { pivot, sums: pivot.wrapping_add(padded), squares: pivot.wrapping_add(2 * padded) }
     }
 
-    pub(crate) fn gradient(&mut self, x: *const T, act: OnLoad<T>) -> GradientSums<T> {
+    /// With the plane of x, and the numbers of sample `n`.
+    pub(crate) fn gradient<'a>(
+        &mut self,
+        x: *const T,
+        affine: &'a Affine<T>,
+        n: usize,
+    ) -> GradientSums<'a, T> {
         let (padded, row) = (self.padded(), self.row.as_mut_ptr());
-        GradientSums { x, act, sums: row.wrapping_add(padded), products: row.wrapping_add(2 * padded) }
+        GradientSums { x, affine, n, sums: row.wrapping_add(padded), products: row.wrapping_add(2 * padded) }
     }
 
     /// Makes the mean of the row at hand, of `count` numbers a channel, the pivot, and forgets the row: it must be
@@ -206,9 +211,9 @@ impl<T: Real> TaskSums<T> {
         epilogue: Epilogue<'_, T>,
         channels: usize,
         samples: impl Iterator<Item = &'a [Self]>,
-    ) -> Sums {
+    ) -> Pairs {
         match epilogue {
-            Epilogue::Nothing => Sums::new(),
+            Epilogue::Nothing => Pairs::new(),
             Epilogue::Moments => {
                 samples.flat_map(|tasks| Self::merge_moments(channels, tasks.iter())).collect()
             }
@@ -222,7 +227,7 @@ impl<T: Real> TaskSums<T> {
     ///
     /// # Source
     /// Chan, Golub and LeVeque 1983, equation 2.1.
-    fn merge_moments<'a>(channels: usize, tasks: impl Iterator<Item = &'a Self>) -> Sums {
+    fn merge_moments<'a>(channels: usize, tasks: impl Iterator<Item = &'a Self>) -> Pairs {
         let mut all = vec![(0.0, 0.0); channels];
         let mut before = 0.0;
         for task in tasks.filter(|task| !task.is_empty()) {
@@ -241,7 +246,7 @@ impl<T: Real> TaskSums<T> {
     }
 
     /// The sums of tasks, added in their order.
-    fn merge_sums<'a>(channels: usize, tasks: impl Iterator<Item = &'a Self>) -> Sums {
+    fn merge_sums<'a>(channels: usize, tasks: impl Iterator<Item = &'a Self>) -> Pairs {
         let mut all = vec![(0.0, 0.0); channels];
         for task in tasks {
             for (all, total) in all.iter_mut().zip(&task.total) {

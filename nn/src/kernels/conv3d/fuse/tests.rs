@@ -1,4 +1,4 @@
-//! Every algorithm with prologues, epilogues and tensors side by side against the naive loops on activated,
+//! Every algorithm with affines, epilogues and tensors side by side against the naive loops on activated,
 //! concatenated tensors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,11 +7,11 @@ use autograd::simd::{Isa, available};
 use autograd::{Real, Tape, Tensor};
 use proptest::prelude::*;
 
-use super::{Epilogue, Prologue, Source, Sums, Target};
-use crate::functional::Activation;
-use crate::kernels::conv3d::tests::{activated, prologue, random};
+use super::{Epilogue, Source, Target};
+use crate::kernels::activation::Activation;
+use crate::kernels::conv3d::tests::{activated, affine, random};
 use crate::kernels::conv3d::{Conv3dShape, Conv3dSpec, ConvAlgorithm, passes, reference};
-use crate::kernels::norm::{self, Coefficients};
+use crate::kernels::{Affine, Pairs, norm};
 
 fn side_by_side<T: Real>(parts: &[(Vec<T>, usize)]) -> Vec<T> {
     let pixels = parts[0].0.len() / parts[0].1;
@@ -31,7 +31,7 @@ fn assert_near<T: Real>(what: &str, isa: Isa, got: &[T], want: &[f64]) {
 }
 
 /// Mean and M2 of each sample and channel, or, with g, Σ g and Σ g·(x − mean).
-fn sums(samples: usize, channels: usize, y: &[f64], factor: impl Fn(usize) -> f64, moments: bool) -> Sums {
+fn sums(samples: usize, channels: usize, y: &[f64], factor: impl Fn(usize) -> f64, moments: bool) -> Pairs {
     let sample = y.len() / samples;
     let of = |i: usize| {
         let (n, c) = (i / channels, i % channels);
@@ -47,8 +47,8 @@ fn sums(samples: usize, channels: usize, y: &[f64], factor: impl Fn(usize) -> f6
     (0..samples * channels).map(of).collect()
 }
 
-fn assert_sums<T: Real>(what: &str, isa: Isa, got: &Sums, want: &Sums) {
-    let flat = |sums: &Sums| sums.iter().flat_map(|s| [s.0, s.1]).collect::<Vec<f64>>();
+fn assert_sums<T: Real>(what: &str, isa: Isa, got: &Pairs, want: &Pairs) {
+    let flat = |sums: &Pairs| sums.iter().flat_map(|s| [s.0, s.1]).collect::<Vec<f64>>();
     let got: Vec<T> = flat(got).into_iter().map(T::from_f64).collect();
     assert_near(what, isa, &got, &flat(want));
 }
@@ -60,19 +60,19 @@ fn reads_and_sums<T: Real>(shape: &Conv3dShape, first: usize, slope: f64, deferr
     let channels: Vec<usize> = if first < shape.ci() { vec![first, shape.ci() - first] } else { vec![first] };
     let raw: Vec<Vec<T>> =
         channels.iter().enumerate().map(|(i, c)| random(n * voxels * c, 10 + i as u64)).collect();
-    let prologues: Vec<Option<Prologue<T>>> = channels
+    let affines: Vec<Option<Affine<T>>> = channels
         .iter()
         .enumerate()
-        .map(|(i, &c)| deferred[i].then(|| prologue(n, c, slope, 20 + 4 * i as u64)))
+        .map(|(i, &c)| deferred[i].then(|| affine(n, c, slope, 20 + 4 * i as u64)))
         .collect();
     let sources: Vec<Source<'_, T>> = channels
         .iter()
         .enumerate()
-        .map(|(i, &channels)| Source { x: &raw[i], channels, prologue: prologues[i].as_ref() })
+        .map(|(i, &channels)| Source { x: &raw[i], channels, affine: affines[i].as_ref() })
         .collect();
     let parts: Vec<(Vec<T>, usize)> = sources
         .iter()
-        .map(|s| (s.prologue.map_or_else(|| s.x.to_vec(), |p| activated(s.x, p, n)), s.channels))
+        .map(|s| (s.affine.map_or_else(|| s.x.to_vec(), |p| activated(s.x, p, n)), s.channels))
         .collect();
     let x = side_by_side(&parts);
     let weight = random::<T>(shape.weight_len(), 2);
@@ -114,7 +114,7 @@ fn leads_the_gradient_back<T: Real>(shape: &Conv3dShape, slope: f64) {
     let dy = random::<T>(shape.y_len(), 4);
     let mean = random::<T>(n * ci, 5);
     let (scale, shift) = (random::<T>(n * ci, 6), random::<T>(n * ci, 7));
-    let prologue = Prologue::new(ci, &mean, &scale, &shift, T::from_f64(slope));
+    let affine = Affine::new(ci, &mean, &scale, &shift, Activation::LeakyRelu { slope });
     let da = reference::backward_input(shape, &weight, &dy);
     let channel = |i: usize| i / (x.len() / n) * ci + i % ci;
     let deviation = |i: usize| x[i].to_f64() - mean[channel(i)].to_f64();
@@ -124,7 +124,7 @@ fn leads_the_gradient_back<T: Real>(shape: &Conv3dShape, slope: f64) {
     for isa in available() {
         let mut got = vec![T::NAN; x.len()];
         let targets = &mut [Target { y: &mut got, channels: ci }];
-        let epilogue = Epilogue::Gradient { x: &x, prologue: &prologue };
+        let epilogue = Epilogue::Gradient { x: &x, affine: &affine };
         match passes::backward_input_on(isa, shape, &weight, &dy, targets, epilogue) {
             Some(got_sums) => {
                 assert_near("g", isa, &got, &g);
@@ -167,7 +167,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn reading_through_prologues_side_by_side_equals_activating_and_concatenating(
+    fn reading_through_affines_side_by_side_equals_activating_and_concatenating(
         shape in shapes(), first in 1usize..20, slope in 0.0f64..1.0, deferred in [any::<bool>(), any::<bool>()],
     ) {
         reads_and_sums::<f64>(&shape, first.min(shape.ci()), slope, deferred);
@@ -202,7 +202,7 @@ fn moments_survive_a_mean_that_is_much_larger() {
     }
 }
 
-/// Asserts that `run` refuses, and says that it is for the numbers of a prologue.
+/// Asserts that `run` refuses, and says that it is for the numbers of an affine.
 #[track_caller]
 fn assert_refused(what: &str, shape: &Conv3dShape, run: impl FnOnce()) {
     let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else {
@@ -224,10 +224,10 @@ fn numbers_for_other_channels_or_samples_are_refused_by_every_entry() {
         let (x, weight) = (random::<f32>(shape.x_len(), 1), random::<f32>(shape.weight_len(), 2));
         let (mut y, dy) = (vec![0.0; shape.y_len()], random::<f32>(shape.y_len(), 3));
         let (mut dx, mut dw) = (vec![0.0; shape.x_len()], vec![0.0; shape.weight_len()]);
-        // A prologue of fewer samples, and of more channels, which is of fewer where the shape has many.
+        // Numbers of fewer samples, and of more channels, which is of fewer where the shape has many.
         for (n, channels) in [(1, ci), (2, if ci == 1 { 40 } else { 1 })] {
-            let prologue = prologue::<f32>(n, channels, 0.0, 4);
-            let sources = [Source { x: &x, channels: ci, prologue: Some(&prologue) }];
+            let affine = affine::<f32>(n, channels, 0.0, 4);
+            let sources = [Source { x: &x, channels: ci, affine: Some(&affine) }];
             for isa in available() {
                 assert_refused("y", &shape, || {
                     let epilogue = Epilogue::Nothing;
@@ -238,7 +238,7 @@ fn numbers_for_other_channels_or_samples_are_refused_by_every_entry() {
                 });
                 assert_refused("dx", &shape, || {
                     let targets = &mut [Target { y: &mut dx, channels: ci }];
-                    let epilogue = Epilogue::Gradient { x: &x, prologue: &prologue };
+                    let epilogue = Epilogue::Gradient { x: &x, affine: &affine };
                     passes::backward_input_on(isa, &shape, &weight, &dy, targets, epilogue);
                 });
             }
@@ -256,8 +256,8 @@ fn a_transposed_convolution_refuses_numbers_for_other_channels() {
     let (x, weight) = (random::<f32>(shape.x_len(), 1), random::<f32>(shape.weight_len(), 2));
     let (mut y, mut dw) = (vec![0.0; shape.y_len()], vec![0.0; shape.weight_len()]);
     let dy = random::<f32>(shape.y_len(), 3);
-    let prologue = prologue::<f32>(1, 80, 0.0, 4);
-    let source = Source { x: &x, channels: 64, prologue: Some(&prologue) };
+    let affine = affine::<f32>(1, 80, 0.0, 4);
+    let source = Source { x: &x, channels: 64, affine: Some(&affine) };
     let of_same = Conv3dShape::new(1, [2, 3, 4], 64, 20, Conv3dSpec::new([1; 3])).unwrap();
     assert_refused("y", &of_same, || forward_fused(&shape, source, &weight, None, &mut y));
     assert_refused("dw", &of_same, || backward_weight_fused(&shape, source, &dy, &mut dw));
@@ -280,27 +280,26 @@ fn as_operation<T: Real>(activation: Activation) -> [Vec<T>; 2] {
 /// The same, by the passes of a normalisation that changes nothing.
 fn by_a_normalisation<T: Real>(activation: Activation) -> [Vec<T>; 2] {
     let [zero, one] = [[T::ZERO], [T::ONE]];
-    let same = Coefficients::new(&zero, &one, &zero);
-    let nothing = Coefficients::new(&zero, &zero, &zero);
+    let same = Affine::new(1, &zero, &one, &zero, activation);
     let x: Vec<T> = ENDS.map(T::from_f64).to_vec();
     let (mut y, mut dy) = (x.clone(), vec![T::ONE; x.len()]);
-    norm::apply(activation, &same, &x, &mut y);
+    norm::apply(&same, 0, &x, &mut y);
     // Of what is finite: dx has a term in x, which is 0·∞ elsewhere.
-    norm::backward_apply(activation, &same, &nothing, &x, &mut dy);
+    norm::backward_apply(&same, 0, &[(0.0, 0.0)], &x, &mut dy);
     [y, dy]
 }
 
-/// The same, by a convolution of one voxel and weight 1 that reads through a prologue, and leads a gradient back.
-fn by_a_convolution<T: Real>(isa: Isa, slope: f64) -> [Vec<T>; 2] {
+/// The same, by a convolution of one voxel and weight 1 that reads through an affine, and leads a gradient back.
+fn by_a_convolution<T: Real>(isa: Isa, activation: Activation) -> [Vec<T>; 2] {
     let [zero, one] = [[T::ZERO], [T::ONE]];
-    let prologue = Prologue::new(1, &zero, &one, &zero, T::from_f64(slope));
+    let affine = Affine::new(1, &zero, &one, &zero, activation);
     let shape = Conv3dShape::new(1, [1, 1, ENDS.len()], 1, 1, Conv3dSpec::new([1; 3])).unwrap();
     let x: Vec<T> = ENDS.map(T::from_f64).to_vec();
     let (mut y, mut dx) = (x.clone(), x.clone());
-    let source = Source { x: &x, channels: 1, prologue: Some(&prologue) };
+    let source = Source { x: &x, channels: 1, affine: Some(&affine) };
     passes::forward_on(isa, &shape, &[source], &one, None, &mut y, Epilogue::Nothing);
     let targets = &mut [Target { y: &mut dx, channels: 1 }];
-    let epilogue = Epilogue::Gradient { x: &x, prologue: &prologue };
+    let epilogue = Epilogue::Gradient { x: &x, affine: &affine };
     passes::backward_input_on(isa, &shape, &one, &vec![T::ONE; x.len()], targets, epilogue);
     [y, dx]
 }
@@ -321,16 +320,18 @@ fn an_activation_has_one_answer<T: Real>(activation: Activation) {
     let finite: Vec<usize> = (0..ENDS.len()).filter(|&i| ENDS[i].is_finite()).collect();
     let at = |of: &[T]| finite.iter().map(|&i| of[i]).collect::<Vec<T>>();
     assert_same("derived by a normalisation", activation, &at(&dy), &at(&slope));
-    let Some(leak) = activation.leak::<f64>() else { return };
+    let same = Affine::new(1, &[T::ZERO], &[T::ONE], &[T::ZERO], activation);
+    if !same.is_fusible() {
+        return;
+    }
     for isa in available() {
-        let [y, dx] = by_a_convolution::<T>(isa, leak);
+        let [y, dx] = by_a_convolution::<T>(isa, activation);
         assert_same(&format!("by a convolution on {isa}"), activation, &y, &value);
         assert_same(&format!("derived by a convolution on {isa}"), activation, &dx, &slope);
     }
-    let prologue = Prologue::new(1, &[T::ZERO], &[T::ONE], &[T::ZERO], T::from_f64(leak));
     let one_by_one = ENDS.map(|x| {
         let mut y = [T::ZERO];
-        prologue.apply(0, &[T::from_f64(x)], &mut y);
+        same.apply_to_pixel(0, &[T::from_f64(x)], &mut y);
         y[0]
     });
     assert_same("by pooling", activation, &one_by_one, &value);

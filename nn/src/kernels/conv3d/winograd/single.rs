@@ -33,13 +33,13 @@ use rayon::prelude::*;
 use super::points::{G, Points, SIZE, STEP};
 use super::steps::Ring;
 use super::{StripCut, fits, strip_depth};
-use crate::kernels::Output;
 use crate::kernels::conv3d::direct::{Weight, streams};
-use crate::kernels::conv3d::fuse::{Epilogue, Source, Sums, TaskSums};
+use crate::kernels::conv3d::fuse::{Epilogue, Source, TaskSums};
 use crate::kernels::conv3d::lines::copy_line;
 use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::scratch::PerThread;
 use crate::kernels::tasks::Tasks;
+use crate::kernels::{Output, Pairs};
 
 mod row;
 
@@ -68,7 +68,7 @@ pub(crate) fn correlate<T: Real>(
     bias: Option<&[T]>,
     y: &mut [T],
     epilogue: Epilogue<'_, T>,
-) -> Sums {
+) -> Pairs {
     assert!(fits_single(plan), "a window of 3x3 in the plane, stride 1, and one channel");
     let [d, h, w] = &plan.axes;
     plan.check_sources(sources);

@@ -42,9 +42,10 @@ pub(super) unsafe fn load_row<S: Simd>(
         let row = TileRow { start: v.wrapping_add(first), tiles: tiles.len(), tile_stride, frequency_stride };
         let h0 = (tile_row * STEP) as isize + h.taps[0].offset;
         let w0 = (tiles.start * STEP) as isize + w.taps[0].offset;
-        let on_load = source.prologue.map(|prologue| prologue.of_sample(n));
-        // SAFETY: the plane is a slice, which is only read; the row is the caller's.
-        unsafe { transform::input_row(p, plane, on_load, [h0, w0], row) };
+        let affine = source.affine.map(|affine| (affine, n));
+        // SAFETY: the plane is a slice, which is only read; the affine has its numbers (`Source::check`); the row is the
+        // caller's.
+        unsafe { transform::input_row(p, plane, affine, [h0, w0], row) };
         first += source.channels;
     }
 }
@@ -189,10 +190,9 @@ pub(super) unsafe fn write_row<S: Simd>(
                     transform::output_row(p, row, bias, plane, [h0, w0], &mut sums.moments());
                     sums.close_row(count);
                 }
-                Epilogue::Gradient { x, prologue } => {
+                Epilogue::Gradient { x, affine } => {
                     let x = x.as_ptr().wrapping_add(offset);
-                    let act = prologue.of_sample(n);
-                    transform::output_row(p, row, bias, plane, [h0, w0], &mut sums.gradient(x, act));
+                    transform::output_row(p, row, bias, plane, [h0, w0], &mut sums.gradient(x, affine, n));
                     sums.close_row(count);
                 }
             }

@@ -6,7 +6,8 @@
 use autograd::simd::Simd;
 
 use super::points::{FREQUENCIES, Points, SIZE, STEP};
-use crate::kernels::conv3d::fuse::{OnLoad, RowSums};
+use crate::kernels::affine::{Affine, AffineVectors};
+use crate::kernels::conv3d::fuse::RowSums;
 
 /// One plane (h, w) of a channels-last volume.
 #[derive(Clone, Copy)]
@@ -29,33 +30,33 @@ pub(super) struct TileRow<T> {
 }
 
 /// Bᵀ·d·B of a row of tiles whose first line is `h0`, and whose first column is `w0`; what lies outside the plane is
-/// 0. `on_load` is applied to what lies inside.
+/// 0. `affine`, with the number of the sample, is applied to what lies inside.
 ///
 /// # Safety
 ///
-/// The plane must be readable; the row of tiles writable, with one vector of slack.
+/// The plane must be readable; the row of tiles writable, with one vector of slack; the affine of the plane's channels.
 #[inline(always)]
 pub(super) unsafe fn input_row<S: Simd>(
     p: &Points<S>,
     plane: Plane<S::Elem>,
-    on_load: Option<OnLoad<S::Elem>>,
+    affine: Option<(&Affine<S::Elem>, usize)>,
     [h0, w0]: [isize; 2],
     row: TileRow<S::Elem>,
 ) {
     // SAFETY: the caller's.
     unsafe {
-        match on_load {
-            Some(on_load) => input_tiles::<S, true>(p, plane, on_load, [h0, w0], row),
-            None => input_tiles::<S, false>(p, plane, OnLoad::none(), [h0, w0], row),
+        match affine {
+            Some(_) => input_tiles::<S, true>(p, plane, affine, [h0, w0], row),
+            None => input_tiles::<S, false>(p, plane, None, [h0, w0], row),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn input_tiles<S: Simd, const ACT: bool>(
+unsafe fn input_tiles<S: Simd, const AFFINE: bool>(
     p: &Points<S>,
     plane: Plane<S::Elem>,
-    on_load: OnLoad<S::Elem>,
+    affine: Option<(&Affine<S::Elem>, usize)>,
     [h0, w0]: [isize; 2],
     row: TileRow<S::Elem>,
 ) {
@@ -69,9 +70,9 @@ unsafe fn input_tiles<S: Simd, const ACT: bool>(
             unsafe {
                 let out = row.start.add(t * row.tile_stride + c);
                 if inside && c + S::LANES <= plane.channels {
-                    input_tile::<S, ACT, false>(p, plane, on_load, [h0, w0], c, out, row.frequency_stride);
+                    input_tile::<S, AFFINE, false>(p, plane, affine, [h0, w0], c, out, row.frequency_stride);
                 } else {
-                    input_tile::<S, ACT, true>(p, plane, on_load, [h0, w0], c, out, row.frequency_stride);
+                    input_tile::<S, AFFINE, true>(p, plane, affine, [h0, w0], c, out, row.frequency_stride);
                 }
             }
         }
@@ -79,10 +80,10 @@ unsafe fn input_tiles<S: Simd, const ACT: bool>(
 }
 
 #[inline(always)]
-unsafe fn input_tile<S: Simd, const ACT: bool, const EDGE: bool>(
+unsafe fn input_tile<S: Simd, const AFFINE: bool, const EDGE: bool>(
     p: &Points<S>,
     plane: Plane<S::Elem>,
-    on_load: OnLoad<S::Elem>,
+    affine: Option<(&Affine<S::Elem>, usize)>,
     [h0, w0]: [isize; 2],
     c: usize,
     out: *mut S::Elem,
@@ -92,7 +93,10 @@ unsafe fn input_tile<S: Simd, const ACT: bool, const EDGE: bool>(
     let lanes = (plane.channels - c).min(S::LANES);
     // SAFETY: addresses are those of pixels inside the plane (see the caller), and of the tile's 36 vectors.
     unsafe {
-        let act = on_load.vectors::<S, ACT>(s, c);
+        let affine = match affine {
+            Some((affine, n)) if AFFINE => affine.vectors(s, n, c),
+            _ => AffineVectors::unused(s),
+        };
         let first = plane
             .start
             .wrapping_offset((h0 * plane.w as isize + w0) * plane.channels as isize)
@@ -109,7 +113,7 @@ unsafe fn input_tile<S: Simd, const ACT: bool, const EDGE: bool>(
                 if !outside {
                     let x = first.wrapping_add(j * line + k * plane.channels);
                     let x = if EDGE { s.load_partial_ptr(x, lanes) } else { s.load_ptr(x) };
-                    d[j] = if ACT { act.apply(s, x) } else { x };
+                    d[j] = if AFFINE { affine.apply(s, x) } else { x };
                 }
             }
             let d = p.input(d);

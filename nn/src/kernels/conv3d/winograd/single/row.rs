@@ -53,9 +53,9 @@ impl<T: Real> OutputRow<'_, '_, T> {
                     self.write(p, 0..width, &mut sums.moments());
                     sums.close_row(self.lines * width);
                 }
-                Epilogue::Gradient { x, prologue } => {
+                Epilogue::Gradient { x, affine } => {
                     let x = x.as_ptr().wrapping_add(offset);
-                    self.write(p, 0..width, &mut sums.gradient(x, prologue.of_sample(n)));
+                    self.write(p, 0..width, &mut sums.gradient(x, affine, n));
                     sums.close_row(self.lines * width);
                 }
             }
