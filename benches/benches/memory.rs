@@ -7,7 +7,7 @@ use autograd::{Tape, Tensor, Var, simd};
 use benches::limits::{Copy, beside};
 use criterion::{Criterion, Throughput};
 use nn::functional::{
-    Activation, Conv3dSpec, ConvTranspose3dSpec, NormAct, NormKind, Pool3dSpec, UpsampleMode,
+    Activation, Conv3dSpec, ConvTranspose3dSpec, NormKind, NormSettings, Pool3dSpec, UpsampleMode,
     conv_transpose3d, conv3d, max_pool3d, norm_act, upsample,
 };
 use nn::layers::Conv3d;
@@ -69,8 +69,10 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let mut bench = Bench { criterion: &mut criterion, copy: Copy::default() };
     let x = numbers([1, 48, 96, 96, 32]);
-    let settings = NormAct::new(NormKind::Instance).with_activation(Activation::leaky_relu(0.01));
-    bench.operation("instance norm and leaky relu", &x, |_, x| norm_act(x, None, None, settings));
+    let settings = NormSettings::new(NormKind::Instance).with_activation(Activation::leaky_relu(0.01));
+    bench.operation("instance norm and leaky relu", &x, |_, x| {
+        norm_act(x, None, None, settings).into_var()
+    });
     bench.operation("max pooling 2x2x2", &x, |_, x| max_pool3d(x, Pool3dSpec::new([2; 3])));
     bench.operation("trilinear 2x2x2 of an eighth", &numbers([1, 24, 48, 48, 32]), |_, x| {
         upsample(x, [2; 3], UpsampleMode::Trilinear)

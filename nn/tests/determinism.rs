@@ -3,8 +3,8 @@
 use autograd::{Tensor, Var};
 use common::{random, same_for_any_threads, value_and_gradients};
 use nn::functional::{
-    Activation, ChannelStats, Conv3dSpec, ConvTranspose3dSpec, NormAct, NormKind, Pool3dSpec, UpsampleMode,
-    avg_pool3d, conv_transpose3d, conv3d, dropout, linear, max_pool3d, norm_act, norm_act_conv3d, upsample,
+    Activation, Conv3dSpec, ConvTranspose3dSpec, NormKind, NormSettings, Pool3dSpec, UpsampleMode, add_act,
+    avg_pool3d, conv_transpose3d, conv3d, dropout, linear, max_pool3d, norm_act, upsample,
 };
 
 #[path = "support/common.rs"]
@@ -27,23 +27,32 @@ fn normalisations_do_not_depend_on_threads() {
     let affine = [random([17], 2), random([17], 3)];
     for kind in [NormKind::Instance, NormKind::Group(1), NormKind::Batch] {
         for activation in [Activation::leaky_relu(0.01), Activation::Gelu] {
-            let settings = NormAct::new(kind).with_activation(activation);
+            let settings = NormSettings::new(kind).with_activation(activation);
             holds("norm_act", &affine, |v| {
-                norm_act(v[0].clone(), Some(v[1].clone()), Some(v[2].clone()), settings)
+                norm_act(v[0].clone(), Some(v[1].clone()), Some(v[2].clone()), settings).into_var()
             });
         }
     }
 }
 
 #[test]
+fn activated_sums_do_not_depend_on_threads() {
+    let others = [random([17], 2), random([2, 7, 21, 19, 17], 3)];
+    let settings = NormSettings::new(NormKind::Instance);
+    holds("add_act", &others, |v| {
+        let normalised = norm_act(v[0].clone(), Some(v[1].clone()), None, settings);
+        add_act(normalised, v[2].clone(), Activation::leaky_relu(0.01)).into_var()
+    });
+}
+
+#[test]
 fn the_unit_does_not_depend_on_threads() {
     let others = [random([17], 2), random([17], 3), random([3, 3, 3, 17, 8], 4), random([8], 5)];
-    let settings = NormAct::new(NormKind::Instance).with_activation(Activation::Relu);
-    holds("norm_act_conv3d", &others, |v| {
-        let stats = ChannelStats::of(v[0].value());
-        let [raw, gamma, beta, weight, bias] = [0, 1, 2, 3, 4].map(|i: usize| v[i].clone());
+    let settings = NormSettings::new(NormKind::Instance).with_activation(Activation::Relu);
+    holds("norm_act and conv3d", &others, |v| {
+        let [gamma, beta, bias] = [1, 2, 4].map(|i: usize| Some(v[i].clone()));
         let spec = Conv3dSpec::new([3; 3]).same_padding();
-        norm_act_conv3d(raw, &stats, Some(gamma), Some(beta), settings, weight, Some(bias), spec).0
+        conv3d(norm_act(v[0].clone(), gamma, beta, settings), v[3].clone(), bias, spec)
     });
 }
 
@@ -52,12 +61,8 @@ fn linear_maps_do_not_depend_on_threads() {
     let kernel = [random([2, 2, 2, 17, 9], 4), random([9], 5)];
     let matrix = [random([17, 9], 4), random([9], 5)];
     let spec = ConvTranspose3dSpec { stride: [2; 3], ..ConvTranspose3dSpec::new([2; 3]) };
-    holds("conv3d", &kernel, |v| {
-        conv3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), Conv3dSpec::new([2; 3]))
-    });
-    holds("conv_transpose3d", &kernel, |v| {
-        conv_transpose3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), spec)
-    });
+    holds("conv3d", &kernel, |v| conv3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), Conv3dSpec::new([2; 3])));
+    holds("conv_transpose3d", &kernel, |v| conv_transpose3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), spec));
     holds("linear", &matrix, |v| linear(v[0].clone(), v[1].clone(), Some(v[2].clone())));
 }
 

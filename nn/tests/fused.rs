@@ -5,9 +5,8 @@ use common::{
     check, equal_functions, random, same_for_any_threads, single_agrees_with_double, value_and_gradients,
 };
 use nn::functional::{
-    Activation, ChannelStats, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Deferred,
-    Input, NormAct, NormKind, Pool3dSpec, conv_transpose3d, conv3d, conv3d_of_two_with_stats, max_pool3d,
-    norm_act_conv3d,
+    Activation, ChannelStats, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Input, NormKind,
+    NormSettings, Pool3dSpec, checkpoint, conv_transpose3d, conv3d, conv3d_measured, max_pool3d, norm_act,
 };
 use proptest::prelude::*;
 
@@ -20,15 +19,14 @@ fn winograd(kernel_d: usize) -> Conv3dSettings {
 }
 
 /// v\[0\] normalised by its own statistics with γ = v\[1\] and β = v\[2\], left to the reader.
-fn deferred<'t, T: Real>(v: &[Var<'t, T>], activation: Activation) -> Deferred<'t, T> {
-    let stats = ChannelStats::of(v[0].value());
-    let moments = stats.moments(NormKind::Instance, 0.1);
-    Deferred::new(v[0].clone(), moments, Some(v[1].clone()), Some(v[2].clone()), activation)
+fn deferred<'t, T: Real>(v: &[Var<'t, T>], activation: Activation) -> Input<'t, T> {
+    let settings = NormSettings::new(NormKind::Instance).with_eps(0.1).with_activation(activation);
+    norm_act(v[0].clone(), Some(v[1].clone()), Some(v[2].clone()), settings)
 }
 
 /// Two readers of one deferred tensor: a convolution beside v\[3\], and a pooling; then a transposed convolution.
 fn network<'t, T: Real>(v: &[Var<'t, T>], x: &Input<'t, T>, conv: Conv3dSettings) -> Var<'t, T> {
-    let (y, _) = conv3d_of_two_with_stats(x.clone(), v[3].clone(), v[4].clone(), None, conv);
+    let y = conv3d(x.clone().concat(v[3].clone()), v[4].clone(), None, conv);
     let pooled = max_pool3d(x.clone(), Pool3dSpec::new([1, 2, 2]));
     let up = ConvTranspose3dSpec { stride: [1, 2, 2], ..ConvTranspose3dSpec::new([1, 2, 2]) };
     let transposed = conv_transpose3d(x.clone(), v[5].clone(), None, up);
@@ -37,6 +35,13 @@ fn network<'t, T: Real>(v: &[Var<'t, T>], x: &Input<'t, T>, conv: Conv3dSettings
         + pooled.sum() * T::from_f64(2.0)
         + (transposed.clone() * transposed).sum()
         + (head.clone() * head).sum()
+}
+
+/// A convolution of two side by side, normalised and activated.
+fn level<'t>([x, more]: [Input<'t, f64>; 2], weight: &Tensor<f64>, activation: Activation) -> Input<'t, f64> {
+    let weight = x.tape().constant(weight.clone());
+    let y = conv3d_measured(x.concat(more), weight, None, winograd(3));
+    norm_act(y, None, None, NormSettings::new(NormKind::Instance).with_activation(activation))
 }
 
 fn inputs<T: Real>(n: usize, [d, h, w]: [usize; 3], [c, own, co]: [usize; 3], seed: u64) -> Vec<Tensor<T>> {
@@ -89,11 +94,8 @@ proptest! {
             random([3, 3, 3, ci, co], seed ^ 3), random([co], seed ^ 4),
         ];
         // The identity has no kink.
-        let settings = NormAct::new(NormKind::Instance).with_eps(0.1);
-        check("norm_act_conv3d by Winograd", &inputs, |_, v| {
-            let stats = ChannelStats::of(v[0].value());
-            let [raw, gamma, beta, weight, bias] = [0, 1, 2, 3, 4].map(|i: usize| v[i].clone());
-            norm_act_conv3d(raw, &stats, Some(gamma), Some(beta), settings, weight, Some(bias), winograd(3)).0
+        check("norm_act and conv3d by Winograd", &inputs, |_, v| {
+            conv3d(deferred(v, Activation::Identity), v[3].clone(), Some(v[4].clone()), winograd(3))
         });
     }
 
@@ -104,7 +106,7 @@ proptest! {
         let inputs = [random([n, 2, h, w, c], seed), random([c], seed ^ 1), random([c], seed ^ 2)];
         // Neither has a kink; the identity is read through an affine, the other one activated beforehand.
         for activation in [Activation::Identity, Activation::Silu] {
-            check("deferred", &inputs, |_, v| deferred(v, activation).activated());
+            check("deferred", &inputs, |_, v| deferred(v, activation).into_var());
             check("conv3d of a deferred tensor", &inputs, |tape, v| {
                 let weight = tape.constant(random([1, 3, 3, c, 2], seed ^ 3));
                 conv3d(deferred(v, activation), weight, None, winograd(1))
@@ -121,16 +123,34 @@ proptest! {
         let conv = Conv3dSettings { algorithm, ..winograd(3) };
         equal_functions(
             &inputs(n, [d, h, w], [c, own, co], seed),
-            |_, v| network(v, &deferred(v, activation).into(), conv),
+            |_, v| network(v, &deferred(v, activation), conv),
             |_, v| {
-                let x = deferred(v, activation).activated();
+                let x = deferred(v, activation).into_var();
                 let beside = x.clone().concat_channels(v[3].clone());
                 let y = conv3d(beside, v[4].clone(), None, conv);
                 let others = network(v, &x.clone().into(), conv);
                 // The same sum, with the concatenation computed: network() − y + y.
-                let (two, _) = conv3d_of_two_with_stats(x, v[3].clone(), v[4].clone(), None, conv);
+                let two = conv3d(Input::from(x).concat(v[3].clone()), v[4].clone(), None, conv);
                 others - two.sum() + y.sum()
             },
+        );
+    }
+
+    #[test]
+    fn recomputed_readers_equal_kept_ones(
+        n in 1usize..3, h in 1usize..4, w in 1usize..4, c in 1usize..10, own in 1usize..10,
+        activation in leaky_activations(), seed in any::<u64>(),
+    ) {
+        let weight = random([3, 3, 3, c + own, 4], seed ^ 4);
+        let inputs = inputs(n, [2, h, w], [c, own, 1], seed);
+        equal_functions(
+            &inputs[..4],
+            |_, v| {
+                let weight = weight.clone();
+                checkpoint([deferred(v, activation), v[3].clone().into()], move |x| level(x, &weight, activation))
+                    .into_var()
+            },
+            |_, v| level([deferred(v, activation), v[3].clone().into()], &weight, activation).into_var(),
         );
     }
 
@@ -141,9 +161,8 @@ proptest! {
         let tape = Tape::<f64>::no_grad();
         let (x, weight) = (random([n, d, h, w, 3], seed), random([3, 3, 3, 4, co], seed ^ 1));
         let (x, more) = (tape.constant(x), tape.constant(random([n, d, h, w, 1], seed ^ 2)));
-        let (y, got) =
-            conv3d_of_two_with_stats(x, more, tape.constant(weight), None, winograd(3));
-        let want = ChannelStats::of(y.value());
+        let y = conv3d_measured(Input::from(x).concat(more), tape.constant(weight), None, winograd(3));
+        let (got, want) = (y.stats(), ChannelStats::of(y.into_var().value()));
         for i in 0..n * co {
             prop_assert!((got.mean()[i] - want.mean()[i]).abs() <= 1e-12);
             prop_assert!((got.m2()[i] - want.m2()[i]).abs() <= 1e-11 * (1.0 + want.m2()[i]));
@@ -158,12 +177,12 @@ fn winograds_convolution_agrees_in_f32_and_does_not_depend_on_threads() {
     let unit = Activation::Identity;
     single_agrees_with_double(
         &single,
-        |_, v| network(v, &deferred(v, unit).into(), by(ConvAlgorithm::Winograd)),
-        |_, v| network(v, &deferred(v, unit).into(), by(ConvAlgorithm::Direct)),
+        |_, v| network(v, &deferred(v, unit), by(ConvAlgorithm::Winograd)),
+        |_, v| network(v, &deferred(v, unit), by(ConvAlgorithm::Direct)),
     );
     same_for_any_threads("a network by Winograd", || {
         value_and_gradients(&single, |_, v| {
-            network(v, &deferred(v, unit).into(), by(ConvAlgorithm::Winograd))
+            network(v, &deferred(v, unit), by(ConvAlgorithm::Winograd))
         })
     });
 }

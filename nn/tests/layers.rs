@@ -3,7 +3,7 @@
 use autograd::{Gradients, Parameter, Tape, Tensor};
 use common::{distance, random};
 use nn::functional::{
-    self, Activation, ChannelStats, Conv3dSpec, ConvTranspose3dSpec, Pool3dSpec, UpsampleMode,
+    self, Activation, Conv3dSpec, ConvTranspose3dSpec, Pool3dSpec, UpsampleMode,
 };
 use nn::layers::{AvgPool3d, Conv3d, ConvTranspose3d, Dropout, Linear, MaxPool3d, NormAct, Upsample};
 use nn::optim::{Optimizer, Sgd, SgdConfig};
@@ -82,8 +82,8 @@ fn running_statistics_follow_the_batches_and_serve_in_use() {
     let [first, second] = [1, 2].map(|seed| random([2, 2, 3, 4, 3], seed).map(|v: f64| 2.0 * v + 1.0));
     let tape = Tape::train(0);
     // The layer is used twice in one pass: the second use continues from the first.
-    let a = norm.forward(tape.constant(first.clone()));
-    let b = norm.forward(tape.constant(second.clone()));
+    let a = norm.forward(tape.constant(first.clone())).into_var();
+    let b = norm.forward(tape.constant(second.clone())).into_var();
     let gradients = (a + b).sum().backward();
     let running = norm.running.as_mut().unwrap();
     for (i, buffer) in [&mut running.mean, &mut running.variance].into_iter().enumerate() {
@@ -106,7 +106,7 @@ fn running_statistics_follow_the_batches_and_serve_in_use() {
     });
     let tape = Tape::eval();
     let x = tape.variable(first.clone());
-    let y = norm.forward(x.clone());
+    let y = norm.forward(x.clone()).into_var();
     assert!(distance(y.value(), &want) <= 1e-14);
     assert!(y.sum().backward().update_of(&running.mean).is_none(), "in use nothing moves");
 }
@@ -119,7 +119,7 @@ fn running_statistics_follow_the_parts_of_a_batch_in_their_order() {
     for mean in [1.0, 0.0] {
         let tape = Tape::train(0);
         let x = tape.constant(Tensor::from_vec([1, 1, 1, 2, 1], vec![mean - 2.0, mean + 2.0]));
-        gradients.add(norm.forward(x).sum().backward());
+        gradients.add(norm.forward(x).into_var().sum().backward());
     }
     Sgd::new(SgdConfig { lr: 0.1, ..SgdConfig::default() }).unwrap().step(&mut norm, &gradients);
     let running = norm.running.as_ref().unwrap();
@@ -137,13 +137,10 @@ fn layers_in_units_equal_layers_one_by_one() {
     for norm in [NormAct::instance(6), NormAct::group(3, 6), NormAct::batch(6)] {
         let norm = norm.unwrap().with_activation(Activation::leaky_relu(0.1)).unwrap();
         for tape in [Tape::train(0), Tape::eval()] {
-            let (raw, stats) = first.forward_with_stats(tape.constant(x.clone()));
-            assert_eq!(stats, ChannelStats::of(raw.value()));
-            let (got, _) = norm.forward_conv(raw.clone(), &stats, &second);
-            let want = second.forward(norm.forward(raw.clone()));
+            let x = tape.constant(x.clone());
+            let got = second.forward(norm.forward(first.measured(x.clone())));
+            let want = second.forward(norm.forward(first.forward(x)).into_var());
             assert!(distance(got.value(), want.value()) <= 1e-13);
-            let split = second.forward(norm.forward_with_stats(raw, &stats));
-            assert!(distance(split.value(), want.value()) <= 1e-13);
         }
     }
 }

@@ -3,8 +3,8 @@
 use autograd::{Real, Tape, Tensor, Var};
 use common::{CHANNELS, check, equal_functions, random, single_agrees_with_double};
 use nn::functional::{
-    Activation, ChannelStats, Conv3dSpec, Moments, NormAct, NormKind, conv3d, conv3d_with_stats, norm_act,
-    norm_act_conv3d, norm_act_conv3d_with, norm_act_with,
+    Activation, ChannelStats, Conv3dSpec, Input, Measured, NormKind, NormSettings, add_act, conv3d,
+    conv3d_measured, norm_act, norm_act_by,
 };
 use proptest::prelude::*;
 
@@ -35,16 +35,39 @@ fn activations() -> impl Strategy<Value = Activation> {
     ]
 }
 
-fn norm<'t, T: Real>(v: &[Var<'t, T>], settings: NormAct) -> Var<'t, T> {
+/// v\[0\] normalised with γ = v\[1\] and β = v\[2\].
+fn normalised<'t, T: Real>(v: &[Var<'t, T>], settings: NormSettings) -> Input<'t, T> {
     norm_act(v[0].clone(), Some(v[1].clone()), Some(v[2].clone()), settings)
 }
 
-fn unit<'t>(v: &[Var<'t, f64>], settings: NormAct, spec: Conv3dSpec) -> Var<'t, f64> {
-    let stats = ChannelStats::of(v[0].value());
-    let [raw, gamma, beta, weight, bias] = [0, 1, 2, 3, 4].map(|i: usize| v[i].clone());
-    let (y, of_y) = norm_act_conv3d(raw, &stats, Some(gamma), Some(beta), settings, weight, Some(bias), spec);
-    assert_eq!(of_y, ChannelStats::of(y.value()));
+/// As [`normalised`], by this mean and variance.
+fn normalised_by<'t>(
+    v: &[Var<'t, f64>],
+    (mean, variance): (&Tensor<f64>, &Tensor<f64>),
+    settings: NormSettings,
+) -> Input<'t, f64> {
+    norm_act_by(v[0].clone(), mean, variance, Some(v[1].clone()), Some(v[2].clone()), settings)
+}
+
+/// The terms of a residual block: v\[0\] normalised, and v\[5\] normalised and activated.
+fn terms<'t>(v: &[Var<'t, f64>], settings: NormSettings, activation: Activation) -> [Input<'t, f64>; 2] {
+    let shortcut = norm_act(v[5].clone(), Some(v[2].clone()), None, settings.with_activation(activation));
+    [normalised(v, settings), shortcut]
+}
+
+fn norm<'t, T: Real>(v: &[Var<'t, T>], settings: NormSettings) -> Var<'t, T> {
+    normalised(v, settings).into_var()
+}
+
+/// The convolution of `x` with v\[3\] and v\[4\], whose statistics are those of its result.
+fn convolved<'t>(x: impl Into<Input<'t, f64>>, v: &[Var<'t, f64>], spec: Conv3dSpec) -> Measured<'t, f64> {
+    let y = conv3d_measured(x, v[3].clone(), Some(v[4].clone()), spec);
+    assert_eq!(y.stats(), ChannelStats::of(y.clone().into_var().value()));
     y
+}
+
+fn unit<'t>(v: &[Var<'t, f64>], settings: NormSettings, spec: Conv3dSpec) -> Var<'t, f64> {
+    convolved(normalised(v, settings), v, spec).into_var()
 }
 
 proptest! {
@@ -58,11 +81,11 @@ proptest! {
         c in prop::sample::select(&CHANNELS[..]), choice in 0usize..20,
         activation in smooth_activations(), seed in any::<u64>(),
     ) {
-        let settings = NormAct::new(kind(choice, c)).with_eps(0.1).with_activation(activation);
+        let settings = NormSettings::new(kind(choice, c)).with_eps(0.1).with_activation(activation);
         let inputs = [random([n, d, h, w, c], seed), random([c], seed ^ 1), random([c], seed ^ 2)];
         check("norm_act", &inputs, |_, v| norm(v, settings));
         check("norm_act without affine", &inputs[..1], |_, v| {
-            norm_act(v[0].clone(), None, None, settings)
+            norm_act(v[0].clone(), None, None, settings).into_var()
         });
     }
 
@@ -74,10 +97,8 @@ proptest! {
         let inputs = [random([n, 2, h, w, c], seed), random([c], seed ^ 1), random([c], seed ^ 2)];
         let mean = random([c], seed ^ 3);
         let variance = random([c], seed ^ 4).map(|v: f64| v * v);
-        check("norm_act_with", &inputs, |_, v| {
-            let moments = Moments::constant(v[0].shape(), &mean, &variance, 0.1);
-            norm_act_with(v[0].clone(), moments, Some(v[1].clone()), Some(v[2].clone()), activation)
-        });
+        let settings = NormSettings::new(NormKind::Batch).with_eps(0.1).with_activation(activation);
+        check("norm_act_by", &inputs, |_, v| normalised_by(v, (&mean, &variance), settings).into_var());
     }
 
     #[test]
@@ -90,7 +111,7 @@ proptest! {
             random([n, 2, h, w, ci], seed), random([ci], seed ^ 1), random([ci], seed ^ 2),
             random([1, 3, 3, ci, co], seed ^ 3), random([co], seed ^ 4),
         ];
-        let settings = NormAct::new(kind(choice, ci)).with_eps(0.1).with_activation(activation);
+        let settings = NormSettings::new(kind(choice, ci)).with_eps(0.1).with_activation(activation);
         let spec = Conv3dSpec::new([1, 3, 3]).same_padding();
         check("norm_act_conv3d", &inputs, |_, v| unit(v, settings, spec));
     }
@@ -102,7 +123,7 @@ proptest! {
         activation in activations(), seed in any::<u64>(),
     ) {
         let inputs = [random([n, d, h, w, c], seed), random([c], seed ^ 1), random([c], seed ^ 2)];
-        let plain = NormAct::new(kind(choice, c));
+        let plain = NormSettings::new(kind(choice, c));
         equal_functions(
             &inputs,
             |_, v| norm(v, plain.with_activation(activation)),
@@ -121,7 +142,7 @@ proptest! {
             random([n, 2, h, w, ci], seed), random([ci], seed ^ 1), random([ci], seed ^ 2),
             random([1, 3, 2, ci, co], seed ^ 3), random([co], seed ^ 4),
         ];
-        let settings = NormAct::new(kind(choice, ci)).with_activation(activation);
+        let settings = NormSettings::new(kind(choice, ci)).with_activation(activation);
         let spec = Conv3dSpec {
             kernel: [1, 3, 2],
             stride: [1, stride, 1],
@@ -129,22 +150,68 @@ proptest! {
             dilation: [1, dilation, 1],
         };
         equal_functions(&inputs, |_, v| unit(v, settings, spec), |_, v| {
-            let (y, stats) = conv3d_with_stats(norm(v, settings), v[3].clone(), Some(v[4].clone()), spec);
-            assert_eq!(stats, ChannelStats::of(y.value()));
-            y
+            convolved(norm(v, settings), v, spec).into_var()
+        });
+        // A second reader, of which nothing comes: the convolution is not the only one to lead the gradient back.
+        equal_functions(&inputs, |_, v| unit(v, settings, spec), |_, v| {
+            let x = normalised(v, settings);
+            let _unused = x.clone().into_var();
+            convolved(x, v, spec).into_var()
         });
         // Running statistics, as batch normalisation in use.
         let (mean, variance) = (random([ci], seed ^ 5), random([ci], seed ^ 6).map(|v: f64| v * v));
-        let moments = |v: &[Var<'_, f64>]| Moments::constant(v[0].shape(), &mean, &variance, 1e-3);
+        let running = (&mean, &variance);
+        equal_functions(
+            &inputs,
+            |_, v| convolved(normalised_by(v, running, settings), v, spec).into_var(),
+            |_, v| conv3d(normalised_by(v, running, settings).into_var(), v[3].clone(), Some(v[4].clone()), spec),
+        );
+    }
+
+    #[test]
+    fn gradient_of_an_activated_sum_matches_finite_difference(
+        n in 1usize..3, h in 2usize..4, w in 1usize..4, c in prop::sample::select(&CHANNELS[..]),
+        choice in 0usize..20, activation in smooth_activations(), seed in any::<u64>(),
+    ) {
+        let shape = [n, 2, h, w, c];
+        let inputs = [random(shape, seed), random([c], seed ^ 1), random([c], seed ^ 2), random(shape, seed ^ 3)];
+        let settings = NormSettings::new(kind(choice, c)).with_eps(0.1);
+        check("add_act", &inputs, |_, v| {
+            add_act(normalised(v, settings), v[3].clone(), activation).into_var()
+        });
+        check("conv3d of add_act", &inputs, |tape, v| {
+            let weight = tape.constant(random([1, 3, 3, c, 2], seed ^ 4));
+            let spec = Conv3dSpec::new([1, 3, 3]).same_padding();
+            conv3d(add_act(normalised(v, settings), v[3].clone(), activation), weight, None, spec)
+        });
+    }
+
+    #[test]
+    fn an_activated_sum_equals_the_composition_of_its_parts(
+        n in 1usize..3, d in 1usize..3, h in 2usize..5, w in 1usize..5, c in prop::sample::select(&CHANNELS[..]),
+        choice in 0usize..20, of_terms in activations(), activation in activations(), seed in any::<u64>(),
+    ) {
+        let shape = [n, d, h, w, c];
+        let inputs = [
+            random(shape, seed), random([c], seed ^ 1), random([c], seed ^ 2),
+            random([1, 1, 1, c, 3], seed ^ 3), random([3], seed ^ 4), random(shape, seed ^ 5),
+        ];
+        let plain = NormSettings::new(kind(choice, c));
+        let head = Conv3dSpec::new([1; 3]);
         equal_functions(
             &inputs,
             |_, v| {
-                let [raw, gamma, beta, weight, bias] = [0, 1, 2, 3, 4].map(|i: usize| v[i].clone());
-                norm_act_conv3d_with(raw, moments(v), Some(gamma), Some(beta), activation, weight, Some(bias), spec).0
+                let [a, b] = terms(v, plain, of_terms);
+                let y = add_act(a, b.clone(), activation);
+                let [bias, weight] = [v[4].clone(), v[3].clone()];
+                y.clone().into_var().sum() + b.into_var().sum() + conv3d(y, weight, Some(bias), head).sum()
             },
             |_, v| {
-                let a = norm_act_with(v[0].clone(), moments(v), Some(v[1].clone()), Some(v[2].clone()), activation);
-                conv3d(a, v[3].clone(), Some(v[4].clone()), spec)
+                let [a, b] = terms(v, plain, of_terms);
+                let b = b.into_var();
+                let y = activation.forward(a.into_var() + b.clone());
+                let [bias, weight] = [v[4].clone(), v[3].clone()];
+                y.clone().sum() + b.sum() + conv3d(y, weight, Some(bias), head).sum()
             },
         );
     }
@@ -156,7 +223,7 @@ proptest! {
         activation in smooth_activations(), seed in any::<u64>(),
     ) {
         let inputs = [random([n, 4, h, w, c], seed), random([c], seed ^ 1), random([c], seed ^ 2)];
-        let settings = NormAct::new(kind(choice, c)).with_activation(activation);
+        let settings = NormSettings::new(kind(choice, c)).with_activation(activation);
         single_agrees_with_double(&inputs, |_, v| norm(v, settings), |_, v| norm(v, settings));
     }
 
@@ -200,8 +267,8 @@ fn a_normalised_set_has_mean_0_and_variance_1() {
         [(NormKind::Instance, [6, 1, 1]), (NormKind::Group(2), [2, 1, 3]), (NormKind::Batch, [0, 1, 1])];
     for (kind, [a, b, d]) in cases {
         let tape = Tape::no_grad();
-        let settings = NormAct::new(kind).with_eps(0.0);
-        let y = norm_act(tape.constant(x.clone()), None, None, settings);
+        let settings = NormSettings::new(kind).with_eps(0.0);
+        let y = norm_act(tape.constant(x.clone()), None, None, settings).into_var();
         let mut sums = vec![(0.0, 0.0, 0.0); 12];
         for (i, y) in y.value().data().iter().enumerate() {
             let (count, sum, squares) = &mut sums[i / (voxels * 6) * a + i % 6 * b / d];
@@ -220,7 +287,7 @@ fn of_one_voxel_only_beta_is_left() {
     let tape = Tape::<f32>::no_grad();
     let x = tape.constant(random([2, 1, 1, 1, 3], 1));
     let beta = tape.constant(random([3], 2));
-    let y = norm_act(x, None, Some(beta.clone()), NormAct::new(NormKind::Instance));
+    let y = norm_act(x, None, Some(beta.clone()), NormSettings::new(NormKind::Instance)).into_var();
     assert_eq!(y.value().data()[..3], *beta.value().data());
 }
 
@@ -229,7 +296,7 @@ fn of_one_voxel_only_beta_is_left() {
 fn groups_that_do_not_divide_the_channels_are_refused() {
     let tape = Tape::<f32>::no_grad();
     let x = tape.constant(random([1, 2, 2, 2, 6], 1));
-    norm_act(x, None, None, NormAct::new(NormKind::Group(4)));
+    norm_act(x, None, None, NormSettings::new(NormKind::Group(4)));
 }
 
 #[test]
@@ -237,5 +304,5 @@ fn groups_that_do_not_divide_the_channels_are_refused() {
 fn an_affine_of_another_channel_count_is_refused() {
     let tape = Tape::<f32>::no_grad();
     let x = tape.constant(random([1, 2, 2, 2, 6], 1));
-    norm_act(x, Some(tape.constant(random([5], 1))), None, NormAct::new(NormKind::Instance));
+    norm_act(x, Some(tape.constant(random([5], 1))), None, NormSettings::new(NormKind::Instance));
 }

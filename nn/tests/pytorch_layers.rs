@@ -9,8 +9,8 @@ use autograd::{Tape, Tensor, Var};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nn::Layout;
 use nn::functional::{
-    Conv3dSpec, ConvTranspose3dSpec, Pool3dSpec, UpsampleMode, avg_pool3d, batch_norm, conv_transpose3d,
-    conv3d, group_norm, instance_norm, linear, max_pool3d, upsample,
+    Conv3dSpec, ConvTranspose3dSpec, NormKind, NormSettings, Pool3dSpec, UpsampleMode, avg_pool3d,
+    conv_transpose3d, conv3d, linear, max_pool3d, norm_act, upsample,
 };
 use reference::{Reference, compare};
 use serde_json::Value;
@@ -101,7 +101,10 @@ impl Case {
         bias: Option<Var<'t, f64>>,
     ) -> Var<'t, f64> {
         let given = || weight.clone().expect("a linear map has a weight");
-        let eps = || self.arguments["eps"].as_f64().expect("eps is a number");
+        let norm = |kind, x, gamma, beta| {
+            let eps = self.arguments["eps"].as_f64().expect("eps is a number");
+            norm_act(x, gamma, beta, NormSettings::new(kind).with_eps(eps)).into_var()
+        };
         let kernel = || given().shape()[..3].try_into().expect("a kernel has five axes");
         let window = || Pool3dSpec {
             kernel: self.three("kernel_size"),
@@ -124,11 +127,12 @@ impl Case {
                 };
                 conv_transpose3d(x, given(), bias, spec)
             }
-            "instance_norm" => instance_norm(x, weight, bias, eps()),
-            "batch_norm" => batch_norm(x, weight, bias, eps()),
+            "instance_norm" => norm(NormKind::Instance, x, weight, bias),
+            "batch_norm" => norm(NormKind::Batch, x, weight, bias),
             "group_norm" => {
                 let groups = self.arguments["num_groups"].as_u64().expect("num_groups is a number");
-                group_norm(x, usize::try_from(groups).expect("a small number"), weight, bias, eps())
+                let groups = usize::try_from(groups).expect("a small number");
+                norm(NormKind::Group(groups), x, weight, bias)
             }
             "max_pool3d" => max_pool3d(x, window()),
             "avg_pool3d" => avg_pool3d(x, window(), true),

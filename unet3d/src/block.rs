@@ -1,10 +1,10 @@
 //! Twice [convolution → norm → activation], the unit of encoder and decoder.
 //!
-//! The first norm and activation run inside the second convolution's fused unit, the second ones inside whatever reads
-//! the block: no activated tensor exists in memory.
+//! The first norm and activation run inside the second convolution, the second ones inside whatever reads the block: no
+//! activated tensor exists in memory.
 
-use autograd::{Parameter, Real, Var};
-use nn::functional::{ChannelStats, Conv3dSpec, Input};
+use autograd::{Parameter, Real};
+use nn::functional::{Conv3dSpec, Input, add_act};
 use nn::layers::{Activation, Conv3d, Dropout, NormAct};
 use nn::{Layout, Module, join};
 use rand::Rng;
@@ -69,52 +69,25 @@ impl<T: Real> Block<T> {
     /// reads it.
     pub fn forward<'t>(&self, x: impl Into<Input<'t, T>>) -> Input<'t, T> {
         let x = x.into();
-        let shortcut = self.shortcut.as_ref().map(|shortcut| shortcut.forward(x.clone()));
-        let (y, stats) = self.conv0.forward_with_stats(x);
-        self.finish(y, &stats, shortcut)
-    }
-
-    /// As [`forward`](Self::forward), of two inputs as if their channels were concatenated.
-    pub fn forward_of_two<'t>(
-        &self,
-        first: impl Into<Input<'t, T>>,
-        second: impl Into<Input<'t, T>>,
-    ) -> Input<'t, T> {
-        let (first, second) = (first.into(), second.into());
-        if self.shortcut.is_some() {
-            // The shortcut reads the concatenation too.
-            return self.forward(first.activated().concat_channels(second.activated()));
-        }
-        let (y, stats) = self.conv0.forward_of_two_with_stats(first, second);
-        self.finish(y, &stats, None)
-    }
-
-    fn finish<'t>(
-        &self,
-        y: Var<'t, T>,
-        stats: &ChannelStats<T>,
-        shortcut: Option<Var<'t, T>>,
-    ) -> Input<'t, T> {
-        let (y, stats) = match &self.dropout {
-            Some(dropout) => {
-                self.conv1.forward_with_stats(dropout.forward(self.norm0.forward_with_stats(y, stats)))
-            }
-            None => self.norm0.forward_conv(y, stats, &self.conv1),
+        let shortcut = self.shortcut.as_ref().map(|shortcut| (shortcut.forward(x.clone()), shortcut.activation));
+        let y = self.norm0.forward(self.conv0.measured(x));
+        let y = match &self.dropout {
+            Some(dropout) => dropout.forward(y.into_var()).into(),
+            None => y,
         };
-        match (&self.shortcut, shortcut) {
-            (Some(Shortcut { activation, .. }), Some(x)) => {
-                activation.forward(self.norm1.forward_with_stats(y, &stats) + x).into()
-            }
-            _ => self.norm1.defer(y, &stats).into(),
+        let y = self.norm1.forward(self.conv1.measured(y));
+        match shortcut {
+            Some((x, activation)) => add_act(y, x, activation),
+            None => y,
         }
     }
 }
 
 impl<T: Real> Shortcut<T> {
-    fn forward<'t>(&self, x: Input<'t, T>) -> Var<'t, T> {
+    fn forward<'t>(&self, x: Input<'t, T>) -> Input<'t, T> {
         match &self.projection {
-            Some(projection) => projection.forward(x),
-            None => x.activated(),
+            Some(projection) => projection.forward(x).into(),
+            None => x,
         }
     }
 }

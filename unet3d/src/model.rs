@@ -1,7 +1,7 @@
 //! The network: down, up, and the way across.
 
-use autograd::{Mode, Parameter, Real, Tape, Tensor, Var};
-use nn::functional::{Conv3dSpec, Input, Pool3dSpec};
+use autograd::{Mode, Parameter, Real, Tensor, Var};
+use nn::functional::{Conv3dSpec, Input, Pool3dSpec, checkpoint};
 use nn::layers::{Conv3d, MaxPool3d};
 use nn::{Layout, Module, join};
 use rand::Rng;
@@ -154,29 +154,17 @@ impl<T: Real> UNet3d<T> {
             return block.forward(x);
         }
         let block = block.clone();
-        let tape = x.tape();
-        tape.checkpoint([x.activated()], move |tape, [x]| result(tape, block.forward(x))).into()
+        checkpoint([x], move |[x]| block.forward(x))
     }
 
     /// One level up.
     fn decode<'t>(&self, up: &Up<T>, block: &Block<T>, skip: Input<'t, T>, x: Input<'t, T>) -> Input<'t, T> {
         if self.config.checkpointing == Checkpointing::None {
-            return block.forward_of_two(skip, up.forward(x));
+            return block.forward(skip.concat(up.forward(x)));
         }
         let (up, block) = (up.clone(), block.clone());
-        let (skip, x) = (skip.activated(), x.activated());
-        let tape = x.tape();
-        tape.checkpoint([skip, x], move |tape, [skip, x]| {
-            result(tape, block.forward_of_two(skip, up.forward(x)))
-        })
-        .into()
+        checkpoint([skip, x], move |[skip, x]| block.forward(skip.concat(up.forward(x))))
     }
-}
-
-/// What a level yields: the activated tensor when it is first computed; when it is computed again, to be differentiated,
-/// the place on the tape, without spending memory on the tensor.
-fn result<'a, T: Real>(tape: &'a Tape<T>, y: Input<'a, T>) -> Var<'a, T> {
-    if tape.is_recording() { y.carrier() } else { y.activated() }
 }
 
 impl<T: Real> Module<T> for UNet3d<T> {

@@ -1,16 +1,15 @@
 //! Transposed convolution of volumes.
 
-use autograd::{Backward, Real, Tensor, Var};
+use autograd::{Backward, Real, Shape, Tensor, Var};
 
 use super::conv3d::backward_bias;
-use super::deferred::{Input, Reader};
+use super::input::{Input, Reader};
 use super::{check_per_channel, value};
 pub use crate::kernels::conv_transpose3d::ConvTranspose3dSpec;
 use crate::kernels::conv_transpose3d::{self as kernel, ConvTranspose3dShape};
 
-/// ```text
-/// y[n, od, oh, ow, co] = b[co] + Σ x[n, d, h, w, ci]·w[kd, kh, kw, ci, co] over od = d·sd + kd·dd − pd and so on
-/// ```
+/// The transposed convolution of `x` with `weight`, plus `bias` unless absent:
+/// y\[od, oh, ow, co\] = b\[co\] + Σ x\[d, h, w, ci\]·w\[kd, kh, kw, ci, co\] over od = d·sd + kd·dd − pd and so on.
 ///
 /// | tensor | shape |
 /// |---|---|
@@ -21,15 +20,6 @@ use crate::kernels::conv_transpose3d::{self as kernel, ConvTranspose3dShape};
 ///
 /// It is the gradient of a convolution's input as an operation of its own. Saved: x as it was given and the weight. dx is
 /// the convolution of dy with the weight, dw the correlation of dy with x, db the sum of dy over samples and voxels.
-struct ConvTranspose3d<T: Real> {
-    shape: ConvTranspose3dShape,
-    reader: Reader<T>,
-}
-
-/// The transposed convolution of `x` with `weight`, plus `bias` unless absent:
-/// y\[od, oh, ow, co\] = b\[co\] + Σ x\[d, h, w, ci\]·w\[kd, kh, kw, ci, co\] over od = d·sd + kd·dd − pd and so on.
-///
-/// x `[n, d, h, w, ci]`, weight `[kd, kh, kw, ci, co]`, y `[n, od, oh, ow, co]`: see [`ConvTranspose3dSpec::output`].
 ///
 /// # Panics
 /// If a shape does not fit.
@@ -40,21 +30,21 @@ pub fn conv_transpose3d<'t, T: Real>(
     bias: Option<Var<'t, T>>,
     spec: ConvTranspose3dSpec,
 ) -> Var<'t, T> {
-    let (x, reader) = x.into().split();
-    let shape = shape_of(spec, x.value(), weight.value(), value(&bias));
+    let part = x.into().part();
+    let shape = shape_of(spec, part.reader.shape(), weight.value(), value(&bias));
     let [od, oh, ow] = shape.output();
     let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
     let of_bias = value(&bias).map(Tensor::data);
-    kernel::forward_fused(&shape, reader.read().source(), weight.value().data(), of_bias, y.data_mut());
-    let saved = weight.value().clone();
-    x.tape().record(ConvTranspose3d { shape, reader }, [Some(&x), Some(&weight), bias.as_ref()], y, saved)
+    kernel::forward_fused(&shape, part.read().source(), weight.value().data(), of_bias, y.data_mut());
+    let saved = (part.reader.clone(), weight.value().clone());
+    weight.tape().record(ConvTranspose3d { shape }, [Some(&part.place), Some(&weight), bias.as_ref()], y, saved)
 }
 
 /// The sizes, after making sure that the inputs fit each other.
 #[track_caller]
 fn shape_of<T: Real>(
     spec: ConvTranspose3dSpec,
-    x: &Tensor<T>,
+    x: Shape,
     weight: &Tensor<T>,
     bias: Option<&Tensor<T>>,
 ) -> ConvTranspose3dShape {
@@ -69,8 +59,7 @@ fn shape_of<T: Real>(
     assert_eq!(
         ci,
         weight_ci,
-        "conv_transpose3d: x {} has ci = {ci} channels, the weight {} expects {weight_ci}",
-        x.shape(),
+        "conv_transpose3d: x {x} has ci = {ci} channels, the weight {} expects {weight_ci}",
         weight.shape()
     );
     check_per_channel("conv_transpose3d", "bias", bias, co);
@@ -78,24 +67,28 @@ fn shape_of<T: Real>(
         .unwrap_or_else(|error| panic!("conv_transpose3d: {error}"))
 }
 
-impl<T: Real> Backward<T, 3> for ConvTranspose3d<T> {
-    /// The weight.
-    type Saved = Tensor<T>;
+/// The derivative of [`conv_transpose3d()`].
+struct ConvTranspose3d {
+    shape: ConvTranspose3dShape,
+}
+
+impl<T: Real> Backward<T, 3> for ConvTranspose3d {
+    type Saved = (Reader<T>, Tensor<T>);
 
     fn backward(
         &self,
-        weight: Tensor<T>,
+        (reader, weight): Self::Saved,
         dy: Tensor<T>,
         [wants_x, wants_weight, wants_bias]: [bool; 3],
     ) -> [Option<Tensor<T>>; 3] {
         let dw = wants_weight.then(|| {
             let mut dw = Tensor::scratch(weight.shape());
-            kernel::backward_weight_fused(&self.shape, self.reader.read().source(), dy.data(), dw.data_mut());
+            kernel::backward_weight_fused(&self.shape, reader.read().source(), dy.data(), dw.data_mut());
             dw
         });
         let db = wants_bias.then(|| backward_bias(&dy));
         let dx = wants_x.then(|| {
-            let mut dx = Tensor::scratch(self.reader.shape());
+            let mut dx = Tensor::scratch(reader.shape());
             kernel::backward_input(&self.shape, weight.data(), dy.data(), dx.data_mut());
             dx
         });

@@ -12,12 +12,11 @@ use rand::{Rng, SeedableRng};
 ///
 /// # Source
 /// Srivastava et al. 2014; scaled in training ("inverted"), so that use needs no scale.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Dropout {
+struct Dropout {
     /// The probability of a zero.
-    pub p: f64,
+    p: f64,
     /// The key of the random numbers.
-    pub key: u64,
+    key: u64,
 }
 
 /// In training, `x` with each number dropped with probability `p`; else `x`.

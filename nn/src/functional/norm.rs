@@ -1,262 +1,239 @@
-//! Means and variances: measured per sample and channel, then shared as the kind of normalisation says.
+//! Normalisation and activation.
+//!
+//! z = γ·(x − mean)·rstd + β, y = act(z), with γ and β per channel.
+//!
+//! Derivative, with g = dy·act′(z), x̂ = (x − mean)·rstd and averages ⟨·⟩ over the numbers that share mean and
+//! variance: dβ = Σ g, dγ = Σ g·x̂, dx = rstd·(γ·g − ⟨γ·g⟩ − x̂·⟨γ·g·x̂⟩); the averages are absent where mean and
+//! variance are constants. Saved are x, γ, β, and the mean and rstd of each sample and channel: z, x̂ and y never.
 
-use autograd::parallel::{map_slabs, slab_of_rows};
-use autograd::{Real, Shape, Tensor};
-use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use std::sync::Arc;
 
-use crate::kernels;
+use autograd::{Backward, Real, Shape, Tensor, Var};
 
-/// Over which numbers mean and variance are taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NormKind {
-    /// The voxels of one channel of one sample. Source: Ulyanov et al. 2016.
-    Instance,
-    /// The voxels of a group of channels of one sample; the number of groups. Source: Wu and He 2018.
-    Group(usize),
-    /// The voxels of one channel of all samples. Source: Ioffe and Szegedy 2015.
-    Batch,
+use super::input::{Deferred, Formula, Input};
+use super::statistics::{Extents, Measured, sets};
+use super::{Activation, NormKind, check_per_channel, value};
+use crate::kernels::norm;
+use crate::kernels::{Affine, Pairs};
+
+/// How a tensor is normalised, and what follows.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct NormSettings {
+    /// Over what mean and variance are taken.
+    pub kind: NormKind,
+    /// Added to the variance.
+    pub eps: f64,
+    /// Applied to the result.
+    pub activation: Activation,
 }
 
-/// The most runs of slabs that a sum is taken in; enough for many cores.
-const RUNS: usize = 256;
-
-/// An activation as `samples` × `voxels` × `channels`, and how it is cut into slabs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Extents {
-    pub(super) samples: usize,
-    pub(super) voxels: usize,
-    pub(super) channels: usize,
-}
-
-impl Extents {
-    #[track_caller]
-    pub(super) fn of(shape: Shape) -> Self {
-        assert!(shape.rank() >= 2, "a normalisation wants [n, ..., c], got {shape}");
-        assert!(shape.numel() > 0, "a normalisation of no numbers: {shape}");
-        let samples = shape[0];
-        Self { samples, voxels: shape.rows() / samples, channels: shape.channels() }
+impl NormSettings {
+    /// Without an activation, ε = 1e-5.
+    pub fn new(kind: NormKind) -> Self {
+        Self { kind, eps: 1e-5, activation: Activation::Identity }
     }
 
-    /// Numbers in a slab: whole voxels, by the shape alone.
-    pub(super) fn slab(&self) -> usize {
-        slab_of_rows(self.channels)
+    /// With this activation.
+    pub fn with_activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
     }
 
-    /// Numbers in a sample.
-    pub(super) fn sample(&self) -> usize {
-        self.voxels * self.channels
-    }
-
-    /// For each channel of sample `n`, the merged results of `f(range of numbers)` of its slabs. Runs of slabs are merged
-    /// in slab order, then the runs, of which there are at most [`RUNS`]: so few results are kept at a time.
-    pub(super) fn reduce<R: Copy + Send>(
-        &self,
-        n: usize,
-        f: impl Fn(std::ops::Range<usize>) -> Vec<R> + Sync,
-        merge: impl Fn(R, usize, R, usize) -> R + Sync,
-    ) -> Vec<R> {
-        let offset = n * self.sample();
-        let join = |(before, mut all): (usize, Vec<R>), (voxels, part): (usize, Vec<R>)| {
-            for (all, part) in all.iter_mut().zip(part) {
-                *all = merge(*all, before, part, voxels);
-            }
-            (before + voxels, all)
-        };
-        let slab = self.slab();
-        let run = self.sample().div_ceil(slab).div_ceil(RUNS);
-        let runs = map_slabs(self.sample(), run * slab, |r| {
-            let slabs = r.clone().step_by(slab).map(|start| {
-                let end = r.end.min(start + slab);
-                ((end - start) / self.channels, f(offset + start..offset + end))
-            });
-            slabs.reduce(join).expect("a run has at least one slab")
-        });
-        runs.into_iter().reduce(join).expect("a sample has at least one run").1
+    /// With this ε.
+    pub fn with_eps(self, eps: f64) -> Self {
+        Self { eps, ..self }
     }
 }
 
-/// Mean and M2 = Σ(x − mean)² of two sets of `na` and `nb` numbers together.
+/// act(γ·(x − mean)/√(var + ε) + β), mean and (biased) variance being those of x, left to whoever reads it.
 ///
-/// # Source
-/// Chan, Golub and LeVeque 1983, equation 2.1.
-fn merge((mean_a, m2_a): (f64, f64), na: usize, (mean_b, m2_b): (f64, f64), nb: usize) -> (f64, f64) {
-    let (a, b) = (na as f64, nb as f64);
-    let delta = mean_b - mean_a;
-    (mean_a + delta * (b / (a + b)), m2_a + m2_b + delta * delta * (a * b / (a + b)))
+/// x is `[n, ..., c]`, a convolution's [`Measured`] result or any [`Var`]; γ and β are `[c]` or absent (1 and 0 then). One
+/// voxel alone has variance 0, so it yields act(β).
+///
+/// # Panics
+/// If a shape does not fit, or the channels do not divide into the groups.
+#[track_caller]
+pub fn norm_act<'t, T: Real>(
+    x: impl Into<Measured<'t, T>>,
+    gamma: Option<Var<'t, T>>,
+    beta: Option<Var<'t, T>>,
+    settings: NormSettings,
+) -> Input<'t, T> {
+    let NormSettings { kind, eps, activation } = settings;
+    let x = x.into();
+    let moments = x.stats().mean_and_rstd(kind, eps);
+    defer(x.into_var(), Some(kind), moments, gamma, beta, activation)
 }
 
-/// Mean and M2 = Σ(x − mean)² of each channel of each sample.
+/// As [`norm_act`], by a mean and a variance that are constants, `[c]` each: running statistics. Only ε and the activation
+/// of the settings matter.
 ///
-/// They are taken per slab of voxels and merged in slab order: no difference of large squares, and the same bits
-/// for any number of threads. A convolution yields those of its output for the normalisation that follows
-/// ([`conv3d_with_stats`](super::conv3d_with_stats)). They carry no gradient: the operation that uses them counts
-/// its input's influence on them in the gradient of that input.
-#[derive(Clone, PartialEq, Debug)]
-pub struct ChannelStats<T: Real> {
+/// # Panics
+/// If a shape does not fit.
+#[track_caller]
+pub fn norm_act_by<'t, T: Real>(
+    x: Var<'t, T>,
+    mean: &Tensor<T>,
+    variance: &Tensor<T>,
+    gamma: Option<Var<'t, T>>,
+    beta: Option<Var<'t, T>>,
+    settings: NormSettings,
+) -> Input<'t, T> {
+    let Extents { samples, channels, .. } = Extents::of(x.shape());
+    assert!(
+        mean.dims() == [channels] && variance.dims() == [channels],
+        "running mean {} and variance {}, expected [c = {channels}]",
+        mean.shape(),
+        variance.shape()
+    );
+    let rstd = |variance: &T| T::from_f64(1.0 / (variance.to_f64() + settings.eps).sqrt());
+    let rstd: Vec<T> = variance.data().iter().map(rstd).collect();
+    let moments = (mean.data().repeat(samples), rstd.repeat(samples));
+    defer(x, None, moments, gamma, beta, settings.activation)
+}
+
+#[track_caller]
+fn defer<'t, T: Real>(
+    x: Var<'t, T>,
+    over: Option<NormKind>,
+    (mean, rstd): (Vec<T>, Vec<T>),
+    gamma: Option<Var<'t, T>>,
+    beta: Option<Var<'t, T>>,
+    activation: Activation,
+) -> Input<'t, T> {
+    let extents = Extents::of(x.shape());
+    let [of_gamma, of_beta] = [value(&gamma), value(&beta)];
+    check_per_channel("normalisation", "gamma", of_gamma, extents.channels);
+    check_per_channel("normalisation", "beta", of_beta, extents.channels);
+    let gamma_of = |i: usize| of_gamma.map_or(T::ONE, |gamma| gamma.data()[i % extents.channels]);
+    let scale: Vec<T> = rstd.iter().enumerate().map(|(i, &rstd)| gamma_of(i) * rstd).collect();
+    let shift = of_beta.map_or_else(|| vec![T::ZERO; scale.len()], |beta| beta.data().repeat(extents.samples));
+    let affine = Affine::new(extents.channels, &mean, &scale, &shift, activation);
+    let gamma_value = of_gamma.cloned();
+    let normalised =
+        Arc::new(Normalised { x: x.value().clone(), extents, gamma: gamma_value, affine, rstd, over });
+    let backward = NormAct(normalised.clone());
+    let inputs = [Some(&x), gamma.as_ref(), beta.as_ref()];
+    Input::deferred(x.tape(), backward, inputs, x.value().clone(), normalised)
+}
+
+/// A normalisation with activation of x; enough to compute its value and its derivative.
+struct Normalised<T: Real> {
+    x: Tensor<T>,
     extents: Extents,
-    mean: Vec<T>,
-    m2: Vec<T>,
+    gamma: Option<Tensor<T>>,
+    /// By mean, γ·rstd and β.
+    affine: Affine<T>,
+    rstd: Vec<T>,
+    /// What mean and rstd are functions of; `None` for constants.
+    over: Option<NormKind>,
 }
 
-impl<T: Real> ChannelStats<T> {
-    /// Measures `[n, ..., c]`.
-    ///
-    /// # Panics
-    /// If there are fewer than two axes, or no numbers.
-    #[track_caller]
-    pub fn of(x: &Tensor<T>) -> Self {
-        let extents = Extents::of(x.shape());
-        let (mut mean, mut m2) = (Vec::new(), Vec::new());
-        for n in 0..extents.samples {
-            let moments =
-                extents.reduce(n, |r| kernels::norm::moments(&x.data()[r], extents.channels), merge);
-            mean.extend(moments.iter().map(|m| T::from_f64(m.0)));
-            m2.extend(moments.iter().map(|m| T::from_f64(m.1)));
+impl<T: Real> Formula<T> for Normalised<T> {
+    fn shape(&self) -> Shape {
+        self.x.shape()
+    }
+
+    fn compute(&self) -> Tensor<T> {
+        let mut y = Tensor::scratch(self.x.shape());
+        self.extents.for_each_slab(y.data_mut(), |n, r, y| norm::apply(&self.affine, n, &self.x.data()[r], y));
+        y
+    }
+
+    fn affine(&self) -> Option<(&Tensor<T>, &Affine<T>)> {
+        self.affine.is_fusible().then_some((&self.x, &self.affine))
+    }
+}
+
+/// The derivative of [`norm_act`] and [`norm_act_by`].
+struct NormAct<T: Real>(Arc<Normalised<T>>);
+
+impl<T: Real> Backward<T, 3> for NormAct<T> {
+    type Saved = Arc<Deferred<T>>;
+
+    fn backward(&self, deferred: Self::Saved, mut dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
+        let normalised = &self.0;
+        let plain = normalised.affine.with_activation(Activation::Identity);
+        let (affine, sums) = match deferred.close() {
+            // A convolution has led dy back through the activation, and taken the sums.
+            Some(sums) => (&plain, sums),
+            // As cheap to lead back twice as to write in between.
+            None if normalised.affine.is_fusible() => {
+                (&normalised.affine, normalised.sums(&normalised.affine, &dy, needs))
+            }
+            None => {
+                normalised.lead_back(&mut dy);
+                (&plain, normalised.sums(&plain, &dy, needs))
+            }
+        };
+        normalised.backward(affine, dy, &sums, needs)
+    }
+}
+
+impl<T: Real> Normalised<T> {
+    /// g = dy·act′(z), over dy.
+    fn lead_back(&self, dy: &mut Tensor<T>) {
+        self.extents.for_each_slab(dy.data_mut(), |n, r, dy| {
+            norm::lead_back(&self.affine, n, &self.x.data()[r], dy);
+        });
+    }
+
+    /// Σ g and Σ g·(x − mean) per sample and channel, from dy as it comes after the activation of `affine`; zeros where nobody
+    /// wants them.
+    fn sums(&self, affine: &Affine<T>, dy: &Tensor<T>, [_, wants_gamma, wants_beta]: [bool; 3]) -> Pairs {
+        let extents = self.extents;
+        if !(wants_gamma || wants_beta || self.over.is_some()) {
+            return vec![(0.0, 0.0); extents.samples * extents.channels];
         }
-        Self { extents, mean, m2 }
+        let of_sample = |n: usize| {
+            let of_slab =
+                |r: Range<usize>| norm::backward_sums(affine, n, &self.x.data()[r.clone()], &dy.data()[r]);
+            extents.reduce(n, of_slab, |a, _, b, _| (a.0 + b.0, a.1 + b.1))
+        };
+        (0..extents.samples).flat_map(of_sample).collect()
     }
 
-    /// Whether a tensor of this shape is worth measuring while it is written. One of a single slab is in the cache when it
-    /// is whole, and is measured then.
-    pub(super) fn worth_taking_on_the_way(shape: Shape) -> bool {
-        let extents = Extents::of(shape);
-        extents.sample() > extents.slab()
-    }
-
-    /// From the means and M2s that a convolution has taken while it wrote a tensor of this shape.
-    #[track_caller]
-    pub(super) fn from_sums(shape: Shape, sums: &[(f64, f64)]) -> Self {
-        let extents = Extents::of(shape);
-        assert_eq!(sums.len(), extents.samples * extents.channels, "one pair per sample and channel");
-        let (mean, m2) = sums.iter().map(|(mean, m2)| (T::from_f64(*mean), T::from_f64(*m2))).unzip();
-        Self { extents, mean, m2 }
-    }
-
-    /// The number of samples.
-    pub fn samples(&self) -> usize {
-        self.extents.samples
-    }
-
-    /// The number of voxels in a sample.
-    pub fn voxels(&self) -> usize {
-        self.extents.voxels
-    }
-
-    /// The number of channels.
-    pub fn channels(&self) -> usize {
-        self.extents.channels
-    }
-
-    /// The means, `[n, c]`.
-    pub fn mean(&self) -> &[T] {
-        &self.mean
-    }
-
-    /// Σ(x − mean)², `[n, c]`.
-    pub fn m2(&self) -> &[T] {
-        &self.m2
-    }
-
-    /// Mean and 1/√(var + ε) as a normalisation of this kind uses them; the variance is M2 / count.
-    ///
-    /// # Panics
-    /// If the channels do not divide into the groups.
-    #[track_caller]
-    pub fn moments(&self, kind: NormKind, eps: f64) -> Moments<T> {
+    /// dx, dγ, dβ, from dy as it comes after the activation of `affine`. dx takes the memory of dy where that is not shared.
+    fn backward(
+        &self,
+        affine: &Affine<T>,
+        mut dy: Tensor<T>,
+        sums: &[(f64, f64)],
+        [wants_x, wants_gamma, wants_beta]: [bool; 3],
+    ) -> [Option<Tensor<T>>; 3] {
         let Extents { samples, channels, .. } = self.extents;
-        let mut moments = Moments {
-            extents: self.extents,
-            over: Some(kind),
-            mean: self.mean.clone(),
-            rstd: vec![T::ZERO; samples * channels],
+        let over_samples = |f: &dyn Fn(usize) -> f64| {
+            Tensor::from_fn([channels], |c| T::from_f64((0..samples).map(|n| f(n * channels + c)).sum()))
+        };
+        let dgamma = wants_gamma.then(|| over_samples(&|i| sums[i].1 * self.rstd[i].to_f64()));
+        let dbeta = wants_beta.then(|| over_samples(&|i| sums[i].0));
+        let dx = wants_x.then(|| {
+            let averages = self.averages(sums);
+            self.extents.for_each_slab(dy.data_mut(), |n, r, dy| {
+                let averages = &averages[n * channels..][..channels];
+                norm::backward_apply(affine, n, averages, &self.x.data()[r], dy);
+            });
+            dy
+        });
+        [dx, dgamma, dbeta]
+    }
+
+    /// Per sample and channel, −rstd²·⟨γ·g·x̂⟩ and −rstd·⟨γ·g⟩: what dx has beside g·γ·rstd.
+    fn averages(&self, sums: &[(f64, f64)]) -> Pairs {
+        let mut averages = vec![(0.0, 0.0); sums.len()];
+        let Some(kind) = self.over else { return averages };
+        let gamma = |i: usize| {
+            self.gamma.as_ref().map_or(1.0, |gamma| gamma.data()[i % self.extents.channels].to_f64())
         };
         for set in sets(self.extents, kind) {
-            let (mean, m2) = self.merged(&set);
-            let variance = m2 / (set.len() * self.extents.voxels) as f64;
+            let count = (set.len() * self.extents.voxels) as f64;
+            let rstd = self.rstd[set[0]].to_f64();
+            let average = |of: &dyn Fn(usize) -> f64| set.iter().map(|&i| gamma(i) * of(i)).sum::<f64>() / count;
+            let of_set = (-rstd * rstd * rstd * average(&|i| sums[i].1), -rstd * average(&|i| sums[i].0));
             for &i in &set {
-                moments.mean[i] = T::from_f64(mean);
-                moments.rstd[i] = T::from_f64(1.0 / (variance + eps).sqrt());
+                averages[i] = of_set;
             }
         }
-        moments
-    }
-
-    /// Per channel, mean and unbiased variance M2 / (count − 1) over all samples: what running statistics follow.
-    /// Of a single number the variance is 0.
-    pub fn batch_mean_and_variance(&self) -> (Vec<T>, Vec<T>) {
-        let one = |set: Vec<usize>| {
-            let (mean, m2) = self.merged(&set);
-            let freedom = (set.len() * self.extents.voxels - 1).max(1) as f64;
-            (T::from_f64(mean), T::from_f64(m2 / freedom))
-        };
-        sets(self.extents, NormKind::Batch).into_iter().map(one).unzip()
-    }
-
-    fn merged(&self, set: &[usize]) -> (f64, f64) {
-        let of = |i: usize| (self.mean[i].to_f64(), self.m2[i].to_f64());
-        let voxels = self.extents.voxels;
-        let (first, rest) = set.split_first().expect("a set has at least one channel");
-        let start = (of(*first), voxels);
-        rest.iter().fold(start, |(all, count), &i| (merge(all, count, of(i), voxels), count + voxels)).0
-    }
-}
-
-/// Which (sample, channel) pairs share mean and variance, as indices into `[n, c]`.
-#[track_caller]
-pub(super) fn sets(extents: Extents, kind: NormKind) -> Vec<Vec<usize>> {
-    let Extents { samples, channels, .. } = extents;
-    match kind {
-        NormKind::Instance => (0..samples * channels).map(|i| vec![i]).collect(),
-        NormKind::Group(groups) => {
-            assert!(
-                groups > 0 && channels.is_multiple_of(groups),
-                "{channels} channels do not divide into {groups} groups"
-            );
-            let size = channels / groups;
-            (0..samples * groups).map(|i| (i * size..(i + 1) * size).collect()).collect()
-        }
-        NormKind::Batch => (0..channels).map(|c| (0..samples).map(|n| n * channels + c).collect()).collect(),
-    }
-}
-
-/// Mean and 1/√(var + ε) for each channel of each sample, and what they are a function of.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Moments<T: Real> {
-    pub(super) extents: Extents,
-    /// `None` for constants (running statistics).
-    pub(super) over: Option<NormKind>,
-    pub(super) mean: Vec<T>,
-    pub(super) rstd: Vec<T>,
-}
-
-impl<T: Real> Moments<T> {
-    /// Constant moments, the same for all samples of a tensor of this shape: running statistics.
-    ///
-    /// # Panics
-    /// Unless `mean` and `variance` hold one number per channel.
-    #[track_caller]
-    pub fn constant(shape: Shape, mean: &Tensor<T>, variance: &Tensor<T>, eps: f64) -> Self {
-        let extents = Extents::of(shape);
-        let channels = extents.channels;
-        assert!(
-            mean.dims() == [channels] && variance.dims() == [channels],
-            "running mean {} and variance {}, expected [c = {channels}]",
-            mean.shape(),
-            variance.shape()
-        );
-        let rstd: Vec<T> =
-            variance.data().iter().map(|v| T::from_f64(1.0 / (v.to_f64() + eps).sqrt())).collect();
-        Self {
-            extents,
-            over: None,
-            mean: mean.data().repeat(extents.samples),
-            rstd: rstd.repeat(extents.samples),
-        }
-    }
-
-    /// Whether these can be the moments of a tensor of this shape.
-    pub(super) fn fits(&self, shape: Shape) -> bool {
-        self.extents == Extents::of(shape)
+        averages
     }
 }

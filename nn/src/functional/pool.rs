@@ -1,12 +1,11 @@
 //! Max and average pooling.
 
 use autograd::buffer::Bytes;
-use autograd::parallel::SLAB;
 use autograd::{Backward, Function, Real, Shape, Tensor, Var};
 use rayon::prelude::*;
 
-use super::deferred::{Input, Reader, Reading};
-use super::upsample::Resampling;
+use super::input::{Input, Reading};
+use super::resampling::{Resampling, rows_per_task};
 pub use crate::kernels::pool::Pool3dSpec;
 use crate::kernels::pool::{max_row, max_row_backward};
 use crate::kernels::resample::Taps;
@@ -39,28 +38,13 @@ pub struct AvgPool3d {
 /// If the window does not fit the input, is padded by over half its extent, or has more than 256 voxels.
 #[track_caller]
 pub fn max_pool3d<'t, T: Real>(x: impl Into<Input<'t, T>>, spec: Pool3dSpec) -> Var<'t, T> {
-    let (x, reader) = x.into().split();
-    let [_, d, h, w, _] = x.value().dims5();
-    spec.output([d, h, w]);
-    check_window(spec);
-    let (y, saved) = maxima(spec, &reader);
-    x.tape().record(MaxPool { spec }, [Some(&x)], y, saved)
-}
-
-/// The derivative of [`max_pool3d`].
-struct MaxPool {
-    spec: Pool3dSpec,
-}
-
-/// Of a pooling by maxima: the input's shape, the output's, and which tap of its window each output came from.
-type Winners = (Shape, Shape, Bytes);
-
-fn maxima<T: Real>(spec: Pool3dSpec, reader: &Reader<T>) -> (Tensor<T>, Winners) {
-    let Reading { x, affine } = &reader.read();
-    let [n, d, h, w, c] = x.dims5();
+    let part = x.into().part();
+    let [n, d, h, w, c] = part.reader.shape().dims5();
     let [od, oh, ow] = spec.output([d, h, w]);
+    check_window(spec);
     let mut y = Tensor::scratch([n, od, oh, ow, c]);
     let mut arg = Bytes::scratch(y.numel());
+    let Reading { x, affine } = &part.read();
     let row = ow * c;
     let rows = y.data_mut().par_chunks_mut(row.max(1)).zip(arg.par_chunks_mut(row.max(1)));
     rows.with_min_len(rows_per_task(row)).enumerate().for_each(|(i, (y, arg))| {
@@ -69,8 +53,13 @@ fn maxima<T: Real>(spec: Pool3dSpec, reader: &Reader<T>) -> (Tensor<T>, Winners)
         let x = &x.data()[sample * (d * h * w * c)..][..d * h * w * c];
         max_row(&spec, x, affine, [d, h, w, c], [i / oh % od, i % oh], y, arg);
     });
-    let shapes = (x.shape(), y.shape());
-    (y, (shapes.0, shapes.1, arg))
+    let saved = (x.shape(), y.shape(), arg);
+    part.place.tape().record(MaxPool { spec }, [Some(&part.place)], y, saved)
+}
+
+/// The derivative of [`max_pool3d`].
+struct MaxPool {
+    spec: Pool3dSpec,
 }
 
 /// The means of windows: see [`AvgPool3d`].
@@ -94,13 +83,9 @@ fn check_window(spec: Pool3dSpec) {
     );
 }
 
-/// Rows that one task takes at least, so that a task is worth its overhead.
-pub(super) fn rows_per_task(row: usize) -> usize {
-    (SLAB / row.max(1)).max(1)
-}
-
 impl<T: Real> Backward<T, 1> for MaxPool {
-    type Saved = Winners;
+    /// The input's shape, the output's, and which tap of its window each output came from.
+    type Saved = (Shape, Shape, Bytes);
 
     fn backward(
         &self,

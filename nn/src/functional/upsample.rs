@@ -1,11 +1,10 @@
 //! Upsampling by whole factors.
 
 use autograd::{Backward, Function, Real, Tensor, Var};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::pool::rows_per_task;
-use crate::kernels::resample::{Taps, row};
+use super::resampling::Resampling;
+use crate::kernels::resample::Taps;
 
 /// How voxels between the old ones are filled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -54,35 +53,5 @@ impl<T: Real> Backward<T, 1> for Upsample {
 
     fn backward(&self, resampling: Resampling<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(resampling.transposed().of(&dy))]
-    }
-}
-
-/// A separable linear map between grids.
-#[derive(Clone, Debug)]
-pub struct Resampling<T> {
-    taps: [Taps<T>; 3],
-}
-
-impl<T: Real> Resampling<T> {
-    pub(super) fn new(taps_of_axis: impl FnMut(usize) -> Taps<T>) -> Self {
-        Self { taps: [0, 1, 2].map(taps_of_axis) }
-    }
-
-    pub(super) fn transposed(&self) -> Self {
-        Self { taps: self.taps.each_ref().map(Taps::transposed) }
-    }
-
-    /// The map of `[n, d, h, w, c]`.
-    pub(super) fn of(&self, x: &Tensor<T>) -> Tensor<T> {
-        let [n, d, h, w, c] = x.dims5();
-        let [od, oh, ow] = self.taps.each_ref().map(Taps::outputs);
-        let sample = d * h * w * c;
-        let mut y = Tensor::scratch([n, od, oh, ow, c]);
-        let rows = y.data_mut().par_chunks_mut((ow * c).max(1));
-        rows.with_min_len(rows_per_task(ow * c)).enumerate().for_each(|(i, y)| {
-            let x = &x.data()[i / (od * oh) * sample..][..sample];
-            row(&self.taps, c, x, [i / oh % od, i % oh], y);
-        });
-        y
     }
 }

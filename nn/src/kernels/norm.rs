@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | [`moments`] | x (twice, the second time from cache) | | mean, M2 = Σ(x − mean)² |
 //! | [`apply`] | x | y = act((x − mean)·scale + shift) | |
+//! | [`lead_back`] | x, dy | g = dy·act′, over dy | |
 //! | [`backward_sums`] | x, dy | | Σ g and Σ g·(x − mean), with g = dy·act′ |
 //! | [`backward_apply`] | x, dy | dx = g·scale + (x − mean)·pull + push, over dy | |
 //! | [`apply_sum`] | x0, x1 | y = act(a0(x0) + a1(x1)), ai being an affine or nothing | |
@@ -84,6 +85,16 @@ pub fn apply<T: Real>(affine: &Affine<T>, n: usize, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "x and y of one slab");
     let pass = Apply { tile: &tile(affine, n), x, y };
     (table::<PassesTable, T>().apply)(simd::active(), affine.activation(), pass);
+}
+
+/// g = dy·act′((x − mean)·scale + shift), written over `dy`, with the numbers of sample `n`.
+///
+/// # Panics
+/// If `x` and `dy` differ in length, or there is no sample `n`.
+pub fn lead_back<T: Real>(affine: &Affine<T>, n: usize, x: &[T], dy: &mut [T]) {
+    assert_eq!(x.len(), dy.len(), "x and dy of one slab");
+    let pass = LeadBack { tile: &tile(affine, n), x, dy };
+    (table::<PassesTable, T>().lead_back)(simd::active(), affine.activation(), pass);
 }
 
 /// Σ g and Σ g·(x − mean) of each channel, where g = dy·act′((x − mean)·scale + shift), with the numbers of sample `n`.
@@ -194,6 +205,7 @@ fn term<'a, T: Real>(
 struct Passes<T: 'static> {
     moments: fn(Isa, &[T], usize) -> Pairs,
     apply: fn(Isa, Activation, Apply<'_, T>),
+    lead_back: fn(Isa, Activation, LeadBack<'_, T>),
     backward_sums: fn(Isa, Activation, BackwardSums<'_, T>),
     backward_apply: fn(Isa, Activation, BackwardApply<'_, T>),
     apply_sum: fn(Isa, Activation, ApplySum<'_, T>),
@@ -218,6 +230,7 @@ const fn passes<T: Real>() -> Passes<T> {
     Passes {
         moments: corrected_moments,
         apply: |isa, activation, pass| activation.run(isa, pass),
+        lead_back: |isa, activation, pass| activation.run(isa, pass),
         backward_sums: |isa, activation, pass| activation.run(isa, pass),
         backward_apply: |isa, activation, pass| activation.run(isa, pass),
         apply_sum: |isa, activation, pass| activation.run(isa, pass),
@@ -282,6 +295,27 @@ impl<T: Real> Pass<T> for Apply<'_, T> {
             let (mean, scale, shift, y) = (&mean[..n], &scale[..n], &shift[..n], &mut y[..n]);
             for i in 0..n {
                 y[i] = act.value((x[i] - mean[i]) * scale[i] + shift[i]);
+            }
+        }
+    }
+}
+
+struct LeadBack<'a, T> {
+    tile: &'a [Vec<T>; 3],
+    x: &'a [T],
+    dy: &'a mut [T],
+}
+
+impl<T: Real> Pass<T> for LeadBack<'_, T> {
+    #[inline(always)]
+    fn run<A: Act<T>>(self, act: A) {
+        let [mean, scale, shift] = self.tile;
+        let width = mean.len();
+        for (x, dy) in self.x.chunks(width).zip(self.dy.chunks_mut(width)) {
+            let n = x.len();
+            let (mean, scale, shift, dy) = (&mean[..n], &scale[..n], &shift[..n], &mut dy[..n]);
+            for i in 0..n {
+                dy[i] = dy[i] * act.slope((x[i] - mean[i]) * scale[i] + shift[i]);
             }
         }
     }

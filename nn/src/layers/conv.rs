@@ -5,7 +5,7 @@ use rand::Rng;
 
 use super::{at_least_one, each_at_least_one, enter, weight_and_bias};
 use crate::functional::{
-    self, ChannelStats, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Input,
+    self, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Input, Measured,
 };
 use crate::{Error, Layout, Module, join};
 
@@ -89,28 +89,16 @@ impl<T: Real> Conv3d<T> {
         functional::conv3d(x, weight, bias, self.settings())
     }
 
-    /// See [`functional::conv3d_with_stats`].
+    /// The result for a normalisation: see [`functional::conv3d_measured`].
     #[track_caller]
-    pub fn forward_with_stats<'t>(&self, x: impl Into<Input<'t, T>>) -> (Var<'t, T>, ChannelStats<T>) {
+    pub fn measured<'t>(&self, x: impl Into<Input<'t, T>>) -> Measured<'t, T> {
         let x = x.into();
         let (weight, bias) = self.enter(x.tape());
-        functional::conv3d_with_stats(x, weight, bias, self.settings())
-    }
-
-    /// See [`functional::conv3d_of_two_with_stats`].
-    #[track_caller]
-    pub fn forward_of_two_with_stats<'t>(
-        &self,
-        first: impl Into<Input<'t, T>>,
-        second: impl Into<Input<'t, T>>,
-    ) -> (Var<'t, T>, ChannelStats<T>) {
-        let first = first.into();
-        let (weight, bias) = self.enter(first.tape());
-        functional::conv3d_of_two_with_stats(first, second, weight, bias, self.settings())
+        functional::conv3d_measured(x, weight, bias, self.settings())
     }
 
     /// Weight and bias on this tape.
-    pub(super) fn enter<'t>(&self, tape: &'t Tape<T>) -> (Var<'t, T>, Option<Var<'t, T>>) {
+    fn enter<'t>(&self, tape: &'t Tape<T>) -> (Var<'t, T>, Option<Var<'t, T>>) {
         (tape.parameter(&self.weight), enter(tape, self.bias.as_ref()))
     }
 }

@@ -1,32 +1,32 @@
 //! Normalisation with its affine, its running statistics, and the activation that follows.
 
-use autograd::{Mode, Parameter, Real, Shape, Tape, Tensor, Var};
+use autograd::{Mode, Parameter, Real, Tape, Tensor};
 
-use super::{Conv3d, at_least_one, enter};
-use crate::functional::{self, Activation, ChannelStats, Deferred, Moments, NormKind};
+use super::{at_least_one, enter};
+use crate::functional::{self, Activation, ChannelStats, Input, Measured, NormKind, NormSettings};
 use crate::{Error, Layout, Module, join};
 
-/// act(γ·(x − mean)/√(var + ε) + β): instance, group or batch normalisation, and an activation in the same pass.
+/// act(γ·(x − mean)/√(var + ε) + β): instance, group or batch normalisation, and the activation that follows.
 ///
-/// γ is called `weight` and β `bias`, as in PyTorch.
+/// γ is called `weight` and β `bias`, as in PyTorch. The result is computed by whoever reads it: see [`Input`].
 ///
 /// Batch normalisation uses the batch's statistics on a training tape, and announces new running statistics to it;
 /// else it uses the running ones. The other kinds do the same in training and use.
 ///
 /// ```
-/// use autograd::{Tape, Tensor};
-/// use nn::{functional::Activation, layers::NormAct};
+/// use nn::functional::Input;
+/// use nn::layers::{Conv3d, NormAct};
 ///
-/// let norm = NormAct::<f32>::instance(8)?.with_activation(Activation::leaky_relu(0.01))?;
-/// let tape = Tape::no_grad();
-/// let y = norm.forward(tape.constant(Tensor::zeros([1, 4, 4, 4, 8])));
-/// assert_eq!(y.shape().dims(), [1, 4, 4, 4, 8]);
-/// # Ok::<(), nn::Error>(())
+/// /// Twice convolution → normalisation → activation.
+/// fn block<'t>(x: Input<'t>, convs: &[Conv3d; 2], norms: &[NormAct; 2]) -> Input<'t> {
+///     let x = norms[0].forward(convs[0].measured(x));
+///     norms[1].forward(convs[1].measured(x))
+/// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct NormAct<T: Real = f32> {
     /// The kind, ε, and the activation.
-    pub settings: functional::NormAct,
+    pub settings: NormSettings,
     /// γ, `[c]`
     pub weight: Option<Parameter<T>>,
     /// β, `[c]`
@@ -83,7 +83,7 @@ impl<T: Real> NormAct<T> {
             }
         }
         Ok(Self {
-            settings: functional::NormAct::new(kind),
+            settings: NormSettings::new(kind),
             weight: Some(Parameter::new(Tensor::full([channels], T::ONE))),
             bias: Some(Parameter::new(Tensor::zeros([channels]))),
             running: (kind == NormKind::Batch).then(|| RunningStats::new(channels)),
@@ -144,83 +144,19 @@ impl<T: Real> NormAct<T> {
 
     /// See [`functional::norm_act`].
     #[track_caller]
-    pub fn forward<'t>(&self, x: Var<'t, T>) -> Var<'t, T> {
-        if self.running.is_none() {
-            let [gamma, beta] = self.enter(x.tape());
-            return functional::norm_act(x, gamma, beta, self.settings);
-        }
-        let stats = (x.tape().mode() == Mode::Train).then(|| ChannelStats::of(x.value()));
-        self.forward_by(x, stats.as_ref())
-    }
-
-    /// As [`forward`](Self::forward), for an `x` whose statistics are known:
-    /// from [`Conv3d::forward_with_stats`] or [`forward_conv`](Self::forward_conv).
-    #[track_caller]
-    pub fn forward_with_stats<'t>(&self, x: Var<'t, T>, stats: &ChannelStats<T>) -> Var<'t, T> {
-        self.forward_by(x, Some(stats))
-    }
-
-    #[track_caller]
-    fn forward_by<'t>(&self, x: Var<'t, T>, stats: Option<&ChannelStats<T>>) -> Var<'t, T> {
-        let [gamma, beta] = self.enter(x.tape());
-        let moments = self.moments(x.tape(), x.shape(), stats);
-        functional::norm_act_with(x, moments, gamma, beta, self.settings.activation)
-    }
-
-    /// As [`forward_with_stats`](Self::forward_with_stats), left to whoever reads the result: see [`Deferred`].
-    #[track_caller]
-    pub fn defer<'t>(&self, x: Var<'t, T>, stats: &ChannelStats<T>) -> Deferred<'t, T> {
-        let [gamma, beta] = self.enter(x.tape());
-        let moments = self.moments(x.tape(), x.shape(), Some(stats));
-        Deferred::new(x, moments, gamma, beta, self.settings.activation)
-    }
-
-    /// `conv(self(raw))` in one unit, and the statistics of the result: see [`functional::norm_act_conv3d`].
-    ///
-    /// ```
-    /// use autograd::{Tape, Tensor, Var};
-    /// use nn::layers::{Conv3d, NormAct};
-    ///
-    /// /// Twice convolution → normalisation → activation.
-    /// fn block<'t>(x: Var<'t>, convs: &[Conv3d; 2], norms: &[NormAct; 2]) -> Var<'t> {
-    ///     let (raw, stats) = convs[0].forward_with_stats(x);
-    ///     let (raw, stats) = norms[0].forward_conv(raw, &stats, &convs[1]);
-    ///     norms[1].forward_with_stats(raw, &stats)
-    /// }
-    /// ```
-    #[track_caller]
-    pub fn forward_conv<'t>(
-        &self,
-        raw: Var<'t, T>,
-        stats: &ChannelStats<T>,
-        conv: &Conv3d<T>,
-    ) -> (Var<'t, T>, ChannelStats<T>) {
-        let [gamma, beta] = self.enter(raw.tape());
-        let (weight, bias) = conv.enter(raw.tape());
-        let moments = self.moments(raw.tape(), raw.shape(), Some(stats));
-        let activation = self.settings.activation;
-        functional::norm_act_conv3d_with(raw, moments, gamma, beta, activation, weight, bias, conv.settings())
-    }
-
-    fn enter<'t>(&self, tape: &'t Tape<T>) -> [Option<Var<'t, T>>; 2] {
-        [enter(tape, self.weight.as_ref()), enter(tape, self.bias.as_ref())]
-    }
-
-    /// The moments to normalise by; running statistics are brought up to date where they follow.
-    #[track_caller]
-    fn moments(&self, tape: &Tape<T>, shape: Shape, stats: Option<&ChannelStats<T>>) -> Moments<T> {
-        let functional::NormAct { kind, eps, .. } = self.settings;
-        match (&self.running, stats) {
-            (Some(running), Some(stats)) if tape.mode() == Mode::Train => {
-                running.follow(tape, stats);
-                stats.moments(kind, eps)
+    pub fn forward<'t>(&self, x: impl Into<Measured<'t, T>>) -> Input<'t, T> {
+        let x = x.into();
+        let tape = x.tape();
+        let [gamma, beta] = [&self.weight, &self.bias].map(|p| enter(tape, p.as_ref()));
+        match &self.running {
+            Some(running) if tape.mode() == Mode::Train => running.follow(tape, &x.stats()),
+            Some(RunningStats { mean, variance, .. }) => {
+                let (mean, variance) = (mean.value(), variance.value());
+                return functional::norm_act_by(x.into_var(), mean, variance, gamma, beta, self.settings);
             }
-            (Some(running), _) => {
-                Moments::constant(shape, running.mean.value(), running.variance.value(), eps)
-            }
-            (None, Some(stats)) => stats.moments(kind, eps),
-            (None, None) => unreachable!("only running statistics go without the input's"),
+            None => {}
         }
+        functional::norm_act(x, gamma, beta, self.settings)
     }
 }
 

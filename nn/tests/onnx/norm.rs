@@ -1,9 +1,7 @@
 //! Normalisations.
 
 use autograd::{Tape, Tensor, Var};
-use nn::functional::{
-    Activation, ChannelStats, Moments, batch_norm, group_norm, instance_norm, norm_act_with,
-};
+use nn::functional::{ChannelStats, NormKind, NormSettings, norm_act, norm_act_by};
 
 use crate::case::Case;
 
@@ -16,29 +14,32 @@ fn arguments<'t>(case: &Case, tape: &'t Tape<f32>) -> [Var<'t, f32>; 3] {
     [case.volume(0), case.input(1), case.input(2)].map(|tensor| tape.constant(tensor))
 }
 
-pub(crate) fn instance(case: &Case) -> Vec<Tensor<f32>> {
+fn by_own_statistics(case: &Case, kind: NormKind) -> Tensor<f32> {
     let tape = Tape::no_grad();
     let [x, gamma, beta] = arguments(case, &tape);
-    vec![case.onnx_shaped(instance_norm(x, Some(gamma), Some(beta), eps(case)).value())]
+    let settings = NormSettings::new(kind).with_eps(eps(case));
+    case.onnx_shaped(norm_act(x, Some(gamma), Some(beta), settings).into_var().value())
+}
+
+pub(crate) fn instance(case: &Case) -> Vec<Tensor<f32>> {
+    vec![by_own_statistics(case, NormKind::Instance)]
 }
 
 pub(crate) fn group(case: &Case) -> Vec<Tensor<f32>> {
-    let tape = Tape::no_grad();
-    let [x, gamma, beta] = arguments(case, &tape);
     let groups = usize::try_from(case.integer("num_groups", 1)).expect("a number of groups");
-    vec![case.onnx_shaped(group_norm(x, groups, Some(gamma), Some(beta), eps(case)).value())]
+    vec![by_own_statistics(case, NormKind::Group(groups))]
 }
 
 pub(crate) fn batch(case: &Case) -> Vec<Tensor<f32>> {
-    let tape = Tape::no_grad();
-    let [x, gamma, beta] = arguments(case, &tape);
     let (mean, variance) = (case.input(3), case.input(4));
     if case.integer("training_mode", 0) == 0 {
-        let moments = Moments::constant(x.shape(), &mean, &variance, eps(case));
-        let y = norm_act_with(x, moments, Some(gamma), Some(beta), Activation::Identity);
-        return vec![case.onnx_shaped(y.value())];
+        let tape = Tape::no_grad();
+        let [x, gamma, beta] = arguments(case, &tape);
+        let settings = NormSettings::new(NormKind::Batch).with_eps(eps(case));
+        let y = norm_act_by(x, &mean, &variance, Some(gamma), Some(beta), settings);
+        return vec![case.onnx_shaped(y.into_var().value())];
     }
-    let stats = ChannelStats::of(x.value());
+    let stats = ChannelStats::of(&case.volume(0));
     let (batch_mean, batch_variance) = stats.batch_mean_and_variance();
     // ONNX's running variance follows the biased one, PyTorch's and ours the unbiased.
     let count = (stats.samples() * stats.voxels()) as f32;
@@ -47,6 +48,6 @@ pub(crate) fn batch(case: &Case) -> Vec<Tensor<f32>> {
     let running = |old: &Tensor<f32>, new: &[f32]| {
         Tensor::from_fn(old.shape(), |c| keep * old.data()[c] + (1.0 - keep) * new[c])
     };
-    let y = batch_norm(x, Some(gamma), Some(beta), eps(case));
-    vec![case.onnx_shaped(y.value()), running(&mean, &batch_mean), running(&variance, &biased)]
+    let y = by_own_statistics(case, NormKind::Batch);
+    vec![y, running(&mean, &batch_mean), running(&variance, &biased)]
 }
