@@ -3,11 +3,11 @@
 //! A model of your own is a struct of layers, a `forward`, and the names of its parameters:
 //!
 //! ```
-//! use autograd::{Parameter, Tape, Tensor, Var};
+//! use autograd::{Tape, Tensor, Var};
 //! use nn::functional::{Activation, Conv3dSpec};
 //! use nn::layers::{Conv3d, NormAct};
 //! use nn::optim::{Adam, AdamWConfig, Optimizer};
-//! use nn::{Error, Layout, Module, join};
+//! use nn::{Error, Module};
 //! use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
 //!
 //! struct Net {
@@ -31,18 +31,7 @@
 //!     }
 //! }
 //!
-//! impl Module<f32> for Net {
-//!     fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter)) {
-//!         self.conv.visit(&join(prefix, "conv"), f);
-//!         self.norm.visit(&join(prefix, "norm"), f);
-//!         self.head.visit(&join(prefix, "head"), f);
-//!     }
-//!     fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter)) {
-//!         self.conv.visit_mut(&join(prefix, "conv"), f);
-//!         self.norm.visit_mut(&join(prefix, "norm"), f);
-//!         self.head.visit_mut(&join(prefix, "head"), f);
-//!     }
-//! }
+//! nn::module! { impl Module<f32> for Net { conv, norm, head } }
 //!
 //! let mut net = Net::new(&mut ChaCha8Rng::seed_from_u64(0))?;
 //! let mut optimizer = Adam::decoupled(AdamWConfig { lr: 0.01, ..Default::default() })?;
@@ -62,7 +51,7 @@
 //! - [`layers`]: parameters with an operation. `conv.measured(x)` gives a result with the statistics of its channels, a
 //!   norm turns that into a [`functional::Input`], and whatever reads an `Input` normalises and activates it on the way.
 //! - [`functional`]: the operations alone.
-//! - [`Module`]: names, weights from and to PyTorch. [`init`]: how weights start.
+//! - [`Module`], [`module!`]: names, weights from and to PyTorch. [`init`]: how weights start.
 //! - [`optim`], [`schedule`]: how gradients change them, and at what rate.
 //! - [`kernels`]: the fast loops, each beside the naive loops that define it. To be skipped at first, save
 //!   [`kernels::conv3d::reference`].

@@ -53,24 +53,9 @@ impl Layout {
     }
 }
 
-/// Something with named parameters: a layer, or a model made of layers.
+/// Something with named parameters: a layer, or a model made of layers. [`module!`](crate::module) writes its two visits.
 ///
-/// ```
-/// use autograd::{Parameter, Real, Tensor};
-/// use nn::{Layout, Module, join};
-///
-/// struct Scale<T: Real> { weight: Parameter<T> }
-/// impl<T: Real> Module<T> for Scale<T> {
-///     fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
-///         f(join(prefix, "weight"), Layout::Plain, &self.weight);
-///     }
-///     fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
-///         f(join(prefix, "weight"), Layout::Plain, &mut self.weight);
-///     }
-/// }
-/// let scale = Scale { weight: Parameter::new(Tensor::<f32>::zeros([3])) };
-/// assert_eq!(scale.parameter_count(), 3);
-/// ```
+/// A parameter by itself, an `Option` and a `Vec` of modules are modules too; those of a `Vec` are named by their index.
 pub trait Module<T: Real> {
     /// Calls `f` with the name (under `prefix`), layout and parameter of each parameter and buffer, in a fixed order.
     fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>));
@@ -148,7 +133,95 @@ fn take_value<T: Real>(
     Ok(layout.from_pytorch(&value))
 }
 
-/// `prefix.name`, or `name` where the prefix is empty.
+/// `prefix.name`, or the one of them that is not empty.
 pub fn join(prefix: &str, name: impl std::fmt::Display) -> String {
-    if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") }
+    let name = name.to_string();
+    if prefix.is_empty() || name.is_empty() { format!("{prefix}{name}") } else { format!("{prefix}.{name}") }
+}
+
+/// Makes a [`Module`] of a struct, from the fields that hold parameters or modules, in their order.
+///
+/// A field's name is the name of its parameters, or the prefix of their names; `as` gives another, `as ""` none. A parameter
+/// is [`Layout::Plain`] unless a layout follows its name.
+///
+/// ```
+/// use autograd::{Parameter, Real, Tensor};
+/// use nn::Module;
+///
+/// struct Scale<T: Real> {
+///     weight: Parameter<T>,
+/// }
+/// struct Scales<T: Real> {
+///     first: Scale<T>,
+///     others: Vec<Scale<T>>,
+/// }
+/// nn::module! { impl<T: Real> Module<T> for Scale<T> { weight } }
+/// nn::module! { impl<T: Real> Module<T> for Scales<T> { first, others as "more" } }
+///
+/// let scale = || Scale { weight: Parameter::new(Tensor::<f32>::zeros([3])) };
+/// let scales = Scales { first: scale(), others: vec![scale(), scale()] };
+/// let names: Vec<String> = scales.named_parameters().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["first.weight", "more.0.weight", "more.1.weight"]);
+/// ```
+#[macro_export]
+macro_rules! module {
+    (impl $(<$generic:ident: $bound:path>)? Module<$number:ty> for $module:ty {
+        $($field:ident $(as $name:literal)? $(: $layout:ident)?),+ $(,)?
+    }) => {
+        impl $(<$generic: $bound>)? $crate::Module<$number> for $module {
+            fn visit<'a>(
+                &'a self,
+                prefix: &str,
+                f: &mut dyn FnMut(String, $crate::Layout, &'a ::autograd::Parameter<$number>),
+            ) {
+                $(let name = $crate::join(prefix, $crate::module!(@name $field $($name)?));
+                $crate::module!(@field visit, &self.$field, name, f $(, $layout)?);)+
+            }
+
+            fn visit_mut<'a>(
+                &'a mut self,
+                prefix: &str,
+                f: &mut dyn FnMut(String, $crate::Layout, &'a mut ::autograd::Parameter<$number>),
+            ) {
+                $(let name = $crate::join(prefix, $crate::module!(@name $field $($name)?));
+                $crate::module!(@field visit_mut, &mut self.$field, name, f $(, $layout)?);)+
+            }
+        }
+    };
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $name:literal) => { $name };
+    (@field $visit:ident, $value:expr, $name:ident, $f:ident) => { $crate::Module::$visit($value, &$name, $f) };
+    (@field $visit:ident, $value:expr, $name:ident, $f:ident, $layout:ident) => {
+        $f($name, $crate::Layout::$layout, $value)
+    };
+}
+
+impl<T: Real> Module<T> for Parameter<T> {
+    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
+        f(prefix.to_owned(), Layout::Plain, self);
+    }
+
+    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
+        f(prefix.to_owned(), Layout::Plain, self);
+    }
+}
+
+impl<T: Real, M: Module<T>> Module<T> for Option<M> {
+    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
+        self.iter().for_each(|module| module.visit(prefix, f));
+    }
+
+    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
+        self.iter_mut().for_each(|module| module.visit_mut(prefix, f));
+    }
+}
+
+impl<T: Real, M: Module<T>> Module<T> for Vec<M> {
+    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
+        self.iter().enumerate().for_each(|(i, module)| module.visit(&join(prefix, i), f));
+    }
+
+    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
+        self.iter_mut().enumerate().for_each(|(i, module)| module.visit_mut(&join(prefix, i), f));
+    }
 }

@@ -3,16 +3,12 @@
 //! The first norm and activation run inside the second convolution, the second ones inside whatever reads the block: no
 //! activated tensor exists in memory.
 
-use autograd::{Parameter, Real};
+use autograd::Real;
 use nn::functional::{Conv3dSpec, Input, add_act};
 use nn::layers::{Activation, Conv3d, Dropout, NormAct};
-use nn::{Layout, Module, join};
 use rand::Rng;
 
 use crate::{Error, UNet3dConfig};
-
-/// Names under which PyTorch's `Sequential(conv, norm, act, conv, norm, act)` keeps its parameters.
-const NAMES: [&str; 4] = ["0", "1", "3", "4"];
 
 /// Two convolutions, each followed by a norm and an activation; with a shortcut if residual.
 #[derive(Clone, Debug)]
@@ -92,24 +88,8 @@ impl<T: Real> Shortcut<T> {
     }
 }
 
-impl<T: Real> Module<T> for Block<T> {
-    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
-        self.conv0.visit(&join(prefix, NAMES[0]), f);
-        self.norm0.visit(&join(prefix, NAMES[1]), f);
-        self.conv1.visit(&join(prefix, NAMES[2]), f);
-        self.norm1.visit(&join(prefix, NAMES[3]), f);
-        if let Some(projection) = self.shortcut.as_ref().and_then(|s| s.projection.as_ref()) {
-            projection.visit(&join(prefix, "shortcut"), f);
-        }
-    }
-
-    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
-        self.conv0.visit_mut(&join(prefix, NAMES[0]), f);
-        self.norm0.visit_mut(&join(prefix, NAMES[1]), f);
-        self.conv1.visit_mut(&join(prefix, NAMES[2]), f);
-        self.norm1.visit_mut(&join(prefix, NAMES[3]), f);
-        if let Some(projection) = self.shortcut.as_mut().and_then(|s| s.projection.as_mut()) {
-            projection.visit_mut(&join(prefix, "shortcut"), f);
-        }
-    }
+// The names of PyTorch's Sequential(conv, norm, act, conv, norm, act).
+nn::module! {
+    impl<T: Real> Module<T> for Block<T> { conv0 as "0", norm0 as "1", conv1 as "3", norm1 as "4", shortcut }
 }
+nn::module! { impl<T: Real> Module<T> for Shortcut<T> { projection as "" } }

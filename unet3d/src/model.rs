@@ -1,9 +1,8 @@
 //! The network: down, up, and the way across.
 
-use autograd::{Mode, Parameter, Real, Tensor, Var};
+use autograd::{Mode, Real, Tensor, Var};
 use nn::functional::{Conv3dSpec, Input, Pool3dSpec, checkpoint};
 use nn::layers::{Conv3d, MaxPool3d};
-use nn::{Layout, Module, join};
 use rand::Rng;
 
 use crate::block::Block;
@@ -167,22 +166,6 @@ impl<T: Real> UNet3d<T> {
     }
 }
 
-impl<T: Real> Module<T> for UNet3d<T> {
-    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
-        let name = |part: &str, i: usize| join(prefix, join(part, i));
-        self.encoder.iter().enumerate().for_each(|(i, m)| m.visit(&name("enc", i), f));
-        self.ups.iter().enumerate().for_each(|(i, m)| m.visit(&name("up", i), f));
-        self.decoder.iter().enumerate().for_each(|(i, m)| m.visit(&name("dec", i), f));
-        self.head.visit(&join(prefix, "head"), f);
-        self.heads.iter().enumerate().for_each(|(i, m)| m.visit(&name("heads", i), f));
-    }
-
-    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
-        let name = |part: &str, i: usize| join(prefix, join(part, i));
-        self.encoder.iter_mut().enumerate().for_each(|(i, m)| m.visit_mut(&name("enc", i), f));
-        self.ups.iter_mut().enumerate().for_each(|(i, m)| m.visit_mut(&name("up", i), f));
-        self.decoder.iter_mut().enumerate().for_each(|(i, m)| m.visit_mut(&name("dec", i), f));
-        self.head.visit_mut(&join(prefix, "head"), f);
-        self.heads.iter_mut().enumerate().for_each(|(i, m)| m.visit_mut(&name("heads", i), f));
-    }
+nn::module! {
+    impl<T: Real> Module<T> for UNet3d<T> { encoder as "enc", ups as "up", decoder as "dec", head, heads }
 }

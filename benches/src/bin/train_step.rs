@@ -10,6 +10,7 @@ use autograd::{Tape, Tensor};
 use benches::Profile;
 use clap::Parser;
 use losses::{BceWithLogits, Loss};
+use nn::functional::Activation;
 use nn::optim::{AdamConfig, OptimizerConfig};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -36,9 +37,19 @@ struct Args {
     /// Computes each level again in the backward pass instead of keeping it.
     #[arg(long)]
     checkpointing: bool,
+    /// Instead of a leaky ReLU: relu, gelu, silu.
+    #[arg(long, value_parser = activation)]
+    activation: Option<Activation>,
+    /// Residual blocks.
+    #[arg(long)]
+    residual: bool,
     /// Prints the share of a step's time by operation, to standard error.
     #[arg(long)]
     profile: bool,
+}
+
+fn activation(name: &str) -> Result<Activation, serde_json::Error> {
+    serde_json::from_value(name.into())
 }
 
 /// The keys of the program that measures PyTorch.
@@ -65,14 +76,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let halves = d.is_multiple_of(1 << (args.levels - 1));
     let strides = if halves { Vec::new() } else { vec![[1, 2, 2]; args.levels - 1] };
+    let default = UNet3dConfig::default();
     let config = UNet3dConfig {
+        activation: args.activation.unwrap_or(default.activation),
+        residual: args.residual,
         in_channels: c,
         base_channels: args.base,
         max_channels: usize::MAX,
         levels: args.levels,
         strides,
         checkpointing: if args.checkpointing { Checkpointing::Level } else { Checkpointing::None },
-        ..Default::default()
+        ..default
     };
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut model = UNet3d::<f32>::new(config, &mut rng)?;

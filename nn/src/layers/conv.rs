@@ -7,7 +7,7 @@ use super::{at_least_one, each_at_least_one, enter, weight_and_bias};
 use crate::functional::{
     self, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Input, Measured,
 };
-use crate::{Error, Layout, Module, join};
+use crate::{Error, Layout, module};
 
 /// A convolution with weight `[kd, kh, kw, ci, co]` and, unless taken away, bias `[co]`.
 ///
@@ -103,21 +103,7 @@ impl<T: Real> Conv3d<T> {
     }
 }
 
-impl<T: Real> Module<T> for Conv3d<T> {
-    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
-        f(join(prefix, "weight"), Layout::Conv, &self.weight);
-        if let Some(bias) = &self.bias {
-            f(join(prefix, "bias"), Layout::Plain, bias);
-        }
-    }
-
-    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
-        f(join(prefix, "weight"), Layout::Conv, &mut self.weight);
-        if let Some(bias) = &mut self.bias {
-            f(join(prefix, "bias"), Layout::Plain, bias);
-        }
-    }
-}
+module! { impl<T: Real> Module<T> for Conv3d<T> { weight: Conv, bias } }
 
 /// A transposed convolution with weight `[kd, kh, kw, ci, co]` and, unless taken away, bias `[co]`.
 #[derive(Clone, Debug)]
@@ -191,18 +177,4 @@ impl<T: Real> ConvTranspose3d<T> {
     }
 }
 
-impl<T: Real> Module<T> for ConvTranspose3d<T> {
-    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
-        f(join(prefix, "weight"), Layout::ConvTranspose, &self.weight);
-        if let Some(bias) = &self.bias {
-            f(join(prefix, "bias"), Layout::Plain, bias);
-        }
-    }
-
-    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
-        f(join(prefix, "weight"), Layout::ConvTranspose, &mut self.weight);
-        if let Some(bias) = &mut self.bias {
-            f(join(prefix, "bias"), Layout::Plain, bias);
-        }
-    }
-}
+module! { impl<T: Real> Module<T> for ConvTranspose3d<T> { weight: ConvTranspose, bias } }

@@ -4,7 +4,7 @@ use autograd::{Parameter, Real, Var};
 use rand::Rng;
 
 use super::{at_least_one, enter, weight_and_bias};
-use crate::{Error, Layout, Module, functional, join};
+use crate::{Error, Layout, functional, module};
 
 /// x·weight + bias over the last axis, with weight `[in, out]` and, unless taken away, bias `[out]`.
 #[derive(Clone, Debug)]
@@ -44,18 +44,4 @@ impl<T: Real> Linear<T> {
     }
 }
 
-impl<T: Real> Module<T> for Linear<T> {
-    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
-        f(join(prefix, "weight"), Layout::Linear, &self.weight);
-        if let Some(bias) = &self.bias {
-            f(join(prefix, "bias"), Layout::Plain, bias);
-        }
-    }
-
-    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
-        f(join(prefix, "weight"), Layout::Linear, &mut self.weight);
-        if let Some(bias) = &mut self.bias {
-            f(join(prefix, "bias"), Layout::Plain, bias);
-        }
-    }
-}
+module! { impl<T: Real> Module<T> for Linear<T> { weight: Linear, bias } }

@@ -4,7 +4,7 @@ use autograd::{Mode, Parameter, Real, Tape, Tensor};
 
 use super::{at_least_one, enter};
 use crate::functional::{self, Activation, ChannelStats, Input, Measured, NormKind, NormSettings};
-use crate::{Error, Layout, Module, join};
+use crate::{Error, module};
 
 /// act(γ·(x − mean)/√(var + ε) + β): instance, group or batch normalisation, and the activation that follows.
 ///
@@ -160,28 +160,5 @@ impl<T: Real> NormAct<T> {
     }
 }
 
-impl<T: Real> Module<T> for NormAct<T> {
-    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
-        let affine = [("weight", self.weight.as_ref()), ("bias", self.bias.as_ref())];
-        let running =
-            self.running.as_ref().map(|r| [("running_mean", &r.mean), ("running_var", &r.variance)]);
-        for (name, parameter) in affine.into_iter().filter_map(|(name, p)| Some((name, p?))) {
-            f(join(prefix, name), Layout::Plain, parameter);
-        }
-        for (name, buffer) in running.into_iter().flatten() {
-            f(join(prefix, name), Layout::Plain, buffer);
-        }
-    }
-
-    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
-        let affine = [("weight", self.weight.as_mut()), ("bias", self.bias.as_mut())];
-        let running =
-            self.running.as_mut().map(|r| [("running_mean", &mut r.mean), ("running_var", &mut r.variance)]);
-        for (name, parameter) in affine.into_iter().filter_map(|(name, p)| Some((name, p?))) {
-            f(join(prefix, name), Layout::Plain, parameter);
-        }
-        for (name, buffer) in running.into_iter().flatten() {
-            f(join(prefix, name), Layout::Plain, buffer);
-        }
-    }
-}
+module! { impl<T: Real> Module<T> for NormAct<T> { weight, bias, running as "" } }
+module! { impl<T: Real> Module<T> for RunningStats<T> { mean as "running_mean", variance as "running_var" } }
