@@ -70,9 +70,7 @@ fn main() {
     let mut bench = Bench { criterion: &mut criterion, copy: Copy::default() };
     let x = numbers([1, 48, 96, 96, 32]);
     let settings = NormSettings::new(NormKind::Instance).with_activation(Activation::leaky_relu(0.01));
-    bench.operation("instance norm and leaky relu", &x, |_, x| {
-        norm_act(x, None, None, settings).into_var()
-    });
+    bench.operation("instance norm and leaky relu", &x, |_, x| norm_act(x, None, None, settings).into_var());
     bench.operation("max pooling 2x2x2", &x, |_, x| max_pool3d(x, Pool3dSpec::new([2; 3])));
     bench.operation("trilinear 2x2x2 of an eighth", &numbers([1, 24, 48, 48, 32]), |_, x| {
         upsample(x, [2; 3], UpsampleMode::Trilinear)

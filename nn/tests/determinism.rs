@@ -61,8 +61,12 @@ fn linear_maps_do_not_depend_on_threads() {
     let kernel = [random([2, 2, 2, 17, 9], 4), random([9], 5)];
     let matrix = [random([17, 9], 4), random([9], 5)];
     let spec = ConvTranspose3dSpec { stride: [2; 3], ..ConvTranspose3dSpec::new([2; 3]) };
-    holds("conv3d", &kernel, |v| conv3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), Conv3dSpec::new([2; 3])));
-    holds("conv_transpose3d", &kernel, |v| conv_transpose3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), spec));
+    holds("conv3d", &kernel, |v| {
+        conv3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), Conv3dSpec::new([2; 3]))
+    });
+    holds("conv_transpose3d", &kernel, |v| {
+        conv_transpose3d(v[0].clone(), v[1].clone(), Some(v[2].clone()), spec)
+    });
     holds("linear", &matrix, |v| linear(v[0].clone(), v[1].clone(), Some(v[2].clone())));
 }
 

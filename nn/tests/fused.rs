@@ -5,8 +5,9 @@ use common::{
     check, equal_functions, random, same_for_any_threads, single_agrees_with_double, value_and_gradients,
 };
 use nn::functional::{
-    Activation, ChannelStats, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Input, NormKind,
-    NormSettings, Pool3dSpec, checkpoint, conv_transpose3d, conv3d, conv3d_measured, max_pool3d, norm_act,
+    Activation, ChannelStats, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Input,
+    NormKind, NormSettings, Pool3dSpec, checkpoint, conv_transpose3d, conv3d, conv3d_measured, max_pool3d,
+    norm_act,
 };
 use proptest::prelude::*;
 
@@ -181,8 +182,6 @@ fn winograds_convolution_agrees_in_f32_and_does_not_depend_on_threads() {
         |_, v| network(v, &deferred(v, unit), by(ConvAlgorithm::Direct)),
     );
     same_for_any_threads("a network by Winograd", || {
-        value_and_gradients(&single, |_, v| {
-            network(v, &deferred(v, unit), by(ConvAlgorithm::Winograd))
-        })
+        value_and_gradients(&single, |_, v| network(v, &deferred(v, unit), by(ConvAlgorithm::Winograd)))
     });
 }

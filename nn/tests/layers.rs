@@ -2,9 +2,7 @@
 
 use autograd::{Gradients, Parameter, Tape, Tensor};
 use common::{distance, random};
-use nn::functional::{
-    self, Activation, Conv3dSpec, ConvTranspose3dSpec, Pool3dSpec, UpsampleMode,
-};
+use nn::functional::{self, Activation, Conv3dSpec, ConvTranspose3dSpec, Pool3dSpec, UpsampleMode};
 use nn::layers::{AvgPool3d, Conv3d, ConvTranspose3d, Dropout, Linear, MaxPool3d, NormAct, Upsample};
 use nn::optim::{Optimizer, Sgd, SgdConfig};
 use nn::{Error, Module};

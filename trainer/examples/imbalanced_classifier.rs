@@ -14,12 +14,12 @@
 
 use std::time::Instant;
 
-use autograd::{Parameter, Tape, Tensor, Var};
+use autograd::{Tape, Tensor, Var};
 use losses::{BceWithLogits, CrossEntropy, Error, Labels, Loss, Reduction, Weight};
+use nn::Module;
 use nn::layers::Linear;
 use nn::optim::{AdamConfig, OptimizerConfig};
 use nn::schedule::Schedule;
-use nn::{Layout, Module, join};
 use rand::{RngExt, seq::SliceRandom};
 use trainer::metrics::{ClassificationReport, ConfusionMatrix};
 use trainer::random::{Purpose, generator, normal_pair};
@@ -107,17 +107,7 @@ impl Classifier {
     }
 }
 
-impl Module<f32> for Classifier {
-    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter)) {
-        self.hidden.visit(&join(prefix, "hidden"), f);
-        self.output.visit(&join(prefix, "output"), f);
-    }
-
-    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter)) {
-        self.hidden.visit_mut(&join(prefix, "hidden"), f);
-        self.output.visit_mut(&join(prefix, "output"), f);
-    }
-}
+nn::module! { impl Module<f32> for Classifier { hidden, output } }
 
 /// Features `[n, FEATURES]` and classes, one in ten of them 1.
 struct Samples {

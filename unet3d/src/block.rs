@@ -65,7 +65,8 @@ impl<T: Real> Block<T> {
     /// reads it.
     pub fn forward<'t>(&self, x: impl Into<Input<'t, T>>) -> Input<'t, T> {
         let x = x.into();
-        let shortcut = self.shortcut.as_ref().map(|shortcut| (shortcut.forward(x.clone()), shortcut.activation));
+        let shortcut =
+            self.shortcut.as_ref().map(|shortcut| (shortcut.forward(x.clone()), shortcut.activation));
         let y = self.norm0.forward(self.conv0.measured(x));
         let y = match &self.dropout {
             Some(dropout) => dropout.forward(y.into_var()).into(),

@@ -180,7 +180,8 @@ impl Conv3d {
             _ => Epilogue::Nothing,
         };
         let takes_sums = !matches!(epilogue, Epilogue::Nothing);
-        let sums = conv3d::backward_input_fused(&self.shape, weight.data(), dy.data(), &mut targets, epilogue);
+        let sums =
+            conv3d::backward_input_fused(&self.shape, weight.data(), dy.data(), &mut targets, epilogue);
         if let Some(sums) = sums.filter(|_| takes_sums) {
             readers[0].leave(sums);
         }

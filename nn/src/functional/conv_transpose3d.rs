@@ -37,7 +37,12 @@ pub fn conv_transpose3d<'t, T: Real>(
     let of_bias = value(&bias).map(Tensor::data);
     kernel::forward_fused(&shape, part.read().source(), weight.value().data(), of_bias, y.data_mut());
     let saved = (part.reader.clone(), weight.value().clone());
-    weight.tape().record(ConvTranspose3d { shape }, [Some(&part.place), Some(&weight), bias.as_ref()], y, saved)
+    weight.tape().record(
+        ConvTranspose3d { shape },
+        [Some(&part.place), Some(&weight), bias.as_ref()],
+        y,
+        saved,
+    )
 }
 
 /// The sizes, after making sure that the inputs fit each other.

@@ -138,7 +138,9 @@ impl<'t, T: Real> Input<'t, T> {
     pub(super) fn parts(self) -> Vec<Part<'t, T>> {
         match self.0 {
             Kind::Beside(parts) => parts.into_iter().flat_map(Self::parts).collect(),
-            Kind::Plain(x) => vec![Part { reader: Reader(Way::Plain(x.value().clone())), place: x, held: None }],
+            Kind::Plain(x) => {
+                vec![Part { reader: Reader(Way::Plain(x.value().clone())), place: x, held: None }]
+            }
             Kind::Deferred(place, held) => {
                 held.0.readers.fetch_add(1, Ordering::Relaxed);
                 vec![Part { reader: Reader(Way::Deferred(held.0.clone())), place, held: Some(held) }]

@@ -107,7 +107,8 @@ fn defer<'t, T: Real>(
     check_per_channel("normalisation", "beta", of_beta, extents.channels);
     let gamma_of = |i: usize| of_gamma.map_or(T::ONE, |gamma| gamma.data()[i % extents.channels]);
     let scale: Vec<T> = rstd.iter().enumerate().map(|(i, &rstd)| gamma_of(i) * rstd).collect();
-    let shift = of_beta.map_or_else(|| vec![T::ZERO; scale.len()], |beta| beta.data().repeat(extents.samples));
+    let shift =
+        of_beta.map_or_else(|| vec![T::ZERO; scale.len()], |beta| beta.data().repeat(extents.samples));
     let affine = Affine::new(extents.channels, &mean, &scale, &shift, activation);
     let gamma_value = of_gamma.cloned();
     let normalised =
@@ -136,7 +137,8 @@ impl<T: Real> Formula<T> for Normalised<T> {
 
     fn compute(&self) -> Tensor<T> {
         let mut y = Tensor::scratch(self.x.shape());
-        self.extents.for_each_slab(y.data_mut(), |n, r, y| norm::apply(&self.affine, n, &self.x.data()[r], y));
+        self.extents
+            .for_each_slab(y.data_mut(), |n, r, y| norm::apply(&self.affine, n, &self.x.data()[r], y));
         y
     }
 
@@ -228,7 +230,8 @@ impl<T: Real> Normalised<T> {
         for set in sets(self.extents, kind) {
             let count = (set.len() * self.extents.voxels) as f64;
             let rstd = self.rstd[set[0]].to_f64();
-            let average = |of: &dyn Fn(usize) -> f64| set.iter().map(|&i| gamma(i) * of(i)).sum::<f64>() / count;
+            let average =
+                |of: &dyn Fn(usize) -> f64| set.iter().map(|&i| gamma(i) * of(i)).sum::<f64>() / count;
             let of_set = (-rstd * rstd * rstd * average(&|i| sums[i].1), -rstd * average(&|i| sums[i].0));
             for &i in &set {
                 averages[i] = of_set;

@@ -51,7 +51,11 @@ impl Extents {
     }
 
     /// Calls `f` with each slab of `y`: its sample, its numbers' places in the tensor, and the numbers themselves.
-    pub(super) fn for_each_slab<T: Send>(&self, y: &mut [T], f: impl Fn(usize, Range<usize>, &mut [T]) + Sync) {
+    pub(super) fn for_each_slab<T: Send>(
+        &self,
+        y: &mut [T],
+        f: impl Fn(usize, Range<usize>, &mut [T]) + Sync,
+    ) {
         for (n, y) in y.chunks_exact_mut(self.sample()).enumerate() {
             parallel::for_each_slab(y, self.slab(), |start, y| {
                 let first = n * self.sample() + start;
