@@ -76,7 +76,7 @@ where
                 adjoints.accumulate(*node, dx);
             }
         }
-        inner.forget_updates();
-        adjoints.gradients.add(inner);
+        // Its updates were announced when it was computed first.
+        adjoints.gradients.add_parameters(inner);
     }
 }

@@ -79,19 +79,16 @@ impl<T: Real> Gradients<T> {
 
     /// Multiplies all gradients of parameters by `factor`.
     pub fn scale(&mut self, factor: f64) {
-        for g in self.parameters.values_mut() {
-            *g = std::mem::replace(g, Tensor::empty()).scaled(T::from_f64(factor));
-        }
+        self.parameters.values_mut().for_each(|g| g.scale_assign(T::from_f64(factor)));
     }
 
-    /// Adds the gradients of another pass (a further part of the same batch); its updates of buffers follow these, as if the
-    /// parts had been batches of their own.
+    /// Adds the gradients of another pass (a further part of the same batch), those of its variables too; its updates of
+    /// buffers follow these, as if the parts had been batches of their own.
     ///
     /// Sums in floating point depend on their order: add the parts in the order of the batch.
     pub fn add(&mut self, other: Self) {
-        for (id, g) in other.parameters {
-            self.accumulate(id, g);
-        }
+        add_all(&mut self.parameters, other.parameters);
+        add_all(&mut self.variables, other.variables);
         self.updates.append(other.updates);
     }
 
@@ -100,32 +97,37 @@ impl<T: Real> Gradients<T> {
         self.parameters.values().all(Tensor::is_finite)
     }
 
-    pub(crate) fn accumulate(&mut self, id: ParamId, g: Tensor<T>) {
-        add_or_insert(&mut self.parameters, id, g);
+    /// Those of a pass that announced these updates, before its backward pass.
+    pub(crate) fn with_updates(updates: Updates<T>) -> Self {
+        Self { updates, ..Self::default() }
     }
 
-    pub(crate) fn accumulate_variable(&mut self, id: NodeId, g: Tensor<T>) {
-        add_or_insert(&mut self.variables, id, g);
+    pub(crate) fn add_to_parameter(&mut self, id: ParamId, g: Tensor<T>) {
+        add_to(&mut self.parameters, id, g);
+    }
+
+    pub(crate) fn add_to_variable(&mut self, id: NodeId, g: Tensor<T>) {
+        add_to(&mut self.variables, id, g);
     }
 
     pub(crate) fn take_variable(&mut self, variable: &Var<'_, T>) -> Option<Tensor<T>> {
         self.variables.remove(&variable.node_id()?)
     }
 
-    pub(crate) fn forget_updates(&mut self) {
-        self.updates = Updates::default();
-    }
-
-    pub(crate) fn set_updates(&mut self, updates: Updates<T>) {
-        self.updates = updates;
+    /// Adds the gradients of parameters alone.
+    pub(crate) fn add_parameters(&mut self, other: Self) {
+        add_all(&mut self.parameters, other.parameters);
     }
 }
 
-fn add_or_insert<K: Ord, T: Real>(map: &mut BTreeMap<K, Tensor<T>>, key: K, g: Tensor<T>) {
-    match map.entry(key) {
-        std::collections::btree_map::Entry::Vacant(slot) => {
-            slot.insert(g);
-        }
-        std::collections::btree_map::Entry::Occupied(mut sum) => sum.get_mut().add_assign(&g),
+fn add_all<K: Ord, T: Real>(sums: &mut BTreeMap<K, Tensor<T>>, others: BTreeMap<K, Tensor<T>>) {
+    others.into_iter().for_each(|(key, g)| add_to(sums, key, g));
+}
+
+fn add_to<K: Ord, T: Real>(sums: &mut BTreeMap<K, Tensor<T>>, key: K, g: Tensor<T>) {
+    if let Some(sum) = sums.get_mut(&key) {
+        sum.add_assign(&g);
+    } else {
+        sums.insert(key, g);
     }
 }

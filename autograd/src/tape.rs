@@ -276,8 +276,7 @@ impl<T: Real> Tape<T> {
         let mut nodes = self.nodes.take();
         nodes.truncate(root.index as usize + 1);
 
-        let mut gradients = Gradients::default();
-        gradients.set_updates(self.take_updates());
+        let mut gradients = Gradients::with_updates(self.take_updates());
         let mut adjoints: Vec<Option<Tensor<T>>> = vec![None; nodes.len()];
         adjoints[root.index as usize] = Some(dy);
         while let (Some(node), Some(adjoint)) = (nodes.pop(), adjoints.pop()) {
@@ -286,11 +285,11 @@ impl<T: Real> Tape<T> {
             match node {
                 Node::Parameter(id) => {
                     self.watch.look("parameter", Pass::Backward, &dy, || Some(id));
-                    gradients.accumulate(id, dy);
+                    gradients.add_to_parameter(id, dy);
                 }
                 Node::Variable => {
                     let index = u32::try_from(nodes.len()).expect("an index that was a u32 before");
-                    gradients.accumulate_variable(NodeId { generation, index }, dy);
+                    gradients.add_to_variable(NodeId { generation, index }, dy);
                 }
                 Node::Operation(operation) => {
                     let parameter = |node: &Node<T>| match node {

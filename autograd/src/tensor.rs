@@ -44,11 +44,6 @@ impl<T: Real> Tensor<T> {
         Self::full([0; 0], value)
     }
 
-    /// No numbers, shape `[0]`.
-    pub fn empty() -> Self {
-        Self::scratch([0])
-    }
-
     /// The numbers of `data` in a tensor of this shape.
     ///
     /// # Panics
@@ -170,19 +165,8 @@ impl<T: Real> Tensor<T> {
     /// If the shapes differ.
     #[track_caller]
     pub fn zip_map(mut self, other: &Self, f: impl Fn(T, T) -> T + Sync) -> Self {
-        assert_eq!(self.shape, other.shape, "elementwise operation on different shapes");
-        if self.is_unique() {
-            for_each_slab(self.data_mut(), SLAB, |start, y| {
-                y.iter_mut().zip(&other.data[start..]).for_each(|(y, &b)| *y = f(*y, b));
-            });
-            return self;
-        }
-        let mut y = Self::scratch(self.shape);
-        for_each_slab(y.data_mut(), SLAB, |start, y| {
-            let pairs = self.data[start..].iter().zip(&other.data[start..]);
-            y.iter_mut().zip(pairs).for_each(|(y, (&a, &b))| *y = f(a, b));
-        });
-        y
+        self.zip_assign(other, f);
+        self
     }
 
     /// `self += other`, in place where the memory is not shared.
@@ -191,14 +175,35 @@ impl<T: Real> Tensor<T> {
     /// If the shapes differ.
     #[track_caller]
     pub fn add_assign(&mut self, other: &Self) {
-        let sum = std::mem::replace(self, Self::empty()).zip_map(other, |a, b| a + b);
-        *self = sum;
+        self.zip_assign(other, |a, b| a + b);
+    }
+
+    #[track_caller]
+    fn zip_assign(&mut self, other: &Self, f: impl Fn(T, T) -> T + Sync) {
+        assert_eq!(self.shape, other.shape, "elementwise operation on different shapes");
+        if self.is_unique() {
+            for_each_slab(self.data_mut(), SLAB, |start, y| {
+                y.iter_mut().zip(&other.data[start..]).for_each(|(y, &b)| *y = f(*y, b));
+            });
+            return;
+        }
+        let mut y = Self::scratch(self.shape);
+        for_each_slab(y.data_mut(), SLAB, |start, y| {
+            let pairs = self.data[start..].iter().zip(&other.data[start..]);
+            y.iter_mut().zip(pairs).for_each(|(y, (&a, &b))| *y = f(a, b));
+        });
+        *self = y;
     }
 
     /// `self · factor`, in place where the memory is not shared.
     pub fn scaled(mut self, factor: T) -> Self {
-        for_each_slab(self.data_mut(), SLAB, |_, y| y.iter_mut().for_each(|y| *y *= factor));
+        self.scale_assign(factor);
         self
+    }
+
+    /// `self *= factor`, in place where the memory is not shared.
+    pub fn scale_assign(&mut self, factor: T) {
+        for_each_slab(self.data_mut(), SLAB, |_, y| y.iter_mut().for_each(|y| *y *= factor));
     }
 
     /// The same numbers in another precision.

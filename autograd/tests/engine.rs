@@ -1,7 +1,7 @@
 //! The engine, apart from its operations: what is recorded, in what order it is differentiated, what is refused.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use autograd::{Backward, Function, Gradients, Mode, Parameter, Tape, Tensor, Var};
 
@@ -187,6 +187,31 @@ fn gradients_of_the_parts_of_a_batch_add_up_to_those_of_the_whole() {
     }
 }
 
+#[test]
+fn gradients_of_passes_that_are_added_keep_those_of_each_passs_variables() {
+    let w = Parameter::new(vector(&[2.0]));
+    let (first, second) = (Tape::train(0), Tape::train(0));
+    let [a, b] = [(&first, 3.0), (&second, 5.0)].map(|(tape, x)| tape.variable(vector(&[x])));
+    let of = |x: &Var<'_, f64>| (x.clone().square() * x.tape().parameter(&w)).sum().backward();
+    let mut gradients = of(&a);
+    gradients.add(of(&b));
+    assert_eq!(gradients.wrt(&a).unwrap().data(), [2.0 * 3.0 * 2.0]);
+    assert_eq!(gradients.wrt(&b).unwrap().data(), [2.0 * 5.0 * 2.0]);
+    assert_eq!(gradients.get(&w).unwrap().data(), [3.0 * 3.0 + 5.0 * 5.0]);
+
+    // Two passes of one tape are as good as those of two.
+    let c = first.variable(vector(&[7.0]));
+    gradients.add(of(&c));
+    assert_eq!(gradients.wrt(&a).unwrap().data(), [2.0 * 3.0 * 2.0]);
+    assert_eq!(gradients.wrt(&c).unwrap().data(), [2.0 * 7.0 * 2.0]);
+
+    let once = gradients.clone();
+    gradients.add(once.clone());
+    for x in [&a, &b, &c] {
+        assert_eq!(gradients.wrt(x), Some(&once.wrt(x).unwrap().map(|g| g + g)));
+    }
+}
+
 /// Keeps about half of the numbers, by a key.
 struct Drop1 {
     key: u64,
@@ -290,6 +315,30 @@ fn keys_follow_the_tapes_key_and_the_order_of_the_draws() {
     all.sort_unstable();
     all.dedup();
     assert_eq!(all.len(), 9);
+}
+
+#[test]
+fn keys_are_the_same_in_every_version_and_whether_or_not_anybody_looks_on() {
+    let draws = |tape: &Tape<f64>| {
+        let first = tape.draw_key();
+        let x = tape.variable(vector(&[1.0]));
+        let inside = Arc::new(AtomicU64::new(0));
+        let drawn = inside.clone();
+        let y = tape.checkpoint([x], move |tape, [x]| {
+            drawn.store(tape.draw_key(), Ordering::Relaxed);
+            x.exp()
+        });
+        let forward = inside.swap(0, Ordering::Relaxed);
+        y.sum().backward();
+        assert_eq!(inside.load(Ordering::Relaxed), forward, "the backward pass draws again what was drawn");
+        [first, forward, tape.draw_key()]
+    };
+    let plain = draws(&Tape::train(1));
+    assert_eq!(plain, [11_385_487_063_155_714_807, 17_793_404_822_631_155_144, 17_474_652_204_475_260_503]);
+    let watched = Tape::train(1);
+    watched.watch();
+    watched.observe(|_| ());
+    assert_eq!(draws(&watched), plain);
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! A tape that watches names the first operation whose numbers are not finite.
+//! A tape that watches names the first operation whose numbers are not finite; an observer is told of every operation.
 
-use autograd::{NonFinite, Parameter, Pass, Tape, Tensor, Var};
+use std::sync::{Arc, Mutex};
+
+use autograd::{Event, NonFinite, Parameter, Pass, Tape, Tensor, Var};
 
 fn vector(values: &[f64]) -> Tensor<f64> {
     Tensor::from_slice([values.len()], values)
@@ -83,4 +85,74 @@ fn inference_is_watched_too() {
     tape.watch();
     assert!(loss(&tape, -1.0, &a, &b).item().is_nan());
     assert_eq!(tape.first_non_finite().map(|fault| fault.operation), Some("Ln"));
+}
+
+/// The events of the pass that `f` records, forward and backward.
+fn events(f: impl for<'t> FnOnce(&'t Tape<f64>) -> Var<'t, f64>) -> Vec<Event> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (tape, events) = (Tape::train(0), seen.clone());
+    tape.observe(move |event| events.lock().unwrap().push(event));
+    f(&tape).backward();
+    let events = seen.lock().unwrap();
+    events.clone()
+}
+
+fn event(operation: &'static str, pass: Pass, dims: &[usize]) -> Event {
+    Event { operation, pass, shape: dims.into() }
+}
+
+#[test]
+fn an_observer_sees_the_recorded_operations_forward_and_then_backward_in_reverse() {
+    let w = Parameter::new(vector(&[1.0, 2.0]));
+    let seen = events(|tape| {
+        let constant = tape.constant(vector(&[3.0])).square();
+        let unused = tape.parameter(&w).tanh();
+        drop(unused);
+        (tape.parameter(&w).exp() * constant).sum()
+    });
+    let expected = [
+        event("Tanh", Pass::Forward, &[2]),
+        event("Exp", Pass::Forward, &[2]),
+        event("Mul", Pass::Forward, &[2]),
+        event("Sum", Pass::Forward, &[]),
+        event("Sum", Pass::Backward, &[]),
+        event("Mul", Pass::Backward, &[2]),
+        event("Exp", Pass::Backward, &[2]),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_checkpoint_is_one_operation_to_an_observer_and_is_watched_inside() {
+    let w = Parameter::new(vector(&[1.0, 2.0]));
+    let inside = w.clone();
+    let seen = events(|tape| {
+        tape.watch();
+        let x = tape.variable(vector(&[0.5, -0.5]));
+        let y = tape.checkpoint([x.exp()], move |tape, [x]| (x * tape.parameter(&inside)).square()).sum();
+        assert_eq!(tape.first_non_finite(), None);
+        y
+    });
+    let expected = [
+        event("Exp", Pass::Forward, &[2]),
+        event("checkpoint", Pass::Forward, &[2]),
+        event("Sum", Pass::Forward, &[]),
+        event("Sum", Pass::Backward, &[]),
+        event("checkpoint", Pass::Backward, &[2]),
+        event("Exp", Pass::Backward, &[2]),
+    ];
+    assert_eq!(seen, expected);
+
+    // A fault two checkpoints deep is named by the operation itself, and by its parameter.
+    let tape = Tape::train(0);
+    tape.watch();
+    let (x, inside) = (tape.variable(vector(&[-1.0, 1.0])), w.clone());
+    let y = tape.checkpoint([x], move |tape, [x]| {
+        let inside = inside.clone();
+        tape.checkpoint([x], move |tape, [x]| (x * tape.parameter(&inside)).sqrt())
+    });
+    let fault = tape.first_non_finite().unwrap();
+    assert_eq!((fault.operation, fault.pass, fault.parameter), ("Sqrt", Pass::Forward, Some(w.id())));
+    y.sum().backward();
+    assert_eq!(tape.first_non_finite(), Some(fault), "the first one stays");
 }
