@@ -1,7 +1,8 @@
 //! Recomputation: memory for time.
 
-use crate::tape::{Adjoints, NodeId, Operation};
-use crate::{Mode, Real, Tape, Tensor, Var};
+use crate::backward::{Adjoints, Operation};
+use crate::tape::NodeId;
+use crate::{Real, Tape, Tensor, Var};
 
 impl<T: Real> Tape<T> {
     /// `f(inputs)`, of which only the inputs are kept: the backward pass computes `f` again, on a tape of its own.
@@ -19,30 +20,25 @@ impl<T: Real> Tape<T> {
         f: impl for<'a> Fn(&'a Tape<T>, [Var<'a, T>; N]) -> Var<'a, T> + Send + 'static,
     ) -> Var<'t, T> {
         let key = self.draw_key();
-        let nodes = inputs.each_ref().map(|x| self.check(x));
-        let values = inputs.map(Var::into_value);
+        let inputs = inputs.map(|x| (self.check(&x), x.into_value()));
 
-        let first = Tape::new(self.mode(), false, key);
-        if self.watchman().is_watching() {
-            first.watch();
-        }
-        let y = f(&first, values.clone().map(|x| first.constant(x))).into_value();
-        self.append_updates(first.take_updates());
-        self.watchman().adopt(first.first_non_finite());
+        let first = Tape::new(false, self.context.of_part(key));
+        let y = f(&first, inputs.each_ref().map(|(_, x)| first.constant(x.clone()))).into_value();
+        self.context.append_updates(first.context.take_updates());
+        self.context.keep_first(first.first_non_finite());
         if !self.is_recording() {
             return self.constant(y);
         }
         // Parameters inside may need a gradient even where no input does.
-        self.record_operation(Box::new(Recomputed { f, key, mode: self.mode(), values, nodes }), y)
+        self.record_operation(Box::new(Recomputed { f, key, inputs }), y)
     }
 }
 
 struct Recomputed<F, T: Real, const N: usize> {
     f: F,
     key: u64,
-    mode: Mode,
-    values: [Tensor<T>; N],
-    nodes: [Option<NodeId>; N],
+    /// Their places, where they have one, and their values.
+    inputs: [(Option<NodeId>, Tensor<T>); N],
 }
 
 impl<F, T, const N: usize> Operation<T> for Recomputed<F, T, N>
@@ -55,22 +51,17 @@ where
     }
 
     fn backward(self: Box<Self>, dy: Tensor<T>, adjoints: &mut Adjoints<'_, T>) {
-        let Self { f, key, mode, values, nodes } = *self;
-        let tape = Tape::new(mode, true, key);
-        if adjoints.watch.is_watching() {
-            tape.watch();
-        }
-        let mut i = 0;
-        let inputs = values.map(|x| {
-            i += 1;
-            if nodes[i - 1].is_some() { tape.variable(x) } else { tape.constant(x) }
-        });
-        let y = f(&tape, inputs.clone());
+        let Self { f, key, inputs } = *self;
+        let second = Tape::new(true, adjoints.context.of_part(key));
+        let nodes = inputs.each_ref().map(|(node, _)| *node);
+        let inputs =
+            inputs.map(|(node, x)| if node.is_some() { second.variable(x) } else { second.constant(x) });
+        let y = f(&second, inputs.clone());
         if y.is_constant() {
             return;
         }
         let mut inner = y.backward_with(dy);
-        adjoints.watch.adopt(tape.first_non_finite());
+        adjoints.context.keep_first(second.first_non_finite());
         for (node, x) in nodes.iter().zip(&inputs) {
             if let (Some(node), Some(dx)) = (node, inner.take_variable(x)) {
                 adjoints.accumulate(*node, dx);

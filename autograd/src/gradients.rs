@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::context::Updates;
 use crate::parallel::{SLAB, sum_slabs};
 use crate::tape::NodeId;
-use crate::update::Updates;
 use crate::{ParamId, Parameter, Real, Tensor, Var};
 
 /// The gradients of one backward pass, ordered by parameter (never by hash), and the updates of buffers that the forward

@@ -30,8 +30,10 @@
 //! denormal weights 0.99 times, a step of Adam with denormal moments no longer than another. Moments become denormal only
 //! for weights whose gradient stays 0.
 
+mod backward;
 pub mod buffer;
 mod checkpoint;
+mod context;
 mod function;
 pub mod gemm;
 pub mod gradcheck;
@@ -44,17 +46,15 @@ mod shape;
 pub mod simd;
 mod tape;
 mod tensor;
-mod update;
 mod var;
-mod watch;
 
 pub use buffer::OutOfMemory;
+pub use context::{Event, Mode, NonFinite, Pass};
 pub use function::{Backward, Function};
 pub use gradients::Gradients;
 pub use parameter::{ParamId, Parameter};
 pub use real::Real;
 pub use shape::{MAX_RANK, Shape};
-pub use tape::{Mode, Tape};
+pub use tape::Tape;
 pub use tensor::Tensor;
 pub use var::Var;
-pub use watch::{Event, NonFinite, Pass};

@@ -1,0 +1,94 @@
+//! The backward pass: the tape is read from its end, and each node hands its gradient on.
+//!
+//! An input always stands before its result. So when a node's turn comes, everything that used its value has had its own,
+//! and its gradient is complete. Nodes and their gradients are popped together, and both are freed as soon as they are used.
+
+use crate::context::Context;
+use crate::tape::{Node, NodeId};
+use crate::{Backward, Gradients, Real, Shape, Tape, Tensor};
+
+impl<T: Real> Tape<T> {
+    /// The gradients of Σ y·dy, where y is the value of the node `root`.
+    #[track_caller]
+    pub(crate) fn backward(&self, root: NodeId, dy: Tensor<T>) -> Gradients<T> {
+        let mut nodes = self.take_nodes(root);
+        let mut adjoints = Adjoints::new(nodes.len(), &self.context);
+        adjoints.accumulate(root, dy);
+        while let (Some(node), Some(dy)) = (nodes.pop(), adjoints.of_nodes.pop()) {
+            // None: y does not depend on this node.
+            let Some(dy) = dy else { continue };
+            // Profiles and the search for NaN; differentiation does without these two calls.
+            let observed = self.context.before_backward(&node, &dy, &nodes);
+            match node {
+                Node::Parameter(id) => adjoints.gradients.add_to_parameter(id, dy),
+                Node::Variable(id) => adjoints.gradients.add_to_variable(id, dy),
+                Node::Operation(operation) => operation.backward(dy, &mut adjoints),
+            }
+            self.context.after_backward(observed);
+        }
+        adjoints.gradients
+    }
+}
+
+/// The gradients that are known so far: of the nodes that are still on the tape, as sums over those of their uses that were
+/// popped, and of the parameters and variables that were popped themselves.
+pub(crate) struct Adjoints<'a, T: Real> {
+    of_nodes: Vec<Option<Tensor<T>>>,
+    pub(crate) gradients: Gradients<T>,
+    pub(crate) context: &'a Context<T>,
+}
+
+impl<'a, T: Real> Adjoints<'a, T> {
+    fn new(nodes: usize, context: &'a Context<T>) -> Self {
+        Self {
+            of_nodes: vec![None; nodes],
+            gradients: Gradients::with_updates(context.take_updates()),
+            context,
+        }
+    }
+
+    /// Adds `dx` to the gradient of a node.
+    pub(crate) fn accumulate(&mut self, node: NodeId, dx: Tensor<T>) {
+        match &mut self.of_nodes[node.index()] {
+            Some(sum) => sum.add_assign(&dx),
+            none => *none = Some(dx),
+        }
+    }
+}
+
+/// What the tape knows of a recorded operation.
+pub(crate) trait Operation<T: Real>: Send {
+    fn name(&self) -> &'static str;
+
+    /// Hands `dy`, the gradient of its value, on to its inputs.
+    fn backward(self: Box<Self>, dy: Tensor<T>, adjoints: &mut Adjoints<'_, T>);
+}
+
+/// A derivative with what was saved for it, and the place and shape of each input that needs a gradient.
+pub(crate) struct Recorded<B: Backward<T, N>, T: Real, const N: usize> {
+    pub(crate) backward: B,
+    pub(crate) saved: B::Saved,
+    pub(crate) inputs: [Option<(NodeId, Shape)>; N],
+}
+
+impl<B, T, const N: usize> Operation<T> for Recorded<B, T, N>
+where
+    T: Real,
+    B: Backward<T, N>,
+{
+    fn name(&self) -> &'static str {
+        self.backward.name()
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor<T>, adjoints: &mut Adjoints<'_, T>) {
+        let Self { backward, saved, inputs } = *self;
+        let dx = backward.backward(saved, dy, inputs.map(|input| input.is_some()));
+        for (i, (input, dx)) in inputs.into_iter().zip(dx).enumerate() {
+            let Some((node, shape)) = input else { continue };
+            let dx = dx
+                .unwrap_or_else(|| panic!("{}: no gradient for input {i}, which needs one", backward.name()));
+            assert_eq!(dx.shape(), shape, "{}: the gradient of input {i} has its shape", backward.name());
+            adjoints.accumulate(node, dx);
+        }
+    }
+}

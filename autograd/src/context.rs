@@ -1,0 +1,198 @@
+//! What goes along with a pass without being part of its record: how layers behave, the key of random numbers, the updates
+//! of running statistics, and who looks on.
+//!
+//! Layers and training loops use it, differentiation does not: to be skipped at first.
+
+use std::cell::{Cell, RefCell};
+
+use crate::tape::Node;
+use crate::{ParamId, Parameter, Real, Shape, Tape, Tensor};
+
+mod event;
+mod updates;
+
+pub use event::{Event, NonFinite, Pass};
+pub(crate) use updates::Updates;
+
+/// How layers behave that differ between training and use (dropout, batch normalisation).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Dropout drops, batch statistics normalise.
+    Train,
+    /// Dropout passes, running statistics normalise.
+    Eval,
+}
+
+/// Everything that a tape carries beside its nodes.
+pub(crate) struct Context<T: Real> {
+    mode: Mode,
+    key: u64,
+    draws: Cell<u64>,
+    updates: RefCell<Updates<T>>,
+    observer: RefCell<Option<Observer>>,
+    checks_finite: Cell<bool>,
+    first_non_finite: Cell<Option<NonFinite>>,
+    last_parameter: Cell<Option<ParamId>>,
+}
+
+type Observer = Box<dyn FnMut(Event) + Send>;
+
+impl<T: Real> Tape<T> {
+    /// How layers behave.
+    pub fn mode(&self) -> Mode {
+        self.context.mode
+    }
+
+    /// A key for the next random operation: a function of the tape's key and of how many were drawn before.
+    pub fn draw_key(&self) -> u64 {
+        let draw = self.context.draws.get();
+        self.context.draws.set(draw + 1);
+        mix(self.context.key ^ mix(draw.wrapping_add(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    /// Announces that a buffer moves by `momentum` of the way to `target`: buffer ← (1 − momentum)·buffer +
+    /// momentum·target; a momentum of 1 replaces it. The update leaves the tape with [`Gradients`](crate::Gradients) and is
+    /// made by whoever owns the model: a model is `&self` in its forward pass. Several updates of one buffer follow each
+    /// other, those of one pass as those of passes whose gradients are [added](crate::Gradients::add).
+    ///
+    /// # Panics
+    /// If the shape is not the buffer's.
+    #[track_caller]
+    pub fn update(&self, buffer: &Parameter<T>, target: Tensor<T>, momentum: f64) {
+        assert_eq!(buffer.shape(), target.shape(), "a buffer keeps its shape");
+        self.context.updates.borrow_mut().push(buffer.id(), target, momentum);
+    }
+
+    /// Calls `f` whenever an operation's forward or backward pass is done: with a clock, the time since the call before
+    /// is that operation's. Only recorded operations are told of.
+    pub fn observe(&self, f: impl FnMut(Event) + Send + 'static) {
+        *self.context.observer.borrow_mut() = Some(Box::new(f));
+    }
+
+    /// Checks every value and gradient from here on, at the price of reading each once more. What is never computed, such
+    /// as an activation that the next operation applies itself, cannot be checked.
+    pub fn watch(&self) {
+        self.context.checks_finite.set(true);
+    }
+
+    /// The first value or gradient since [`watch`](Self::watch) that was not finite.
+    pub fn first_non_finite(&self) -> Option<NonFinite> {
+        self.context.first_non_finite.get()
+    }
+}
+
+impl<T: Real> Context<T> {
+    pub(crate) fn new(mode: Mode, key: u64) -> Self {
+        Self {
+            mode,
+            key,
+            draws: Cell::new(0),
+            updates: RefCell::default(),
+            observer: RefCell::default(),
+            checks_finite: Cell::new(false),
+            first_non_finite: Cell::new(None),
+            last_parameter: Cell::new(None),
+        }
+    }
+
+    /// For a part of the pass that has a tape of its own: its layers behave as here, its numbers are checked if they are
+    /// here, and it draws from `key`.
+    pub(crate) fn of_part(&self, key: u64) -> Self {
+        Self { checks_finite: self.checks_finite.clone(), ..Self::new(self.mode, key) }
+    }
+
+    pub(crate) fn take_updates(&self) -> Updates<T> {
+        self.updates.take()
+    }
+
+    pub(crate) fn append_updates(&self, later: Updates<T>) {
+        self.updates.borrow_mut().append(later);
+    }
+
+    /// Keeps what was found, in a part of the pass for instance, unless something was found before.
+    pub(crate) fn keep_first(&self, found: Option<NonFinite>) {
+        self.first_non_finite.set(self.first_non_finite.get().or(found));
+    }
+
+    /// A trainable parameter enters the tape: whatever is computed next belongs to its layer.
+    pub(crate) fn note_parameter(&self, parameter: ParamId) {
+        self.last_parameter.set(Some(parameter));
+    }
+
+    /// Checks the value of an operation.
+    pub(crate) fn check_value(&self, operation: &'static str, value: &Tensor<T>) {
+        self.check(operation, Pass::Forward, value, || self.last_parameter.get());
+    }
+
+    /// Tells the observer that an operation is done.
+    pub(crate) fn notify(&self, operation: &'static str, pass: Pass, shape: Shape) {
+        if let Some(observer) = &mut *self.observer.borrow_mut() {
+            observer(Event { operation, pass, shape });
+        }
+    }
+
+    /// Checks the gradient `dy` of a node's value. `earlier` are the nodes before it. Returns what
+    /// [`after_backward`](Self::after_backward) is to be given: the operation, and the shape of its value.
+    pub(crate) fn before_backward(
+        &self,
+        node: &Node<T>,
+        dy: &Tensor<T>,
+        earlier: &[Node<T>],
+    ) -> Option<(&'static str, Shape)> {
+        let parameter = |node: &Node<T>| if let Node::Parameter(id) = node { Some(*id) } else { None };
+        match node {
+            Node::Variable(_) => None,
+            Node::Parameter(id) => {
+                self.check("parameter", Pass::Backward, dy, || Some(*id));
+                None
+            }
+            Node::Operation(operation) => {
+                let name = operation.name();
+                self.check(name, Pass::Backward, dy, || earlier.iter().rev().find_map(parameter));
+                Some((name, dy.shape()))
+            }
+        }
+    }
+
+    /// Tells the observer that a node, if it was an operation, has handed its gradient on.
+    pub(crate) fn after_backward(&self, operation: Option<(&'static str, Shape)>) {
+        if let Some((name, shape)) = operation {
+            self.notify(name, Pass::Backward, shape);
+        }
+    }
+
+    /// Notes a value or gradient that is not finite, if it is the first.
+    fn check(
+        &self,
+        operation: &'static str,
+        pass: Pass,
+        value: &Tensor<T>,
+        parameter: impl FnOnce() -> Option<ParamId>,
+    ) {
+        if self.checks_finite.get() && self.first_non_finite.get().is_none() && !value.is_finite() {
+            let shape = value.shape();
+            let found = NonFinite { operation, pass, shape, parameter: parameter() };
+            self.first_non_finite.set(Some(found));
+        }
+    }
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit of the result depends on every bit of `x`.
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mixer_is_that_of_splitmix64() {
+        // The generator's published stream for the seed 1234567.
+        let states = (1..=3u64).map(|i| 1_234_567u64.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let stream: Vec<u64> = states.map(mix).collect();
+        assert_eq!(stream, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+}
