@@ -4,8 +4,6 @@
 //! bits for any number of threads. (It may differ between processors, as the kernels do.) Products with few rows run
 //! on one thread. For the convolutions this is no help; they have kernels of their own.
 
-use std::any::TypeId;
-
 use crate::Real;
 use crate::parallel::for_each_slab;
 
@@ -90,27 +88,33 @@ fn multiply<T: Real>(a_rows: &[T], a: Matrix<'_, T>, b: Matrix<'_, T>, block: &m
     assert_eq!(block.len(), m * n, "a block consists of whole rows");
     assert!((m - 1) * a.row_stride + (k - 1) * a.column_stride < a_rows.len(), "a holds the block's rows");
     assert!((k - 1) * b.row_stride + (n - 1) * b.column_stride < b.data.len(), "b holds k rows of n");
-    let (a_row, a_column) = (a.row_stride as isize, a.column_stride as isize);
-    let (b_row, b_column) = (b.row_stride as isize, b.column_stride as isize);
-    if TypeId::of::<T>() == TypeId::of::<f32>() {
-        // SAFETY: T is f32. The reads of a and b end within the bounds asserted above; c's m·n numbers are exclusive,
-        // and are not read, since β is 0.
-        unsafe {
-            let (pa, pb) = (a_rows.as_ptr().cast::<f32>(), b.data.as_ptr().cast::<f32>());
-            let pc = block.as_mut_ptr().cast::<f32>();
-            matrixmultiply::sgemm(
-                m, k, n, 1.0, pa, a_row, a_column, pb, b_row, b_column, 0.0, pc, n as isize, 1,
-            );
-        }
-    } else {
-        assert_eq!(TypeId::of::<T>(), TypeId::of::<f64>(), "Real is sealed to f32 and f64");
-        // SAFETY: T is f64; otherwise as above.
-        unsafe {
-            let (pa, pb) = (a_rows.as_ptr().cast::<f64>(), b.data.as_ptr().cast::<f64>());
-            let pc = block.as_mut_ptr().cast::<f64>();
-            matrixmultiply::dgemm(
-                m, k, n, 1.0, pa, a_row, a_column, pb, b_row, b_column, 0.0, pc, n as isize, 1,
-            );
-        }
+    let strides = |matrix: Matrix<'_, T>| (matrix.row_stride as isize, matrix.column_stride as isize);
+    let ((a_row, a_column), (b_row, b_column)) = (strides(a), strides(b));
+    let (pa, pb, pc) = (a_rows.as_ptr(), b.data.as_ptr(), block.as_mut_ptr());
+    // SAFETY: the reads of a and b end within the bounds asserted above; c's m·n numbers are exclusive, and are not read,
+    // since β is 0.
+    unsafe {
+        T::GEMM(m, k, n, T::ONE, pa, a_row, a_column, pb, b_row, b_column, T::ZERO, pc, n as isize, 1);
     }
+}
+
+/// `matrixmultiply`'s kernel of a number type; a part of [`Real`].
+pub trait Kernel: Sized {
+    /// c = α·a·b + β·c, with a pointer and two strides, of rows and of columns, for each matrix:
+    /// `(m, k, n, α, a, .., b, .., β, c, ..)`.
+    const GEMM: Gemm<Self>;
+}
+
+/// The type of [`Kernel::GEMM`].
+#[rustfmt::skip]
+pub type Gemm<T> = unsafe fn(
+    usize, usize, usize, T, *const T, isize, isize, *const T, isize, isize, T, *mut T, isize, isize,
+);
+
+impl Kernel for f32 {
+    const GEMM: Gemm<Self> = matrixmultiply::sgemm;
+}
+
+impl Kernel for f64 {
+    const GEMM: Gemm<Self> = matrixmultiply::dgemm;
 }

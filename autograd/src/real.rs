@@ -1,10 +1,15 @@
 //! The two number types of the workspace: `f32`, which trains, and `f64`, which checks `f32`'s gradients.
 //!
-//! [`Real`] is sealed, so that a kernel written for it is written for exactly these two.
+//! [`Real`] is sealed, so that a kernel written for it is written for exactly these two. What differs between them, such as
+//! their vectors and their matrix product, is a part of the trait: nothing in this crate asks which of the two a type is.
 
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+
+use crate::gemm::Kernel;
+use crate::simd::Lanes;
+use crate::simd::math::Precision;
 
 mod sealed {
     pub trait Sealed {}
@@ -17,7 +22,8 @@ mod sealed {
 /// The methods are those of the primitive types; `from_f64` rounds to nearest.
 #[rustfmt::skip]
 pub trait Real:
-    sealed::Sealed + crate::simd::Lanes + Copy + Default + Debug + Display + PartialEq + PartialOrd + Send + Sync + 'static
+    sealed::Sealed + Lanes + Precision + Kernel
+    + Copy + Default + Debug + Display + PartialEq + PartialOrd + Send + Sync + 'static
     + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
     + AddAssign + SubAssign + MulAssign + DivAssign + Sum
 {
@@ -112,41 +118,17 @@ macro_rules! impl_real {
             fn erf(self) -> Self {
                 $erf(self)
             }
-            #[inline]
-            fn powf(self, p: Self) -> Self {
-                $t::powf(self, p)
+            impl_real! { @as_in_std $t:
+                exp() -> Self; exp_m1() -> Self; ln() -> Self; ln_1p() -> Self; sqrt() -> Self; tanh() -> Self;
+                abs() -> Self; powf(p: Self) -> Self; powi(n: i32) -> Self; max(other: Self) -> Self;
+                min(other: Self) -> Self; mul_add(a: Self, b: Self) -> Self; is_finite() -> bool; is_nan() -> bool;
             }
-            #[inline]
-            fn powi(self, n: i32) -> Self {
-                $t::powi(self, n)
-            }
-            #[inline]
-            fn max(self, other: Self) -> Self {
-                $t::max(self, other)
-            }
-            #[inline]
-            fn min(self, other: Self) -> Self {
-                $t::min(self, other)
-            }
-            #[inline]
-            fn mul_add(self, a: Self, b: Self) -> Self {
-                $t::mul_add(self, a, b)
-            }
-            #[inline]
-            fn is_finite(self) -> bool {
-                $t::is_finite(self)
-            }
-            #[inline]
-            fn is_nan(self) -> bool {
-                $t::is_nan(self)
-            }
-            impl_real!(@unary $t: exp exp_m1 ln ln_1p sqrt tanh abs);
         }
     };
-    (@unary $t:ident: $($name:ident)*) => {
+    (@as_in_std $t:ident: $($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(#[inline]
-        fn $name(self) -> Self {
-            $t::$name(self)
+        fn $name(self, $($argument: $type),*) -> $result {
+            $t::$name(self, $($argument),*)
         })*
     };
 }

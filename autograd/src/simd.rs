@@ -1,5 +1,5 @@
 //! The vocabulary in which every fast loop of the workspace is written once, for three instruction sets and
-//! for `f32` and `f64`.
+//! for `f32` and `f64`. The tape does not need it: to be skipped at first.
 //!
 //! | set | x86 level | `f32` lanes | `f64` lanes | registers |
 //! |---|---|---|---|---|
@@ -47,6 +47,8 @@ mod isa;
 pub mod math;
 mod portable;
 pub mod slice;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use isa::{ISA_VARIABLE, Isa, active, available};
 
@@ -149,14 +151,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// 2^n for integers n with 2^n a normal number; anything for other n.
     fn pow2(self, n: Self::V) -> Self::V;
 
-    /// `(e, m)` with v = m·2^e and m in [1, 2), for positive normal numbers; anything for others.
-    fn split_exponent(self, v: Self::V) -> (Self::V, Self::V);
-
     /// The sum of all lanes, in an order fixed by the set.
     fn sum(self, v: Self::V) -> Self::Elem;
-
-    /// The largest lane; unspecified if a lane is NaN.
-    fn max_lane(self, v: Self::V) -> Self::Elem;
 
     /// Asks for the cache line at `p`, which need not be valid; nothing on sets that cannot.
     #[inline(always)]

@@ -6,12 +6,11 @@
 //! | function | domain | bound, ε |
 //! |---|---|---|
 //! | [`exp`] | all; overflow gives ∞, underflow subnormals and 0 | 2 (normal results) |
-//! | [`ln`] | positive normal numbers | 3 |
 //! | [`ln_1p_unit`] | [0, 1] | 3 |
 //! | [`sigmoid`] | all | 4 (normal results) |
 //! | [`softplus`] | all | 5 (normal results) |
 //!
-//! Each function returns NaN for NaN, `ln` and `ln_1p_unit` excepted.
+//! Each function returns NaN for NaN, `ln_1p_unit` excepted.
 //!
 //! # Source
 //!
@@ -61,20 +60,30 @@ const ARTANH: [f64; 17] = [
     2.0 / 3.0,
 ];
 
-/// ln 2 in two parts: n·LN2_HIGH is exact for every exponent n.
-#[inline(always)]
-fn ln2<S: Simd>(s: S) -> (S::V, S::V) {
-    let (high, low) = if is_single::<S>() {
-        (0.693_359_375, -2.121_944_400_546_905_8e-4)
-    } else {
-        (6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10)
-    };
-    (splat(s, high), splat(s, low))
+/// What the functions below choose by the precision of a number type; a part of [`Real`].
+pub trait Precision {
+    /// ln 2 in two parts: n·high is exact for every exponent n.
+    const LN2: [f64; 2];
+    /// Beyond these arguments e^x is 0 or ∞.
+    const EXP_DOMAIN: [f64; 2];
+    /// The polynomial of e^x, highest power first.
+    const EXP: &'static [f64];
+    /// That of 2 artanh.
+    const ARTANH: &'static [f64];
 }
 
-#[inline(always)]
-fn is_single<S: Simd>() -> bool {
-    size_of::<S::Elem>() == 4
+impl Precision for f32 {
+    const LN2: [f64; 2] = [0.693_359_375, -2.121_944_400_546_905_8e-4];
+    const EXP_DOMAIN: [f64; 2] = [-104.0, 89.0];
+    const EXP: &'static [f64] = EXP.split_at(6).1;
+    const ARTANH: &'static [f64] = ARTANH.split_at(9).1;
+}
+
+impl Precision for f64 {
+    const LN2: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
+    const EXP_DOMAIN: [f64; 2] = [-746.0, 710.0];
+    const EXP: &'static [f64] = &EXP;
+    const ARTANH: &'static [f64] = &ARTANH;
 }
 
 #[inline(always)]
@@ -95,52 +104,25 @@ fn polynomial<S: Simd>(s: S, x: S::V, coefficients: &[f64]) -> S::V {
 /// e^x
 #[inline(always)]
 pub fn exp<S: Simd>(s: S, x: S::V) -> S::V {
-    // Beyond these the result is 0 or ∞ in any case; the order of the arguments keeps NaN.
-    let (lowest, highest) = if is_single::<S>() { (-104.0, 89.0) } else { (-746.0, 710.0) };
+    // The order of the arguments keeps NaN.
+    let [lowest, highest] = S::Elem::EXP_DOMAIN;
     let x = s.min(splat(s, highest), s.max(splat(s, lowest), x));
     // x = n·ln 2 + r, |r| <= ln 2 / 2.
     let n = s.round(x * splat(s, std::f64::consts::LOG2_E));
-    let (high, low) = ln2(s);
-    let r = s.mul_add(-n, low, s.mul_add(-n, high, x));
-    let terms = if is_single::<S>() { &EXP[6..] } else { &EXP[..] };
+    let [high, low] = S::Elem::LN2;
+    let r = s.mul_add(-n, splat(s, low), s.mul_add(-n, splat(s, high), x));
     // 2^n alone may be subnormal or infinite where its halves are not.
     let half = s.round(n * splat(s, 0.5));
-    polynomial(s, r, terms) * s.pow2(half) * s.pow2(n - half)
-}
-
-/// 2 artanh t for |t| <= `1/3`: `short` says |t| <= 0.172, where fewer terms do.
-#[inline(always)]
-fn twice_artanh<S: Simd>(s: S, t: S::V, short: bool) -> S::V {
-    let terms = match (is_single::<S>(), short) {
-        (true, true) => &ARTANH[12..],
-        (true, false) => &ARTANH[9..],
-        (false, true) => &ARTANH[6..],
-        (false, false) => &ARTANH[..],
-    };
-    let square = t * t;
-    s.mul_add(t * square, polynomial(s, square, terms), t + t)
-}
-
-/// ln x for positive normal x.
-#[inline(always)]
-pub fn ln<S: Simd>(s: S, x: S::V) -> S::V {
-    // x = m·2^e with m in [√½, √2): near 1 the exponent is 0 and nothing cancels.
-    let (e, m) = s.split_exponent(x);
-    let root = splat(s, std::f64::consts::SQRT_2);
-    let one = splat(s, 1.0);
-    let e = s.select_lt(m, root, e, e + one);
-    let m = s.select_lt(m, root, m, m * splat(s, 0.5));
-    // ln m = 2 artanh((m − 1)/(m + 1))
-    let log = twice_artanh(s, (m - one) / (m + one), true);
-    let (high, low) = ln2(s);
-    s.mul_add(e, high, s.mul_add(e, low, log))
+    polynomial(s, r, S::Elem::EXP) * s.pow2(half) * s.pow2(n - half)
 }
 
 /// ln(1 + x) for x in [0, 1], accurate near 0: what log-sum-exp forms need, whose x is e^−|·|.
 #[inline(always)]
 pub fn ln_1p_unit<S: Simd>(s: S, x: S::V) -> S::V {
-    // ln(1 + x) = 2 artanh(x/(2 + x))
-    twice_artanh(s, x / (x + splat(s, 2.0)), false)
+    // ln(1 + x) = 2 artanh t with t = x/(2 + x) <= 1/3.
+    let t = x / (x + splat(s, 2.0));
+    let square = t * t;
+    s.mul_add(t * square, polynomial(s, square, S::Elem::ARTANH), t + t)
 }
 
 /// 1 / (1 + e^−x), without overflow.

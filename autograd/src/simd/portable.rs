@@ -54,7 +54,7 @@ impl<T: Real, const N: usize> Neg for Array<T, N> {
 }
 
 macro_rules! impl_simd {
-    ($name:ident, $t:ident, $lanes:literal, $mantissa:literal, $bias:literal) => {
+    ($name:ident, $t:ident, $lanes:literal, $int:ident, $bits:ident, $bias:literal, $mantissa:literal) => {
         /// The portable set.
         #[derive(Clone, Copy)]
         pub struct $name(());
@@ -143,45 +143,16 @@ macro_rules! impl_simd {
             }
             #[inline(always)]
             fn pow2(self, n: Self::V) -> Self::V {
-                n.map(Pow2::pow2)
-            }
-            #[inline(always)]
-            fn split_exponent(self, v: Self::V) -> (Self::V, Self::V) {
-                let exponent = v.map(|x| ((x.to_bits() >> $mantissa) as i32 - $bias) as $t);
-                let one = (1.0 as $t).to_bits();
-                let mantissa = v.map(|x| $t::from_bits(x.to_bits() & ((1 << $mantissa) - 1) | one));
-                (exponent, mantissa)
+                // The exponent field alone.
+                n.map(|n| $t::from_bits(((n as $int).wrapping_add($bias) as $bits) << $mantissa))
             }
             #[inline(always)]
             fn sum(self, v: Self::V) -> $t {
                 v.0.into_iter().sum()
             }
-            #[inline(always)]
-            fn max_lane(self, v: Self::V) -> $t {
-                v.0.into_iter().fold($t::NEG_INFINITY, |a, b| if a > b { a } else { b })
-            }
         }
     };
 }
 
-/// 2^n from the bits: the exponent field alone.
-trait Pow2 {
-    fn pow2(self) -> Self;
-}
-
-impl Pow2 for f32 {
-    #[inline(always)]
-    fn pow2(self) -> Self {
-        Self::from_bits(((self as i32).wrapping_add(127) as u32) << 23)
-    }
-}
-
-impl Pow2 for f64 {
-    #[inline(always)]
-    fn pow2(self) -> Self {
-        Self::from_bits(((self as i64).wrapping_add(1023) as u64) << 52)
-    }
-}
-
-impl_simd!(F32, f32, 4, 23, 127);
-impl_simd!(F64, f64, 2, 52, 1023);
+impl_simd!(F32, f32, 4, i32, u32, 127, 23);
+impl_simd!(F64, f64, 2, i64, u64, 1023, 52);

@@ -25,12 +25,6 @@ pub trait Map<T: Real> {
     fn apply<S: Simd<Elem = T>>(&self, s: S, x: S::V) -> S::V;
 }
 
-/// y = f(a, b), lane by lane.
-pub trait Zip<T: Real> {
-    /// The formula. Must be `#[inline(always)]`.
-    fn apply<S: Simd<Elem = T>>(&self, s: S, a: S::V, b: S::V) -> S::V;
-}
-
 /// y\[i\] = f(x\[i\])
 ///
 /// # Panics
@@ -39,16 +33,6 @@ pub trait Zip<T: Real> {
 pub fn map<T: Real, F: Map<T>>(f: &F, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "lengths of x and y");
     dispatch(MapJob { f, x, y });
-}
-
-/// y\[i\] = f(y\[i\], x\[i\])
-///
-/// # Panics
-///
-/// If the lengths differ.
-pub fn zip<T: Real, F: Zip<T>>(f: &F, y: &mut [T], x: &[T]) {
-    assert_eq!(x.len(), y.len(), "lengths of x and y");
-    dispatch(ZipJob { f, x, y });
 }
 
 struct MapJob<'a, T, F> {
@@ -69,26 +53,5 @@ impl<T: Real, F: Map<T>> Job<T> for MapJob<'_, T, F> {
         }
         let (x, y) = (x.remainder(), y.into_remainder());
         s.store_partial(self.f.apply(s, s.load_partial(x)), y);
-    }
-}
-
-struct ZipJob<'a, T, F> {
-    f: &'a F,
-    x: &'a [T],
-    y: &'a mut [T],
-}
-
-impl<T: Real, F: Zip<T>> Job<T> for ZipJob<'_, T, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, s: S) {
-        let mut x = self.x.chunks_exact(S::LANES);
-        let mut y = self.y.chunks_exact_mut(S::LANES);
-        for (x, y) in x.by_ref().zip(y.by_ref()) {
-            s.store(self.f.apply(s, s.load(y), s.load(x)), y);
-        }
-        let (x, y) = (x.remainder(), y.into_remainder());
-        s.store_partial(self.f.apply(s, s.load_partial(y), s.load_partial(x)), y);
     }
 }
