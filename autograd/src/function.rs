@@ -1,12 +1,17 @@
 //! The interface of every operation, built in or your own: its formula and its derivative, side by side.
+//!
+//! `ops/elementwise.rs` has the simplest ones; `tape.rs` records them.
 
 use crate::{Real, Tensor};
 
 /// The derivative of an operation: what the tape keeps of it.
 ///
 /// An implementation is a small struct that holds the arguments that are not differentiated (a kernel size, an
-/// exponent). `backward` receives what was saved and the gradient `dy` of the loss with respect to the value, both by
-/// value: nobody else needs them any more, so their memory is freed, or used again in place, as the backward pass goes.
+/// exponent). `backward` receives what was saved and the gradient `dy` of the loss with respect to the value.
+///
+/// Both come by value: an operation is differentiated once, so nobody else needs them any more. What was saved is freed when
+/// `backward` returns, and with it the memory of a pass shrinks as it goes; and `dx` can be written where `dy` was, as
+/// [`Tensor::zip_map`] does below, so that a chain of operations passes one tensor along and allocates none.
 ///
 /// An operation whose value is computed by the tape is a [`Function`]. One whose value is computed outside, because the
 /// caller wants a by-product of it or because an input is optional, is a `Backward` alone, recorded with
@@ -22,9 +27,7 @@ pub trait Backward<T: Real, const N: usize>: Send + 'static {
 
     /// The name for messages; the type's own by default.
     fn name(&self) -> &'static str {
-        let path = std::any::type_name::<Self>();
-        let plain = path.split('<').next().unwrap_or(path);
-        plain.rsplit("::").next().unwrap_or(plain)
+        type_name::<Self>()
     }
 }
 
@@ -59,4 +62,11 @@ pub trait Function<T: Real, const N: usize>: Backward<T, N> {
     ///
     /// `needs[i]` is false where nobody will want `dx[i]`: save nothing for its sake.
     fn forward(&self, x: [&Tensor<T>; N], needs: [bool; N]) -> (Tensor<T>, Self::Saved);
+}
+
+/// A type's name without its path and parameters.
+pub(crate) fn type_name<S: ?Sized>() -> &'static str {
+    let path = std::any::type_name::<S>();
+    let plain = path.split('<').next().unwrap_or(path);
+    plain.rsplit("::").next().unwrap_or(plain)
 }

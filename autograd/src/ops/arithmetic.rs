@@ -120,66 +120,6 @@ fn apply<'t, T: Real>(operation: &str, function: impl Function<T, 2>, [a, b]: [V
     tape_of(&a, &b).apply(function, [a, b])
 }
 
-/// a + b; da = db = dy. Saves nothing.
-///
-/// The shapes are equal, or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis; the
-/// gradient of that one is the sum over its uses.
-///
-/// # Panics
-/// For other shapes, naming the axis that differs; if an operand is of another tape or from before a backward pass.
-impl<'t, T: Real> ops::Add for Var<'t, T> {
-    type Output = Var<'t, T>;
-    #[track_caller]
-    fn add(self, b: Self) -> Self {
-        apply("add", Add, [self, b])
-    }
-}
-
-/// a − b; da = dy, db = −dy. Saves nothing.
-///
-/// The shapes are equal, or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis; the
-/// gradient of that one is the sum over its uses.
-///
-/// # Panics
-/// For other shapes, naming the axis that differs; if an operand is of another tape or from before a backward pass.
-impl<'t, T: Real> ops::Sub for Var<'t, T> {
-    type Output = Var<'t, T>;
-    #[track_caller]
-    fn sub(self, b: Self) -> Self {
-        apply("sub", Sub, [self, b])
-    }
-}
-
-/// a · b; da = dy·b, db = dy·a. Saves a where b has a gradient, and b where a has one.
-///
-/// The shapes are equal, or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis; the
-/// gradient of that one is the sum over its uses.
-///
-/// # Panics
-/// For other shapes, naming the axis that differs; if an operand is of another tape or from before a backward pass.
-impl<'t, T: Real> ops::Mul for Var<'t, T> {
-    type Output = Var<'t, T>;
-    #[track_caller]
-    fn mul(self, b: Self) -> Self {
-        apply("mul", Mul, [self, b])
-    }
-}
-
-/// a / b; da = dy/b, db = −dy·a/b². Saves b, and a where b has a gradient.
-///
-/// The shapes are equal, or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis; the
-/// gradient of that one is the sum over its uses.
-///
-/// # Panics
-/// For other shapes, naming the axis that differs; if an operand is of another tape or from before a backward pass.
-impl<'t, T: Real> ops::Div for Var<'t, T> {
-    type Output = Var<'t, T>;
-    #[track_caller]
-    fn div(self, b: Self) -> Self {
-        apply("div", Div, [self, b])
-    }
-}
-
 impl<'t, T: Real> ops::Neg for Var<'t, T> {
     type Output = Var<'t, T>;
     #[track_caller]
@@ -229,9 +169,26 @@ impl<'t, T: Real> ops::Div<T> for Var<'t, T> {
     }
 }
 
-/// The same operation where one or both operands are borrowed, or where the number comes first.
-macro_rules! forward_operator {
-    ($operator:ident, $method:ident) => {
+/// An operator of two values, with the [`Function`] of its name; the same where one or both are borrowed; and where the
+/// first is a number.
+macro_rules! operator {
+    ($operator:ident, $method:ident, $formula:literal) => {
+        #[doc = $formula]
+        ///
+        /// The shapes are equal, or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis;
+        /// the gradient of that one is the sum over its uses.
+        ///
+        /// # Panics
+        /// For other shapes, naming the axis that differs; if an operand is of another tape or from before a backward
+        /// pass.
+        impl<'t, T: Real> ops::$operator for Var<'t, T> {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $method(self, b: Self) -> Self {
+                apply(stringify!($method), $operator, [self, b])
+            }
+        }
+
         impl<'t, T: Real> ops::$operator<&Var<'t, T>> for Var<'t, T> {
             type Output = Var<'t, T>;
             #[track_caller]
@@ -264,8 +221,8 @@ macro_rules! forward_operator {
             }
         }
 
-        forward_operator!(@number f32, $operator, $method);
-        forward_operator!(@number f64, $operator, $method);
+        operator!(@number f32, $operator, $method);
+        operator!(@number f64, $operator, $method);
     };
     (@number $t:ty, $operator:ident, $method:ident) => {
         impl<'t> ops::$operator<Var<'t, $t>> for $t {
@@ -287,7 +244,7 @@ macro_rules! forward_operator {
     };
 }
 
-forward_operator!(Add, add);
-forward_operator!(Sub, sub);
-forward_operator!(Mul, mul);
-forward_operator!(Div, div);
+operator!(Add, add, "a + b; da = db = dy. Saves nothing.");
+operator!(Sub, sub, "a − b; da = dy, db = −dy. Saves nothing.");
+operator!(Mul, mul, "a · b; da = dy·b, db = dy·a. Saves a where b has a gradient, and b where a has one.");
+operator!(Div, div, "a / b; da = dy/b, db = −dy·a/b². Saves b, and a where b has a gradient.");

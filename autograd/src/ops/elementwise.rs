@@ -1,9 +1,10 @@
-//! Functions of one number, applied to every element.
+//! Functions of one number, applied to every element: the simplest operations, to be read first.
 //!
 //! [`Pointwise`] is what such a function has to say: its value, its derivative, and whether the derivative is
 //! computed from x or from y. [`Map`] does the rest for all of them. Which of the two is kept matters more than the
 //! arithmetic: the y of an activation is usually kept by the next operation anyway, its x by nobody.
 
+use crate::function::type_name;
 use crate::{Backward, Function, Real, Tensor, Var};
 
 /// What the derivative is computed from.
@@ -44,9 +45,7 @@ impl<T: Real, P: Pointwise<T>> Backward<T, 1> for Map<P> {
     }
 
     fn name(&self) -> &'static str {
-        let path = std::any::type_name::<P>();
-        let plain = path.split('<').next().unwrap_or(path);
-        plain.rsplit("::").next().unwrap_or(plain)
+        type_name::<P>()
     }
 }
 
