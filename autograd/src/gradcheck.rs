@@ -7,8 +7,21 @@
 //! - [`Gradcheck::elements`]: the same for each element of each input in turn.
 //! - [`adjoint`]: for a linear operation A, ⟨A x, u⟩ = ⟨x, Aᵀ u⟩, without any step size, so in `f32` too.
 //!
-//! The difference quotient is (8[g(h) − g(−h)] − [g(2h) − g(−2h)]) / 12h with h = 1e-4: truncation h⁴ ≈ 1e-16,
-//! rounding ε/h ≈ 2e-12, both relative. Inputs must keep 3h·|v| away from kinks (relu at 0, ties in a max).
+//! The difference quotient of g(t) = Σ u·f(x + t·v) is (8[g(h) − g(−h)] − [g(2h) − g(−2h)]) / 12h with h = 1e-4. Inputs
+//! must keep 3h·|v| away from kinks (relu at 0, ties in a max).
+//!
+//! # Which differences are allowed
+//!
+//! The quotient has two errors. *Truncation* is h⁴·g⁽⁵⁾/30: 3e-18 where the fifth derivative is 1. *Rounding* is ε/h, 2e-12
+//! where g is 1, and grows as h shrinks. The quotient of second order, [g(h) − g(−h)] / 2h, has the truncation h²·g⁽³⁾/6:
+//! 2e-9 with this h, so a third derivative of 60 times the first would use up the tolerance of 1e-7; and a smaller h makes
+//! rounding larger. Fourth order leaves rounding as the only error that counts, and that one can be told without knowing g's
+//! derivatives.
+//!
+//! If each value of g is wrong by δ at most, the quotient is wrong by (8 + 8 + 1 + 1)·δ/12h = 1.5·δ/h at most. Allowed are
+//! 64·ε·Σ|u·y|/h beside the tolerance. So δ may be 42·ε·Σ|u·y|, as if every number of y = f(x) were relatively wrong by
+//! 42 ε. One rounding is wrong by ε/2 at most: that is 85 of them in one direction, or, of independent ones, whose standard
+//! deviation is ε/√12 each, 2400 at three standard deviations of their sum.
 //!
 //! # Source
 //! The random projection is that of HIPS autograd's `check_grads`; the stencil is Fornberg 1988, table 1.
@@ -185,6 +198,7 @@ impl Probe {
         let y = f(&tape, &variables);
         let u = random_like(y.value(), rng);
         let (_, magnitude) = dot(y.value(), &u);
+        // See the header.
         let rounding = 64.0 * f64::EPSILON * magnitude / STEP;
         if y.is_constant() {
             let gradients = inputs.iter().map(|x| Tensor::zeros(x.shape())).collect();

@@ -21,6 +21,14 @@
 //!
 //! What is deliberately absent: layers, files, printing, and gradients of gradients.
 //!
+//! # Reading order
+//!
+//! To learn how it works, read `examples/02_tape_by_hand.rs`, a whole tape in sixty lines; `tensor.rs` and `var.rs`, the
+//! numbers and their place on a tape; `function.rs`, what an operation is; `tape.rs` and `backward.rs`, how operations are
+//! recorded and differentiated; `ops/elementwise.rs`, the simplest of them; `gradcheck.rs`, why one may believe them.
+//! To be skipped at first: `buffer.rs`, where tensors get their memory; `simd.rs`, for fast loops; `context.rs`, which layers
+//! and training loops use.
+//!
 //! # Denormal numbers
 //!
 //! They are kept, in every thread and on every instruction set; nothing flushes them to 0. The processor's switch for that

@@ -1,4 +1,6 @@
 //! An array of numbers: a shape and shared, contiguous, aligned memory.
+//!
+//! Where the memory comes from is `buffer.rs`, to be skipped at first.
 
 use std::fmt;
 use std::sync::Arc;

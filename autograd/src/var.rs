@@ -1,4 +1,4 @@
-//! A value on a tape.
+//! A value on a tape: what operations take and return. The tape itself is in `tape.rs`.
 
 use std::fmt;
 
