@@ -13,7 +13,7 @@
 use autograd::{Real, Tensor, Var};
 
 use crate::elementwise::{Elementwise, Formula, Settings};
-use crate::layout::Layout;
+use crate::extents::Extents;
 use crate::loss::{self, Loss};
 use crate::truth::{Channels, Truth};
 use crate::{EmptyPolicy, Error, Reduction, Report, Target, Weight};
@@ -113,16 +113,16 @@ impl<T: Real> BceWithLogits<T> {
         logits: impl Into<autograd::Shape>,
         target: impl Into<Target<'a, T>>,
     ) -> Result<f64, Error> {
-        let layout = Layout::of(logits.into())?;
-        let truth = Truth::new(target.into(), &layout, Channels::Independent, self.ignore_index)?;
+        let extents = Extents::of(logits.into())?;
+        let truth = Truth::new(target.into(), &extents, Channels::Independent, self.ignore_index)?;
         Ok(truth.counted as f64)
     }
 }
 
 impl<T: Real> Loss<T> for BceWithLogits<T> {
     fn report<'t>(&self, logits: &Var<'t, T>, target: Target<'_, T>) -> Result<Report<'t, T>, Error> {
-        let layout = Layout::of(logits.shape())?;
-        let truth = Truth::new(target, &layout, Channels::Independent, self.ignore_index)?;
+        let extents = Extents::of(logits.shape())?;
+        let truth = Truth::new(target, &extents, Channels::Independent, self.ignore_index)?;
         let settings = Settings {
             formula: Formula::Logits,
             weight: self.weight.as_ref(),
@@ -130,7 +130,7 @@ impl<T: Real> Loss<T> for BceWithLogits<T> {
             reduction: self.reduction,
             empty: self.empty,
         };
-        let (kernel, tally) = Elementwise::new(settings, layout, truth)?;
+        let (kernel, tally) = Elementwise::new(settings, extents, truth)?;
         Ok(tally.report(loss::apply(logits, kernel)))
     }
 }
@@ -207,12 +207,12 @@ impl<T: Real> Loss<T> for Bce<T> {
     /// # Errors
     /// Besides the common ones, [`Error::InputRange`].
     fn report<'t>(&self, probabilities: &Var<'t, T>, target: Target<'_, T>) -> Result<Report<'t, T>, Error> {
-        let layout = Layout::of(probabilities.shape())?;
+        let extents = Extents::of(probabilities.shape())?;
         let x = probabilities.value().data();
         if let Some(index) = x.iter().position(|&x| !(x >= T::ZERO && x <= T::ONE)) {
             return Err(Error::InputRange { value: x[index].to_f64(), index });
         }
-        let truth = Truth::new(target, &layout, Channels::Independent, self.ignore_index)?;
+        let truth = Truth::new(target, &extents, Channels::Independent, self.ignore_index)?;
         let settings = Settings {
             formula: Formula::Probabilities,
             weight: self.weight.as_ref(),
@@ -220,7 +220,7 @@ impl<T: Real> Loss<T> for Bce<T> {
             reduction: self.reduction,
             empty: self.empty,
         };
-        let (kernel, tally) = Elementwise::new(settings, layout, truth)?;
+        let (kernel, tally) = Elementwise::new(settings, extents, truth)?;
         Ok(tally.report(loss::apply(probabilities, kernel)))
     }
 }

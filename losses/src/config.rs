@@ -3,7 +3,7 @@
 use autograd::{Real, Var};
 use serde::{Deserialize, Serialize};
 
-use crate::layout::Layout;
+use crate::extents::Extents;
 use crate::{
     BceWithLogits, CrossEntropy, Dice, DiceBce, DiceCe, Error, Focal, GeneralisedDice, Labels, Loss, Report,
     Tversky, Weight,
@@ -239,7 +239,7 @@ impl LossConfig {
     /// Those that the loss itself would have.
     pub fn validate(&self, channels: usize) -> Result<(), Error> {
         let shape = [1, 1, 1, 1, channels];
-        Layout::of(shape.into())?;
+        Extents::of(shape.into())?;
         let tape = autograd::Tape::<f64>::no_grad();
         let logits = tape.constant(autograd::Tensor::zeros(shape));
         self.forward(&logits, &Labels::from_vec([1, 1, 1, 1], vec![0u8]), None).map(drop)

@@ -2,7 +2,7 @@
 
 use autograd::{Real, Shape, Var};
 
-use crate::layout::Layout;
+use crate::extents::Extents;
 use crate::loss::{self, Loss};
 use crate::reduction::Tally;
 use crate::truth::{Channels, Truth};
@@ -181,16 +181,16 @@ impl Common {
         loss: &'static str,
         logits: Shape,
         target: Target<'_, T>,
-    ) -> Result<(Layout, Truth<T>, Tally), Error> {
-        let layout = Layout::of(logits)?;
-        if layout.channels == 1 {
+    ) -> Result<(Extents, Truth<T>, Tally), Error> {
+        let extents = Extents::of(logits)?;
+        if extents.channels == 1 {
             return Err(Error::OneChannel { loss, remedy: "BceWithLogits" });
         }
         if let Some(weights) = &self.class_weights {
-            check_class_weights("class_weights", weights, &layout)?;
+            check_class_weights("class_weights", weights, &extents)?;
         }
-        let truth = Truth::new(target, &layout, Channels::Exclusive, self.ignore_index)?;
-        let channels = layout.channels as u64;
+        let truth = Truth::new(target, &extents, Channels::Exclusive, self.ignore_index)?;
+        let channels = extents.channels as u64;
         let counted = truth.counted / channels;
         let normaliser = match &self.class_weights {
             Some(weights) if truth.is_index() => {
@@ -199,7 +199,7 @@ impl Common {
             _ => counted as f64,
         };
         let tally = Tally { counted, ignored: truth.ignored / channels, normaliser };
-        Ok((layout, truth, tally))
+        Ok((extents, truth, tally))
     }
 
     fn weights(&self, classes: usize) -> Vec<f64> {
@@ -214,10 +214,10 @@ impl<T: Real> Loss<T> for CrossEntropy {
             let value = self.label_smoothing;
             return Err(Error::Setting { name: "label_smoothing", value, range: "in [0, 1]" });
         }
-        let (layout, truth, tally) = self.common.prepare(name, logits.shape(), target)?;
+        let (extents, truth, tally) = self.common.prepare(name, logits.shape(), target)?;
         let output = self.common.reduction.settle(&tally, self.common.empty, name)?;
-        let weights = self.common.weights(layout.channels);
-        let kernel = Rows::new(layout, truth, &weights, output).softmax(self.label_smoothing);
+        let weights = self.common.weights(extents.channels);
+        let kernel = Rows::new(extents, truth, &weights, output).softmax(self.label_smoothing);
         Ok(tally.report(loss::apply(logits, kernel)))
     }
 }
@@ -230,9 +230,9 @@ impl<T: Real> Loss<T> for NllLoss {
                 "NllLoss takes labels; for probabilities use CrossEntropy on logits".into(),
             ));
         }
-        let (layout, truth, tally) = self.common.prepare(name, logits.shape(), target)?;
+        let (extents, truth, tally) = self.common.prepare(name, logits.shape(), target)?;
         let output = self.common.reduction.settle(&tally, self.common.empty, name)?;
-        let weights = self.common.weights(layout.channels);
-        Ok(tally.report(loss::apply(logits, Rows::new(layout, truth, &weights, output))))
+        let weights = self.common.weights(extents.channels);
+        Ok(tally.report(loss::apply(logits, Rows::new(extents, truth, &weights, output))))
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use autograd::{Real, Tensor};
 
-use crate::layout::{Layout, map_slabs_into};
+use crate::extents::{Extents, map_slabs_into};
 use crate::loss::{Kernel, scale_gradient};
 use crate::reduction::{Output, Tally};
 use crate::truth::{Scratch, Truth};
@@ -22,7 +22,7 @@ use formula::Lanes;
 /// An element-wise loss with its arguments checked.
 pub(crate) struct Elementwise<T: Real> {
     formula: Formula,
-    layout: Layout,
+    extents: Extents,
     truth: Truth<T>,
     weight: Option<Weight<T>>,
     pos_weight: Option<Weight<T>>,
@@ -41,31 +41,31 @@ pub(crate) struct Settings<'a, T: Real> {
 impl<T: Real> Elementwise<T> {
     pub(crate) fn new(
         settings: Settings<'_, T>,
-        layout: Layout,
+        extents: Extents,
         truth: Truth<T>,
     ) -> Result<(Self, Tally), Error> {
         let Settings { formula, weight, pos_weight, reduction, empty } = settings;
         if let Some(weight) = weight {
-            weight.check("weight", &layout)?;
+            weight.check("weight", &extents)?;
         }
         if let Some(pos_weight) = pos_weight {
-            pos_weight.check("pos_weight", &layout)?;
+            pos_weight.check("pos_weight", &extents)?;
         }
         let tally =
             Tally { counted: truth.counted, ignored: truth.ignored, normaliser: truth.counted as f64 };
         let output = reduction.settle(&tally, empty, formula.name())?;
         let (weight, pos_weight) = (weight.cloned(), pos_weight.cloned());
-        Ok((Self { formula, layout, truth, weight, pos_weight, output }, tally))
+        Ok((Self { formula, extents, truth, weight, pos_weight, output }, tally))
     }
 
     /// The sum over a slab of rows; losses and gradients of elements go where they are wanted.
     fn slab(&self, logits: &Tensor<T>, rows: Range<usize>, [losses, gradients]: [&mut [T]; 2]) -> f64 {
-        let c = self.layout.channels;
+        let c = self.extents.channels;
         let factor = T::from_f64(self.output.factor());
-        let mut lanes = Lanes::new(self.layout.chunk_rows() * c);
+        let mut lanes = Lanes::new(self.extents.chunk_rows() * c);
         let mut scratch = Scratch::default();
         let mut sum = 0.0;
-        for chunk in self.layout.chunks(rows.clone()) {
+        for chunk in self.extents.chunks(rows.clone()) {
             let elements = chunk.start * c..chunk.end * c;
             let len = elements.len();
             let at = elements.start - rows.start * c;
@@ -73,11 +73,11 @@ impl<T: Real> Elementwise<T> {
             lanes.load(&logits.data()[elements]);
             self.truth.read(chunk.clone(), &mut scratch, &mut lanes.y[..len], &mut lanes.w[..len]);
             if let Some(weight) = &self.weight {
-                weight.multiply(&self.layout, chunk.clone(), &mut lanes.w[..len]);
+                weight.multiply(&self.extents, chunk.clone(), &mut lanes.w[..len]);
             }
             if let Some(pos_weight) = &self.pos_weight {
                 lanes.p[..len].fill(T::ONE);
-                pos_weight.multiply(&self.layout, chunk, &mut lanes.p[..len]);
+                pos_weight.multiply(&self.extents, chunk, &mut lanes.p[..len]);
             }
             sum += self.formula.run(&mut lanes, len);
 
@@ -107,11 +107,11 @@ impl<T: Real> Kernel<T> for Elementwise<T> {
         }
         let mut losses = (self.output == Output::Each).then(|| Tensor::scratch(shape));
         let mut gradients = wanted.then(|| Tensor::scratch(shape));
-        let c = self.layout.channels;
+        let c = self.extents.channels;
         let sinks =
             [&mut losses, &mut gradients].map(|t| (t.as_mut().map_or(&mut [][..], Tensor::data_mut), c));
         let sums =
-            map_slabs_into(self.layout.flat_slabs(), sinks, |rows, parts| self.slab(logits, rows, parts));
+            map_slabs_into(self.extents.flat_slabs(), sinks, |rows, parts| self.slab(logits, rows, parts));
         let total = sums.into_iter().sum::<f64>() * self.output.factor();
         (losses.unwrap_or_else(|| Tensor::scalar(T::from_f64(total))), gradients)
     }

@@ -3,7 +3,7 @@
 use autograd::{Real, Var};
 
 use crate::elementwise::{Elementwise, Formula, Settings};
-use crate::layout::Layout;
+use crate::extents::Extents;
 use crate::loss::{self, Loss};
 use crate::truth::{Channels, Truth};
 use crate::{EmptyPolicy, Error, Reduction, Report, Target, Weight};
@@ -108,8 +108,8 @@ impl<T: Real> Focal<T> {
 
 impl<T: Real> Loss<T> for Focal<T> {
     fn report<'t>(&self, logits: &Var<'t, T>, target: Target<'_, T>) -> Result<Report<'t, T>, Error> {
-        let layout = Layout::of(logits.shape())?;
-        let truth = Truth::new(target, &layout, Channels::Independent, self.ignore_index)?;
+        let extents = Extents::of(logits.shape())?;
+        let truth = Truth::new(target, &extents, Channels::Independent, self.ignore_index)?;
         let settings = Settings {
             formula: self.formula()?,
             weight: self.weight.as_ref(),
@@ -117,7 +117,7 @@ impl<T: Real> Loss<T> for Focal<T> {
             reduction: self.reduction,
             empty: self.empty,
         };
-        let (kernel, tally) = Elementwise::new(settings, layout, truth)?;
+        let (kernel, tally) = Elementwise::new(settings, extents, truth)?;
         Ok(tally.report(loss::apply(logits, kernel)))
     }
 }

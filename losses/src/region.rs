@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use autograd::{Backward, Real, Tensor, Var};
 
-use crate::layout::Layout;
+use crate::extents::Extents;
 use crate::loss::Loss;
 use crate::reduction::Tally;
 use crate::truth::{Channels, Truth};
@@ -134,23 +134,23 @@ impl<F> Region<F> {
 
 impl<T: Real, F: Overlap> Loss<T> for Region<F> {
     fn report<'t>(&self, logits: &Var<'t, T>, target: Target<'_, T>) -> Result<Report<'t, T>, Error> {
-        let layout = Layout::of(logits.shape())?;
+        let extents = Extents::of(logits.shape())?;
         self.score.check()?;
         self.reduction.check()?;
-        if layout.channels == 1 && self.softmax {
+        if extents.channels == 1 && self.softmax {
             return Err(Error::OneChannel {
                 loss: F::NAME,
                 remedy: "the sigmoid, by leaving out softmax(),",
             });
         }
-        if layout.channels == 1 && !self.background {
+        if extents.channels == 1 && !self.background {
             let reason =
                 "the only class cannot be left out: include_background(false) is for several classes";
             return Err(Error::Logits { logits: logits.shape().dims().to_vec(), reason: reason.into() });
         }
         let channels = if self.softmax { Channels::Exclusive } else { Channels::Independent };
-        let truth = Truth::new(target, &layout, channels, self.ignore_index)?;
-        let kernel = Kernel { loss: self.clone(), layout, truth };
+        let truth = Truth::new(target, &extents, channels, self.ignore_index)?;
+        let kernel = Kernel { loss: self.clone(), extents, truth };
 
         let (value, saved, tally) = kernel.evaluate(logits.value(), !logits.is_constant());
         // Only for the policy's error: the factor is settled inside.
@@ -166,7 +166,7 @@ impl<T: Real, F: Overlap> Loss<T> for Region<F> {
 /// A loss of regions with its arguments checked.
 struct Kernel<T: Real, F> {
     loss: Region<F>,
-    layout: Layout,
+    extents: Extents,
     truth: Truth<T>,
 }
 
@@ -206,18 +206,18 @@ impl<T: Real, F: Overlap> Backward<T, 1> for Kernel<T, F> {
 
 impl<T: Real, F: Overlap> Kernel<T, F> {
     fn groups(&self) -> usize {
-        if self.loss.batch { 1 } else { self.layout.samples }
+        if self.loss.batch { 1 } else { self.extents.samples }
     }
 
     /// The group of a slab, which lies within a sample.
     fn group_of(&self, rows: &Range<usize>) -> usize {
-        let voxels = self.layout.rows / self.layout.samples.max(1);
+        let voxels = self.extents.rows / self.extents.samples.max(1);
         if self.loss.batch { 0 } else { rows.start / voxels.max(1) }
     }
 
     fn evaluate(&self, logits: &Tensor<T>, wanted: bool) -> (Tensor<T>, Option<Saved<T>>, Tally) {
         let (sums, probabilities) = self.sums(logits, wanted);
-        let c = self.layout.channels;
+        let c = self.extents.channels;
         let first = usize::from(!self.loss.background);
         let (mut values, mut slopes) = (Vec::new(), Vec::new());
         for group in sums.chunks_exact(c) {
@@ -232,7 +232,7 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
         let channels = c as u64;
         // Where a mask is per element, a voxel may count for some of its classes.
         let voxels = self.truth.counted.div_ceil(channels);
-        let ignored = self.layout.rows as u64 - voxels;
+        let ignored = self.extents.rows as u64 - voxels;
         let tally = Tally { counted: voxels, ignored, normaliser: counted as f64 };
         let (value, factor) = self.reduce(&values, &tally);
         slopes.iter_mut().for_each(|(_, slope)| {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use autograd::parallel::{SLAB, map_slabs};
 use autograd::{Real, Shape, Tensor};
 
-use crate::layout::Layout;
+use crate::extents::Extents;
 use crate::{Error, Labels, Target};
 
 /// A checked target.
@@ -49,35 +49,35 @@ pub(crate) struct Scratch {
 impl<T: Real> Truth<T> {
     pub(crate) fn new(
         target: Target<'_, T>,
-        layout: &Layout,
+        extents: &Extents,
         channels: Channels,
         ignore: Option<i32>,
     ) -> Result<Self, Error> {
         let kind = match target {
             Target::Soft { values, mask } => {
-                if values.shape() != layout.shape
-                    && !(layout.channels == 1 && layout.is_voxel_shape(&values.shape()))
+                if values.shape() != extents.shape
+                    && !(extents.channels == 1 && extents.is_voxel_shape(&values.shape()))
                 {
-                    return Err(wrong_shape(layout, values.shape(), channels));
+                    return Err(wrong_shape(extents, values.shape(), channels));
                 }
                 if let Some(mask) = mask {
-                    check_mask(layout, mask.shape(), channels)?;
+                    check_mask(extents, mask.shape(), channels)?;
                 }
                 Kind::Soft { values: values.clone(), mask: mask.cloned() }
             }
             Target::Labels(labels) => {
                 let labels = labels.clone();
-                if layout.is_voxel_shape(&labels.shape()) {
-                    let binary = layout.channels == 1 && channels == Channels::Independent;
+                if extents.is_voxel_shape(&labels.shape()) {
+                    let binary = extents.channels == 1 && channels == Channels::Independent;
                     if binary { Kind::Binary { labels, ignore } } else { Kind::Index { labels, ignore } }
-                } else if labels.shape() == layout.shape && channels == Channels::Independent {
+                } else if labels.shape() == extents.shape && channels == Channels::Independent {
                     Kind::Binary { labels, ignore }
                 } else {
-                    return Err(wrong_shape(layout, labels.shape(), channels));
+                    return Err(wrong_shape(extents, labels.shape(), channels));
                 }
             }
         };
-        let truth = Self { kind, channels: layout.channels, counted: 0, ignored: 0, per_class: Vec::new() };
+        let truth = Self { kind, channels: extents.channels, counted: 0, ignored: 0, per_class: Vec::new() };
         truth.count()
     }
 
@@ -176,18 +176,18 @@ impl<T: Real> Truth<T> {
 
 /// A mask is per voxel. Where channels are a yes or no each it may be per element; where one class excludes the others a
 /// voxel counts or does not, for what would its other classes be without one of them?
-fn check_mask(layout: &Layout, mask: Shape, channels: Channels) -> Result<(), Error> {
-    let per_element = mask == layout.shape && channels == Channels::Independent;
-    if per_element || layout.is_voxel_shape(&mask) {
+fn check_mask(extents: &Extents, mask: Shape, channels: Channels) -> Result<(), Error> {
+    let per_element = mask == extents.shape && channels == Channels::Independent;
+    if per_element || extents.is_voxel_shape(&mask) {
         return Ok(());
     }
-    let mut remedy = format!("a mask beside probabilities has one number per voxel, {}", layout.voxels());
+    let mut remedy = format!("a mask beside probabilities has one number per voxel, {}", extents.voxels());
     if channels == Channels::Independent {
-        remedy += &format!(", or per element, {}", layout.shape);
-    } else if mask == layout.shape {
+        remedy += &format!(", or per element, {}", extents.shape);
+    } else if mask == extents.shape {
         remedy += ": the classes exclude each other, so a voxel counts with all of them or not at all";
     }
-    Err(Error::TargetShape { logits: layout.shape.dims().to_vec(), target: mask.dims().to_vec(), remedy })
+    Err(Error::TargetShape { logits: extents.shape.dims().to_vec(), target: mask.dims().to_vec(), remedy })
 }
 
 fn check_probabilities<T: Real>(values: &Tensor<T>) -> Result<(), Error> {
@@ -221,15 +221,15 @@ fn wrong_label(value: i32, index: usize, classes: usize, is_index: bool) -> Erro
     Error::TargetRange { value: f64::from(value), index, remedy }
 }
 
-fn wrong_shape(layout: &Layout, target: Shape, channels: Channels) -> Error {
-    let voxels = layout.voxels();
-    let mut remedy = format!("expected labels {voxels}, or probabilities {}", layout.shape);
-    if channels == Channels::Independent && layout.channels > 1 {
+fn wrong_shape(extents: &Extents, target: Shape, channels: Channels) -> Error {
+    let voxels = extents.voxels();
+    let mut remedy = format!("expected labels {voxels}, or probabilities {}", extents.shape);
+    if channels == Channels::Independent && extents.channels > 1 {
         remedy += ", or labels of that shape, 0 or 1 per channel";
     }
-    let first = layout.shape.rank() > 2 && target.rank() == layout.shape.rank();
-    if first && target[1] == layout.channels && target[target.rank() - 1] != layout.channels {
+    let first = extents.shape.rank() > 2 && target.rank() == extents.shape.rank();
+    if first && target[1] == extents.channels && target[target.rank() - 1] != extents.channels {
         remedy += "; this looks like channels first, see Tensor::from_channels_first";
     }
-    Error::TargetShape { logits: layout.shape.dims().to_vec(), target: target.dims().to_vec(), remedy }
+    Error::TargetShape { logits: extents.shape.dims().to_vec(), target: target.dims().to_vec(), remedy }
 }

@@ -9,7 +9,7 @@ use autograd::parallel::{SLAB, map_slabs};
 use autograd::{Real, Shape, Tensor};
 
 use crate::Error;
-use crate::layout::Layout;
+use crate::extents::Extents;
 
 /// A weight of a loss. Weights are finite and at least 0.
 ///
@@ -82,16 +82,16 @@ impl<T: Real> From<Tensor<T>> for Weight<T> {
 }
 
 impl<T: Real> Weight<T> {
-    /// Checks the weight against the logits' layout.
-    pub(crate) fn check(&self, name: &'static str, layout: &Layout) -> Result<(), Error> {
+    /// Checks the weight against the logits' extents.
+    pub(crate) fn check(&self, name: &'static str, extents: &Extents) -> Result<(), Error> {
         match self {
             Self::Scalar(value) => check_value(name, *value),
             Self::PerChannel(values) => {
-                check_length(name, values.len(), layout)?;
+                check_length(name, values.len(), extents)?;
                 values.iter().try_for_each(|&v| check_value(name, v))
             }
             Self::PerElement(values) => {
-                check_shape(name, values.shape(), layout)?;
+                check_shape(name, values.shape(), extents)?;
                 let wrong = map_slabs(values.numel(), SLAB, |r| {
                     values.data()[r].iter().map(|v| v.to_f64()).find(|&v| !is_weight(v))
                 });
@@ -101,8 +101,8 @@ impl<T: Real> Weight<T> {
     }
 
     /// Multiplies `out`, whole rows of logits, by the weight.
-    pub(crate) fn multiply(&self, layout: &Layout, rows: Range<usize>, out: &mut [T]) {
-        let channels = layout.channels;
+    pub(crate) fn multiply(&self, extents: &Extents, rows: Range<usize>, out: &mut [T]) {
+        let channels = extents.channels;
         match self {
             Self::Scalar(value) => {
                 let value = T::from_f64(*value);
@@ -113,7 +113,7 @@ impl<T: Real> Weight<T> {
                     row.iter_mut().zip(values).for_each(|(o, &v)| *o *= T::from_f64(v));
                 }
             }
-            Self::PerElement(values) if values.numel() == layout.shape.numel() => {
+            Self::PerElement(values) if values.numel() == extents.shape.numel() => {
                 let values = &values.data()[rows.start * channels..rows.end * channels];
                 out.iter_mut().zip(values).for_each(|(o, &v)| *o *= v);
             }
@@ -143,13 +143,17 @@ fn check_value(name: &'static str, value: f64) -> Result<(), Error> {
 }
 
 /// One weight per channel.
-pub(crate) fn check_class_weights(name: &'static str, values: &[f64], layout: &Layout) -> Result<(), Error> {
-    check_length(name, values.len(), layout)?;
+pub(crate) fn check_class_weights(
+    name: &'static str,
+    values: &[f64],
+    extents: &Extents,
+) -> Result<(), Error> {
+    check_length(name, values.len(), extents)?;
     values.iter().try_for_each(|&v| check_value(name, v))
 }
 
-fn check_length(name: &'static str, got: usize, layout: &Layout) -> Result<(), Error> {
-    let shape = layout.shape;
+fn check_length(name: &'static str, got: usize, extents: &Extents) -> Result<(), Error> {
+    let shape = extents.shape;
     let axis = shape.rank() - 1;
     if shape.rank() == 1 {
         let reason = format!(
@@ -158,12 +162,12 @@ fn check_length(name: &'static str, got: usize, layout: &Layout) -> Result<(), E
         );
         return Err(Error::WeightShape { name, reason });
     }
-    if got == layout.channels {
+    if got == extents.channels {
         return Ok(());
     }
     let mut reason = format!(
         "{got} weights, but the channel axis (axis {axis}) of logits {shape} has {}: expected {0}",
-        layout.channels
+        extents.channels
     );
     let names: &[&str] = match shape.rank() {
         5 => &["n, the batch", "d", "h", "w"],
@@ -174,15 +178,15 @@ fn check_length(name: &'static str, got: usize, layout: &Layout) -> Result<(), E
         reason +=
             &format!("; {got} is the extent of axis {other}{what}, which a weight per channel never meets");
     }
-    if layout.channels == 1 && got == 2 {
+    if extents.channels == 1 && got == 2 {
         reason += "; weights [w0, w1] of background and foreground are one pos_weight, w1 / w0";
     }
     Err(Error::WeightShape { name, reason })
 }
 
-fn check_shape(name: &'static str, got: Shape, layout: &Layout) -> Result<(), Error> {
-    let shape = layout.shape;
-    if got == shape || layout.is_voxel_shape(&got) {
+fn check_shape(name: &'static str, got: Shape, extents: &Extents) -> Result<(), Error> {
+    let shape = extents.shape;
+    if got == shape || extents.is_voxel_shape(&got) {
         return Ok(());
     }
     let reason = format!(

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use autograd::{Real, Tensor};
 
-use crate::layout::{Layout, map_slabs_into};
+use crate::extents::{Extents, map_slabs_into};
 use crate::loss::{Kernel, scale_gradient};
 use crate::reduction::Output;
 use crate::softmax::exp_shifted;
@@ -16,7 +16,7 @@ use crate::truth::{Scratch, Truth};
 
 /// Cross-entropy with its arguments checked.
 pub(crate) struct Rows<T: Real> {
-    layout: Layout,
+    extents: Extents,
     truth: Truth<T>,
     weights: Vec<T>,
     output: Output,
@@ -25,9 +25,9 @@ pub(crate) struct Rows<T: Real> {
 }
 
 impl<T: Real> Rows<T> {
-    pub(crate) fn new(layout: Layout, truth: Truth<T>, weights: &[f64], output: Output) -> Self {
+    pub(crate) fn new(extents: Extents, truth: Truth<T>, weights: &[f64], output: Output) -> Self {
         let weights = weights.iter().map(|&w| T::from_f64(w)).collect();
-        Self { layout, truth, weights, output, softmax: None }
+        Self { extents, truth, weights, output, softmax: None }
     }
 
     pub(crate) fn softmax(self, label_smoothing: f64) -> Self {
@@ -36,7 +36,7 @@ impl<T: Real> Rows<T> {
 
     /// Turns weights and targets of a chunk into q, row by row; 0 where ignored.
     fn distributions(&self, rows: Range<usize>, scratch: &mut Scratch, q: &mut [T], keep: &mut [T]) {
-        let c = self.layout.channels;
+        let c = self.extents.channels;
         let smoothing = self.softmax.unwrap_or(0.0);
         let (sharp, flat) = (T::from_f64(1.0 - smoothing), T::from_f64(smoothing / c as f64));
         self.truth.read(rows, scratch, q, keep);
@@ -48,14 +48,14 @@ impl<T: Real> Rows<T> {
     }
 
     fn slab(&self, logits: &Tensor<T>, rows: Range<usize>, [losses, gradients]: [&mut [T]; 2]) -> f64 {
-        let c = self.layout.channels;
-        let len = self.layout.chunk_rows() * c;
+        let c = self.extents.channels;
+        let len = self.extents.chunk_rows() * c;
         let (mut z, mut e, mut q, mut keep) =
             (vec![T::ZERO; len], vec![T::ZERO; len], vec![T::ZERO; len], vec![T::ZERO; len]);
         let mut scratch = Scratch::default();
         let factor = T::from_f64(self.output.factor());
         let mut sum = 0.0;
-        for chunk in self.layout.chunks(rows.clone()) {
+        for chunk in self.extents.chunks(rows.clone()) {
             let len = chunk.len() * c;
             let q = &mut q[..len];
             self.distributions(chunk.clone(), &mut scratch, q, &mut keep[..len]);
@@ -124,14 +124,14 @@ impl<T: Real> Kernel<T> for Rows<T> {
         if self.output == (Output::Total { factor: 0.0 }) {
             return (Tensor::scalar(T::ZERO), wanted.then(|| Tensor::zeros(shape)));
         }
-        let mut losses = (self.output == Output::Each).then(|| Tensor::scratch(self.layout.voxels()));
+        let mut losses = (self.output == Output::Each).then(|| Tensor::scratch(self.extents.voxels()));
         let mut gradients = wanted.then(|| Tensor::scratch(shape));
         let sinks = [
             (losses.as_mut().map_or(&mut [][..], Tensor::data_mut), 1),
-            (gradients.as_mut().map_or(&mut [][..], Tensor::data_mut), self.layout.channels),
+            (gradients.as_mut().map_or(&mut [][..], Tensor::data_mut), self.extents.channels),
         ];
         let sums =
-            map_slabs_into(self.layout.flat_slabs(), sinks, |rows, parts| self.slab(logits, rows, parts));
+            map_slabs_into(self.extents.flat_slabs(), sinks, |rows, parts| self.slab(logits, rows, parts));
         let total = sums.into_iter().sum::<f64>() * self.output.factor();
         (losses.unwrap_or_else(|| Tensor::scalar(T::from_f64(total))), gradients)
     }

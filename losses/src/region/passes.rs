@@ -6,17 +6,17 @@ use autograd::{Real, Tensor};
 
 use super::{Kernel, Overlap, Slope, Sums};
 use crate::compiled::{Elementary, map};
-use crate::layout::map_slabs_into;
+use crate::extents::map_slabs_into;
 use crate::softmax::exp_shifted;
 use crate::truth::Scratch;
 
 impl<T: Real, F: Overlap> Kernel<T, F> {
     /// The sums of each region, class by class, group by group; and the probabilities, if they are wanted.
     pub(super) fn sums(&self, logits: &Tensor<T>, wanted: bool) -> (Vec<Sums>, Option<Tensor<T>>) {
-        let c = self.layout.channels;
+        let c = self.extents.channels;
         let mut probabilities = wanted.then(|| Tensor::scratch(logits.shape()));
         let sink = (probabilities.as_mut().map_or(&mut [][..], Tensor::data_mut), c);
-        let slabs = self.layout.slabs();
+        let slabs = self.extents.slabs();
         let partial =
             map_slabs_into(slabs.clone(), [sink], |rows, [out]| self.sums_of_slab(logits, rows, out));
 
@@ -34,15 +34,15 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
     }
 
     fn sums_of_slab(&self, logits: &Tensor<T>, rows: Range<usize>, out: &mut [T]) -> Vec<Sums> {
-        let c = self.layout.channels;
-        let len = self.layout.chunk_rows() * c;
+        let c = self.extents.channels;
+        let len = self.extents.chunk_rows() * c;
         let buffer = || vec![T::ZERO; len];
         let (mut z, mut p, mut y, mut keep) = (buffer(), buffer(), buffer(), buffer());
         let mut scratch = Scratch::default();
         let mut sums = vec![Sums::default(); c];
         // Of one chunk, in T: kept, overlap, predicted, truth of each class.
         let mut of_chunk = vec![[T::ZERO; 4]; c];
-        for chunk in self.layout.chunks(rows.clone()) {
+        for chunk in self.extents.chunks(rows.clone()) {
             let elements = chunk.start * c..chunk.end * c;
             let at = elements.start - rows.start * c;
             let len = elements.len();
@@ -83,8 +83,8 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
             map(Elementary::Sigmoid, z, p, len);
             return;
         }
-        exp_shifted(self.layout.channels, z, p, len);
-        for row in p[..len].chunks_exact_mut(self.layout.channels) {
+        exp_shifted(self.extents.channels, z, p, len);
+        for row in p[..len].chunks_exact_mut(self.extents.channels) {
             let sum = row.iter().fold(T::ZERO, |sum, &e| sum + e);
             row.iter_mut().for_each(|e| *e /= sum);
         }
@@ -92,9 +92,9 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
 
     /// Overwrites the probabilities by the gradient with respect to the logits.
     pub(super) fn differentiate(&self, mut probabilities: Tensor<T>, slopes: &[Slope]) -> Tensor<T> {
-        let c = self.layout.channels;
+        let c = self.extents.channels;
         let slopes: Vec<[T; 2]> = slopes.iter().map(|s| [finite(s.overlap), finite(s.predicted)]).collect();
-        map_slabs_into(self.layout.slabs(), [(probabilities.data_mut(), c)], |rows, [p]| {
+        map_slabs_into(self.extents.slabs(), [(probabilities.data_mut(), c)], |rows, [p]| {
             let group = self.group_of(&rows) * c;
             self.gradient_of_slab(rows, &slopes[group..group + c], p);
         });
@@ -102,13 +102,13 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
     }
 
     fn gradient_of_slab(&self, rows: Range<usize>, slopes: &[[T; 2]], p: &mut [T]) {
-        let c = self.layout.channels;
+        let c = self.extents.channels;
         let two = T::ONE + T::ONE;
-        let len = self.layout.chunk_rows() * c;
+        let len = self.extents.chunk_rows() * c;
         let (mut y, mut keep) = (vec![T::ZERO; len], vec![T::ZERO; len]);
         let mut g = vec![T::ZERO; c];
         let mut scratch = Scratch::default();
-        for (p, chunk) in p.chunks_mut(len).zip(self.layout.chunks(rows)) {
+        for (p, chunk) in p.chunks_mut(len).zip(self.extents.chunks(rows)) {
             let (y, keep) = (&mut y[..p.len()], &mut keep[..p.len()]);
             self.truth.read(chunk, &mut scratch, y, keep);
             let rows = p.chunks_exact_mut(c).zip(y.chunks_exact(c)).zip(keep.chunks_exact(c));

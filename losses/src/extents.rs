@@ -11,9 +11,9 @@ use crate::Error;
 /// Elements that are worked on together; they and their targets and weights stay in the L1 cache.
 const CHUNK: usize = 512;
 
-/// Logits `[n, ..., c]`; of rank 1, `[n]`, they have one channel and no channel axis.
+/// The extents of logits `[n, ..., c]`; of rank 1, `[n]`, they have one channel and no channel axis.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
+pub(crate) struct Extents {
     pub(crate) shape: Shape,
     pub(crate) samples: usize,
     /// Voxels in all samples.
@@ -21,7 +21,7 @@ pub(crate) struct Layout {
     pub(crate) channels: usize,
 }
 
-impl Layout {
+impl Extents {
     pub(crate) fn of(shape: Shape) -> Result<Self, Error> {
         let (samples, channels) = match shape.dims() {
             [] => {
