@@ -71,8 +71,10 @@ impl Tally {
 pub(crate) enum Output {
     /// One value each.
     Each,
-    /// Σ · factor; a factor of 0 stands for "nothing to reduce".
+    /// Σ · factor.
     Total { factor: f64 },
+    /// Nothing counts: the loss is 0, and so is every gradient.
+    Zero,
 }
 
 impl Output {
@@ -81,6 +83,7 @@ impl Output {
         match self {
             Self::Each => 1.0,
             Self::Total { factor } => factor,
+            Self::Zero => 0.0,
         }
     }
 }
@@ -112,7 +115,8 @@ impl Reduction {
             Self::Sum => Output::Total { factor: 1.0 },
             Self::SumOver(n) => Output::Total { factor: 1.0 / n },
             Self::Mean if tally.normaliser > 0.0 => Output::Total { factor: 1.0 / tally.normaliser },
-            Self::Mean => Output::Total { factor: if empty == EmptyPolicy::Nan { f64::NAN } else { 0.0 } },
+            Self::Mean if empty == EmptyPolicy::Nan => Output::Total { factor: f64::NAN },
+            Self::Mean => Output::Zero,
         })
     }
 }

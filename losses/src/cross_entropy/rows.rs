@@ -121,7 +121,7 @@ impl<T: Real> Kernel<T> for Rows<T> {
 
     fn evaluate(&self, logits: &Tensor<T>, wanted: bool) -> (Tensor<T>, Option<Tensor<T>>) {
         let shape = logits.shape();
-        if self.output == (Output::Total { factor: 0.0 }) {
+        if self.output == Output::Zero {
             return (Tensor::scalar(T::ZERO), wanted.then(|| Tensor::zeros(shape)));
         }
         let mut losses = (self.output == Output::Each).then(|| Tensor::scratch(self.extents.voxels()));
