@@ -5,9 +5,11 @@
 #[path = "../fuzz/entry_points.rs"]
 #[allow(dead_code, reason = "only what it prepares is needed here")]
 mod entry_points;
-#[path = "../tests/support/small.rs"]
+#[path = "../tests/it/support/small.rs"]
+#[allow(dead_code, reason = "only cases are made here, and no runs")]
 mod small;
-#[path = "../tests/support/volumes.rs"]
+#[path = "../tests/it/support/volumes.rs"]
+#[allow(dead_code, reason = "only some formats are needed here")]
 mod volumes;
 
 use std::error::Error;

@@ -1,11 +1,14 @@
 //! What every fuzz target does: it reads the input by its entry point, and holds it to the memory that the input warrants.
 
-#[path = "../tests/support/counting.rs"]
+#[path = "../tests/it/support/counting.rs"]
 mod counting;
 mod entry_points;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 /// Reads `bytes` by the entry point `name`.
 pub fn hold(name: &str, bytes: &[u8]) {

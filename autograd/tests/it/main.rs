@@ -1,0 +1,9 @@
+//! What the engine and its operations obey, seen from outside.
+
+mod engine;
+mod gradcheck;
+mod laws;
+mod memory;
+mod out_of_memory;
+mod values;
+mod watch;

@@ -1,0 +1,11 @@
+//! What layers, optimisers and the operations below them obey, seen from outside.
+
+mod convolution;
+mod determinism;
+mod fused;
+mod layers;
+mod norm_act;
+mod optim;
+mod pooling;
+mod support;
+mod tasks;

@@ -1,0 +1,37 @@
+//! What predicting a volume holds: sums of a patch's planes, not of the volume.
+
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use trainer::inference::{Mirror, Restore, SlidingWindow};
+use unet3d::{UNet3d, UNet3dConfig};
+
+use crate::support::counting;
+
+const SHAPE: [usize; 3] = [96, 48, 48];
+const CLASSES: usize = 4;
+
+#[test]
+fn a_mask_takes_less_than_a_quarter_of_the_logits_of_the_volume() {
+    let config = UNet3dConfig { out_channels: CLASSES, base_channels: 2, levels: 2, ..Default::default() };
+    let model = UNet3d::<f32>::new(config, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+    let image: Vec<f32> = (0..SHAPE.iter().product()).map(|i: usize| (i % 97) as f32 / 97.0 - 0.5).collect();
+    let window = SlidingWindow { patch: [8, 16, 16], overlap: 0.5, mirror: Mirror::NONE };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let logits = image.len() * CLASSES * size_of::<f32>();
+    // The network's scratch memory is kept for the next patch; it is none of the volume's.
+    let patch: usize = window.patch.iter().product();
+    let alone = |volume: &[f32]| window.run(&model, volume, window.patch, |_, _| true).unwrap();
+    pool.install(|| alone(&image[..patch]));
+    // What is held is counted by thread, so it is measured in the only one that computes.
+    let (mask, streamed) = pool.install(|| {
+        counting::most_held(|| {
+            let restore = Restore::same(SHAPE, CLASSES);
+            window.classes(&model, &image, restore, 0.0, |_, _| true).unwrap()
+        })
+    });
+    let (whole, kept) =
+        pool.install(|| counting::most_held(|| window.run(&model, &image, SHAPE, |_, _| true).unwrap()));
+    assert_eq!(mask, whole.classes(0.0));
+    assert!(4 * streamed < logits, "{streamed} bytes, of {logits} for all logits");
+    assert!(kept > logits, "what is measured are the blocks that are held: {kept} of {logits}");
+}

@@ -1,0 +1,33 @@
+//! What the library and the program obey, seen from outside.
+
+mod cache;
+mod calibration;
+mod checkpoint;
+mod cli;
+mod convert;
+mod data;
+mod decision;
+mod engine;
+mod ensemble;
+mod evaluate;
+mod explain;
+mod folds;
+mod fuzz_smoke;
+mod hostile;
+mod imbalanced_classifier;
+mod inference;
+mod inference_memory;
+mod inspect;
+mod kill;
+mod metrics;
+mod nifti;
+mod plan;
+mod postprocess;
+mod reading_threads;
+mod report;
+mod study;
+mod support;
+mod synthetic;
+mod verify;
+mod volume;
+mod volume_hostile;

@@ -1,0 +1,7 @@
+//! What several tests need.
+
+pub(crate) mod counting;
+pub(crate) mod damage;
+pub(crate) mod shared;
+pub(crate) mod small;
+pub(crate) mod volumes;

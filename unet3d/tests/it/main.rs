@@ -1,0 +1,5 @@
+//! What the network obeys, seen from outside.
+
+mod class_weights;
+mod memory;
+mod network;
