@@ -16,7 +16,6 @@ use std::time::Instant;
 
 use autograd::{Tape, Tensor, Var};
 use losses::{BceWithLogits, CrossEntropy, Error, Labels, Loss, Reduction, Weight};
-use nn::Module;
 use nn::layers::Linear;
 use nn::optim::{AdamConfig, OptimizerConfig};
 use nn::schedule::Schedule;
