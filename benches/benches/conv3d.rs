@@ -42,20 +42,26 @@ fn passes(c: &mut Criterion) {
         let shape = Conv3dShape::new(1, input, ci, co, spec).expect("a 3x3x3 window fits");
         let (x, weight, dy) = (numbers(shape.x_len()), numbers(shape.weight_len()), numbers(shape.y_len()));
         let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), weight.clone());
+        let sources = &[Source::plain(&x, ci)];
         let mut group = c.benchmark_group(format!("{ci}->{co} {input:?}"));
         group.sample_size(10).throughput(Throughput::Elements(shape.flops()));
         for algorithm in [ConvAlgorithm::Direct, ConvAlgorithm::Winograd] {
             let shape = shape.with_algorithm(algorithm);
             let name = format!("{ci}->{co} {input:?} {algorithm:?}").to_lowercase();
-            let mut forward = || conv3d::forward(&shape, &x, &weight, None, &mut y);
+            let mut forward = || {
+                conv3d::forward(&shape, sources, &weight, None, &mut y, Epilogue::Nothing);
+            };
             share(&format!("{name} forward"), shape.flops(), &mut forward);
             group.bench_function(format!("{algorithm:?} forward"), |b| b.iter(&mut forward));
-            let mut backward_input = || conv3d::backward_input(&shape, &weight, &dy, &mut dx);
+            let mut backward_input = || {
+                let targets = &mut [Target { y: &mut dx, channels: ci }];
+                conv3d::backward_input(&shape, &weight, &dy, targets, Epilogue::Nothing);
+            };
             share(&format!("{name} gradient of the input"), shape.flops(), &mut backward_input);
             group.bench_function(format!("{algorithm:?} gradient of the input"), |b| {
                 b.iter(&mut backward_input);
             });
-            let mut backward_weight = || conv3d::backward_weight(&shape, &x, &dy, &mut dw);
+            let mut backward_weight = || conv3d::backward_weight(&shape, sources, &dy, &mut dw);
             share(&format!("{name} gradient of the weight"), shape.flops(), &mut backward_weight);
             group.bench_function(format!("{algorithm:?} gradient of the weight"), |b| {
                 b.iter(&mut backward_weight);
@@ -65,7 +71,7 @@ fn passes(c: &mut Criterion) {
     }
 }
 
-/// What the fused unit costs beside the plain convolution, timed in turns.
+/// What normalised inputs and sums on the way cost beside the plain convolution, timed in turns.
 fn fused() {
     let spec = Conv3dSpec::new([3; 3]).same_padding();
     use ConvAlgorithm::{Direct, Winograd};
@@ -85,7 +91,7 @@ fn fused() {
         let (mut y, mut dw) = (x.clone(), weight.clone());
         let ones = vec![1.0; channels];
         let affine = Affine::new(channels, &ones, &ones, &ones, Activation::LeakyRelu { slope: 0.01 });
-        let plain = Source { x: &x, channels, affine: None };
+        let plain = Source::plain(&x, channels);
         let source = Source { affine: Some(&affine), ..plain };
         let price = |name: &str, with: &mut dyn FnMut(bool)| {
             let mut fastest = [f64::MAX; 2];
@@ -104,17 +110,17 @@ fn fused() {
         price("norm and activation on load, statistics on store", &mut |fused| {
             let (source, epilogue) =
                 if fused { (source, Epilogue::Moments) } else { (plain, Epilogue::Nothing) };
-            conv3d::forward_fused(&shape, &[source], &weight, None, &mut y, epilogue);
+            conv3d::forward(&shape, &[source], &weight, None, &mut y, epilogue);
         });
         price("gradient of the weight, norm and activation on load", &mut |fused| {
             let source = if fused { source } else { plain };
-            conv3d::backward_weight_fused(&shape, &[source], &x, &mut dw);
+            conv3d::backward_weight(&shape, &[source], &x, &mut dw);
         });
         price("gradient of the input, led through the activation with its sums", &mut |fused| {
             let epilogue =
                 if fused { Epilogue::Gradient { x: &x, affine: &affine } } else { Epilogue::Nothing };
             let targets = &mut [Target { y: &mut y, channels }];
-            conv3d::backward_input_fused(&shape, &weight, &x, targets, epilogue);
+            conv3d::backward_input(&shape, &weight, &x, targets, epilogue);
         });
     }
 }

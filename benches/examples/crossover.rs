@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use nn::kernels::conv3d::{self, Conv3dShape, Conv3dSpec, ConvAlgorithm};
+use nn::kernels::conv3d::{self, Conv3dShape, Conv3dSpec, ConvAlgorithm, Epilogue, Source, Target};
 
 /// The fastest of a few runs, in microseconds.
 fn fastest(mut pass: impl FnMut()) -> f64 {
@@ -55,12 +55,18 @@ fn main() {
         let shape = Conv3dShape::new(1, size, ci, co, spec).expect("a 3x3x3 window fits");
         let (x, weight, dy) = (numbers(shape.x_len()), numbers(shape.weight_len()), numbers(shape.y_len()));
         let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), weight.clone());
+        let sources = &[Source::plain(&x, ci)];
         let [direct, winograd] = [ConvAlgorithm::Direct, ConvAlgorithm::Winograd].map(|algorithm| {
             let shape = shape.with_algorithm(algorithm);
             [
-                fastest(|| conv3d::forward(&shape, &x, &weight, None, &mut y)),
-                fastest(|| conv3d::backward_input(&shape, &weight, &dy, &mut dx)),
-                fastest(|| conv3d::backward_weight(&shape, &x, &dy, &mut dw)),
+                fastest(|| {
+                    conv3d::forward(&shape, sources, &weight, None, &mut y, Epilogue::Nothing);
+                }),
+                fastest(|| {
+                    let targets = &mut [Target { y: &mut dx, channels: ci }];
+                    conv3d::backward_input(&shape, &weight, &dy, targets, Epilogue::Nothing);
+                }),
+                fastest(|| conv3d::backward_weight(&shape, sources, &dy, &mut dw)),
             ]
         });
         print!("{ci} -> {co}  {size:?}:");

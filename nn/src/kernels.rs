@@ -20,7 +20,7 @@ pub mod tasks;
 pub use affine::{Affine, Pairs};
 pub(crate) use output::Output;
 pub use scratch::ScratchSizes;
-pub(crate) use table::{Table, table};
+pub(crate) use table::table;
 
 /// Part `i` of `len` things cut into `parts` as equal as can be.
 #[inline(always)]

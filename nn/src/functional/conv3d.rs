@@ -83,7 +83,7 @@ fn convolve<'t, T: Real>(
         let sources: Vec<_> = readings.iter().map(Reading::source).collect();
         let epilogue = if is_measured { Epilogue::Moments } else { Epilogue::Nothing };
         let (weight, bias) = (weight.value().data(), value(&bias).map(Tensor::data));
-        conv3d::forward_fused(&shape, &sources, weight, bias, y.data_mut(), epilogue)
+        conv3d::forward(&shape, &sources, weight, bias, y.data_mut(), epilogue)
     };
     let readers = parts.iter().map(|part| part.reader.clone()).collect();
     let inputs = [parts.first(), parts.get(1)].map(|part| part.map(|part| &part.place));
@@ -161,7 +161,7 @@ impl Conv3d {
         let mut dw = Tensor::scratch(weight);
         let readings: Vec<_> = readers.iter().map(Reader::read).collect();
         let sources: Vec<_> = readings.iter().map(Reading::source).collect();
-        conv3d::backward_weight_fused(&self.shape, &sources, dy.data(), dw.data_mut());
+        conv3d::backward_weight(&self.shape, &sources, dy.data(), dw.data_mut());
         dw
     }
 
@@ -180,8 +180,7 @@ impl Conv3d {
             _ => Epilogue::Nothing,
         };
         let takes_sums = !matches!(epilogue, Epilogue::Nothing);
-        let sums =
-            conv3d::backward_input_fused(&self.shape, weight.data(), dy.data(), &mut targets, epilogue);
+        let sums = conv3d::backward_input(&self.shape, weight.data(), dy.data(), &mut targets, epilogue);
         if let Some(sums) = sums.filter(|_| takes_sums) {
             readers[0].leave(sums);
         }

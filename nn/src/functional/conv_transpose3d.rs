@@ -35,7 +35,7 @@ pub fn conv_transpose3d<'t, T: Real>(
     let [od, oh, ow] = shape.output();
     let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
     let of_bias = value(&bias).map(Tensor::data);
-    kernel::forward_fused(&shape, part.read().source(), weight.value().data(), of_bias, y.data_mut());
+    kernel::forward(&shape, part.read().source(), weight.value().data(), of_bias, y.data_mut());
     let saved = (part.reader.clone(), weight.value().clone());
     weight.tape().record(
         ConvTranspose3d { shape },
@@ -88,7 +88,7 @@ impl<T: Real> Backward<T, 3> for ConvTranspose3d {
     ) -> [Option<Tensor<T>>; 3] {
         let dw = wants_weight.then(|| {
             let mut dw = Tensor::scratch(weight.shape());
-            kernel::backward_weight_fused(&self.shape, reader.read().source(), dy.data(), dw.data_mut());
+            kernel::backward_weight(&self.shape, reader.read().source(), dy.data(), dw.data_mut());
             dw
         });
         let db = wants_bias.then(|| backward_bias(&dy));

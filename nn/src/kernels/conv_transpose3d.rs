@@ -21,26 +21,27 @@
 //! Each entry writes its whole output. The same input gives the same bits for any number of threads.
 //!
 //! ```
+//! use nn::kernels::conv3d::Source;
 //! use nn::kernels::conv_transpose3d::{self, ConvTranspose3dShape, ConvTranspose3dSpec};
 //!
 //! let spec = ConvTranspose3dSpec { stride: [2; 3], ..ConvTranspose3dSpec::new([2; 3]) };
 //! let shape = ConvTranspose3dShape::new(1, [4, 5, 6], 8, 2, spec)?;
 //! let (x, weight) = (vec![1.0f32; shape.x_len()], vec![0.5; shape.weight_len()]);
 //! let mut y = vec![0.0; shape.y_len()];
-//! conv_transpose3d::forward(&shape, &x, &weight, Some(&[1.0, 2.0]), &mut y);
+//! conv_transpose3d::forward(&shape, Source::plain(&x, 8), &weight, Some(&[1.0, 2.0]), &mut y);
 //! assert_eq!((shape.output(), y[0], y[1]), ([8, 10, 12], 5.0, 6.0));
 //! # Ok::<(), nn::kernels::conv3d::SpecError>(())
 //! ```
 
 use autograd::Real;
-use autograd::simd::{self, Isa};
 
 pub use super::conv3d::backward_bias;
-use super::conv3d::direct::{self, Weight};
-use super::conv3d::geometry::Axis;
-use super::conv3d::memory::bytes;
+use super::conv3d::engines::engines;
+use super::conv3d::fuse::{Correlation, Weight, WeightGradient};
+use super::conv3d::memory::{bytes, direct_scratch, grad_weight_scratch};
 use super::conv3d::plan::Plan;
-use super::conv3d::{Conv3dSpec, Epilogue, Source, adjoint_axes, engines, grad_weight};
+use super::conv3d::tasks::{direct_tasks, grad_weight_tasks};
+use super::conv3d::{Conv3dSpec, Epilogue, Source, Target};
 use super::scratch::Scratch;
 use super::tasks::Tasks;
 
@@ -58,27 +59,24 @@ pub use shape::{ConvTranspose3dShape, ConvTranspose3dSpec};
 /// If a length does not fit the shape.
 pub fn forward<T: Real>(
     shape: &ConvTranspose3dShape,
-    x: &[T],
-    weight: &[T],
-    bias: Option<&[T]>,
-    y: &mut [T],
-) {
-    forward_on(simd::active(), shape, Source::plain(x, shape.ci()), weight, bias, y);
-}
-
-/// As [`forward`], from a tensor that is activated as it is read.
-///
-/// # Panics
-///
-/// If a length does not fit the shape.
-pub fn forward_fused<T: Real>(
-    shape: &ConvTranspose3dShape,
     x: Source<'_, T>,
     weight: &[T],
     bias: Option<&[T]>,
     y: &mut [T],
 ) {
-    forward_on(simd::active(), shape, x, weight, bias, y);
+    let (plans, sources) = (&forward_plans(shape), &[x]);
+    if shape.tiles() {
+        let bias = bias.map(|bias| bias.repeat(shape.spec().kernel[2]));
+        let packed = pack(shape, weight);
+        let [kd, kh, kw] = shape.spec().kernel;
+        let k_stride = kw * shape.co();
+        let weight = Weight { data: &packed, kernel: [kd, kh, 1], k_stride, column_stride: 1 };
+        correlate(plans, sources, weight, bias.as_deref(), y);
+    } else {
+        let kernel = shape.spec().kernel;
+        let weight = Weight { data: weight, kernel, k_stride: shape.co(), column_stride: 1 };
+        correlate(plans, sources, weight, bias, y);
+    }
 }
 
 /// dx = the gradient of the input: the convolution of dy.
@@ -87,7 +85,9 @@ pub fn forward_fused<T: Real>(
 ///
 /// If a length does not fit the shape.
 pub fn backward_input<T: Real>(shape: &ConvTranspose3dShape, weight: &[T], dy: &[T], dx: &mut [T]) {
-    backward_input_on(simd::active(), shape, weight, dy, dx);
+    let kernel = shape.spec().kernel;
+    let weight = Weight { data: weight, kernel, k_stride: 1, column_stride: shape.co() };
+    correlate(&[backward_plan(shape)], &[Source::plain(dy, shape.co())], weight, None, dx);
 }
 
 /// dw = the gradient of the weight.
@@ -95,148 +95,75 @@ pub fn backward_input<T: Real>(shape: &ConvTranspose3dShape, weight: &[T], dy: &
 /// # Panics
 ///
 /// If a length does not fit the shape.
-pub fn backward_weight<T: Real>(shape: &ConvTranspose3dShape, x: &[T], dy: &[T], dw: &mut [T]) {
-    backward_weight_on(simd::active(), shape, Source::plain(x, shape.ci()), dy, dw);
-}
-
-/// As [`backward_weight`], of a tensor that is activated as it is read.
-///
-/// # Panics
-///
-/// If a length does not fit the shape.
-pub fn backward_weight_fused<T: Real>(
-    shape: &ConvTranspose3dShape,
-    x: Source<'_, T>,
-    dy: &[T],
-    dw: &mut [T],
-) {
-    backward_weight_on(simd::active(), shape, x, dy, dw);
-}
-
-pub(crate) fn forward_on<T: Real>(
-    isa: Isa,
-    shape: &ConvTranspose3dShape,
-    x: Source<'_, T>,
-    weight: &[T],
-    bias: Option<&[T]>,
-    y: &mut [T],
-) {
-    let spec = shape.spec().convolution();
-    if shape.tiles() {
-        return tile(isa, shape, x, weight, bias, y);
-    }
-    let weight = Weight { data: weight, kernel: spec.kernel, k_stride: shape.co(), column_stride: 1 };
-    let (n, k_channels, columns) = (shape.n(), shape.ci(), shape.co());
-    for axes in adjoint_axes(&spec, shape.input(), shape.output()) {
-        let plan = Plan { n, axes, k_channels, columns };
-        (engines::<T>().correlate)(isa, &plan, &[x], weight, bias, y, Epilogue::Nothing);
-    }
+pub fn backward_weight<T: Real>(shape: &ConvTranspose3dShape, x: Source<'_, T>, dy: &[T], dw: &mut [T]) {
+    // The adjoint convolution reads dy and writes x: its k is our co, its column our ci.
+    let sources = &[Source::plain(dy, shape.co())];
+    let plan = &backward_plan(shape);
+    let gradient = &WeightGradient { plan, sources, dy: x, strides: [1, shape.co()] };
+    (engines::<T>().grad_weight)(gradient, dw);
 }
 
 /// The tasks of one part of the forward pass (a position modulo the stride), of the gradient of the input and of the
 /// gradient of the weight.
 pub fn tasks<T: Real>(shape: &ConvTranspose3dShape) -> [Tasks; 3] {
-    let spec = shape.spec().convolution();
-    let axes = adjoint_axes(&spec, shape.input(), shape.output()).next().expect("a stride has remainders");
-    let forward = Plan { n: shape.n(), axes, k_channels: shape.ci(), columns: shape.co() };
-    let backward = adjoint_plan(shape);
-    let lanes = simd::active().lanes::<T>();
-    [direct::tasks(&forward), direct::tasks(&backward), grad_weight::tasks(&backward, lanes)]
+    let backward = backward_plan(shape);
+    [direct_tasks(&forward_plans(shape)[0]), direct_tasks(&backward), grad_weight_tasks::<T>(&backward)]
 }
 
 /// Bytes of each block of scratch memory that a pass holds at once in a pool of so many threads: the forward pass of an x
 /// that is activated as it is read or not, the gradient of the input, the gradient of the weight.
 pub fn scratch<T: Real>(shape: &ConvTranspose3dShape, activated: bool, threads: usize) -> [Vec<usize>; 3] {
-    let isa = simd::active();
-    let spec = shape.spec().convolution();
-    let [kd, kh, kw] = shape.spec().kernel;
-    let ([d, h, w], [od, oh, _]) = (shape.input(), shape.output());
-    let (mut forward, plan_axes, columns) = if shape.tiles() {
-        let spec = Conv3dSpec { stride: [kd, kh, 1], ..Conv3dSpec::new([kd, kh, 1]) };
-        (vec![shape.weight_len()], adjoint_axes(&spec, [d, h, w], [od, oh, w]).next(), kw * shape.co())
-    } else {
-        (Vec::new(), adjoint_axes(&spec, shape.input(), shape.output()).next(), shape.co())
-    };
-    let axes = plan_axes.expect("a stride has remainders");
-    let plan = Plan { n: shape.n(), axes, k_channels: shape.ci(), columns };
-    forward.extend(direct::scratch::<T>(isa, &plan, !activated, threads));
-    let adjoint = adjoint_plan(shape);
-    let input = direct::scratch::<T>(isa, &adjoint, true, threads);
-    let weight = grad_weight::scratch::<T>(isa, &adjoint, true, threads);
+    let mut forward = if shape.tiles() { vec![shape.weight_len()] } else { Vec::new() };
+    forward.extend(direct_scratch::<T>(&forward_plans(shape)[0], !activated, threads));
+    let adjoint = backward_plan(shape);
+    let input = direct_scratch::<T>(&adjoint, true, threads);
+    let weight = grad_weight_scratch::<T>(&adjoint, true, threads);
     [forward, input, weight].map(bytes::<T>)
 }
 
-/// The forward pass where windows tile the output: what an input voxel yields along w lies side by side, so kw·co columns
-/// are written at once, and only the positions along d and h are passes of their own.
-fn tile<T: Real>(
-    isa: Isa,
-    shape: &ConvTranspose3dShape,
-    x: Source<'_, T>,
-    weight: &[T],
+/// What the plans write together.
+fn correlate<T: Real>(
+    plans: &[Plan],
+    sources: &[Source<'_, T>],
+    weight: Weight<'_, T>,
     bias: Option<&[T]>,
     y: &mut [T],
 ) {
-    let [kd, kh, kw] = shape.spec().kernel;
-    let (ci, co) = (shape.ci(), shape.co());
+    let targets = &mut [Target { y, channels: plans[0].columns }];
+    for plan in plans {
+        let correlation = Correlation { plan, sources, weight, bias, epilogue: Epilogue::Nothing };
+        (engines::<T>().direct)(&correlation, targets);
+    }
+}
+
+/// The correlations that together are the forward pass. Where windows tile the output, what an input voxel yields along w
+/// lies side by side, so kw·co columns are written at once, and only the positions along d and h are passes of their own.
+fn forward_plans(shape: &ConvTranspose3dShape) -> Vec<Plan> {
+    let (spec, mut output, mut columns) = (shape.spec().convolution(), shape.output(), shape.co());
+    let [kd, kh, kw] = spec.kernel;
+    let tiled = Conv3dSpec { stride: [kd, kh, 1], ..Conv3dSpec::new([kd, kh, 1]) };
+    if shape.tiles() {
+        output[2] = shape.input()[2];
+        columns *= kw;
+    }
+    let spec = if shape.tiles() { tiled } else { spec };
+    Plan::adjoint(shape.isa(), shape.n(), &spec, [shape.input(), output], [shape.ci(), columns])
+}
+
+/// The convolution from our output to our input.
+fn backward_plan(shape: &ConvTranspose3dShape) -> Plan {
+    let sizes = [shape.output(), shape.input()];
+    Plan::strided(shape.isa(), shape.n(), &shape.spec().convolution(), sizes, [shape.co(), shape.ci()])
+}
+
+/// The weight, `[kd, kh, kw, ci, co]`, as `[kd, kh, ci, kw, co]`.
+fn pack<T: Real>(shape: &ConvTranspose3dShape, weight: &[T]) -> Scratch<T> {
     assert_eq!(weight.len(), shape.weight_len(), "length of the weight");
-    // [kd, kh, kw, ci, co] to [kd, kh, ci, kw, co]
+    let (kw, ci, co) = (shape.spec().kernel[2], shape.ci(), shape.co());
     let mut packed = Scratch::new(weight.len());
     for (i, row) in packed.chunks_exact_mut(co).enumerate() {
         let (d_h, c, w) = (i / (ci * kw), i / kw % ci, i % kw);
         row.copy_from_slice(&weight[((d_h * kw + w) * ci + c) * co..][..co]);
     }
-    let bias = bias.map(|bias| bias.repeat(kw));
-    let [d, h, w] = shape.input();
-    let [od, oh, _] = shape.output();
-    let spec = Conv3dSpec { stride: [kd, kh, 1], ..Conv3dSpec::new([kd, kh, 1]) };
-    let weight = Weight { data: &packed, kernel: spec.kernel, k_stride: kw * co, column_stride: 1 };
-    for axes in adjoint_axes(&spec, [d, h, w], [od, oh, w]) {
-        let plan = Plan { n: shape.n(), axes, k_channels: ci, columns: kw * co };
-        (engines::<T>().correlate)(isa, &plan, &[x], weight, bias.as_deref(), y, Epilogue::Nothing);
-    }
-}
-
-pub(crate) fn backward_input_on<T: Real>(
-    isa: Isa,
-    shape: &ConvTranspose3dShape,
-    weight: &[T],
-    dy: &[T],
-    dx: &mut [T],
-) {
-    let plan = adjoint_plan(shape);
-    let weight = Weight { data: weight, kernel: shape.spec().kernel, k_stride: 1, column_stride: shape.co() };
-    (engines::<T>().correlate)(
-        isa,
-        &plan,
-        &[Source::plain(dy, shape.co())],
-        weight,
-        None,
-        dx,
-        Epilogue::Nothing,
-    );
-}
-
-pub(crate) fn backward_weight_on<T: Real>(
-    isa: Isa,
-    shape: &ConvTranspose3dShape,
-    x: Source<'_, T>,
-    dy: &[T],
-    dw: &mut [T],
-) {
-    // The adjoint convolution reads dy and writes x: its k is our co, its column our ci.
-    (engines::<T>().grad_weight)(
-        isa,
-        &adjoint_plan(shape),
-        &[Source::plain(dy, shape.co())],
-        x,
-        [1, shape.co()],
-        dw,
-    );
-}
-
-/// The convolution from our output to our input.
-fn adjoint_plan(shape: &ConvTranspose3dShape) -> Plan {
-    let spec = shape.spec().convolution();
-    let axes = [0, 1, 2].map(|i| Axis::strided(spec.axis(i), shape.output()[i], shape.input()[i]));
-    Plan { n: shape.n(), axes, k_channels: shape.co(), columns: shape.ci() }
+    packed
 }

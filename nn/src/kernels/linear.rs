@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use autograd::Real;
 
-use super::conv3d::{self, Conv3dShape, Conv3dSpec, SpecError};
+use super::conv3d::{self, Conv3dShape, Conv3dSpec, Epilogue, Source, SpecError, Target};
 use super::scratch::Scratch;
 use super::tasks::Tasks;
 
@@ -88,8 +88,9 @@ fn of(rows: &Range<usize>, channels: usize) -> Range<usize> {
 pub fn forward<T: Real>(shape: &LinearShape, x: &[T], weight: &[T], bias: Option<&[T]>, y: &mut [T]) {
     shape.check(x, weight, y);
     for (rows, volume) in shape.volumes() {
-        let (x, y) = (&x[of(&rows, shape.inputs)], &mut y[of(&rows, shape.outputs)]);
-        conv3d::forward(&volume, x, weight, bias, y);
+        let x = Source::plain(&x[of(&rows, shape.inputs)], shape.inputs);
+        let y = &mut y[of(&rows, shape.outputs)];
+        conv3d::forward(&volume, &[x], weight, bias, y, Epilogue::Nothing);
     }
 }
 
@@ -101,8 +102,9 @@ pub fn forward<T: Real>(shape: &LinearShape, x: &[T], weight: &[T], bias: Option
 pub fn backward_input<T: Real>(shape: &LinearShape, weight: &[T], dy: &[T], dx: &mut [T]) {
     shape.check(dx, weight, dy);
     for (rows, volume) in shape.volumes() {
-        let (dx, dy) = (&mut dx[of(&rows, shape.inputs)], &dy[of(&rows, shape.outputs)]);
-        conv3d::backward_input(&volume, weight, dy, dx);
+        let dx = Target { y: &mut dx[of(&rows, shape.inputs)], channels: shape.inputs };
+        let dy = &dy[of(&rows, shape.outputs)];
+        conv3d::backward_input(&volume, weight, dy, &mut [dx], Epilogue::Nothing);
     }
 }
 
@@ -116,8 +118,8 @@ pub fn backward_weight<T: Real>(shape: &LinearShape, x: &[T], dy: &[T], dw: &mut
     let mut of_part = Scratch::new(dw.len());
     dw.fill(T::ZERO);
     for (rows, volume) in shape.volumes() {
-        let (x, dy) = (&x[of(&rows, shape.inputs)], &dy[of(&rows, shape.outputs)]);
-        conv3d::backward_weight(&volume, x, dy, &mut of_part);
+        let x = Source::plain(&x[of(&rows, shape.inputs)], shape.inputs);
+        conv3d::backward_weight(&volume, &[x], &dy[of(&rows, shape.outputs)], &mut of_part);
         dw.iter_mut().zip(of_part.iter()).for_each(|(dw, &part)| *dw += part);
     }
 }

@@ -19,7 +19,7 @@ use autograd::Real;
 use autograd::simd::{self, Isa, Job, Simd, dispatch_on};
 
 use super::activation::{Act, Activation, Pass};
-use super::{Affine, Pairs, Table, table};
+use super::{Affine, Pairs, table};
 
 /// A tile has at least this many places, unless it is one voxel of more channels.
 const TILE: usize = 32;
@@ -48,7 +48,7 @@ fn tile<T: Real>(affine: &Affine<T>, n: usize) -> [Vec<T>; 3] {
 /// Unless `x` holds whole voxels.
 pub fn moments<T: Real>(x: &[T], channels: usize) -> Pairs {
     assert!(channels > 0 && x.len().is_multiple_of(channels), "whole voxels of {channels} channels");
-    (table::<PassesTable, T>().moments)(simd::active(), x, channels)
+    (compiled::<T>().moments)(simd::active(), x, channels)
 }
 
 fn corrected_moments<T: Real>(isa: Isa, x: &[T], channels: usize) -> Pairs {
@@ -84,7 +84,7 @@ fn fold<T: Real>(tile: &[T], channels: usize, c: usize) -> f64 {
 pub fn apply<T: Real>(affine: &Affine<T>, n: usize, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "x and y of one slab");
     let pass = Apply { tile: &tile(affine, n), x, y };
-    (table::<PassesTable, T>().apply)(simd::active(), affine.activation(), pass);
+    (compiled::<T>().apply)(simd::active(), affine.activation(), pass);
 }
 
 /// g = dy·act′((x − mean)·scale + shift), written over `dy`, with the numbers of sample `n`.
@@ -94,7 +94,7 @@ pub fn apply<T: Real>(affine: &Affine<T>, n: usize, x: &[T], y: &mut [T]) {
 pub fn lead_back<T: Real>(affine: &Affine<T>, n: usize, x: &[T], dy: &mut [T]) {
     assert_eq!(x.len(), dy.len(), "x and dy of one slab");
     let pass = LeadBack { tile: &tile(affine, n), x, dy };
-    (table::<PassesTable, T>().lead_back)(simd::active(), affine.activation(), pass);
+    (compiled::<T>().lead_back)(simd::active(), affine.activation(), pass);
 }
 
 /// Σ g and Σ g·(x − mean) of each channel, where g = dy·act′((x − mean)·scale + shift), with the numbers of sample `n`.
@@ -106,7 +106,7 @@ pub fn backward_sums<T: Real>(affine: &Affine<T>, n: usize, x: &[T], dy: &[T]) -
     let tile = &tile(affine, n);
     let (mut sums, mut products) = (vec![T::ZERO; tile[0].len()], vec![T::ZERO; tile[0].len()]);
     let pass = BackwardSums { tile, x, dy, sums: &mut sums, products: &mut products };
-    (table::<PassesTable, T>().backward_sums)(simd::active(), affine.activation(), pass);
+    (compiled::<T>().backward_sums)(simd::active(), affine.activation(), pass);
     let channels = affine.channels();
     (0..channels).map(|c| (fold(&sums, channels, c), fold(&products, channels, c))).collect()
 }
@@ -124,7 +124,7 @@ pub fn backward_apply<T: Real>(affine: &Affine<T>, n: usize, back: &[(f64, f64)]
     let pull = back.iter().map(|(pull, _)| T::from_f64(*pull)).collect::<Vec<T>>().repeat(repeats);
     let push = back.iter().map(|(_, push)| T::from_f64(*push)).collect::<Vec<T>>().repeat(repeats);
     let pass = BackwardApply { tile: &tile(affine, n), back: [&pull, &push], x, dy };
-    (table::<PassesTable, T>().backward_apply)(simd::active(), affine.activation(), pass);
+    (compiled::<T>().backward_apply)(simd::active(), affine.activation(), pass);
 }
 
 /// One of two tensors that are added up: its slab, and what is applied to it before, its own activation included.
@@ -148,7 +148,7 @@ pub fn backward_sum<T: Real>(activation: Activation, terms: [Term<'_, T>; 2], n:
 
 fn apply_sum_on<T: Real>(isa: Isa, activation: Activation, terms: [Term<'_, T>; 2], n: usize, y: &mut [T]) {
     for_each_block(isa, terms, n, y, |a, y| {
-        (table::<PassesTable, T>().apply_sum)(isa, activation, ApplySum { a, y });
+        (compiled::<T>().apply_sum)(isa, activation, ApplySum { a, y });
     });
 }
 
@@ -160,7 +160,7 @@ fn backward_sum_on<T: Real>(
     dy: &mut [T],
 ) {
     for_each_block(isa, terms, n, dy, |a, dy| {
-        (table::<PassesTable, T>().backward_sum)(isa, activation, BackwardSum { a, dy });
+        (compiled::<T>().backward_sum)(isa, activation, BackwardSum { a, dy });
     });
 }
 
@@ -198,7 +198,7 @@ fn term<'a, T: Real>(
 ) -> &'a [T] {
     let Some((activation, tile)) = affine else { return x };
     let y = &mut memory[..x.len()];
-    (table::<PassesTable, T>().apply)(isa, *activation, Apply { tile, x, y });
+    (compiled::<T>().apply)(isa, *activation, Apply { tile, x, y });
     y
 }
 
@@ -212,18 +212,10 @@ struct Passes<T: 'static> {
     backward_sum: fn(Isa, Activation, BackwardSum<'_, T>),
 }
 
-struct PassesTable;
-
-impl Table for PassesTable {
-    type Of<T: Real> = Passes<T>;
-
-    fn single() -> &'static Passes<f32> {
-        &const { passes() }
-    }
-
-    fn double() -> &'static Passes<f64> {
-        &const { passes() }
-    }
+fn compiled<T: Real>() -> &'static Passes<T> {
+    static SINGLE: Passes<f32> = passes();
+    static DOUBLE: Passes<f64> = passes();
+    table(&SINGLE, &DOUBLE)
 }
 
 const fn passes<T: Real>() -> Passes<T> {

@@ -8,7 +8,7 @@ use std::ops::Range;
 use autograd::Real;
 use autograd::simd::{Job, Simd, dispatch};
 
-use super::{Affine, Table, table};
+use super::{Affine, table};
 
 /// A pooling window, each number for the axes d, h, w.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,7 +117,7 @@ pub fn max_row<T: Real>(
         affine.is_none_or(|(affine, _)| affine.is_fusible()),
         "an activation that is computed as x is read"
     );
-    (table::<RowsTable, T>().max)(MaxRow { spec, x, affine, input, at: [od, oh], y, arg });
+    (compiled::<T>().max)(MaxRow { spec, x, affine, input, at: [od, oh], y, arg });
 }
 
 /// One row `(d, h)` of the input's gradient of one sample: each voxel gathers from the windows that it won.
@@ -137,7 +137,7 @@ pub fn max_row_backward<T: Real>(
     [d, h]: [usize; 2],
     dx: &mut [T],
 ) {
-    (table::<RowsTable, T>().max_backward)(MaxRowBackward { spec, dy, arg, output, at: [d, h], dx });
+    (compiled::<T>().max_backward)(MaxRowBackward { spec, dy, arg, output, at: [d, h], dx });
 }
 
 struct Rows<T: 'static> {
@@ -145,18 +145,10 @@ struct Rows<T: 'static> {
     max_backward: fn(MaxRowBackward<'_, T>),
 }
 
-struct RowsTable;
-
-impl Table for RowsTable {
-    type Of<T: Real> = Rows<T>;
-
-    fn single() -> &'static Rows<f32> {
-        &const { rows() }
-    }
-
-    fn double() -> &'static Rows<f64> {
-        &const { rows() }
-    }
+fn compiled<T: Real>() -> &'static Rows<T> {
+    static SINGLE: Rows<f32> = rows();
+    static DOUBLE: Rows<f64> = rows();
+    table(&SINGLE, &DOUBLE)
 }
 
 const fn rows<T: Real>() -> Rows<T> {

@@ -9,7 +9,7 @@
 use autograd::Real;
 use autograd::simd::{Job, Simd, dispatch};
 
-use super::{Table, table};
+use super::table;
 
 /// For each output position along one axis, the input positions that it reads, with their weights.
 #[derive(Clone, PartialEq, Debug)]
@@ -92,25 +92,9 @@ impl<T: Real> Taps<T> {
 /// # Panics
 /// If a slice is too short for the shapes.
 pub fn row<T: Real>(taps: &[Taps<T>; 3], channels: usize, x: &[T], [od, oh]: [usize; 2], y: &mut [T]) {
-    (table::<RowTable, T>())(Row { taps, channels, x, at: [od, oh], y });
-}
-
-struct RowTable;
-
-impl Table for RowTable {
-    type Of<T: Real> = fn(Row<'_, T>);
-
-    fn single() -> &'static fn(Row<'_, f32>) {
-        &const { entry() }
-    }
-
-    fn double() -> &'static fn(Row<'_, f64>) {
-        &const { entry() }
-    }
-}
-
-const fn entry<T: Real>() -> fn(Row<'_, T>) {
-    |row| dispatch(row)
+    static SINGLE: fn(Row<'_, f32>) = |row| dispatch(row);
+    static DOUBLE: fn(Row<'_, f64>) = |row| dispatch(row);
+    table::<fn(Row<'_, T>)>(&SINGLE, &DOUBLE)(Row { taps, channels, x, at: [od, oh], y });
 }
 
 struct Row<'a, T> {

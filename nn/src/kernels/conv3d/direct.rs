@@ -18,21 +18,18 @@
 use std::ops::Range;
 
 use autograd::Real;
-use autograd::simd::{self, Isa, Job, Simd};
+use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
-use super::fuse::{Epilogue, RowSums, Source, TaskSums};
+use super::fuse::{Correlation, Epilogue, Target};
 use super::lines::{Lines, copy_padded};
+use super::pack::{pack, packed_len};
 use super::plan::Plan;
+use super::sums::{RowSums, TaskSums};
 use super::tile::{self, Row, WIDTH};
 use crate::kernels::scratch::PerThread;
 use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, Pairs, part, parts};
-
-mod weight;
-
-pub(crate) use weight::Weight;
-use weight::{pack, packed_len};
 
 /// Output pixels in a task, about: their input should fit the second-level cache.
 const TASK_PIXELS: usize = 1024;
@@ -49,81 +46,47 @@ const LINE: usize = 64;
 const FEW_PRODUCTS: usize = 64;
 const BEYOND_CACHES: usize = 16 << 20;
 
-/// y = bias + correlation of the sources with the weight, at the places that the plan's axes name, the others being left
-/// alone; and the epilogue's sums.
+/// See [`Correlation`]; and the epilogue's sums.
 ///
 /// # Panics
 ///
-/// If `isa` is not available or a length does not fit the plan; if there is an epilogue and the plan leaves places alone.
-pub(crate) fn correlate<T: Real>(
-    isa: Isa,
-    plan: &Plan,
-    sources: &[Source<'_, T>],
-    weight: Weight<'_, T>,
-    bias: Option<&[T]>,
-    y: &mut [T],
-    epilogue: Epilogue<'_, T>,
-) -> Pairs {
+/// If a length does not fit the plan, or there is not one target.
+pub(crate) fn correlate<T: Real>(correlation: &Correlation<'_, T>, targets: &mut [Target<'_, T>]) -> Pairs {
+    correlation.check(targets);
+    let [Target { y, .. }] = targets else { panic!("one target") };
+    let &Correlation { plan, sources, weight, epilogue, .. } = correlation;
     let [d, h, w] = &plan.axes;
-    plan.check_sources(sources);
-    assert_eq!(y.len(), plan.n * d.out_len * h.out_len * w.out_len * plan.columns, "length of the output");
-    for axis in &plan.axes {
-        let last = axis.out_start + axis.count.saturating_sub(1) * axis.out_step;
-        assert!(axis.count == 0 || last < axis.out_len, "an axis writes inside the output");
-    }
-    let lanes = isa.lanes::<T>();
-    let packed = pack(plan, weight, lanes);
-    let padded = plan.columns.next_multiple_of(WIDTH * lanes);
-    let mut start = vec![T::ZERO; padded];
-    if let Some(bias) = bias {
-        assert_eq!(bias.len(), plan.columns, "length of the bias");
-        start[..plan.columns].copy_from_slice(bias);
-    }
-    if !matches!(epilogue, Epilogue::Nothing) {
-        let whole = plan.axes.iter().all(|axis| axis.count == axis.out_len);
-        assert!(whole, "sums are of an output that is written whole");
-    }
-    epilogue.check(plan.n, y.len(), plan.columns);
     let rows = d.count * h.count;
     if rows * w.count == 0 {
         return Pairs::new();
     }
+    let weight = pack(plan, weight);
+    let bias = correlation.start(plan.columns.next_multiple_of(WIDTH * plan.lanes::<T>()));
     let lines = Lines::serve(plan, sources);
     let rows_per_task = rows_per_task(plan);
     let tasks = rows.div_ceil(rows_per_task);
-    let run = w.run();
-    let patches = PerThread::new(patch_len::<T>(isa, plan, lines));
+    let patches = PerThread::new(patch_len::<T>(plan, lines));
     let stream = matches!(epilogue, Epilogue::Nothing) && streams(plan, y);
-    let output = Output(y.as_mut_ptr());
+    let pass = Pass {
+        correlation,
+        run: w.run(),
+        lines,
+        weight: &weight,
+        bias: &bias,
+        y: Output(y.as_mut_ptr()),
+        stream,
+    };
     let task = |task: usize| {
         let (n, task) = (task / tasks, task % tasks);
         let rows = n * rows + task * rows_per_task..n * rows + rows.min((task + 1) * rows_per_task);
-        let mut sums = TaskSums::new(if matches!(epilogue, Epilogue::Nothing) { 0 } else { plan.columns });
-        let sums_of = &mut sums;
+        let mut sums = TaskSums::new(epilogue, plan.columns);
         // SAFETY: the task takes it once, and waits for no other.
         let patch = unsafe { patches.part() };
-        let (weight, bias) = (&*packed, &*start);
-        simd::dispatch_on(
-            isa,
-            Strip {
-                plan,
-                run,
-                sources,
-                lines,
-                weight,
-                bias,
-                y: output,
-                stream,
-                rows,
-                patch,
-                epilogue,
-                sums: sums_of,
-            },
-        );
+        simd::dispatch_on(plan.isa, Strip { pass: &pass, rows, patch, sums: &mut sums });
         sums
     };
     let sums: Vec<_> = (0..plan.n * tasks).into_par_iter().map(task).collect();
-    TaskSums::merge(epilogue, plan.columns, sums.chunks(tasks))
+    TaskSums::merge(epilogue, plan.n, &sums)
 }
 
 /// Whether an output that nobody reads back goes past the caches.
@@ -134,9 +97,9 @@ pub(crate) fn streams<T: Real>(plan: &Plan, y: &[T]) -> bool {
 }
 
 /// Numbers that a task copies of its input.
-fn patch_len<T: Real>(isa: Isa, plan: &Plan, lines: bool) -> usize {
+fn patch_len<T: Real>(plan: &Plan, lines: bool) -> usize {
     let w = &plan.axes[2];
-    let window = (tile::max_height_on(isa) - 1) * w.step + w.run();
+    let window = (tile::max_height_on(plan.isa) - 1) * w.step + w.run();
     match lines {
         true => Lines::<T>::len(plan, rows_per_task(plan)),
         false => plan.taps() / w.run() * window * plan.k_channels,
@@ -144,9 +107,9 @@ fn patch_len<T: Real>(isa: Isa, plan: &Plan, lines: bool) -> usize {
 }
 
 /// The numbers of each block of scratch memory; `plain` for one source that is read as it lies.
-pub(crate) fn scratch<T: Real>(isa: Isa, plan: &Plan, plain: bool, threads: usize) -> Vec<usize> {
-    let patch = patch_len::<T>(isa, plan, Lines::<T>::needed(plan, plain));
-    vec![packed_len(plan, isa.lanes::<T>()), threads * PerThread::<T>::part_len(patch)]
+pub(crate) fn scratch<T: Real>(plan: &Plan, plain: bool, threads: usize) -> Vec<usize> {
+    let patch = patch_len::<T>(plan, Lines::<T>::needed(plan, plain));
+    vec![packed_len::<T>(plan), threads * PerThread::<T>::part_len(patch)]
 }
 
 /// Output rows of a task, of one sample.
@@ -161,23 +124,28 @@ pub(crate) fn tasks(plan: &Plan) -> Tasks {
     Tasks::of_pieces("rows", &[(plan.n, 1), (d.count * h.count, rows_per_task(plan))])
 }
 
-/// The work of one task.
-struct Strip<'a, T> {
-    plan: &'a Plan,
+/// One correlation, as its tasks see it.
+struct Pass<'a, T> {
+    correlation: &'a Correlation<'a, T>,
     /// Taps along w in one stretch.
     run: usize,
-    sources: &'a [Source<'a, T>],
     /// Whether lines of the sources are copied, or the only one is read in place.
     lines: bool,
+    /// Packed.
     weight: &'a [T],
+    /// Padded to whole blocks.
     bias: &'a [T],
     y: Output<T>,
     stream: bool,
+}
+
+/// The work of one task.
+struct Strip<'a, T> {
+    pass: &'a Pass<'a, T>,
     /// Of the n·d·h output rows that the plan counts; of one sample.
     rows: Range<usize>,
     /// Room for the lines, or for a tile's copies of its windows.
     patch: &'a mut [T],
-    epilogue: Epilogue<'a, T>,
     sums: &'a mut TaskSums<T>,
 }
 
@@ -185,28 +153,30 @@ impl<T: Real> Job<T> for Strip<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd<Elem = T>>(mut self, s: S) {
-        let patch = std::mem::take(&mut self.patch);
-        self.write(s, patch);
-        if self.stream {
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Self { pass, rows, patch, sums } = self;
+        pass.write(s, rows.clone(), patch);
+        if pass.stream {
             s.fence();
         }
-        self.sum(s);
+        pass.sum(s, rows, sums);
     }
 }
 
-impl<T: Real> Strip<'_, T> {
+impl<T: Real> Pass<'_, T> {
+    /// Writes `rows` of the output.
     #[inline(always)]
-    fn write<S: Simd<Elem = T>>(&self, s: S, patch: &mut [T]) {
-        let [d, h, w] = &self.plan.axes;
+    fn write<S: Simd<Elem = T>>(&self, s: S, all_rows: Range<usize>, patch: &mut [T]) {
+        let &Correlation { plan, sources, .. } = self.correlation;
+        let [d, h, w] = &plan.axes;
         let max_height = tile::max_height(S::REGISTERS);
-        let stretches = self.plan.taps() / self.run;
-        let x = self.sources[0].x;
+        let stretches = plan.taps() / self.run;
+        let x = sources[0].x;
         let mut rows = Vec::with_capacity(stretches);
         let (line_memory, patch) = patch.split_at_mut(if self.lines { patch.len() } else { 0 });
-        let mut lines = self.lines.then(|| Lines::new(self.plan, self.sources, line_memory));
+        let mut lines = self.lines.then(|| Lines::new(plan, sources, line_memory));
         if let Some(lines) = &mut lines {
-            lines.restart(self.rows.start, self.rows.len());
+            lines.restart(all_rows.start, all_rows.len());
         }
         let start = lines.as_ref().map_or(x.as_ptr(), |lines| lines.start());
         let mut patch_rows = Vec::with_capacity(stretches);
@@ -220,12 +190,12 @@ impl<T: Real> Strip<'_, T> {
             _ => 0..w.count,
         };
         // 1. Blocks of columns: the block's weights stay in the cache for all rows.
-        for first in (0..self.plan.columns).step_by(block) {
-            let columns = (self.plan.columns - first).min(block);
+        for first in (0..plan.columns).step_by(block) {
+            let columns = (plan.columns - first).min(block);
             let width = columns.div_ceil(S::LANES);
-            let weight = self.weight.as_ptr().wrapping_add(first * self.plan.depth());
+            let weight = self.weight.as_ptr().wrapping_add(first * plan.depth());
             // 2. Output rows.
-            for row in self.rows.clone() {
+            for row in all_rows.clone() {
                 let (n, od, oh) = (row / h.count / d.count, row / h.count % d.count, row % h.count);
                 self.gather(s, row, width * S::LANES, lines.as_mut(), &mut rows);
                 let place_d = n * d.out_len + od * d.out_step + d.out_start;
@@ -233,7 +203,7 @@ impl<T: Real> Strip<'_, T> {
                 // 3. Tiles along w.
                 for i in 0..tiles {
                     let pixels = part(w.count, tiles, i);
-                    let x_start = pixels.start * w.step * self.plan.k_channels;
+                    let x_start = pixels.start * w.step * plan.k_channels;
                     let in_place = pixels.start >= inside.start && pixels.end <= inside.end;
                     let (x, tile_rows) = if in_place {
                         (start.wrapping_add(x_start), &rows)
@@ -245,23 +215,23 @@ impl<T: Real> Strip<'_, T> {
                     // follows them.
                     if rows.len() <= FEW_STRETCHES && i + 1 < tiles && !self.lines {
                         let next = part(w.count, tiles, i + 1);
-                        let len = ((next.len() - 1) * w.step + self.run) * self.plan.k_channels;
-                        let next = start.wrapping_add(next.start * w.step * self.plan.k_channels);
+                        let len = ((next.len() - 1) * w.step + self.run) * plan.k_channels;
+                        let next = start.wrapping_add(next.start * w.step * plan.k_channels);
                         for row in &rows {
                             tile::prefetch(s, next.wrapping_offset(row.x), len);
                         }
                     }
                     let place = place_h * w.out_len + pixels.start * w.out_step + w.out_start;
-                    let operands = tile::Forward {
+                    let tile = tile::Forward {
                         s,
                         rows: tile_rows,
                         x,
-                        x_step: w.step * self.plan.k_channels,
-                        k: self.run * self.plan.k_channels,
+                        x_step: w.step * plan.k_channels,
+                        k: self.run * plan.k_channels,
                         weight,
                         bias: self.bias.as_ptr().wrapping_add(first),
-                        y: self.y.0.wrapping_add(place * self.plan.columns + first),
-                        y_step: w.out_step * self.plan.columns,
+                        y: self.y.0.wrapping_add(place * plan.columns + first),
+                        y_step: w.out_step * plan.columns,
                         columns,
                         stream: self.stream,
                     };
@@ -269,54 +239,48 @@ impl<T: Real> Strip<'_, T> {
                     // taps along d and h that are inside, and `in_place` those along w), the lines or the patch;
                     // weights and bias are packed to whole vectors; the places are inside y, and no other
                     // task has these rows.
-                    unsafe { tile::forward(&operands, pixels.len(), width) }
+                    unsafe { tile::run(&tile, pixels.len(), width) }
                 }
             }
         }
     }
-}
 
-impl<T: Real> Strip<'_, T> {
     /// The epilogue, row by row: they are in the second-level cache still.
     #[inline(always)]
-    fn sum<S: Simd<Elem = T>>(&mut self, s: S) {
-        let pixels = self.plan.axes[2].count;
-        let row_len = pixels * self.plan.columns;
-        for row in self.rows.clone() {
-            let first = row * row_len;
-            match self.epilogue {
+    fn sum<S: Simd<Elem = T>>(&self, s: S, rows: Range<usize>, sums: &mut TaskSums<T>) {
+        let plan = self.correlation.plan;
+        let [d, h, w] = &plan.axes;
+        for row in rows {
+            let first = row * w.count * plan.columns;
+            match self.correlation.epilogue {
                 Epilogue::Nothing => return,
                 Epilogue::Moments => {
-                    if self.sums.is_empty() {
-                        let mut sums = self.sums.moments();
-                        self.pass(s, first, &mut sums);
-                        self.sums.set_pivot(pixels);
+                    if sums.is_empty() {
+                        self.sum_row(s, first, &mut sums.moments());
+                        sums.set_pivot(w.count);
                     }
-                    let mut sums = self.sums.moments();
-                    self.pass(s, first, &mut sums);
+                    self.sum_row(s, first, &mut sums.moments());
                 }
                 Epilogue::Gradient { x, affine } => {
-                    let [d, h, _] = &self.plan.axes;
                     let n = row / (d.count * h.count);
-                    let mut sums = self.sums.gradient(x[first..].as_ptr(), affine, n);
-                    self.pass(s, first, &mut sums);
+                    self.sum_row(s, first, &mut sums.gradient(x[first..].as_ptr(), affine, n));
                 }
             }
-            self.sums.close_row(pixels);
+            sums.close_row(w.count);
         }
     }
 
     /// Sends the row of y that starts at `first` through `sums`.
     #[inline(always)]
-    fn pass<S: Simd<Elem = T>, R: RowSums<S>>(&self, s: S, first: usize, sums: &mut R) {
-        let columns = self.plan.columns;
-        for c in (0..columns).step_by(S::LANES) {
-            let lanes = (columns - c).min(S::LANES);
+    fn sum_row<S: Simd<Elem = T>, R: RowSums<S>>(&self, s: S, first: usize, sums: &mut R) {
+        let plan = self.correlation.plan;
+        for c in (0..plan.columns).step_by(S::LANES) {
+            let lanes = (plan.columns - c).min(S::LANES);
             // SAFETY: `c` is a multiple of the lanes below the channels; the row is this task's, inside y, and written.
             unsafe {
                 let mut state = sums.begin(s, c);
-                for pixel in 0..self.plan.axes[2].count {
-                    let place = pixel * columns + c;
+                for pixel in 0..plan.axes[2].count {
+                    let place = pixel * plan.columns + c;
                     let y = self.y.at(first + place).0;
                     let value = sums.pass(s, &mut state, s.load_partial_ptr(y, lanes), place, lanes);
                     s.store_partial_ptr(value, y, lanes);
@@ -336,9 +300,10 @@ impl<T: Real> Strip<'_, T> {
         mut lines: Option<&mut Lines<'_, T>>,
         rows: &mut Vec<Row>,
     ) {
-        let [d, h, w] = &self.plan.axes;
+        let plan = self.correlation.plan;
+        let [d, h, w] = &plan.axes;
         let (n, od, oh) = (row / h.count / d.count, row / h.count % d.count, row % h.count);
-        let channels = self.plan.k_channels;
+        let channels = plan.k_channels;
         if let Some(lines) = &mut lines {
             lines.seek(row);
         }
@@ -371,8 +336,9 @@ impl<T: Real> Strip<'_, T> {
         patch: &mut [T],
         patch_rows: &mut Vec<Row>,
     ) {
-        let w = &self.plan.axes[2];
-        let channels = self.plan.k_channels;
+        let plan = self.correlation.plan;
+        let w = &plan.axes[2];
+        let channels = plan.k_channels;
         let window = (pixels.len() - 1) * w.step + self.run;
         patch_rows.clear();
         for (i, row) in rows.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What a convolution does on the way: activate what it reads, and sum up what it writes.
+//! What a convolution works on, and what it does on the way: activate what it reads, and sum up what it writes.
 //!
 //! A network spends its time in passes over memory, so normalisation and activation are not passes of their own. A
 //! convolution reads a *raw* tensor and computes act((x − mean)·scale + shift) in registers ([`Affine`]); zero
@@ -9,11 +9,8 @@
 
 use autograd::Real;
 
+use super::plan::Plan;
 use crate::kernels::Affine;
-
-mod sums;
-
-pub(crate) use sums::{NoSums, RowSums, TaskSums};
 
 /// One of the tensors that a convolution reads side by side: their channels follow each other.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +51,97 @@ pub struct Target<'a, T> {
     pub channels: usize,
 }
 
+/// A weight tensor, read as `[tap][k][column]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Weight<'a, T> {
+    pub(crate) data: &'a [T],
+    /// Taps along d, h, w.
+    pub(crate) kernel: [usize; 3],
+    /// Elements between neighbouring k.
+    pub(crate) k_stride: usize,
+    /// Elements between neighbouring columns.
+    pub(crate) column_stride: usize,
+}
+
+/// The targets = bias + correlation of the sources with the weight, at the places that the plan's axes name, the others
+/// being left alone. The sources' channels follow each other in k, those of the targets in the columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Correlation<'a, T> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) sources: &'a [Source<'a, T>],
+    pub(crate) weight: Weight<'a, T>,
+    pub(crate) bias: Option<&'a [T]>,
+    pub(crate) epilogue: Epilogue<'a, T>,
+}
+
+impl<T: Real> Correlation<'_, T> {
+    /// Makes sure that all lengths are those of the plan, that it writes inside the targets, and that sums are of one target
+    /// that is written whole: the loops go by pointers.
+    #[track_caller]
+    pub(crate) fn check(&self, targets: &[Target<'_, T>]) {
+        let plan = self.plan;
+        check_sources(plan, self.sources);
+        let weights = self.weight.kernel.iter().product::<usize>() * plan.k_channels * plan.columns;
+        assert_eq!(self.weight.data.len(), weights, "length of the weight");
+        assert!(self.bias.is_none_or(|bias| bias.len() == plan.columns), "length of the bias");
+        let places = plan.n * plan.axes.iter().map(|axis| axis.out_len).product::<usize>();
+        assert_eq!(targets.iter().map(|t| t.channels).sum::<usize>(), plan.columns, "columns of the targets");
+        assert!(targets.iter().all(|t| t.y.len() == places * t.channels), "length of a target");
+        for axis in &plan.axes {
+            let last = axis.out_start + axis.count.saturating_sub(1) * axis.out_step;
+            assert!(axis.count == 0 || last < axis.out_len, "the plan writes inside the output");
+        }
+        if !matches!(self.epilogue, Epilogue::Nothing) {
+            let whole = plan.axes.iter().all(|axis| axis.count == axis.out_len);
+            assert!(whole && targets.len() == 1, "sums are of one target that is written whole");
+        }
+        if let Epilogue::Gradient { x, affine } = self.epilogue {
+            assert_eq!(x.len(), places * plan.columns, "length of a gradient's x");
+            affine.check(plan.n, plan.columns);
+        }
+    }
+
+    /// The bias or zeros, and zeros up to `len`.
+    pub(crate) fn start(&self, len: usize) -> Vec<T> {
+        let mut start = self.bias.unwrap_or_default().to_vec();
+        start.resize(len, T::ZERO);
+        start
+    }
+}
+
+/// dw\[tap\]\[k\]\[column\] = Σ_pixels x\[pixel·step + offset\]\[k\] · dy\[pixel\]\[column\], written at
+/// tap·(their number) + k·`strides[0]` + column·`strides[1]`. The plan is that of the forward pass; its axes write every
+/// output.
+#[derive(Clone, Copy)]
+pub(crate) struct WeightGradient<'a, T> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) sources: &'a [Source<'a, T>],
+    /// The output's gradient, or what stands in its place.
+    pub(crate) dy: Source<'a, T>,
+    pub(crate) strides: [usize; 2],
+}
+
+impl<T: Real> WeightGradient<'_, T> {
+    /// Makes sure that all lengths are those of the plan.
+    #[track_caller]
+    pub(crate) fn check(&self, dw: &[T]) {
+        let plan = self.plan;
+        check_sources(plan, self.sources);
+        assert_eq!(self.dy.channels, plan.columns, "channels of the output's gradient");
+        self.dy.check(plan.n, plan.axes.iter().map(|axis| axis.count).product());
+        assert_eq!(dw.len(), plan.depth() * plan.columns, "length of the weight's gradient");
+    }
+}
+
+/// Makes sure that the sources together are the plan's input.
+#[track_caller]
+fn check_sources<T: Real>(plan: &Plan, sources: &[Source<'_, T>]) {
+    let channels: usize = sources.iter().map(|source| source.channels).sum();
+    assert_eq!(channels, plan.k_channels, "channels of the input");
+    let voxels = plan.axes.iter().map(|axis| axis.input).product();
+    sources.iter().for_each(|source| source.check(plan.n, voxels));
+}
+
 /// What is summed up of a convolution's single output.
 #[derive(Clone, Copy, Debug)]
 pub enum Epilogue<'a, T> {
@@ -69,17 +157,6 @@ pub enum Epilogue<'a, T> {
         /// The numbers of z, and act.
         affine: &'a Affine<T>,
     },
-}
-
-impl<T: Real> Epilogue<'_, T> {
-    /// Makes sure that what it reads has the shape of an output of `n` samples, `len` numbers in all, `channels` each.
-    #[track_caller]
-    pub(crate) fn check(&self, n: usize, len: usize, channels: usize) {
-        if let Self::Gradient { x, affine } = self {
-            assert_eq!(x.len(), len, "length of a gradient's x");
-            affine.check(n, channels);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -16,16 +16,16 @@
 use std::ops::Range;
 
 use autograd::Real;
-use autograd::simd::{self, Isa, Job, Simd};
+use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
-use super::fuse::Source;
+use super::fuse::WeightGradient;
 use super::lines::{Lines, copy_padded};
 use super::plan::Plan;
 use super::tile::{self, Segment, WIDTH};
+use crate::kernels::part;
 use crate::kernels::scratch::{PerThread, Scratch};
 use crate::kernels::tasks::Tasks;
-use crate::kernels::{part, parts};
 
 /// Pixels of a visit, about.
 const VISIT_PIXELS: usize = 256;
@@ -36,32 +36,20 @@ const TASKS: usize = 64;
 /// reads.
 const READS_PER_SUM: usize = 8;
 
-/// dw\[tap\]\[k\]\[column\], written at tap·(their number) + k·`strides[0]` + column·`strides[1]`.
-///
-/// The plan is that of the forward pass; its axes write every output.
+/// See [`WeightGradient`].
 ///
 /// # Panics
 ///
-/// If `isa` is not available or a length does not fit the plan.
-pub(crate) fn grad_weight<T: Real>(
-    isa: Isa,
-    plan: &Plan,
-    sources: &[Source<'_, T>],
-    dy: Source<'_, T>,
-    strides: [usize; 2],
-    dw: &mut [T],
-) {
-    let [d, h, w] = &plan.axes;
-    plan.check_sources(sources);
-    assert_eq!(dy.channels, plan.columns, "channels of the output's gradient");
-    dy.check(plan.n, d.count * h.count * w.count);
-    assert_eq!(dw.len(), plan.depth() * plan.columns, "length of the weight's gradient");
-    let cut = Cut::new(plan, isa.lanes::<T>());
+/// If a length does not fit the plan.
+pub(crate) fn grad_weight<T: Real>(gradient: &WeightGradient<'_, T>, dw: &mut [T]) {
+    gradient.check(dw);
+    let &WeightGradient { plan, sources, strides, .. } = gradient;
+    let cut = Cut::new::<T>(plan);
     let slab_len = cut.pairs * cut.k * cut.block;
     let mut partials = Scratch::zeros(cut.slabs * slab_len);
     let lines = Lines::serve(plan, sources);
     let visits = PerThread::new(cut.visit_len::<T>(plan, lines));
-    let rows = plan.n * d.count * h.count;
+    let rows = plan.n * plan.axes[0].count * plan.axes[1].count;
     partials.par_chunks_mut(slab_len).enumerate().for_each(|(i, slab)| {
         let rows = part(rows, cut.slabs, i);
         let groups = slab.par_chunks_mut(cut.pairs_per_group * cut.k * cut.block);
@@ -71,7 +59,7 @@ pub(crate) fn grad_weight<T: Real>(
             let rows = rows.clone();
             // SAFETY: the task takes it once, and waits for no other.
             let visit = unsafe { visits.part() };
-            simd::dispatch_on(isa, Task { plan, cut: &cut, sources, lines, dy, rows, pairs, visit, sums });
+            simd::dispatch_on(plan.isa, Task { gradient, cut: &cut, lines, rows, pairs, visit, sums });
         });
     });
     merge(plan, &cut, &partials, strides, dw);
@@ -95,11 +83,11 @@ struct Cut {
 }
 
 impl Cut {
-    fn new(plan: &Plan, lanes: usize) -> Self {
+    fn new<T: Real>(plan: &Plan) -> Self {
         let [d, h, w] = &plan.axes;
         let run = w.run();
         let stretches = plan.taps() / run;
-        let block = WIDTH * lanes;
+        let block = WIDTH * plan.lanes::<T>();
         let pairs = plan.columns.div_ceil(block) * stretches;
         let rows = plan.n * d.count * h.count;
         let reads = rows * w.count * (plan.k_channels + plan.columns);
@@ -139,15 +127,15 @@ impl Cut {
 }
 
 /// The numbers of each block of scratch memory; `plain` for one source that is read as it lies.
-pub(crate) fn scratch<T: Real>(isa: Isa, plan: &Plan, plain: bool, threads: usize) -> Vec<usize> {
-    let cut = Cut::new(plan, isa.lanes::<T>());
+pub(crate) fn scratch<T: Real>(plan: &Plan, plain: bool, threads: usize) -> Vec<usize> {
+    let cut = Cut::new::<T>(plan);
     let visit = cut.visit_len::<T>(plan, Lines::<T>::needed(plan, plain));
     vec![cut.slabs * cut.pairs * cut.k * cut.block, threads * PerThread::<T>::part_len(visit)]
 }
 
 /// Slabs of rows by groups of sums.
-pub(crate) fn tasks(plan: &Plan, lanes: usize) -> Tasks {
-    let cut = Cut::new(plan, lanes);
+pub(crate) fn tasks<T: Real>(plan: &Plan) -> Tasks {
+    let cut = Cut::new::<T>(plan);
     let rows = plan.n * plan.axes[0].count * plan.axes[1].count;
     Tasks::of_pieces("slabs by groups", &[(rows, rows.div_ceil(cut.slabs)), (cut.pairs, cut.pairs_per_group)])
 }
@@ -177,13 +165,10 @@ fn merge<T: Real>(
 }
 
 struct Task<'a, T> {
-    plan: &'a Plan,
+    gradient: &'a WeightGradient<'a, T>,
     cut: &'a Cut,
-    sources: &'a [Source<'a, T>],
     /// Whether lines of the sources are copied, or the only one is read in place.
     lines: bool,
-    /// The output's gradient, or what stands in its place.
-    dy: Source<'a, T>,
     /// Rows of dy: the slab.
     rows: Range<usize>,
     pairs: Range<usize>,
@@ -198,14 +183,13 @@ impl<T: Real> Job<T> for Task<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(mut self, s: S) {
-        let (plan, cut) = (self.plan, self.cut);
+        let (&WeightGradient { plan, sources, dy, .. }, cut) = (self.gradient, self.cut);
         let w = &plan.axes[2];
         let rows_per_visit = cut.rows_per_visit;
         let memory = std::mem::take(&mut self.visit);
         let (patch, panel) = memory.split_at_mut(memory.len() - cut.panel_len(plan));
-        let tiles = parts(cut.k, tile::max_height(S::REGISTERS));
         let (line_memory, patch) = patch.split_at_mut(if self.lines { patch.len() } else { 0 });
-        let mut lines = self.lines.then(|| Lines::new(plan, self.sources, line_memory));
+        let mut lines = self.lines.then(|| Lines::new(plan, sources, line_memory));
         let mut visit = Visit { segments: Vec::with_capacity(3 * rows_per_visit), patch, panel };
         // 1. Visits of a few rows.
         for first_row in self.rows.clone().step_by(rows_per_visit) {
@@ -219,7 +203,7 @@ impl<T: Real> Job<T> for Task<'_, T> {
                 let first = pair / cut.stretches * cut.block;
                 let columns = (plan.columns - first).min(cut.block);
                 let width = columns.div_ceil(S::LANES);
-                let whole = columns == width * S::LANES && self.dy.affine.is_none();
+                let whole = columns == width * S::LANES && dy.affine.is_none();
                 if !whole && block != first {
                     self.fill_panel(s, &rows, first, width * S::LANES, visit.panel);
                 }
@@ -229,22 +213,18 @@ impl<T: Real> Job<T> for Task<'_, T> {
                 let sums =
                     &mut self.sums[(pair - self.pairs.start) * cut.k * cut.block..][..cut.k * cut.block];
                 // 3. Tiles along the stretch.
-                for i in 0..tiles {
-                    let k = part(cut.k, tiles, i);
-                    let operands = tile::GradWeight {
-                        s,
-                        segments: &visit.segments,
-                        x_first: k.start,
-                        x_step: w.step * plan.k_channels,
-                        dy_step: if whole { plan.columns } else { width * S::LANES },
-                        sums: sums[k.start * cut.block..].as_mut_ptr(),
-                        sums_step: cut.block,
-                    };
-                    // SAFETY: `collect` takes segments whose every window is inside x, the lines or the patch,
-                    // and whose pixels are inside dy or the panel, whole vectors of them; a pair has k ×
-                    // block sums.
-                    unsafe { tile::grad_weight(&operands, k.len(), width) }
-                }
+                let tile = tile::GradWeight {
+                    s,
+                    segments: &visit.segments,
+                    x_first: 0,
+                    x_step: w.step * plan.k_channels,
+                    dy_step: if whole { plan.columns } else { width * S::LANES },
+                    sums: sums.as_mut_ptr(),
+                    sums_step: cut.block,
+                };
+                // SAFETY: `collect` takes segments whose every window is inside x, the lines or the patch, and whose pixels
+                // are inside dy or the panel, whole vectors of them; a pair has k × block sums.
+                unsafe { tile::run(&tile, cut.k, width) }
             }
         }
     }
@@ -270,21 +250,22 @@ impl<T: Real> Task<'_, T> {
         width: usize,
         panel: &mut [T],
     ) {
-        let [d, h, w] = &self.plan.axes;
-        let (w, columns) = (w.count, self.plan.columns);
+        let &WeightGradient { plan, dy, .. } = self.gradient;
+        let [d, h, w] = &plan.axes;
+        let (w, columns) = (w.count, plan.columns);
         let panel = &mut panel[..rows.len() * w * width];
         panel.fill(T::ZERO);
         let used = width.min(columns - first);
         for (row, panel) in rows.clone().zip(panel.chunks_exact_mut(w * width)) {
-            let dy = &self.dy.x[row * w * columns..][..w * columns];
-            match self.dy.affine {
+            let x = &dy.x[row * w * columns..][..w * columns];
+            match dy.affine {
                 Some(affine) => {
                     let (n, steps) = (row / (d.count * h.count), [columns, width]);
-                    affine.apply_to_row(s, [n, first], &dy[first..], panel, steps, [w, used]);
+                    affine.apply_to_row(s, [n, first], &x[first..], panel, steps, [w, used]);
                 }
                 None => {
-                    for (dy, panel) in dy.chunks_exact(columns).zip(panel.chunks_exact_mut(width)) {
-                        panel[..used].copy_from_slice(&dy[first..first + used]);
+                    for (x, panel) in x.chunks_exact(columns).zip(panel.chunks_exact_mut(width)) {
+                        panel[..used].copy_from_slice(&x[first..first + used]);
                     }
                 }
             }
@@ -305,8 +286,9 @@ impl<T: Real> Task<'_, T> {
         mut lines: Option<&mut Lines<'_, T>>,
         visit: &mut Visit<'_, T>,
     ) {
-        let [d, h, w] = &self.plan.axes;
-        let (channels, columns, run) = (self.plan.k_channels, self.plan.columns, self.cut.run);
+        let &WeightGradient { plan, sources, dy: of, .. } = self.gradient;
+        let [d, h, w] = &plan.axes;
+        let (channels, columns, run) = (plan.k_channels, plan.columns, self.cut.run);
         let per_line = w.taps.len() / run;
         let (td, th) = (d.taps[stretch / per_line / h.taps.len()], h.taps[stretch / per_line % h.taps.len()]);
         let tw = w.taps[stretch % per_line * run];
@@ -321,7 +303,7 @@ impl<T: Real> Task<'_, T> {
                 |pixel: usize| line as isize + ((pixel * w.step) as isize + tw.offset) * channels as isize;
             let dy = |pixel: usize| {
                 if whole {
-                    self.dy.x.as_ptr().wrapping_add((row * w.count + pixel) * columns + first)
+                    of.x.as_ptr().wrapping_add((row * w.count + pixel) * columns + first)
                 } else {
                     visit.panel.as_ptr().wrapping_add(((row - rows.start) * w.count + pixel) * width)
                 }
@@ -337,7 +319,7 @@ impl<T: Real> Task<'_, T> {
                 });
                 continue;
             }
-            let x = self.sources[0].x;
+            let x = sources[0].x;
             for pixels in [0..inside.start, inside.clone(), inside.end..w.count] {
                 if pixels.is_empty() {
                     continue;

@@ -2,10 +2,12 @@
 //! sums. The sizes are those that the passes ask for.
 
 use autograd::Real;
-use autograd::simd;
 
+use super::choice::Algorithm;
 use super::plan::Plan;
-use super::{Conv3dShape, adjoint_axes, direct, grad_weight, passes, pointwise, winograd};
+use super::shape::Conv3dShape;
+use super::{direct, grad_weight, pointwise, winograd};
+pub(crate) use super::{direct::scratch as direct_scratch, grad_weight::scratch as grad_weight_scratch};
 
 /// What a convolution reads.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +29,10 @@ pub fn forward_scratch<T: Real>(shape: &Conv3dShape, reading: Reading<'_>, threa
     if reading.channels.len() == 1 && pointwise::fits(shape) {
         return Vec::new();
     }
-    let (isa, plan) = (simd::active(), passes::forward_plan(shape));
-    bytes::<T>(match passes::uses_winograd::<T>(shape.algorithm(), &plan, isa) {
-        true => winograd::scratch::<T>(isa, &plan, reading.channels, &[shape.co()], threads),
-        false => direct::scratch::<T>(isa, &plan, reading.is_plain(), threads),
+    let plan = Plan::forward(shape);
+    bytes::<T>(match Algorithm::of_pass::<T>(shape, std::slice::from_ref(&plan), 2) {
+        Algorithm::Winograd => winograd::scratch::<T>(&plan, reading.channels, &[shape.co()], threads),
+        _ => direct::scratch::<T>(&plan, reading.is_plain(), threads),
     })
 }
 
@@ -43,14 +45,11 @@ pub fn backward_input_scratch<T: Real>(
     if channels.len() == 1 && pointwise::fits(shape) {
         return Vec::new();
     }
-    let isa = simd::active();
-    let plans: Vec<Plan> = adjoint_axes(shape.spec(), shape.output(), shape.input())
-        .map(|axes| Plan { n: shape.n(), axes, k_channels: shape.co(), columns: shape.ci() })
-        .collect();
-    let by_winograd = plans.iter().all(|plan| passes::uses_winograd::<T>(shape.algorithm(), plan, isa));
+    let plans = Plan::backward_input(shape);
+    let by_winograd = Algorithm::of_pass::<T>(shape, &plans, 2) == Algorithm::Winograd;
     let largest = plans.iter().map(|plan| match by_winograd {
-        true => winograd::scratch::<T>(isa, plan, &[shape.co()], channels, threads),
-        false => direct::scratch::<T>(isa, plan, true, threads),
+        true => winograd::scratch::<T>(plan, &[shape.co()], channels, threads),
+        false => direct::scratch::<T>(plan, true, threads),
     });
     let mut blocks = largest.max_by_key(|blocks| blocks.iter().sum::<usize>()).unwrap_or_default();
     if !by_winograd && channels.len() > 1 {
@@ -69,10 +68,10 @@ pub fn backward_weight_scratch<T: Real>(
     if reading.channels.len() == 1 && pointwise::fits(shape) {
         return Vec::new();
     }
-    let (isa, plan) = (simd::active(), passes::forward_plan(shape));
-    bytes::<T>(match passes::grad_weight_uses_winograd::<T>(shape, &plan, isa) {
-        true => winograd::grad_weight_scratch::<T>(isa, &plan, reading.channels, threads),
-        false => grad_weight::scratch::<T>(isa, &plan, reading.is_plain(), threads),
+    let plan = Plan::forward(shape);
+    bytes::<T>(match Algorithm::of_weight_gradient::<T>(shape, &plan, 2) {
+        Algorithm::Winograd => winograd::grad_weight_scratch::<T>(&plan, reading.channels, threads),
+        _ => grad_weight::scratch::<T>(&plan, reading.is_plain(), threads),
     })
 }
 

@@ -12,11 +12,13 @@ use std::ops::Range;
 
 use autograd::Real;
 use autograd::parallel::{SLAB, map_slabs};
-use autograd::simd::{self, Isa, Job, Simd};
+use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
-use super::Conv3dShape;
-use super::fuse::{Epilogue, NoSums, RowSums, Source, TaskSums};
+use super::fuse::{Correlation, Epilogue, Target, Weight, WeightGradient};
+use super::plan::Plan;
+use super::shape::Conv3dShape;
+use super::sums::{NoSums, RowSums, TaskSums};
 use crate::kernels::tasks::Tasks;
 use crate::kernels::{Affine, Output, Pairs};
 
@@ -33,124 +35,87 @@ pub(super) fn fits(shape: &Conv3dShape) -> bool {
 }
 
 /// Pixels of a slab.
-fn slab(shape: &Conv3dShape) -> usize {
-    (SLAB / shape.ci()).max(1)
+fn slab(ci: usize) -> usize {
+    (SLAB / ci).max(1)
 }
 
 /// Slabs of a sample, for each pass.
 pub(super) fn tasks(shape: &Conv3dShape) -> Tasks {
-    Tasks::of_pieces("slabs", &[(pixels(shape), slab(shape))])
+    Tasks::of_pieces("slabs", &[(shape.input().iter().product(), slab(shape.ci()))])
 }
 
-fn pixels(shape: &Conv3dShape) -> usize {
-    shape.input().iter().product()
+/// Pixels of a sample.
+fn pixels(plan: &Plan) -> usize {
+    plan.axes.iter().map(|axis| axis.count).product()
 }
 
 /// `[co, padded ci]`
-fn transposed<T: Real>(shape: &Conv3dShape, weight: &[T], lanes: usize) -> Vec<T> {
-    let (ci, co, padded) = (shape.ci(), shape.co(), shape.ci().next_multiple_of(lanes));
-    assert_eq!(weight.len(), ci * co, "length of the weight");
+fn transposed<T: Real>(weight: &Weight<'_, T>, [ci, co]: [usize; 2], lanes: usize) -> Vec<T> {
+    let padded = ci.next_multiple_of(lanes);
     let mut transposed = vec![T::ZERO; co * padded];
     for c in 0..ci {
         for o in 0..co {
-            transposed[o * padded + c] = weight[c * co + o];
+            transposed[o * padded + c] = weight.data[c * co + o];
         }
     }
     transposed
 }
 
-/// Makes sure that the source is the input.
-fn check<T: Real>(shape: &Conv3dShape, source: &Source<'_, T>) {
-    assert_eq!(source.channels, shape.ci(), "channels of the input");
-    source.check(shape.n(), pixels(shape));
-}
-
-pub(super) fn forward<T: Real>(
-    isa: Isa,
-    shape: &Conv3dShape,
-    source: Source<'_, T>,
-    weight: &[T],
-    bias: Option<&[T]>,
-    y: &mut [T],
-) {
-    let (ci, co, pixels) = (shape.ci(), shape.co(), pixels(shape));
-    check(shape, &source);
-    assert_eq!(y.len(), shape.y_len(), "length of the output");
-    assert!(bias.is_none_or(|bias| bias.len() == co), "length of the bias");
-    let weight = &transposed(shape, weight, isa.lanes::<T>());
-    for (n, (x, y)) in source.x.chunks(pixels * ci).zip(y.chunks_mut(pixels * co)).enumerate() {
+pub(super) fn forward<T: Real>(correlation: &Correlation<'_, T>, targets: &mut [Target<'_, T>]) -> Pairs {
+    correlation.check(targets);
+    let &Correlation { plan, sources: &[source], weight, bias, .. } = correlation else {
+        panic!("one source")
+    };
+    let (ci, co, pixels, slab) = (plan.k_channels, plan.columns, pixels(plan), slab(plan.k_channels));
+    let weight = &transposed(&weight, [ci, co], plan.lanes::<T>());
+    for (n, (x, y)) in source.x.chunks(pixels * ci).zip(targets[0].y.chunks_mut(pixels * co)).enumerate() {
         let affine = source.affine.map(|affine| (affine, n));
-        let work = x.par_chunks(slab(shape) * ci).zip(y.par_chunks_mut(slab(shape) * co));
-        work.for_each(|(x, y)| {
-            simd::dispatch_on(isa, Forward { x, affine, ci, co, weight, bias, y });
+        x.par_chunks(slab * ci).zip(y.par_chunks_mut(slab * co)).for_each(|(x, y)| {
+            simd::dispatch_on(plan.isa, Forward { x, affine, ci, co, weight, bias, y });
         });
     }
+    Pairs::new()
 }
 
 /// dx = da or, with a gradient to lead on, g = da·act′(z); and its sums.
 pub(super) fn backward_input<T: Real>(
-    isa: Isa,
-    shape: &Conv3dShape,
-    weight: &[T],
-    dy: &[T],
-    dx: &mut [T],
-    epilogue: Epilogue<'_, T>,
+    correlation: &Correlation<'_, T>,
+    targets: &mut [Target<'_, T>],
 ) -> Pairs {
-    let (ci, co) = (shape.ci(), shape.co());
-    assert_eq!(dx.len(), shape.x_len(), "length of the input's gradient");
-    assert_eq!(dy.len(), shape.y_len(), "length of the output's gradient");
-    epilogue.check(shape.n(), dx.len(), ci);
-    let weight = &transposed(shape, weight, isa.lanes::<T>());
-    let pixels = pixels(shape);
+    correlation.check(targets);
+    let &Correlation { plan, sources: &[source], weight, epilogue, .. } = correlation else {
+        panic!("one source")
+    };
+    let (ci, co, pixels, slab) = (plan.columns, plan.k_channels, pixels(plan), slab(plan.columns));
+    let weight = &transposed(&weight, [ci, co], plan.lanes::<T>());
     let mut all = vec![];
-    for (n, (dx, dy)) in dx.chunks_mut(pixels * ci).zip(dy.chunks(pixels * co)).enumerate() {
-        let out = Output(dx.as_mut_ptr());
-        let per_task = SLABS * slab(shape);
-        let tasks = (0..pixels.div_ceil(per_task)).into_par_iter().map(|task| {
-            let pixels = task * per_task..pixels.min((task + 1) * per_task);
-            let mut sums = TaskSums::new(if matches!(epilogue, Epilogue::Nothing) { 0 } else { ci });
-            simd::dispatch_on(
-                isa,
-                Backward {
-                    n,
-                    ci,
-                    co,
-                    weight,
-                    dy,
-                    pixels,
-                    slab: slab(shape),
-                    dx: out,
-                    epilogue,
-                    sums: &mut sums,
-                },
-            );
+    for (n, (dx, dy)) in targets[0].y.chunks_mut(pixels * ci).zip(source.x.chunks(pixels * co)).enumerate() {
+        let dx = Output(dx.as_mut_ptr());
+        let tasks = (0..pixels.div_ceil(SLABS * slab)).into_par_iter().map(|task| {
+            let pixels = task * SLABS * slab..pixels.min((task + 1) * SLABS * slab);
+            let mut sums = TaskSums::new(epilogue, ci);
+            let job = Backward { n, ci, co, weight, dy, pixels, slab, dx, epilogue, sums: &mut sums };
+            simd::dispatch_on(plan.isa, job);
             sums
         });
-        all.push(tasks.collect::<Vec<_>>());
+        all.extend(tasks.collect::<Vec<_>>());
     }
-    TaskSums::merge(epilogue, ci, all.iter().map(Vec::as_slice))
+    TaskSums::merge(epilogue, plan.n, &all)
 }
 
-pub(super) fn backward_weight<T: Real>(
-    isa: Isa,
-    shape: &Conv3dShape,
-    source: Source<'_, T>,
-    dy: &[T],
-    dw: &mut [T],
-) {
-    let (ci, co, pixels) = (shape.ci(), shape.co(), pixels(shape));
-    check(shape, &source);
-    assert_eq!(dy.len(), shape.y_len(), "length of the output's gradient");
-    assert_eq!(dw.len(), ci * co, "length of the weight's gradient");
-    let padded = ci.next_multiple_of(isa.lanes::<T>());
+pub(super) fn backward_weight<T: Real>(gradient: &WeightGradient<'_, T>, dw: &mut [T]) {
+    gradient.check(dw);
+    let &WeightGradient { plan, sources: &[source], dy, .. } = gradient else { panic!("one source") };
+    let (ci, co, pixels) = (plan.k_channels, plan.columns, pixels(plan));
+    let padded = ci.next_multiple_of(plan.lanes::<T>());
     let mut total = vec![0.0; co * padded];
-    for n in 0..shape.n() {
+    for n in 0..plan.n {
         let affine = source.affine.map(|affine| (affine, n));
-        let partials = map_slabs(pixels, slab(shape), |p| {
+        let partials = map_slabs(pixels, slab(ci), |p| {
             let x = &source.x[(n * pixels + p.start) * ci..(n * pixels + p.end) * ci];
-            let dy = &dy[(n * pixels + p.start) * co..(n * pixels + p.end) * co];
+            let dy = &dy.x[(n * pixels + p.start) * co..(n * pixels + p.end) * co];
             let mut sums = vec![T::ZERO; co * padded];
-            simd::dispatch_on(isa, Weight { x, affine, ci, co, dy, sums: &mut sums });
+            simd::dispatch_on(plan.isa, GradWeight { x, affine, ci, co, dy, sums: &mut sums });
             sums
         });
         for partial in partials {
@@ -187,7 +152,7 @@ impl<T: Real> Job<T> for Forward<'_, T> {
             let a = match affine {
                 Some((affine, n)) => {
                     for c in (0..ci).step_by(S::LANES) {
-                        // SAFETY: `c` is a multiple of the lanes below the channels, which the affine has (`check`).
+                        // SAFETY: `c` is a multiple of the lanes below the channels, which the affine has (`Source::check`).
                         let affine = unsafe { affine.vectors(s, n, c) };
                         s.store(affine.apply(s, s.load_partial(&x[c..])), &mut a[c..]);
                     }
@@ -269,7 +234,7 @@ impl<T: Real> Backward<'_, T> {
     }
 }
 
-struct Weight<'a, T> {
+struct GradWeight<'a, T> {
     x: &'a [T],
     /// With the number of the sample.
     affine: Option<(&'a Affine<T>, usize)>,
@@ -280,7 +245,7 @@ struct Weight<'a, T> {
     sums: &'a mut [T],
 }
 
-impl<T: Real> Job<T> for Weight<'_, T> {
+impl<T: Real> Job<T> for GradWeight<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -288,7 +253,7 @@ impl<T: Real> Job<T> for Weight<'_, T> {
         let Self { x, affine, ci, co, dy, sums } = self;
         let padded = ci.next_multiple_of(S::LANES);
         for c in (0..ci).step_by(S::LANES) {
-            // SAFETY: `c` is a multiple of the lanes below the channels, which the affine has (`check`).
+            // SAFETY: `c` is a multiple of the lanes below the channels, which the affine has (`Source::check`).
             let affine = affine.map(|(affine, n)| unsafe { affine.vectors(s, n, c) });
             let lanes = (ci - c).min(S::LANES);
             let mut sum = [s.zero(); MOST];

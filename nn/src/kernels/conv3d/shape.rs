@@ -1,5 +1,7 @@
 //! The sizes of a convolution, checked once.
 
+use autograd::simd::{self, Isa};
+
 /// Kernel size, stride, padding and dilation, each for d, h, w.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv3dSpec {
@@ -130,17 +132,22 @@ pub enum ConvAlgorithm {
     Winograd,
 }
 
-/// All sizes of one convolution; a value of this type is possible.
+/// All sizes of one convolution of settings `S`, and how it is computed; a value of this type is possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Conv3dShape {
+pub struct ConvShape<S> {
     n: usize,
     input: [usize; 3],
     output: [usize; 3],
     ci: usize,
     co: usize,
-    spec: Conv3dSpec,
+    kernel: [usize; 3],
+    spec: S,
     algorithm: ConvAlgorithm,
+    isa: Isa,
 }
+
+/// All sizes of one convolution; a value of this type is possible.
+pub type Conv3dShape = ConvShape<Conv3dSpec>;
 
 impl Conv3dShape {
     /// `n` volumes of `input` d, h, w voxels, from `ci` to `co` channels.
@@ -155,10 +162,7 @@ impl Conv3dShape {
         co: usize,
         spec: Conv3dSpec,
     ) -> Result<Self, SpecError> {
-        check_channels(ci, co)?;
-        let output = spec.output(input)?;
-        check_sizes(n, [input, output, spec.kernel], [ci, co])?;
-        Ok(Self { n, input, output, ci, co, spec, algorithm: ConvAlgorithm::Auto })
+        Self::checked(n, [input, spec.output(input)?, spec.kernel], [ci, co], spec)
     }
 
     /// Computed this way.
@@ -169,6 +173,52 @@ impl Conv3dShape {
     /// How it is computed.
     pub fn algorithm(&self) -> ConvAlgorithm {
         self.algorithm
+    }
+
+    /// Floating-point operations of one pass, a multiplication and an addition counted as two, borders
+    /// included.
+    pub fn flops(&self) -> u64 {
+        2 * self.n as u64 * self.output.iter().product::<usize>() as u64 * self.weight_len() as u64
+    }
+}
+
+impl<S> ConvShape<S> {
+    /// Refuses sizes of 0, and tensors whose numbers of elements wrap around: kernels take them for what their slices hold.
+    pub(crate) fn checked(
+        n: usize,
+        [input, output, kernel]: [[usize; 3]; 3],
+        [ci, co]: [usize; 2],
+        spec: S,
+    ) -> Result<Self, SpecError> {
+        if let Some((what, _)) = [("input", ci), ("output", co)].into_iter().find(|(_, size)| *size == 0) {
+            return Err(SpecError::Zero { what, axis: "the channels" });
+        }
+        let of = |first: usize, [d, h, w]: [usize; 3], last: usize| [first, d, h, w, last];
+        let [kd, kh, kw] = kernel;
+        let tensors =
+            [("input", of(n, input, ci)), ("output", of(n, output, co)), ("weight", [kd, kh, kw, ci, co])];
+        let most = isize::MAX as usize / size_of::<f64>();
+        let fits = |sizes: &[usize; 5]| {
+            let mut sizes = sizes.iter().filter(|size| **size != 0);
+            sizes.try_fold(1usize, |all, size| all.checked_mul(*size)).is_some_and(|numbers| numbers <= most)
+        };
+        match tensors.into_iter().find(|(_, sizes)| !fits(sizes)) {
+            Some((what, sizes)) => Err(SpecError::TooLarge { what, sizes }),
+            None => {
+                let (algorithm, isa) = (ConvAlgorithm::Auto, simd::active());
+                Ok(Self { n, input, output, ci, co, kernel, spec, algorithm, isa })
+            }
+        }
+    }
+
+    /// Computed on this instruction set instead of the [active](simd::active) one.
+    pub fn with_isa(self, isa: Isa) -> Self {
+        Self { isa, ..self }
+    }
+
+    /// The instruction set that it is computed on.
+    pub fn isa(&self) -> Isa {
+        self.isa
     }
 
     /// Volumes in the batch.
@@ -196,8 +246,8 @@ impl Conv3dShape {
         self.co
     }
 
-    /// Kernel size, stride, padding, dilation.
-    pub fn spec(&self) -> &Conv3dSpec {
+    /// Kernel size, stride, padding and so on.
+    pub fn spec(&self) -> &S {
         &self.spec
     }
 
@@ -213,41 +263,6 @@ impl Conv3dShape {
 
     /// kd·kh·kw·ci·co
     pub fn weight_len(&self) -> usize {
-        self.spec.kernel.iter().product::<usize>() * self.ci * self.co
-    }
-
-    /// Floating-point operations of one pass, a multiplication and an addition counted as two, borders
-    /// included.
-    pub fn flops(&self) -> u64 {
-        2 * self.n as u64 * self.output.iter().product::<usize>() as u64 * self.weight_len() as u64
-    }
-}
-
-pub(crate) fn check_channels(ci: usize, co: usize) -> Result<(), SpecError> {
-    match [("input", ci), ("output", co)].into_iter().find(|(_, size)| *size == 0) {
-        Some((what, _)) => Err(SpecError::Zero { what, axis: "the channels" }),
-        None => Ok(()),
-    }
-}
-
-/// Refuses tensors whose numbers of elements wrap around: kernels take them for what their slices hold.
-pub(crate) fn check_sizes(
-    n: usize,
-    [input, output, kernel]: [[usize; 3]; 3],
-    [ci, co]: [usize; 2],
-) -> Result<(), SpecError> {
-    let of = |first: usize, [d, h, w]: [usize; 3], last: usize| [first, d, h, w, last];
-    let [kd, kh, kw] = kernel;
-    let tensors =
-        [("input", of(n, input, ci)), ("output", of(n, output, co)), ("weight", [kd, kh, kw, ci, co])];
-    let most = isize::MAX as usize / size_of::<f64>();
-    let fits = |sizes: &[usize; 5]| {
-        let numbers =
-            sizes.iter().filter(|size| **size != 0).try_fold(1usize, |all, size| all.checked_mul(*size));
-        numbers.is_some_and(|numbers| numbers <= most)
-    };
-    match tensors.into_iter().find(|(_, sizes)| !fits(sizes)) {
-        Some((what, sizes)) => Err(SpecError::TooLarge { what, sizes }),
-        None => Ok(()),
+        self.kernel.iter().product::<usize>() * self.ci * self.co
     }
 }

@@ -6,9 +6,10 @@ use autograd::simd::{Isa, available};
 use proptest::prelude::*;
 
 use super::direct::streams;
+use super::plan::Plan;
 use super::{
-    Conv3dShape, Conv3dSpec, ConvAlgorithm, backward_bias, backward_input_on, backward_weight_on, forward_on,
-    reference,
+    Conv3dShape, Conv3dSpec, ConvAlgorithm, Epilogue, Source, Target, backward_bias, backward_input,
+    backward_weight, forward, reference,
 };
 use crate::kernels::Affine;
 use crate::kernels::activation::Activation;
@@ -37,6 +38,20 @@ pub(crate) fn assert_close<T: Real>(what: &str, isa: Isa, got: &[T], want: &[f64
     }
 }
 
+/// The three passes from one plain tensor to another.
+fn run_forward<T: Real>(shape: &Conv3dShape, x: &[T], weight: &[T], bias: Option<&[T]>, y: &mut [T]) {
+    forward(shape, &[Source::plain(x, shape.ci())], weight, bias, y, Epilogue::Nothing);
+}
+
+fn run_backward_input<T: Real>(shape: &Conv3dShape, weight: &[T], dy: &[T], dx: &mut [T]) {
+    let targets = &mut [Target { y: dx, channels: shape.ci() }];
+    backward_input(shape, weight, dy, targets, Epilogue::Nothing);
+}
+
+fn run_backward_weight<T: Real>(shape: &Conv3dShape, x: &[T], dy: &[T], dw: &mut [T]) {
+    backward_weight(shape, &[Source::plain(x, shape.ci())], dy, dw);
+}
+
 fn all_passes_agree_with_the_reference<T: Real>(shape: &Conv3dShape) {
     // The bound is that of the direct sum.
     let shape = &shape.with_algorithm(ConvAlgorithm::Direct);
@@ -50,15 +65,16 @@ fn all_passes_agree_with_the_reference<T: Real>(shape: &Conv3dShape) {
     let taps: usize = shape.spec().kernel.iter().product();
     let pixels = shape.y_len() / shape.co();
     for isa in available() {
+        let shape = &shape.with_isa(isa);
         // NaN, so that an element left alone is seen.
         let mut y = vec![T::NAN; shape.y_len()];
-        forward_on(isa, shape, &x, &weight, Some(&bias), &mut y);
+        run_forward(shape, &x, &weight, Some(&bias), &mut y);
         assert_close("y", isa, &y, &y_want, taps * shape.ci());
         let mut dx = vec![T::NAN; shape.x_len()];
-        backward_input_on(isa, shape, &weight, &dy, &mut dx);
+        run_backward_input(shape, &weight, &dy, &mut dx);
         assert_close("dx", isa, &dx, &dx_want, taps * shape.co());
         let mut dw = vec![T::NAN; shape.weight_len()];
-        backward_weight_on(isa, shape, &x, &dy, &mut dw);
+        run_backward_weight(shape, &x, &dy, &mut dw);
         assert_close("dw", isa, &dw, &dw_want, pixels);
     }
     let mut db = vec![T::NAN; shape.co()];
@@ -115,9 +131,9 @@ proptest! {
         let dy = random::<f64>(shape.y_len(), 7);
         let (mut y, mut dx) = (vec![0.0; shape.y_len()], vec![0.0; shape.x_len()]);
         let mut dw = vec![0.0; weight.len()];
-        super::forward(&shape, &x, &weight, None, &mut y);
-        super::backward_input(&shape, &weight, &dy, &mut dx);
-        super::backward_weight(&shape, &x, &dy, &mut dw);
+        run_forward(&shape, &x, &weight, None, &mut y);
+        run_backward_input(&shape, &weight, &dy, &mut dx);
+        run_backward_weight(&shape, &x, &dy, &mut dw);
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let products = shape.flops() as f64 / 2.0;
         prop_assert!((dot(&y, &dy) - dot(&x, &dx)).abs() <= products * f64::EPSILON);
@@ -159,10 +175,11 @@ fn a_batch_of_none_is_an_empty_output_whatever_the_algorithm() {
             let shape = Conv3dShape::new(0, input, ci, co, spec).unwrap().with_algorithm(algorithm);
             let weight = random::<f32>(shape.weight_len(), 1);
             for isa in available() {
+                let shape = shape.with_isa(isa);
                 let mut dw = vec![f32::NAN; shape.weight_len()];
-                forward_on(isa, &shape, &[], &weight, None, &mut []);
-                backward_input_on(isa, &shape, &weight, &[], &mut []);
-                backward_weight_on(isa, &shape, &[], &[], &mut dw);
+                run_forward(&shape, &[], &weight, None, &mut []);
+                run_backward_input(&shape, &weight, &[], &mut []);
+                run_backward_weight(&shape, &[], &[], &mut dw);
                 assert!(dw.iter().all(|&dw| dw == 0.0), "{shape:?} on {isa}");
             }
         }
@@ -197,9 +214,9 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
         pool.install(|| {
             let (mut y, mut dx) = (vec![0.0; shape.y_len()], vec![0.0; shape.x_len()]);
             let (mut dw, mut db) = (vec![0.0; shape.weight_len()], vec![0.0; 40]);
-            super::forward(&shape, &x, &weight, None, &mut y);
-            super::backward_input(&shape, &weight, &dy, &mut dx);
-            super::backward_weight(&shape, &x, &dy, &mut dw);
+            run_forward(&shape, &x, &weight, None, &mut y);
+            run_backward_input(&shape, &weight, &dy, &mut dx);
+            run_backward_weight(&shape, &x, &dy, &mut dw);
             backward_bias(&dy, 40, &mut db);
             [y, dx, dw, db].map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<u32>>())
         })
@@ -223,7 +240,7 @@ fn an_impossible_shape_says_what_to_change() {
 #[should_panic(expected = "length of the input")]
 fn a_wrong_length_is_refused() {
     let shape = Conv3dShape::new(1, [2, 2, 2], 1, 1, Conv3dSpec::new([1; 3])).unwrap();
-    super::forward(&shape, &[0.0f32; 7], &[1.0], None, &mut [0.0; 8]);
+    run_forward(&shape, &[0.0f32; 7], &[1.0], None, &mut [0.0; 8]);
 }
 
 #[test]
@@ -233,13 +250,13 @@ fn an_output_written_past_the_caches_has_the_same_bits() {
     let (x, weight) = (random::<f32>(shape.x_len(), 1), random::<f32>(shape.weight_len(), 2));
     let bias = random::<f32>(shape.co(), 3);
     let mut memory = Buffer::<f32>::scratch(shape.y_len() + 1);
-    let plan = super::passes::forward_plan(&shape);
+    let plan = Plan::forward(&shape);
     for algorithm in [ConvAlgorithm::Direct, ConvAlgorithm::Winograd] {
         let shape = shape.with_algorithm(algorithm);
         let mut run = |start: usize, streamed: bool| {
             let y = &mut memory[start..][..shape.y_len()];
             assert_eq!(streams(&plan, y), streamed, "from number {start} on");
-            super::forward(&shape, &x, &weight, Some(&bias), y);
+            run_forward(&shape, &x, &weight, Some(&bias), y);
             y.iter().map(|y| y.to_bits()).collect::<Vec<u32>>()
         };
         assert!(run(0, true) == run(1, false), "{algorithm:?}");

@@ -9,6 +9,8 @@
 
 use autograd::simd::{Isa, Simd};
 
+use crate::kernels::{part, parts};
+
 /// Vectors in the width of a full tile.
 pub(crate) const WIDTH: usize = 2;
 
@@ -31,6 +33,66 @@ pub(crate) fn prefetch<S: Simd>(s: S, start: *const S::Elem, len: usize) {
     }
 }
 
+/// A tile of `MR` rows by `NV` vectors of sums.
+pub(crate) trait Tile<S: Simd>: Sized {
+    /// The tile that begins `rows` further down.
+    fn below(&self, rows: usize) -> Self;
+
+    /// The whole tile.
+    ///
+    /// # Safety
+    ///
+    /// All that its formula reads and writes must be valid.
+    unsafe fn run<const MR: usize, const NV: usize>(&self);
+}
+
+/// `rows` rows by `width` vectors, in the fewest tiles, as equally high as can be.
+///
+/// # Safety
+///
+/// As [`Tile::run`] for all of them, and `width` must be 1 or 2.
+#[inline(always)]
+pub(crate) unsafe fn run<S: Simd, T: Tile<S>>(first: &T, rows: usize, width: usize) {
+    let tiles = parts(rows, max_height(S::REGISTERS));
+    for i in 0..tiles {
+        let rows = part(rows, tiles, i);
+        let tile = first.below(rows.start);
+        // SAFETY: the caller's.
+        unsafe {
+            if width == 1 {
+                of_width::<S, T, 1>(&tile, rows.len())
+            } else {
+                of_width::<S, T, 2>(&tile, rows.len())
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn of_width<S: Simd, T: Tile<S>, const NV: usize>(tile: &T, height: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        match height {
+            1 => tile.run::<1, NV>(),
+            2 => tile.run::<2, NV>(),
+            3 => tile.run::<3, NV>(),
+            4 => tile.run::<4, NV>(),
+            5 => tile.run::<5, NV>(),
+            6 => tile.run::<6, NV>(),
+            _ if S::REGISTERS < 32 => unreachable!("no tile of this set is higher than 6"),
+            7 => tile.run::<7, NV>(),
+            8 => tile.run::<8, NV>(),
+            9 => tile.run::<9, NV>(),
+            10 => tile.run::<10, NV>(),
+            11 => tile.run::<11, NV>(),
+            12 => tile.run::<12, NV>(),
+            13 => tile.run::<13, NV>(),
+            14 => tile.run::<14, NV>(),
+            _ => unreachable!("no tile is higher than 14"),
+        }
+    }
+}
+
 /// One stretch of contiguous input, and the weights that go with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
@@ -40,7 +102,8 @@ pub(crate) struct Row {
     pub(crate) weight: usize,
 }
 
-/// The operands of a forward tile.
+/// y\[m\] = bias + Σ_rows Σ_k x\[m·x_step + row + k\] · weight\[row\]\[k\], for pixels m.
+#[derive(Clone, Copy)]
 pub(crate) struct Forward<'a, S: Simd> {
     pub(crate) s: S,
     pub(crate) rows: &'a [Row],
@@ -63,97 +126,63 @@ pub(crate) struct Forward<'a, S: Simd> {
     pub(crate) stream: bool,
 }
 
-/// y\[m\] = bias + Σ_rows Σ_k x\[m·x_step + row + k\] · weight\[row\]\[k\], for `height` pixels m and `width`
-/// vectors.
-///
-/// # Safety
-///
-/// All that the formula reads and writes must be valid, `height` in 1 ..= `max_height`, `width` 1 or 2.
-#[inline(always)]
-pub(crate) unsafe fn forward<S: Simd>(t: &Forward<'_, S>, height: usize, width: usize) {
-    // SAFETY: the caller's.
-    unsafe {
-        if width == 1 { forward_of_width::<S, 1>(t, height) } else { forward_of_width::<S, 2>(t, height) }
+impl<S: Simd> Tile<S> for Forward<'_, S> {
+    #[inline(always)]
+    fn below(&self, rows: usize) -> Self {
+        let (x, y) = (self.x.wrapping_add(rows * self.x_step), self.y.wrapping_add(rows * self.y_step));
+        Self { x, y, ..*self }
     }
-}
 
-#[inline(always)]
-unsafe fn forward_of_width<S: Simd, const NV: usize>(t: &Forward<'_, S>, height: usize) {
-    // SAFETY: the caller's.
-    unsafe {
-        match height {
-            1 => forward_tile::<S, 1, NV>(t),
-            2 => forward_tile::<S, 2, NV>(t),
-            3 => forward_tile::<S, 3, NV>(t),
-            4 => forward_tile::<S, 4, NV>(t),
-            5 => forward_tile::<S, 5, NV>(t),
-            6 => forward_tile::<S, 6, NV>(t),
-            _ if S::REGISTERS < 32 => unreachable!("no tile of this set is higher than 6"),
-            7 => forward_tile::<S, 7, NV>(t),
-            8 => forward_tile::<S, 8, NV>(t),
-            9 => forward_tile::<S, 9, NV>(t),
-            10 => forward_tile::<S, 10, NV>(t),
-            11 => forward_tile::<S, 11, NV>(t),
-            12 => forward_tile::<S, 12, NV>(t),
-            13 => forward_tile::<S, 13, NV>(t),
-            14 => forward_tile::<S, 14, NV>(t),
-            _ => unreachable!("no tile is higher than 14"),
-        }
-    }
-}
-
-/// # Safety
-///
-/// See [`forward`].
-#[inline(always)]
-unsafe fn forward_tile<S: Simd, const MR: usize, const NV: usize>(t: &Forward<'_, S>) {
-    let s = t.s;
-    let mut sums = [[s.zero(); NV]; MR];
-    // SAFETY: the caller vouches for every address of the formula; nothing else is touched.
-    unsafe {
-        for m in 0..MR {
-            for v in 0..NV {
-                sums[m][v] = s.load_ptr(t.bias.add(v * S::LANES));
-            }
-        }
-        for row in t.rows {
-            let mut x = t.x.wrapping_offset(row.x);
-            let mut weight = t.weight.add(row.weight);
-            for _ in 0..t.k {
-                let mut w = [s.zero(); NV];
+    #[inline(always)]
+    unsafe fn run<const MR: usize, const NV: usize>(&self) {
+        let s = self.s;
+        let mut sums = [[s.zero(); NV]; MR];
+        // SAFETY: the caller vouches for every address of the formula; nothing else is touched.
+        unsafe {
+            for m in 0..MR {
                 for v in 0..NV {
-                    w[v] = s.load_ptr(weight.add(v * S::LANES));
+                    sums[m][v] = s.load_ptr(self.bias.add(v * S::LANES));
                 }
-                for m in 0..MR {
-                    let a = s.splat(*x.add(m * t.x_step));
+            }
+            for row in self.rows {
+                let mut x = self.x.wrapping_offset(row.x);
+                let mut weight = self.weight.add(row.weight);
+                for _ in 0..self.k {
+                    let mut w = [s.zero(); NV];
                     for v in 0..NV {
-                        sums[m][v] = s.mul_add(a, w[v], sums[m][v]);
+                        w[v] = s.load_ptr(weight.add(v * S::LANES));
+                    }
+                    for m in 0..MR {
+                        let a = s.splat(*x.add(m * self.x_step));
+                        for v in 0..NV {
+                            sums[m][v] = s.mul_add(a, w[v], sums[m][v]);
+                        }
+                    }
+                    x = x.wrapping_add(1);
+                    weight = weight.add(NV * S::LANES);
+                }
+            }
+            if self.stream && self.columns == NV * S::LANES {
+                for m in 0..MR {
+                    for v in 0..NV {
+                        s.stream_ptr(sums[m][v], self.y.add(m * self.y_step + v * S::LANES));
                     }
                 }
-                x = x.wrapping_add(1);
-                weight = weight.add(NV * S::LANES);
-            }
-        }
-        if t.stream && t.columns == NV * S::LANES {
-            for m in 0..MR {
-                for v in 0..NV {
-                    s.stream_ptr(sums[m][v], t.y.add(m * t.y_step + v * S::LANES));
+            } else if self.columns == NV * S::LANES {
+                for m in 0..MR {
+                    for v in 0..NV {
+                        s.store_ptr(sums[m][v], self.y.add(m * self.y_step + v * S::LANES));
+                    }
                 }
-            }
-        } else if t.columns == NV * S::LANES {
-            for m in 0..MR {
-                for v in 0..NV {
-                    s.store_ptr(sums[m][v], t.y.add(m * t.y_step + v * S::LANES));
+            } else {
+                let last = self.columns - (NV - 1) * S::LANES;
+                for m in 0..MR {
+                    for v in 0..NV - 1 {
+                        s.store_ptr(sums[m][v], self.y.add(m * self.y_step + v * S::LANES));
+                    }
+                    let v = NV - 1;
+                    s.store_partial_ptr(sums[m][v], self.y.add(m * self.y_step + v * S::LANES), last);
                 }
-            }
-        } else {
-            let last = t.columns - (NV - 1) * S::LANES;
-            for m in 0..MR {
-                for v in 0..NV - 1 {
-                    s.store_ptr(sums[m][v], t.y.add(m * t.y_step + v * S::LANES));
-                }
-                let v = NV - 1;
-                s.store_partial_ptr(sums[m][v], t.y.add(m * t.y_step + v * S::LANES), last);
             }
         }
     }
@@ -167,7 +196,8 @@ pub(crate) struct Segment<T> {
     pub(crate) pixels: usize,
 }
 
-/// The operands of a tile of the weight's gradient.
+/// sums\[m\] += Σ_segments Σ_pixels x\[pixel·x_step + x_first + m\] · dy\[pixel\], for numbers m.
+#[derive(Clone, Copy)]
 pub(crate) struct GradWeight<'a, S: Simd> {
     pub(crate) s: S,
     pub(crate) segments: &'a [Segment<S::Elem>],
@@ -182,81 +212,43 @@ pub(crate) struct GradWeight<'a, S: Simd> {
     pub(crate) sums_step: usize,
 }
 
-/// sums\[m\] += Σ_segments Σ_pixels x\[pixel·x_step + x_first + m\] · dy\[pixel\], for `height` numbers m and
-/// `width` vectors.
-///
-/// # Safety
-///
-/// All that the formula reads and writes must be valid, `height` in 1 ..= `max_height`, `width` 1 or 2.
-#[inline(always)]
-pub(crate) unsafe fn grad_weight<S: Simd>(t: &GradWeight<'_, S>, height: usize, width: usize) {
-    // SAFETY: the caller's.
-    unsafe {
-        if width == 1 {
-            grad_weight_of_width::<S, 1>(t, height);
-        } else {
-            grad_weight_of_width::<S, 2>(t, height);
-        }
+impl<S: Simd> Tile<S> for GradWeight<'_, S> {
+    #[inline(always)]
+    fn below(&self, rows: usize) -> Self {
+        let sums = self.sums.wrapping_add(rows * self.sums_step);
+        Self { x_first: self.x_first + rows, sums, ..*self }
     }
-}
 
-#[inline(always)]
-unsafe fn grad_weight_of_width<S: Simd, const NV: usize>(t: &GradWeight<'_, S>, height: usize) {
-    // SAFETY: the caller's.
-    unsafe {
-        match height {
-            1 => grad_weight_tile::<S, 1, NV>(t),
-            2 => grad_weight_tile::<S, 2, NV>(t),
-            3 => grad_weight_tile::<S, 3, NV>(t),
-            4 => grad_weight_tile::<S, 4, NV>(t),
-            5 => grad_weight_tile::<S, 5, NV>(t),
-            6 => grad_weight_tile::<S, 6, NV>(t),
-            _ if S::REGISTERS < 32 => unreachable!("no tile of this set is higher than 6"),
-            7 => grad_weight_tile::<S, 7, NV>(t),
-            8 => grad_weight_tile::<S, 8, NV>(t),
-            9 => grad_weight_tile::<S, 9, NV>(t),
-            10 => grad_weight_tile::<S, 10, NV>(t),
-            11 => grad_weight_tile::<S, 11, NV>(t),
-            12 => grad_weight_tile::<S, 12, NV>(t),
-            13 => grad_weight_tile::<S, 13, NV>(t),
-            14 => grad_weight_tile::<S, 14, NV>(t),
-            _ => unreachable!("no tile is higher than 14"),
-        }
-    }
-}
-
-/// # Safety
-///
-/// See [`grad_weight`].
-#[inline(always)]
-unsafe fn grad_weight_tile<S: Simd, const MR: usize, const NV: usize>(t: &GradWeight<'_, S>) {
-    let s = t.s;
-    let mut sums = [[s.zero(); NV]; MR];
-    // SAFETY: the caller vouches for every address of the formula; nothing else is touched.
-    unsafe {
-        for segment in t.segments {
-            let mut x = segment.x.add(t.x_first);
-            let mut dy = segment.dy;
-            for _ in 0..segment.pixels {
-                let mut w = [s.zero(); NV];
-                for v in 0..NV {
-                    w[v] = s.load_ptr(dy.add(v * S::LANES));
-                }
-                for m in 0..MR {
-                    let a = s.splat(*x.add(m));
+    #[inline(always)]
+    unsafe fn run<const MR: usize, const NV: usize>(&self) {
+        let s = self.s;
+        let mut sums = [[s.zero(); NV]; MR];
+        // SAFETY: the caller vouches for every address of the formula; nothing else is touched.
+        unsafe {
+            for segment in self.segments {
+                let mut x = segment.x.add(self.x_first);
+                let mut dy = segment.dy;
+                for _ in 0..segment.pixels {
+                    let mut w = [s.zero(); NV];
                     for v in 0..NV {
-                        sums[m][v] = s.mul_add(a, w[v], sums[m][v]);
+                        w[v] = s.load_ptr(dy.add(v * S::LANES));
                     }
+                    for m in 0..MR {
+                        let a = s.splat(*x.add(m));
+                        for v in 0..NV {
+                            sums[m][v] = s.mul_add(a, w[v], sums[m][v]);
+                        }
+                    }
+                    x = x.wrapping_add(self.x_step);
+                    dy = dy.wrapping_add(self.dy_step);
                 }
-                x = x.wrapping_add(t.x_step);
-                dy = dy.wrapping_add(t.dy_step);
             }
-        }
-        for m in 0..MR {
-            for v in 0..NV {
-                // Added to memory at the end, not at the start: a sum of short sums has the smaller error.
-                let place = t.sums.add(m * t.sums_step + v * S::LANES);
-                s.store_ptr(s.load_ptr(place) + sums[m][v], place);
+            for m in 0..MR {
+                for v in 0..NV {
+                    // Added to memory at the end, not at the start: a sum of short sums has the smaller error.
+                    let place = self.sums.add(m * self.sums_step + v * S::LANES);
+                    s.store_ptr(s.load_ptr(place) + sums[m][v], place);
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The sizes of a transposed convolution, checked once.
 
-use crate::kernels::conv3d::{Conv3dSpec, SpecError, check_channels, check_sizes};
+use crate::kernels::conv3d::shape::{Conv3dSpec, ConvShape, SpecError};
 
 /// Kernel size, stride, padding, output padding and dilation, each for d, h, w.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ impl ConvTranspose3dSpec {
             if output_padding >= stride.max(dilation) {
                 return Err(SpecError::OutputPadding { axis, output_padding, stride, dilation });
             }
-            // What is too large for a number is so for memory: see `check_sizes`.
+            // What is too large for a number is so for memory: see `ConvShape::checked`.
             let steps = (input[i] - 1).saturating_mul(stride);
             let window = dilation.saturating_mul(self.kernel[i] - 1).saturating_add(1);
             let full = steps.saturating_add(window).saturating_add(output_padding);
@@ -60,15 +60,7 @@ impl ConvTranspose3dSpec {
 }
 
 /// All sizes of one transposed convolution; a value of this type is possible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConvTranspose3dShape {
-    n: usize,
-    input: [usize; 3],
-    output: [usize; 3],
-    ci: usize,
-    co: usize,
-    spec: ConvTranspose3dSpec,
-}
+pub type ConvTranspose3dShape = ConvShape<ConvTranspose3dSpec>;
 
 impl ConvTranspose3dShape {
     /// `n` volumes of `input` d, h, w voxels, from `ci` to `co` channels.
@@ -83,66 +75,18 @@ impl ConvTranspose3dShape {
         co: usize,
         spec: ConvTranspose3dSpec,
     ) -> Result<Self, SpecError> {
-        check_channels(ci, co)?;
-        let output = spec.output(input)?;
-        check_sizes(n, [input, output, spec.kernel], [ci, co])?;
-        Ok(Self { n, input, output, ci, co, spec })
-    }
-
-    /// Volumes in the batch.
-    pub fn n(&self) -> usize {
-        self.n
-    }
-
-    /// The input's d, h, w.
-    pub fn input(&self) -> [usize; 3] {
-        self.input
-    }
-
-    /// The output's d, h, w.
-    pub fn output(&self) -> [usize; 3] {
-        self.output
-    }
-
-    /// Input channels.
-    pub fn ci(&self) -> usize {
-        self.ci
-    }
-
-    /// Output channels.
-    pub fn co(&self) -> usize {
-        self.co
-    }
-
-    /// Kernel size, stride, paddings, dilation.
-    pub fn spec(&self) -> &ConvTranspose3dSpec {
-        &self.spec
+        Self::checked(n, [input, spec.output(input)?, spec.kernel], [ci, co], spec)
     }
 
     /// Whether the windows tile the output: each output voxel comes from one input voxel.
     pub(crate) fn tiles(&self) -> bool {
-        let ConvTranspose3dSpec { kernel, stride, padding, output_padding, dilation } = self.spec;
+        let ConvTranspose3dSpec { kernel, stride, padding, output_padding, dilation } = *self.spec();
         kernel == stride && padding == [0; 3] && output_padding == [0; 3] && dilation == [1; 3]
-    }
-
-    /// n·d·h·w·ci
-    pub fn x_len(&self) -> usize {
-        self.n * self.input.iter().product::<usize>() * self.ci
-    }
-
-    /// n·od·oh·ow·co
-    pub fn y_len(&self) -> usize {
-        self.n * self.output.iter().product::<usize>() * self.co
-    }
-
-    /// kd·kh·kw·ci·co
-    pub fn weight_len(&self) -> usize {
-        self.spec.kernel.iter().product::<usize>() * self.ci * self.co
     }
 
     /// Floating-point operations of one pass, a multiplication and an addition counted as two, borders
     /// included.
     pub fn flops(&self) -> u64 {
-        2 * self.n as u64 * self.input.iter().product::<usize>() as u64 * self.weight_len() as u64
+        2 * self.n() as u64 * self.input().iter().product::<usize>() as u64 * self.weight_len() as u64
     }
 }

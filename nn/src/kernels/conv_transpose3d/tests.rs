@@ -4,9 +4,7 @@ use autograd::Real;
 use autograd::simd::available;
 use proptest::prelude::*;
 
-use super::{
-    ConvTranspose3dShape, ConvTranspose3dSpec, backward_input_on, backward_weight_on, forward_on, reference,
-};
+use super::{ConvTranspose3dShape, ConvTranspose3dSpec, backward_input, backward_weight, forward, reference};
 use crate::kernels::conv3d::Source;
 use crate::kernels::conv3d::tests::{activated, affine, assert_close, random};
 
@@ -25,17 +23,18 @@ fn all_passes_agree_with_the_reference<T: Real>(shape: &ConvTranspose3dShape) {
     // Activated numbers are below 3: they are (x − mean)·scale + shift of numbers below 1.
     let taps = 3 * shape.spec().kernel.iter().product::<usize>();
     for isa in available() {
+        let shape = &shape.with_isa(isa);
         for source in [plain, deferred] {
             // NaN, so that an element left alone is seen.
             let mut y = vec![T::NAN; shape.y_len()];
-            forward_on(isa, shape, source, &weight, Some(&bias), &mut y);
+            forward(shape, source, &weight, Some(&bias), &mut y);
             assert_close("y", isa, &y, &y_want, taps * shape.ci());
             let mut dw = vec![T::NAN; shape.weight_len()];
-            backward_weight_on(isa, shape, source, &dy, &mut dw);
+            backward_weight(shape, source, &dy, &mut dw);
             assert_close("dw", isa, &dw, &dw_want, 3 * shape.x_len() / shape.ci());
         }
         let mut dx = vec![T::NAN; shape.x_len()];
-        backward_input_on(isa, shape, &weight, &dy, &mut dx);
+        backward_input(shape, &weight, &dy, &mut dx);
         assert_close("dx", isa, &dx, &dx_want, taps * shape.co());
     }
 }
@@ -73,9 +72,9 @@ proptest! {
         let dy = random::<f64>(shape.y_len(), 7);
         let (mut y, mut dx) = (vec![0.0; shape.y_len()], vec![0.0; shape.x_len()]);
         let mut dw = vec![0.0; weight.len()];
-        super::forward(&shape, &x, &weight, None, &mut y);
-        super::backward_input(&shape, &weight, &dy, &mut dx);
-        super::backward_weight(&shape, &x, &dy, &mut dw);
+        forward(&shape, Source::plain(&x, shape.ci()), &weight, None, &mut y);
+        backward_input(&shape, &weight, &dy, &mut dx);
+        backward_weight(&shape, Source::plain(&x, shape.ci()), &dy, &mut dw);
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let products = shape.flops() as f64 / 2.0;
         prop_assert!((dot(&y, &dy) - dot(&x, &dx)).abs() <= products * f64::EPSILON);
@@ -106,9 +105,9 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
         let dy = random::<f32>(shape.y_len(), 3);
         pool.install(|| {
             let (mut y, mut dx, mut dw) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; weight.len()]);
-            super::forward(&shape, &x, &weight, None, &mut y);
-            super::backward_input(&shape, &weight, &dy, &mut dx);
-            super::backward_weight(&shape, &x, &dy, &mut dw);
+            forward(&shape, Source::plain(&x, shape.ci()), &weight, None, &mut y);
+            backward_input(&shape, &weight, &dy, &mut dx);
+            backward_weight(&shape, Source::plain(&x, shape.ci()), &dy, &mut dw);
             [y, dx, dw].map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<u32>>())
         })
     };
@@ -134,9 +133,9 @@ fn a_batch_of_none_is_an_empty_output() {
         let shape = ConvTranspose3dShape::new(0, [2, 3, 5], 20, 9, spec).unwrap();
         let weight = random::<f32>(shape.weight_len(), 1);
         let mut dw = vec![f32::NAN; shape.weight_len()];
-        super::forward(&shape, &[], &weight, None, &mut []);
-        super::backward_input(&shape, &weight, &[], &mut []);
-        super::backward_weight(&shape, &[], &[], &mut dw);
+        forward(&shape, Source::plain(&[], 20), &weight, None, &mut []);
+        backward_input(&shape, &weight, &[], &mut []);
+        backward_weight(&shape, Source::plain(&[], 20), &[], &mut dw);
         assert!(dw.iter().all(|&dw| dw == 0.0));
     }
     let vast = ConvTranspose3dSpec { stride: [1 << 40; 3], ..ConvTranspose3dSpec::new([1; 3]) };

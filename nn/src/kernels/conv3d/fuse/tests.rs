@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{Epilogue, Source, Target};
 use crate::kernels::activation::Activation;
 use crate::kernels::conv3d::tests::{activated, affine, random};
-use crate::kernels::conv3d::{Conv3dShape, Conv3dSpec, ConvAlgorithm, passes, reference};
+use crate::kernels::conv3d::{self, Conv3dShape, Conv3dSpec, ConvAlgorithm, reference};
 use crate::kernels::{Affine, Pairs, norm};
 
 fn side_by_side<T: Real>(parts: &[(Vec<T>, usize)]) -> Vec<T> {
@@ -84,7 +84,7 @@ fn reads_and_sums<T: Real>(shape: &Conv3dShape, first: usize, slope: f64, deferr
     for isa in available() {
         let mut y = vec![T::NAN; shape.y_len()];
         let moments =
-            passes::forward_on(isa, shape, &sources, &weight, Some(&bias), &mut y, Epilogue::Moments);
+            conv3d::forward(&shape.with_isa(isa), &sources, &weight, Some(&bias), &mut y, Epilogue::Moments);
         assert_near("y", isa, &y, &y_want);
         // The head's few outputs are measured afterwards.
         let head = shape.spec().kernel == [1; 3] && shape.co() <= 8 && sources.len() == 1;
@@ -94,13 +94,13 @@ fn reads_and_sums<T: Real>(shape: &Conv3dShape, first: usize, slope: f64, deferr
             assert_sums::<T>("moments", isa, &moments, &want);
         }
         let mut dw = vec![T::NAN; shape.weight_len()];
-        passes::backward_weight_on(isa, shape, &sources, &dy, &mut dw);
+        conv3d::backward_weight(&shape.with_isa(isa), &sources, &dy, &mut dw);
         assert_near("dw", isa, &dw, &dw_want);
 
         let mut dx: Vec<Vec<T>> = raw.iter().map(|x| vec![T::NAN; x.len()]).collect();
         let mut targets: Vec<Target<'_, T>> =
             dx.iter_mut().zip(&channels).map(|(y, &channels)| Target { y, channels }).collect();
-        passes::backward_input_on(isa, shape, &weight, &dy, &mut targets, Epilogue::Nothing);
+        conv3d::backward_input(&shape.with_isa(isa), &weight, &dy, &mut targets, Epilogue::Nothing);
         let parts: Vec<_> = dx.into_iter().zip(channels.iter().copied()).collect();
         assert_near("dx", isa, &side_by_side(&parts), &dx_want);
     }
@@ -125,7 +125,7 @@ fn leads_the_gradient_back<T: Real>(shape: &Conv3dShape, slope: f64) {
         let mut got = vec![T::NAN; x.len()];
         let targets = &mut [Target { y: &mut got, channels: ci }];
         let epilogue = Epilogue::Gradient { x: &x, affine: &affine };
-        match passes::backward_input_on(isa, shape, &weight, &dy, targets, epilogue) {
+        match conv3d::backward_input(&shape.with_isa(isa), &weight, &dy, targets, epilogue) {
             Some(got_sums) => {
                 assert_near("g", isa, &got, &g);
                 assert_sums::<T>("sums of g", isa, &got_sums, &sums(n, ci, &g, deviation, false));
@@ -193,7 +193,8 @@ fn moments_survive_a_mean_that_is_much_larger() {
             let source = Source::plain(&x, ci);
             let bias = [bias; 8];
             let isa = autograd::simd::active();
-            passes::forward_on(isa, &shape, &[source], &weight, Some(&bias), y, Epilogue::Moments).unwrap()
+            conv3d::forward(&shape.with_isa(isa), &[source], &weight, Some(&bias), y, Epilogue::Moments)
+                .unwrap()
         };
         let (near, far) = (run(0.0, &mut y), run(1e4, &mut y));
         for (near, far) in near.iter().zip(&far) {
@@ -231,15 +232,15 @@ fn numbers_for_other_channels_or_samples_are_refused_by_every_entry() {
             for isa in available() {
                 assert_refused("y", &shape, || {
                     let epilogue = Epilogue::Nothing;
-                    passes::forward_on(isa, &shape, &sources, &weight, None, &mut y, epilogue);
+                    conv3d::forward(&shape.with_isa(isa), &sources, &weight, None, &mut y, epilogue);
                 });
                 assert_refused("dw", &shape, || {
-                    passes::backward_weight_on(isa, &shape, &sources, &dy, &mut dw);
+                    conv3d::backward_weight(&shape.with_isa(isa), &sources, &dy, &mut dw);
                 });
                 assert_refused("dx", &shape, || {
                     let targets = &mut [Target { y: &mut dx, channels: ci }];
                     let epilogue = Epilogue::Gradient { x: &x, affine: &affine };
-                    passes::backward_input_on(isa, &shape, &weight, &dy, targets, epilogue);
+                    conv3d::backward_input(&shape.with_isa(isa), &weight, &dy, targets, epilogue);
                 });
             }
         }
@@ -249,7 +250,7 @@ fn numbers_for_other_channels_or_samples_are_refused_by_every_entry() {
 #[test]
 fn a_transposed_convolution_refuses_numbers_for_other_channels() {
     use crate::kernels::conv_transpose3d::{
-        ConvTranspose3dShape, ConvTranspose3dSpec, backward_weight_fused, forward_fused,
+        ConvTranspose3dShape, ConvTranspose3dSpec, backward_weight, forward,
     };
     let spec = ConvTranspose3dSpec { stride: [2; 3], ..ConvTranspose3dSpec::new([2; 3]) };
     let shape = ConvTranspose3dShape::new(1, [2, 3, 4], 64, 20, spec).unwrap();
@@ -259,8 +260,8 @@ fn a_transposed_convolution_refuses_numbers_for_other_channels() {
     let affine = affine::<f32>(1, 80, 0.0, 4);
     let source = Source { x: &x, channels: 64, affine: Some(&affine) };
     let of_same = Conv3dShape::new(1, [2, 3, 4], 64, 20, Conv3dSpec::new([1; 3])).unwrap();
-    assert_refused("y", &of_same, || forward_fused(&shape, source, &weight, None, &mut y));
-    assert_refused("dw", &of_same, || backward_weight_fused(&shape, source, &dy, &mut dw));
+    assert_refused("y", &of_same, || forward(&shape, source, &weight, None, &mut y));
+    assert_refused("dw", &of_same, || backward_weight(&shape, source, &dy, &mut dw));
 }
 
 /// The numbers at which activations differ in how they are computed.
@@ -297,10 +298,10 @@ fn by_a_convolution<T: Real>(isa: Isa, activation: Activation) -> [Vec<T>; 2] {
     let x: Vec<T> = ENDS.map(T::from_f64).to_vec();
     let (mut y, mut dx) = (x.clone(), x.clone());
     let source = Source { x: &x, channels: 1, affine: Some(&affine) };
-    passes::forward_on(isa, &shape, &[source], &one, None, &mut y, Epilogue::Nothing);
+    conv3d::forward(&shape.with_isa(isa), &[source], &one, None, &mut y, Epilogue::Nothing);
     let targets = &mut [Target { y: &mut dx, channels: 1 }];
     let epilogue = Epilogue::Gradient { x: &x, affine: &affine };
-    passes::backward_input_on(isa, &shape, &one, &vec![T::ONE; x.len()], targets, epilogue);
+    conv3d::backward_input(&shape.with_isa(isa), &one, &vec![T::ONE; x.len()], targets, epilogue);
     [y, dx]
 }
 

@@ -1,44 +1,35 @@
 //! The gradient of the weight by strips: a task owns a few rows of tiles, walks along d, and adds to sums of its own.
 //!
 //! For few channels. The ring of V, the plane of Z and the task's dU together stay in a second-level cache, where the
-//! planes of [`super::grad_weight`] go through a third-level cache that other programs share. The tasks' sums are added in
+//! planes of [`super::grad_planes`] go through a third-level cache that other programs share. The tasks' sums are added in
 //! their order, in `f64`.
-
-use std::ops::Range;
 
 use autograd::Real;
 use autograd::parallel::for_each_slab;
 use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
-use super::grad_weight::{Pass, visit};
-use super::points::{FREQUENCIES, Points, STEP};
-use super::steps::Ring;
-use super::transform::{self, Plane, TileRow};
-use super::{StripCut, StripLengths};
-use crate::kernels::conv3d::tile::{self, Segment};
-use crate::kernels::parts;
+use super::points::{FREQUENCIES, Points};
+use super::ring::{Strip, StripLengths};
+use super::schedule::StripCut;
+use super::steps::GradPass;
+use crate::kernels::conv3d::tile::Segment;
 use crate::kernels::scratch::{PerThread, Scratch};
 
 /// Numbers of dU that a task merges at a time.
 const SLAB: usize = 4 << 10;
 
 /// dU, strip by strip.
-pub(super) fn run<T: Real>(pass: &Pass<'_, T>, cut: StripCut, du: &mut [T]) {
-    let lanes = pass.isa.lanes::<T>();
-    let lengths = StripLengths::new::<T>(pass.plan, cut.tile_rows, [pass.v_stride, pass.z_stride], lanes);
-    let StripLengths { slots, slab, frequencies: [v_frequency, z_frequency] } = lengths;
-    let memory = PerThread::new(lengths.of_task(lanes));
-    let mut sums = Scratch::new(pass.plan.n * cut.of_sample() * du.len());
+pub(super) fn run<T: Real>(pass: &GradPass<'_, T>, cut: StripCut, du: &mut [T]) {
+    let (domain, plan) = (&pass.domain, pass.domain.plan);
+    let lengths = StripLengths::new::<T>(plan, cut.tile_rows, domain.strides);
+    let memory = PerThread::new(lengths.task);
+    let mut sums = Scratch::new(plan.n * cut.of_sample() * du.len());
     sums.par_chunks_mut(du.len()).enumerate().for_each(|(task, du)| {
-        let (n, rows, ods) = cut.task(task);
         // SAFETY: the task takes it once, and waits for no other.
-        let (v, z) = unsafe { memory.part() }.split_at_mut(slots * slab);
+        let strip = Strip::new(domain, cut, task, lengths, unsafe { memory.part() });
         du.fill(T::ZERO);
-        simd::dispatch_on(
-            pass.isa,
-            Strip { pass, n, rows, ods, slots, slab, v, z, v_frequency, z_frequency, du },
-        );
+        simd::dispatch_on(plan.isa, GradWeight { pass, strip, du });
     });
     let len = du.len();
     for_each_slab(du, SLAB, |start, du| {
@@ -49,73 +40,42 @@ pub(super) fn run<T: Real>(pass: &Pass<'_, T>, cut: StripCut, du: &mut [T]) {
     });
 }
 
-struct Strip<'a, 'p, T> {
-    pass: &'a Pass<'p, T>,
-    n: usize,
-    /// Of tiles.
-    rows: Range<usize>,
-    /// Planes of the output.
-    ods: Range<usize>,
-    /// Slabs in the ring.
-    slots: usize,
-    /// Numbers of a slab.
-    slab: usize,
-    v: &'a mut [T],
-    z: &'a mut [T],
-    v_frequency: usize,
-    z_frequency: usize,
+struct GradWeight<'a, 'p, T> {
+    pass: &'a GradPass<'p, T>,
+    strip: Strip<'a, T>,
     du: &'a mut [T],
 }
 
-impl<T: Real> Job<T> for Strip<'_, '_, T> {
+impl<T: Real> Job<T> for GradWeight<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { pass, n, rows, ods, slots, slab, v, z, v_frequency, z_frequency, du } = self;
-        let [d, h, w] = &pass.plan.axes;
+        let Self { pass, mut strip, du } = self;
+        let (blocks, columns) = (&pass.domain.blocks, pass.domain.tiles.columns);
         let p = Points::new(s);
-        let (columns, layout) = (pass.tiles.columns, &pass.layout);
-        let (v, z, du) = (v.as_mut_ptr(), z.as_mut_ptr(), du.as_mut_ptr());
-        let heights = parts(layout.k, tile::max_height(S::REGISTERS));
-        let plane_len = h.count * w.count * pass.plan.columns;
-        let mut ring = Ring::new(slots, slab);
-        let input = (&pass.plan.axes, pass.sources);
-        let mut taps = Vec::with_capacity(d.taps.len());
-        for od in ods {
+        let (du, memory) = (du.as_mut_ptr(), strip.memory);
+        for od in strip.ods.clone() {
             // 1. The slabs that this plane reads, and its own gradient.
-            taps.clear();
-            for (i, tap) in d.taps.iter().enumerate() {
-                let Some(id) = d.position(od, *tap) else { continue };
-                let (at, tiles) = ([n, id], (rows.clone(), columns));
-                // SAFETY: a slab has room for the strip's tiles at all frequencies, and slack.
-                let place = unsafe { ring.plane(&p, input, at, tiles, v, [pass.v_stride, v_frequency]) };
-                taps.push((place, i));
-            }
-            for (i, tile_row) in rows.clone().enumerate() {
-                let plane = pass.dy[(n * d.count + od) * plane_len..][..plane_len].as_ptr().cast_mut();
-                let plane = Plane { start: plane, h: h.count, w: w.count, channels: pass.plan.columns };
-                let row = TileRow {
-                    start: z.wrapping_add(i * columns * pass.z_stride),
-                    tiles: columns,
-                    tile_stride: pass.z_stride,
-                    frequency_stride: z_frequency,
-                };
-                // SAFETY: the plane is a slice, which is only read; Z has room for the strip's tiles, and slack.
-                unsafe { transform::gradient_row(&p, plane, [tile_row * STEP, 0], row) };
+            strip.seek(&p, od);
+            for (i, tile_row) in strip.rows.clone().enumerate() {
+                let z = memory.m.at(i * columns * pass.domain.strides[1]).0;
+                let at = [strip.n(), od, tile_row];
+                // SAFETY: Z has room for the strip's tiles, and slack.
+                unsafe { pass.load_row(&p, at, 0..columns, z, memory.frequencies[1]) };
             }
             // 2. The products.
             for f in 0..FREQUENCIES {
-                for first in (0..layout.padded()).step_by(layout.block()) {
-                    for &(place, i) in &taps {
+                for first in (0..blocks.padded()).step_by(blocks.block()) {
+                    for &(place, i) in &strip.taps {
                         let segments = [Segment {
-                            x: v.wrapping_add(place + f * v_frequency),
-                            dy: z.wrapping_add(f * z_frequency + first),
-                            pixels: rows.len() * columns,
+                            x: memory.v.at(place + f * memory.frequencies[0]).0.cast_const(),
+                            dy: memory.m.at(f * memory.frequencies[1] + first).0.cast_const(),
+                            pixels: strip.tiles(),
                         }];
-                        let du = du.wrapping_add(f * layout.frequency() + layout.start(first, i));
+                        let du = du.wrapping_add(f * blocks.frequency() + blocks.start(first, i));
                         // SAFETY: V and Z were filled above, and dU is the task's.
-                        unsafe { visit(s, pass, &segments, heights, layout.width(first), du) };
+                        unsafe { pass.visit(s, &segments, first, du) };
                     }
                 }
             }

@@ -9,36 +9,64 @@ use autograd::Real;
 use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
+use super::domain::{Domain, Memory, frequency_stride, transformed_len};
 use super::points::{FREQUENCIES, Points};
-use super::weight::Layout;
-use super::{Pass, SampleSums, Tiles, frequency_stride, steps};
-use crate::kernels::conv3d::fuse::TaskSums;
+use super::schedule::{TASKS, Tiles};
+use super::steps::{self, Pass};
+use super::weight::Blocks;
 use crate::kernels::conv3d::geometry::Axis;
 use crate::kernels::conv3d::plan::Plan;
+use crate::kernels::conv3d::sums::TaskSums;
+use crate::kernels::conv3d::tile;
 use crate::kernels::scratch::Scratch;
 use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, part};
 
 /// `depth` planes at a time.
-pub(super) fn run<T: Real>(pass: &Pass<'_, T>, depth: usize) -> SampleSums<T> {
-    let d = &pass.plan.axes[0];
+pub(super) fn run<T: Real>(pass: &Pass<'_, T>, depth: usize) -> Vec<TaskSums<T>> {
+    let Domain { plan, tiles, strides, .. } = pass.domain;
     // One piece of memory for all chunks; the first is as large as any.
-    let [v_frequency, m_frequency] =
-        frequencies::<T>(pass.plan, pass.tiles.rows, depth, [pass.v_stride, pass.m_stride]);
-    let lanes = pass.isa.lanes::<T>();
-    let mut v = Scratch::<T>::new(steps::transformed_len(v_frequency, lanes));
-    let mut m = Scratch::<T>::new(steps::transformed_len(m_frequency, lanes));
-    let memory =
-        Memory { v: Output(v.as_mut_ptr()), m: Output(m.as_mut_ptr()), strides: [v_frequency, m_frequency] };
-    let mut all = Vec::with_capacity(pass.plan.n);
-    for n in 0..pass.plan.n {
-        let mut sums = vec![];
-        for first in (0..d.count).step_by(depth) {
-            sums.extend(chunk(pass, n, first..d.count.min(first + depth), memory));
+    let frequencies = frequencies::<T>(plan, tiles.rows, depth, strides);
+    let [mut v, mut m] = frequencies.map(|f| Scratch::<T>::new(transformed_len(f, plan.lanes::<T>())));
+    let memory = Memory { v: Output(v.as_mut_ptr()), m: Output(m.as_mut_ptr()), frequencies };
+    let mut sums = vec![];
+    for n in 0..plan.n {
+        for first in (0..plan.axes[0].count).step_by(depth) {
+            sums.extend(chunk(pass, n, first..plan.axes[0].count.min(first + depth), memory));
         }
-        all.push(sums);
     }
-    all
+    sums
+}
+
+fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>, memory: Memory<T>) -> Vec<TaskSums<T>> {
+    let Domain { plan, tiles: Tiles { rows, columns }, blocks, strides, .. } = pass.domain;
+    let ids = input_planes(&plan.axes[0], &ods);
+    // 1. V
+    load(&pass.domain, n, &ids, &(0..rows), memory);
+    // 2. M
+    let cuts = product_cuts(blocks.count(), ods.len());
+    (0..FREQUENCIES * blocks.count() * cuts).into_par_iter().for_each(|task| {
+        let (f, block, cut) = (task / cuts / blocks.count(), task / cuts % blocks.count(), task % cuts);
+        let cut = part(ods.len(), cuts, cut);
+        let job = Multiply {
+            pass,
+            at: [f, block * blocks.block()],
+            ods: ods.start + cut.start..ods.start + cut.end,
+            first_od: ods.start,
+            first_id: ids.start,
+            memory,
+        };
+        simd::dispatch_on(plan.isa, job);
+    });
+    // 3. y
+    map_rows(ods.len() * rows, columns, |row, tiles| {
+        let at = [n, ods.start + row / rows, row % rows];
+        let m = memory.m.at((row * columns + tiles.start) * strides[1]);
+        let mut sums = TaskSums::new(pass.correlation.epilogue, plan.columns);
+        let frequency = memory.frequencies[1];
+        simd::dispatch_on(plan.isa, Write { pass, at, tiles, m, frequency, sums: &mut sums });
+        sums
+    })
 }
 
 /// The numbers of one frequency of what is read and of what is written, for so many rows of tiles of `depth` planes.
@@ -55,29 +83,77 @@ pub(super) fn frequencies<T: Real>(
 }
 
 /// The three phases of the first planes.
-pub(super) fn tasks(plan: &Plan, layout: &Layout, depth: usize) -> Vec<Tasks> {
+pub(super) fn tasks<T: Real>(plan: &Plan, depth: usize) -> Vec<Tasks> {
     let ods = 0..plan.axes[0].count.min(depth);
-    let rows = Tiles::of(plan).rows;
-    let blocks = layout.padded().div_ceil(layout.block());
-    let mut products = Tasks::of_pieces("products", &[(layout.padded(), layout.block())]);
-    products.count *= FREQUENCIES * product_cuts(blocks, ods.len());
-    let columns = Tiles::of(plan).columns;
-    let transform = |phase, rows: usize| {
-        let piece = columns.div_ceil(row_cuts(rows, columns));
-        Tasks::of_pieces(phase, &[(rows, 1), (columns, piece)])
-    };
+    let (tiles, blocks) = (Tiles::of(plan), Blocks::new::<T>(plan));
+    let mut products = Tasks::of_pieces("products", &[(blocks.padded(), blocks.block())]);
+    products.count *= FREQUENCIES * product_cuts(blocks.count(), ods.len());
     let ids = input_planes(&plan.axes[0], &ods).len();
-    vec![transform("transform", ids * rows), products, transform("transform back", ods.len() * rows)]
+    let back = row_tasks("transform back", ods.len() * tiles.rows, tiles.columns);
+    vec![row_tasks("transform", ids * tiles.rows, tiles.columns), products, back]
 }
 
-/// Parts that each of so many rows of tiles is cut into.
-pub(super) fn row_cuts(rows: usize, columns: usize) -> usize {
-    super::TASKS.div_ceil(rows.max(1)).min(columns)
+/// The tasks of [`map_rows`].
+pub(super) fn row_tasks(phase: &'static str, rows: usize, columns: usize) -> Tasks {
+    Tasks::of_pieces(phase, &[(rows, 1), (columns, columns.div_ceil(row_cuts(rows, columns)))])
+}
+
+/// Parts that each of so many rows of tiles is cut into: several where rows are few.
+fn row_cuts(rows: usize, columns: usize) -> usize {
+    TASKS.div_ceil(rows.max(1)).min(columns)
+}
+
+/// Calls `work` in parallel for each of `rows` rows of tiles, or parts of it, with the row and the tiles.
+pub(super) fn map_rows<R: Send>(
+    rows: usize,
+    columns: usize,
+    work: impl Fn(usize, Range<usize>) -> R + Sync,
+) -> Vec<R> {
+    let cuts = row_cuts(rows, columns);
+    let task = |task| work(task / cuts, part(columns, cuts, task % cuts));
+    (0..rows * cuts).into_par_iter().map(task).collect()
+}
+
+/// V of `rows` of tiles of the input planes `ids` of sample `n`.
+pub(super) fn load<T: Real>(
+    domain: &Domain<'_, T>,
+    n: usize,
+    ids: &Range<usize>,
+    rows: &Range<usize>,
+    memory: Memory<T>,
+) {
+    let columns = domain.tiles.columns;
+    map_rows(ids.len() * rows.len(), columns, |row, tiles| {
+        let at = [n, ids.start + row / rows.len(), rows.start + row % rows.len()];
+        // Tiles are whole vectors apart, so that none reaches into another's.
+        let v = memory.v.at((row * columns + tiles.start) * domain.strides[0]);
+        simd::dispatch_on(domain.plan.isa, Load { domain, at, tiles, v, frequency: memory.frequencies[0] });
+    });
+}
+
+struct Load<'a, 'p, T> {
+    domain: &'a Domain<'p, T>,
+    /// Sample, input plane, row of tiles.
+    at: [usize; 3],
+    tiles: Range<usize>,
+    v: Output<T>,
+    frequency: usize,
+}
+
+impl<T: Real> Job<T> for Load<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Elem = T>>(self, s: S) {
+        let Self { domain, at, tiles, v, frequency } = self;
+        // SAFETY: V has room for all tiles of all planes at all frequencies, and slack.
+        unsafe { steps::load_row(&Points::new(s), domain, at, tiles, v.0, frequency) }
+    }
 }
 
 /// Parts that the planes of a product are cut into.
 fn product_cuts(blocks: usize, planes: usize) -> usize {
-    super::TASKS.div_ceil(FREQUENCIES * blocks).min(planes)
+    TASKS.div_ceil(FREQUENCIES * blocks).min(planes)
 }
 
 /// The input planes that these outputs read.
@@ -92,72 +168,14 @@ pub(super) fn input_planes(d: &Axis, ods: &Range<usize>) -> Range<usize> {
     }
 }
 
-/// Where V and M are, and the numbers of one frequency of each.
-#[derive(Clone, Copy)]
-struct Memory<T> {
-    v: Output<T>,
-    m: Output<T>,
-    strides: [usize; 2],
-}
-
-fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>, memory: Memory<T>) -> Vec<TaskSums<T>> {
-    let Memory { v, m, strides: [v_frequency, m_frequency] } = memory;
-    let ids = input_planes(&pass.plan.axes[0], &ods);
-    let rows = pass.tiles.rows;
-    let columns = pass.tiles.columns;
-    // 1. V, rows of tiles cut where there are few. Tiles are whole vectors apart, so that none reaches into another's.
-    let cuts = row_cuts(ids.len() * rows, columns);
-    (0..ids.len() * rows * cuts).into_par_iter().for_each(|task| {
-        let (row, tiles) = (task / cuts, part(columns, cuts, task % cuts));
-        let at = [n, ids.start + row / rows, row % rows];
-        let v = v.at((row * columns + tiles.start) * pass.v_stride);
-        let (axes, sources, strides) = (&pass.plan.axes, pass.sources, [pass.v_stride, v_frequency]);
-        simd::dispatch_on(pass.isa, steps::LoadRow { axes, sources, at, tiles, v, strides });
-    });
-    // 2. M
-    let blocks = pass.layout.padded().div_ceil(pass.layout.block());
-    let cuts = product_cuts(blocks, ods.len());
-    (0..FREQUENCIES * blocks * cuts).into_par_iter().for_each(|task| {
-        let (f, block, cut) = (task / cuts / blocks, task / cuts % blocks, task % cuts);
-        let cut = part(ods.len(), cuts, cut);
-        let job = Multiply {
-            pass,
-            f,
-            first: block * pass.layout.block(),
-            ods: ods.start + cut.start..ods.start + cut.end,
-            first_od: ods.start,
-            first_id: ids.start,
-            v,
-            m,
-            strides: [v_frequency, m_frequency],
-        };
-        simd::dispatch_on(pass.isa, job);
-    });
-    // 3. y
-    let cuts = row_cuts(ods.len() * rows, columns);
-    (0..ods.len() * rows * cuts)
-        .into_par_iter()
-        .map(|task| {
-            let (row, tiles) = (task / cuts, part(columns, cuts, task % cuts));
-            let at = [n, ods.start + row / rows, row % rows];
-            let m = m.at((row * columns + tiles.start) * pass.m_stride);
-            let mut sums = TaskSums::new(pass.plan.columns);
-            simd::dispatch_on(pass.isa, Write { pass, at, tiles, m, m_frequency, sums: &mut sums });
-            sums
-        })
-        .collect()
-}
-
 struct Multiply<'a, 'p, T> {
     pass: &'a Pass<'p, T>,
-    f: usize,
-    first: usize,
+    /// Frequency, and first column of the block.
+    at: [usize; 2],
     ods: Range<usize>,
     first_od: usize,
     first_id: usize,
-    v: Output<T>,
-    m: Output<T>,
-    strides: [usize; 2],
+    memory: Memory<T>,
 }
 
 impl<T: Real> Job<T> for Multiply<'_, '_, T> {
@@ -165,22 +183,21 @@ impl<T: Real> Job<T> for Multiply<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { pass, f, first, ods, first_od, first_id, v, m, strides } = self;
-        let d = &pass.plan.axes[0];
-        let plane = pass.tiles.rows * pass.tiles.columns;
+        let Self { pass, at, ods, first_od, first_id, memory } = self;
+        let Domain { plan, tiles, blocks, strides, .. } = &pass.domain;
+        let (d, plane) = (&plan.axes[0], tiles.rows * tiles.columns);
         let mut taps = Vec::with_capacity(d.taps.len());
         let mut operands = Vec::with_capacity(d.taps.len());
         for od in ods {
             taps.clear();
             for (i, tap) in d.taps.iter().enumerate() {
                 let Some(id) = d.position(od, *tap) else { continue };
-                taps.push(((id - first_id) * plane * pass.v_stride, i));
+                taps.push(((id - first_id) * plane * strides[0], i));
             }
-            let m = m.0.wrapping_add((od - first_od) * plane * pass.m_stride);
+            let memory = Memory { m: memory.m.at((od - first_od) * plane * strides[1]), ..memory };
+            let product = pass.product(s, at, &taps, memory, &mut operands);
             // SAFETY: V was filled by the phase before; this frequency, block and plane of M are this task's.
-            unsafe {
-                steps::multiply(s, pass, f, first, &taps, plane, [v.0, m], strides, &mut operands);
-            }
+            unsafe { tile::run(&product, plane, blocks.width(at[1]) / S::LANES) };
         }
     }
 }
@@ -190,7 +207,7 @@ struct Write<'a, 'p, T> {
     at: [usize; 3],
     tiles: Range<usize>,
     m: Output<T>,
-    m_frequency: usize,
+    frequency: usize,
     sums: &'a mut TaskSums<T>,
 }
 
@@ -199,8 +216,8 @@ impl<T: Real> Job<T> for Write<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { pass, at, tiles, m, m_frequency, sums } = self;
+        let Self { pass, at, tiles, m, frequency, sums } = self;
         // SAFETY: M was filled by the phase before; the row's lines are this task's.
-        unsafe { steps::write_row(&Points::new(s), pass, at, tiles, m.0, m_frequency, sums) }
+        unsafe { steps::write_row(&Points::new(s), pass, at, tiles, m.0, frequency, sums) }
     }
 }

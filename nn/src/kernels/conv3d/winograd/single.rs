@@ -27,16 +27,17 @@
 use std::ops::Range;
 
 use autograd::Real;
-use autograd::simd::{self, Isa, Job, Simd};
+use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
 use super::points::{G, Points, SIZE, STEP};
-use super::steps::Ring;
-use super::{StripCut, fits, strip_depth};
-use crate::kernels::conv3d::direct::{Weight, streams};
-use crate::kernels::conv3d::fuse::{Epilogue, Source, TaskSums};
+use super::ring::Ring;
+use super::schedule::{StripCut, fits_single, strip_depth};
+use crate::kernels::conv3d::direct::streams;
+use crate::kernels::conv3d::fuse::{Correlation, Target, Weight};
 use crate::kernels::conv3d::lines::copy_line;
 use crate::kernels::conv3d::plan::Plan;
+use crate::kernels::conv3d::sums::TaskSums;
 use crate::kernels::scratch::PerThread;
 use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, Pairs};
@@ -50,62 +51,41 @@ const TAPS: usize = 3;
 /// Pixels of the widest tile.
 const WIDEST: usize = 4;
 
-/// Whether F(4, 3) along h computes this: a single channel, and what [`super::fits`] asks for.
-pub(crate) fn fits_single(plan: &Plan) -> bool {
-    plan.k_channels == 1 && fits(plan)
-}
-
-/// y = bias + correlation of the source with the weight, and the epilogue's sums.
+/// See [`Correlation`]; and the epilogue's sums.
 ///
 /// # Panics
 ///
-/// If `isa` is not available, a length does not fit the plan, or the plan does not [fit](fits_single).
-pub(crate) fn correlate<T: Real>(
-    isa: Isa,
-    plan: &Plan,
-    sources: &[Source<'_, T>],
-    weight: Weight<'_, T>,
-    bias: Option<&[T]>,
-    y: &mut [T],
-    epilogue: Epilogue<'_, T>,
-) -> Pairs {
+/// If a length does not fit the plan, or the plan does not [fit](fits_single).
+pub(crate) fn correlate<T: Real>(correlation: &Correlation<'_, T>, targets: &mut [Target<'_, T>]) -> Pairs {
+    correlation.check(targets);
+    let &Correlation { plan, weight, epilogue, .. } = correlation;
     assert!(fits_single(plan), "a window of 3x3 in the plane, stride 1, and one channel");
-    let [d, h, w] = &plan.axes;
-    plan.check_sources(sources);
-    assert_eq!(y.len(), plan.n * d.out_len * h.out_len * w.out_len * plan.columns, "length of the output");
-    let last = d.out_start + d.count.saturating_sub(1) * d.out_step;
-    assert!(d.count == 0 || last < d.out_len, "the plan writes inside the output");
-    epilogue.check(plan.n, y.len(), plan.columns);
-    let lanes = isa.lanes::<T>();
+    let [Target { y, .. }] = targets else { panic!("one target") };
+    let [d, _, w] = &plan.axes;
+    let lanes = plan.lanes::<T>();
     let u = transform(plan, weight, lanes);
-    let mut start = vec![T::ZERO; plan.columns.next_multiple_of(lanes)];
-    if let Some(bias) = bias {
-        assert_eq!(bias.len(), plan.columns, "length of the bias");
-        start[..plan.columns].copy_from_slice(bias);
-    }
+    let bias = correlation.start(plan.columns.next_multiple_of(lanes));
     let line = (w.count.next_multiple_of(WIDEST) + TAPS - 1).next_multiple_of(lanes);
     let slots = d.span().max(1);
     let memory = PerThread::new((slots + 1) * SIZE * line);
-    let stream = streams(plan, y);
-    let pass =
-        Pass { plan, sources, u: &u, bias: &start, line, slots, y: Output(y.as_mut_ptr()), stream, epilogue };
+    let (stream, y) = (streams(plan, y), Output(y.as_mut_ptr()));
+    let pass = Pass { correlation, u: &u, bias: &bias, line, slots, y, stream };
     let cut = cut(plan);
     let task = |task: usize| {
         let (n, rows, ods) = cut.task(task);
-        let mut sums = TaskSums::new(plan.columns);
+        let mut sums = TaskSums::new(epilogue, plan.columns);
         // SAFETY: the task takes it once, and waits for no other.
         let memory = unsafe { memory.part() };
-        simd::dispatch_on(isa, Strip { pass: &pass, n, rows, ods, memory, sums: &mut sums });
+        simd::dispatch_on(plan.isa, Strip { pass: &pass, n, rows, ods, memory, sums: &mut sums });
         sums
     };
     let sums: Vec<_> = (0..plan.n * cut.of_sample()).into_par_iter().map(task).collect();
-    TaskSums::merge(epilogue, plan.columns, sums.chunks(cut.of_sample().max(1)))
+    TaskSums::merge(epilogue, plan.n, &sums)
 }
 
 /// How the correlation is cut.
 pub(crate) fn tasks(plan: &Plan) -> Tasks {
-    let cut = cut(plan);
-    Tasks::of_pieces("strips", &[(plan.n, 1), (cut.rows, cut.tile_rows), (cut.planes, cut.depth)])
+    cut(plan).tasks(plan)
 }
 
 /// One row of tiles a task, cut along d where there are few.
@@ -117,8 +97,6 @@ fn cut(plan: &Plan) -> StripCut {
 fn transform<T: Real>(plan: &Plan, weight: Weight<'_, T>, lanes: usize) -> Vec<T> {
     let [d, h, w] = &plan.axes;
     let [_, kernel_h, kernel_w] = weight.kernel;
-    let taps = weight.kernel.iter().product::<usize>();
-    assert_eq!(weight.data.len(), taps * plan.columns, "length of the weight");
     let vector = d.taps.len() * SIZE * TAPS * lanes;
     let mut u = vec![T::ZERO; plan.columns.div_ceil(lanes) * vector];
     for (i, u) in u.chunks_exact_mut(lanes).enumerate() {
@@ -137,8 +115,7 @@ fn transform<T: Real>(plan: &Plan, weight: Weight<'_, T>, lanes: usize) -> Vec<T
 
 /// One correlation, as its tasks see it.
 struct Pass<'a, T> {
-    plan: &'a Plan,
-    sources: &'a [Source<'a, T>],
+    correlation: &'a Correlation<'a, T>,
     u: &'a [T],
     /// Padded to whole vectors.
     bias: &'a [T],
@@ -148,7 +125,6 @@ struct Pass<'a, T> {
     slots: usize,
     y: Output<T>,
     stream: bool,
-    epilogue: Epilogue<'a, T>,
 }
 
 /// The work of one task.
@@ -170,7 +146,8 @@ impl<T: Real> Job<T> for Strip<'_, '_, T> {
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
         let Self { pass, n, rows, ods, memory, sums } = self;
-        let [d, h, w] = &pass.plan.axes;
+        let plan = pass.correlation.plan;
+        let [d, h, w] = &plan.axes;
         let p = Points::new(s);
         let slab = SIZE * pass.line;
         let (v, lines) = memory[..(pass.slots + 1) * slab].split_at_mut(pass.slots * slab);
@@ -190,7 +167,7 @@ impl<T: Real> Job<T> for Strip<'_, '_, T> {
                 }
                 // 2. The row of the output.
                 let place = n * d.out_len + od * d.out_step + d.out_start;
-                let offset = place * h.count * w.count * pass.plan.columns;
+                let offset = place * h.count * w.count * plan.columns;
                 let h0 = row * STEP;
                 let row = OutputRow {
                     pass,
@@ -200,7 +177,7 @@ impl<T: Real> Job<T> for Strip<'_, '_, T> {
                     h0,
                     lines: (h.count - h0).min(STEP),
                 };
-                // SAFETY: V holds the slabs; the plane is one of the output (`correlate` has asserted its length), and these
+                // SAFETY: V holds the slabs; the plane is one of the output (`Correlation::check`), and these
                 // lines of it are this task's. Sums are padded to whole vectors; x of a gradient has the output's shape.
                 unsafe { row.write_with(&p, n, offset, sums) };
             }
@@ -215,11 +192,12 @@ impl<T: Real> Pass<'_, T> {
     /// V of row `row` of tiles of input plane `id` of sample `n`; `lines` is room for what it reads.
     #[inline(always)]
     fn load<S: Simd<Elem = T>>(&self, p: &Points<S>, [n, id, row]: [usize; 3], lines: &mut [T], v: &mut [T]) {
-        let (s, h) = (p.s, &self.plan.axes[1]);
+        let &Correlation { plan, sources, .. } = self.correlation;
+        let (s, h) = (p.s, &plan.axes[1]);
         let first = (row * STEP) as isize + h.taps[0].offset;
         for (j, line) in lines.chunks_exact_mut(self.line).enumerate() {
             match usize::try_from(first + j as isize) {
-                Ok(ih) if ih < h.input => copy_line(s, self.plan, self.sources, [n, id, ih], line),
+                Ok(ih) if ih < h.input => copy_line(s, plan, sources, [n, id, ih], line),
                 _ => line.fill(T::ZERO),
             }
         }

@@ -1,17 +1,36 @@
-//! The three steps that both schedules are made of: transform inputs, multiply, transform and write outputs.
+//! The steps that the schedules are made of: transform inputs or gradients, multiply, transform and write outputs.
 
 use std::ops::Range;
 
 use autograd::Real;
-use autograd::simd::{Job, Simd};
+use autograd::simd::Simd;
 
-use super::Pass;
-use super::points::{FREQUENCIES, Points, STEP};
+use super::domain::{Domain, Memory};
+use super::points::{Points, STEP};
 use super::transform::{self, Plane, TileRow};
-use crate::kernels::conv3d::fuse::{Epilogue, NoSums, Source, TaskSums};
-use crate::kernels::conv3d::geometry::Axis;
-use crate::kernels::conv3d::tile::{self, Row};
-use crate::kernels::{Output, part, parts};
+use crate::kernels::Output;
+use crate::kernels::conv3d::fuse::{Correlation, Epilogue};
+use crate::kernels::conv3d::sums::{NoSums, TaskSums};
+use crate::kernels::conv3d::tile::{self, Row, Segment};
+
+/// One correlation, as its tasks see it.
+pub(super) struct Pass<'a, T> {
+    pub(super) domain: Domain<'a, T>,
+    pub(super) correlation: &'a Correlation<'a, T>,
+    /// With the channels and the first column of each.
+    pub(super) targets: Vec<(Output<T>, usize, usize)>,
+    pub(super) u: &'a [T],
+    /// Padded to whole vectors from any column on.
+    pub(super) bias: &'a [T],
+    /// What products start from: as many zeros as the widest tile has columns.
+    pub(super) zeros: [T; 32],
+}
+
+/// One gradient of a weight, as its tasks see it.
+pub(super) struct GradPass<'a, T> {
+    pub(super) domain: Domain<'a, T>,
+    pub(super) dy: &'a [T],
+}
 
 /// Transforms `tiles` of row `tile_row` of input plane `id` of sample `n`, all sources, to `v` (frequency 0, channel 0 of
 /// the first of them).
@@ -22,16 +41,15 @@ use crate::kernels::{Output, part, parts};
 #[inline(always)]
 pub(super) unsafe fn load_row<S: Simd>(
     p: &Points<S>,
-    axes: &[Axis; 3],
-    sources: &[Source<'_, S::Elem>],
+    domain: &Domain<'_, S::Elem>,
     [n, id, tile_row]: [usize; 3],
     tiles: Range<usize>,
     v: *mut S::Elem,
-    [tile_stride, frequency_stride]: [usize; 2],
+    frequency_stride: usize,
 ) {
-    let [d, h, w] = axes;
-    let mut first = 0;
-    for source in sources {
+    let [d, h, w] = &domain.plan.axes;
+    let (tile_stride, mut first) = (domain.strides[0], 0);
+    for source in domain.sources {
         let plane = h.input * w.input * source.channels;
         let plane = Plane {
             start: source.x[(n * d.input + id) * plane..][..plane].as_ptr().cast_mut(),
@@ -50,101 +68,36 @@ pub(super) unsafe fn load_row<S: Simd>(
     }
 }
 
-/// The transformed planes of the input that a strip keeps: as many as the taps along d span, each in the slot of its number
-/// modulo theirs.
-pub(super) struct Ring {
-    /// The plane that each slot holds.
-    held: Vec<usize>,
-    /// Numbers of a slot.
-    slab: usize,
-}
-
-impl Ring {
-    pub(super) fn new(slots: usize, slab: usize) -> Self {
-        Self { held: vec![usize::MAX; slots], slab }
-    }
-
-    /// Where plane `id` lies, and whether it was there before: its slot is its own from now on.
-    #[inline(always)]
-    pub(super) fn seek(&mut self, id: usize) -> (usize, bool) {
-        let slot = id % self.held.len();
-        let held = std::mem::replace(&mut self.held[slot], id) == id;
-        (slot * self.slab, held)
-    }
-
-    /// Where plane `id` of sample `n` lies in `v`; transformed now, for `rows` of tiles, unless it was before.
+impl<T: Real> Pass<'_, T> {
+    /// M\[f\]\[r\] = Σ_taps V\[f\]\[r + row of the tap\] · U\[f\]\[tap\], for frequency `f` and the block of
+    /// columns from `first` on.
     ///
-    /// # Safety
-    ///
-    /// Each slot of `v` must be writable for the rows' tiles at all frequencies, with a vector of slack.
+    /// `taps` holds where each tap's first tile starts in a frequency of V, and the tap's number.
     #[inline(always)]
-    pub(super) unsafe fn plane<S: Simd>(
-        &mut self,
-        p: &Points<S>,
-        (axes, sources): (&[Axis; 3], &[Source<'_, S::Elem>]),
-        [n, id]: [usize; 2],
-        (rows, columns): (Range<usize>, usize),
-        v: *mut S::Elem,
-        [tile_stride, frequency_stride]: [usize; 2],
-    ) -> usize {
-        let (place, held) = self.seek(id);
-        if !held {
-            for (i, tile_row) in rows.enumerate() {
-                let v = v.wrapping_add(place + i * columns * tile_stride);
-                // SAFETY: the caller's.
-                unsafe {
-                    let strides = [tile_stride, frequency_stride];
-                    load_row(p, axes, sources, [n, id, tile_row], 0..columns, v, strides);
-                }
-            }
-        }
-        place
-    }
-}
-
-/// M\[f\]\[r\] = Σ_taps V\[f\]\[r + row of the tap\] · U\[f\]\[tap\], for one frequency, columns from `first` on (one
-/// block), and `rows` tiles.
-///
-/// `taps` holds where each tap's first tile starts in a frequency of V, and the tap's number.
-///
-/// # Safety
-///
-/// V must be readable and M writable at all that is named, U as its layout says.
-#[inline(always)]
-pub(super) unsafe fn multiply<S: Simd>(
-    s: S,
-    pass: &Pass<'_, S::Elem>,
-    f: usize,
-    first: usize,
-    taps: &[(usize, usize)],
-    rows: usize,
-    [v, m]: [*mut S::Elem; 2],
-    [v_frequency, m_frequency]: [usize; 2],
-    operands: &mut Vec<Row>,
-) {
-    let layout = &pass.layout;
-    let width = layout.width(first);
-    operands.clear();
-    operands.extend(taps.iter().map(|(x, tap)| Row { x: *x as isize, weight: layout.start(first, *tap) }));
-    let tiles = parts(rows, tile::max_height(S::REGISTERS));
-    let zeros = [S::Elem::ZERO; 32];
-    for i in 0..tiles {
-        let r = part(rows, tiles, i);
-        let operands = tile::Forward {
+    pub(super) fn product<'v, S: Simd<Elem = T>>(
+        &'v self,
+        s: S,
+        [f, first]: [usize; 2],
+        taps: &[(usize, usize)],
+        Memory { v, m, frequencies }: Memory<T>,
+        rows: &'v mut Vec<Row>,
+    ) -> tile::Forward<'v, S> {
+        let Domain { blocks, strides, .. } = &self.domain;
+        rows.clear();
+        rows.extend(taps.iter().map(|(x, tap)| Row { x: *x as isize, weight: blocks.start(first, *tap) }));
+        tile::Forward {
             s,
-            rows: operands,
-            x: v.wrapping_add(f * v_frequency + r.start * pass.v_stride),
-            x_step: pass.v_stride,
-            k: layout.k,
-            weight: pass.u.as_ptr().wrapping_add(f * layout.frequency()),
-            bias: zeros.as_ptr(),
-            y: m.wrapping_add(f * m_frequency + r.start * pass.m_stride + first),
-            y_step: pass.m_stride,
-            columns: width,
+            rows,
+            x: v.at(f * frequencies[0]).0,
+            x_step: strides[0],
+            k: blocks.k,
+            weight: self.u.as_ptr().wrapping_add(f * blocks.frequency()),
+            bias: self.zeros.as_ptr(),
+            y: m.at(f * frequencies[1] + first).0,
+            y_step: strides[1],
+            columns: blocks.width(first),
             stream: false,
-        };
-        // SAFETY: the caller's; a block is at most two vectors, of which there are 32 zeros.
-        unsafe { tile::forward(&operands, r.len(), width / S::LANES) };
+        }
     }
 }
 
@@ -164,23 +117,22 @@ pub(super) unsafe fn write_row<S: Simd>(
     frequency_stride: usize,
     sums: &mut TaskSums<S::Elem>,
 ) {
-    let [d, h, w] = &pass.plan.axes;
+    let [d, h, w] = &pass.domain.plan.axes;
     let place = n * d.out_len + od * d.out_step + d.out_start;
     let [h0, w0] = [tile_row, tiles.start].map(|tile| tile * STEP);
     let count = (h.count - h0).min(STEP) * (w.count.min(tiles.end * STEP) - w0);
-    let tiles = tiles.len();
-    for ((target, channels), first) in pass.targets.iter().zip(&pass.outputs) {
+    let (tiles, tile_stride) = (tiles.len(), pass.domain.strides[1]);
+    for (target, channels, first) in &pass.targets {
         let offset = place * h.count * w.count * channels;
         let start = target.0.wrapping_add(offset);
         let plane = Plane { start, h: h.count, w: w.count, channels: *channels };
-        let row =
-            TileRow { start: m.wrapping_add(*first), tiles, tile_stride: pass.m_stride, frequency_stride };
+        let row = TileRow { start: m.wrapping_add(*first), tiles, tile_stride, frequency_stride };
         let bias = pass.bias.as_ptr().wrapping_add(*first);
-        // SAFETY: the row is the caller's; the plane is one of the target's (`correlate` has asserted its length), and
+        // SAFETY: the row is the caller's; the plane is one of the target's (`Correlation::check`), and
         // its lines are this task's; the bias is padded to whole vectors from any column on. Sums are padded likewise;
         // x of a gradient has the target's shape.
         unsafe {
-            match pass.epilogue {
+            match pass.correlation.epilogue {
                 Epilogue::Nothing => transform::output_row(p, row, bias, plane, [h0, w0], &mut NoSums),
                 Epilogue::Moments => {
                     if sums.is_empty() {
@@ -200,32 +152,50 @@ pub(super) unsafe fn write_row<S: Simd>(
     }
 }
 
-/// [`load_row`] as a task of its own.
-pub(super) struct LoadRow<'a, T> {
-    pub(super) axes: &'a [Axis; 3],
-    pub(super) sources: &'a [Source<'a, T>],
-    /// Sample, input plane, row of tiles.
-    pub(super) at: [usize; 3],
-    pub(super) tiles: Range<usize>,
-    /// The first of the tiles; V has room for all of them at all frequencies, and slack.
-    pub(super) v: Output<T>,
-    /// Of tiles and of frequencies.
-    pub(super) strides: [usize; 2],
-}
-
-impl<T: Real> Job<T> for LoadRow<'_, T> {
-    type Output = ();
-
+impl<T: Real> GradPass<'_, T> {
+    /// Transforms `tiles` of row `tile_row` of plane `od` of sample `n` of the output's gradient, to `z` (frequency 0,
+    /// column 0 of the first of them).
+    ///
+    /// # Safety
+    ///
+    /// `z` must be writable for the row's tiles at all frequencies, with a vector of slack.
     #[inline(always)]
-    fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { axes, sources, at, tiles, v, strides } = self;
-        // SAFETY: V has the room that the field promises. Tiles are whole vectors apart (`stride`), so no row's last
-        // vector reaches into another task's.
-        unsafe { load_row(&Points::new(s), axes, sources, at, tiles, v.0, strides) }
+    pub(super) unsafe fn load_row<S: Simd<Elem = T>>(
+        &self,
+        p: &Points<S>,
+        [n, od, tile_row]: [usize; 3],
+        tiles: Range<usize>,
+        z: *mut T,
+        frequency_stride: usize,
+    ) {
+        let [d, h, w] = &self.domain.plan.axes;
+        let (h, w, channels) = (h.count, w.count, self.domain.plan.columns);
+        let plane = h * w * channels;
+        let start = self.dy[(n * d.count + od) * plane..][..plane].as_ptr().cast_mut();
+        let plane = Plane { start, h, w, channels };
+        let tile_stride = self.domain.strides[1];
+        let row = TileRow { start: z, tiles: tiles.len(), tile_stride, frequency_stride };
+        // SAFETY: the plane is a slice, which is only read; the row is the caller's.
+        unsafe { transform::gradient_row(p, plane, [tile_row, tiles.start].map(|t| t * STEP), row) }
     }
-}
 
-/// The numbers of V and M for so many tiles: frequencies, and one vector of slack.
-pub(super) fn transformed_len(frequency_stride: usize, lanes: usize) -> usize {
-    FREQUENCIES * frequency_stride + lanes
+    /// Adds the products of the segments' tiles to the sums of one tap and the block of columns from `first` on.
+    ///
+    /// # Safety
+    ///
+    /// The segments must be readable, whole vectors of Z, and the sums writable at `du`.
+    #[inline(always)]
+    pub(super) unsafe fn visit<S: Simd<Elem = T>>(
+        &self,
+        s: S,
+        segments: &[Segment<T>],
+        first: usize,
+        du: *mut T,
+    ) {
+        let Domain { blocks, strides: [x_step, dy_step], .. } = self.domain;
+        let width = blocks.width(first);
+        let tile = tile::GradWeight { s, segments, x_first: 0, x_step, dy_step, sums: du, sums_step: width };
+        // SAFETY: the caller's.
+        unsafe { tile::run(&tile, blocks.k, width / S::LANES) }
+    }
 }

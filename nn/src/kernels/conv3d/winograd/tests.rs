@@ -4,12 +4,12 @@ use autograd::Real;
 use autograd::simd::{Isa, available};
 use proptest::prelude::*;
 
-use super::{Schedule, correlate, fits, grad_weight};
-use crate::kernels::conv3d::direct::Weight;
-use crate::kernels::conv3d::fuse::{Epilogue, Source, Target};
+use super::schedule::{Schedule, fits};
+use super::{correlate, grad_weight};
+use crate::kernels::conv3d::fuse::{Correlation, Epilogue, Source, Target, Weight, WeightGradient};
 use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::conv3d::tests::random;
-use crate::kernels::conv3d::{Conv3dShape, Conv3dSpec, ConvAlgorithm, adjoint_axes, forward, reference};
+use crate::kernels::conv3d::{Conv3dShape, Conv3dSpec, ConvAlgorithm, forward, reference};
 
 /// Asserts what holds for numbers in [−1, 1] in any order of summation: |got − want| ≤ γ(products + 20)·E²·terms / 9,
 /// γ(n) = n·u, where an output is a sum of `products` in the transformed domain and of `terms` = 9 · products in the
@@ -50,27 +50,22 @@ fn all_passes<T: Real>(shape: &Conv3dShape, schedule: Schedule) {
     let dx_want = reference::backward_input(shape, &weight, &dy);
     let dw_want = reference::backward_weight(shape, &x, &dy);
     let taps: usize = spec.kernel.iter().product();
-    let source = |x, channels| Source::plain(x, channels);
     for isa in available() {
-        let plan = Plan { n: shape.n(), axes: shape.axes(), k_channels: shape.ci(), columns: shape.co() };
-        assert!(fits(&plan));
+        let shape = shape.with_isa(isa);
+        let plan = &Plan::forward(&shape);
+        assert!(fits(plan));
         let mut y = vec![T::NAN; shape.y_len()];
         let w = Weight { data: &weight, kernel: spec.kernel, k_stride: shape.co(), column_stride: 1 };
-        let mut targets = [Target { y: &mut y, channels: shape.co() }];
-        correlate(
-            isa,
-            schedule,
-            &plan,
-            &[source(&x, shape.ci())],
-            w,
-            Some(&bias),
-            &mut targets,
-            Epilogue::Nothing,
-        );
+        let sources = &[Source::plain(&x, shape.ci())];
+        let (bias, epilogue) = (Some(&bias[..]), Epilogue::Nothing);
+        let correlation = Correlation { plan, sources, weight: w, bias, epilogue };
+        correlate(schedule, &correlation, &mut [Target { y: &mut y, channels: shape.co() }]);
         assert_within_bound("y", isa, &y, &y_want, taps * shape.ci() / 9);
 
         let mut dw = vec![T::NAN; shape.weight_len()];
-        grad_weight(isa, schedule, &plan, &[source(&x, shape.ci())], &dy, [shape.co(), 1], &mut dw);
+        let of_dy = Source::plain(&dy, shape.co());
+        let gradient = WeightGradient { plan, sources, dy: of_dy, strides: [shape.co(), 1] };
+        grad_weight(schedule, &gradient, &mut dw);
         // Tiles that reach over the edge count whole.
         let [d, h, w] = shape.output();
         let tiles = shape.n() * d * h.div_ceil(4) * w.div_ceil(4);
@@ -78,20 +73,10 @@ fn all_passes<T: Real>(shape: &Conv3dShape, schedule: Schedule) {
 
         let mut dx = vec![T::NAN; shape.x_len()];
         let w = Weight { data: &weight, kernel: spec.kernel, k_stride: 1, column_stride: shape.co() };
-        for axes in adjoint_axes(&spec, shape.output(), shape.input()) {
-            let plan = Plan { n: shape.n(), axes, k_channels: shape.co(), columns: shape.ci() };
-            assert!(fits(&plan));
-            let mut targets = [Target { y: &mut dx, channels: shape.ci() }];
-            correlate(
-                isa,
-                schedule,
-                &plan,
-                &[source(&dy, shape.co())],
-                w,
-                None,
-                &mut targets,
-                Epilogue::Nothing,
-            );
+        for plan in &Plan::backward_input(&shape) {
+            assert!(fits(plan));
+            let correlation = Correlation { plan, sources: &[of_dy], weight: w, bias: None, epilogue };
+            correlate(schedule, &correlation, &mut [Target { y: &mut dx, channels: shape.ci() }]);
         }
         assert_within_bound("dx", isa, &dx, &dx_want, taps * shape.co() / 9);
     }
@@ -166,7 +151,8 @@ fn the_error_in_f32_is_no_larger_than_the_direct_sums() {
         let largest = want.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
         for (algorithm, bound) in [(ConvAlgorithm::Direct, 4e-6), (ConvAlgorithm::Winograd, 4e-6)] {
             let mut y = vec![f32::NAN; shape.y_len()];
-            forward(&shape.with_algorithm(algorithm), &x, &weight, None, &mut y);
+            let (shape, sources) = (shape.with_algorithm(algorithm), &[Source::plain(&x, ci)]);
+            forward(&shape, sources, &weight, None, &mut y, Epilogue::Nothing);
             let error =
                 y.iter().zip(&want).fold(0.0, |m: f64, (y, want)| m.max((f64::from(*y) - want).abs()));
             assert!(error <= bound * largest, "{ci} channels, {algorithm:?}: {:e}", error / largest);

@@ -7,7 +7,7 @@ use autograd::simd::Simd;
 
 use super::points::{FREQUENCIES, Points, SIZE, STEP};
 use crate::kernels::affine::{Affine, AffineVectors};
-use crate::kernels::conv3d::fuse::RowSums;
+use crate::kernels::conv3d::sums::RowSums;
 
 /// One plane (h, w) of a channels-last volume.
 #[derive(Clone, Copy)]

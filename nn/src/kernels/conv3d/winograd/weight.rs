@@ -4,12 +4,12 @@
 //! padded to whole vectors with zeros: what the register tile reads from front to back.
 
 use autograd::Real;
-use autograd::simd::{self, Isa, Job, Simd};
+use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
 use super::points::{FREQUENCIES, G, SIZE};
 use crate::kernels::Output;
-use crate::kernels::conv3d::direct::Weight;
+use crate::kernels::conv3d::fuse::Weight;
 use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::conv3d::tile::WIDTH;
 use crate::kernels::scratch::{PerThread, Scratch};
@@ -19,7 +19,7 @@ const ROWS: usize = 16;
 
 /// How U lies in memory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
+pub(super) struct Blocks {
     /// Taps along d.
     pub(super) taps: usize,
     pub(super) k: usize,
@@ -27,8 +27,9 @@ pub(super) struct Layout {
     lanes: usize,
 }
 
-impl Layout {
-    pub(super) fn new(plan: &Plan, lanes: usize) -> Self {
+impl Blocks {
+    pub(super) fn new<T: Real>(plan: &Plan) -> Self {
+        let lanes = plan.lanes::<T>();
         Self { taps: plan.axes[0].taps.len(), k: plan.k_channels, columns: plan.columns, lanes }
     }
 
@@ -36,6 +37,11 @@ impl Layout {
     #[inline(always)]
     pub(super) fn block(&self) -> usize {
         WIDTH * self.lanes
+    }
+
+    /// Blocks of columns.
+    pub(super) fn count(&self) -> usize {
+        self.padded().div_ceil(self.block())
     }
 
     /// Columns, padded to whole vectors.
@@ -51,7 +57,7 @@ impl Layout {
     }
 
     /// Numbers of U.
-    pub(super) fn transformed(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         FREQUENCIES * self.frequency()
     }
 
@@ -69,41 +75,38 @@ impl Layout {
 }
 
 /// U
-pub(super) fn transform<T: Real>(isa: Isa, plan: &Plan, weight: Weight<'_, T>) -> Scratch<T> {
-    let layout = Layout::new(plan, isa.lanes::<T>());
-    let tap_size = plan.k_channels * plan.columns;
-    assert_eq!(weight.data.len(), weight.kernel.iter().product::<usize>() * tap_size, "length of the weight");
-    let mut u = Scratch::new(layout.transformed());
+pub(super) fn transform<T: Real>(plan: &Plan, weight: Weight<'_, T>) -> Scratch<T> {
+    let blocks = Blocks::new::<T>(plan);
+    let mut u = Scratch::new(blocks.len());
     let out = Output(u.as_mut_ptr());
-    let nine = PerThread::new(9 * ROWS * layout.padded());
-    let chunks = layout.k.div_ceil(ROWS);
-    (0..layout.taps * chunks).into_par_iter().for_each(|task| {
+    let nine = PerThread::new(9 * ROWS * blocks.padded());
+    let chunks = blocks.k.div_ceil(ROWS);
+    (0..blocks.taps * chunks).into_par_iter().for_each(|task| {
         let (tap, k) = (task / chunks, task % chunks * ROWS);
-        let rows = k..layout.k.min(k + ROWS);
+        let rows = k..blocks.k.min(k + ROWS);
         // SAFETY: the task takes it once, and waits for no other.
-        let g = unsafe { &mut nine.part()[..9 * rows.len() * layout.padded()] };
-        simd::dispatch_on(isa, Forward { plan, layout, weight, tap, rows, u: out, g });
+        let g = unsafe { &mut nine.part()[..9 * rows.len() * blocks.padded()] };
+        simd::dispatch_on(plan.isa, Forward { plan, blocks, weight, tap, rows, u: out, g });
     });
     u
 }
 
 /// The gradient of the weight from that of U, written at tap·(their number) + k·`strides[0]` + column·`strides[1]`.
-pub(super) fn transform_back<T: Real>(isa: Isa, plan: &Plan, du: &[T], strides: [usize; 2], dw: &mut [T]) {
-    let layout = Layout::new(plan, isa.lanes::<T>());
-    assert_eq!(du.len(), layout.transformed(), "length of the transformed gradient");
-    assert_eq!(dw.len(), plan.depth() * plan.columns, "length of the weight's gradient");
+pub(super) fn transform_back<T: Real>(plan: &Plan, du: &[T], strides: [usize; 2], dw: &mut [T]) {
+    let blocks = Blocks::new::<T>(plan);
+    assert_eq!(du.len(), blocks.len(), "length of the transformed gradient");
     let out = Output(dw.as_mut_ptr());
-    let chunks = layout.k.div_ceil(ROWS);
-    (0..layout.taps * chunks).into_par_iter().for_each(|task| {
+    let chunks = blocks.k.div_ceil(ROWS);
+    (0..blocks.taps * chunks).into_par_iter().for_each(|task| {
         let (tap, k) = (task / chunks, task % chunks * ROWS);
-        let rows = k..layout.k.min(k + ROWS);
-        simd::dispatch_on(isa, Back { plan, layout, du, tap, rows, strides, dw: out });
+        let rows = k..blocks.k.min(k + ROWS);
+        simd::dispatch_on(plan.isa, Back { plan, blocks, du, tap, rows, strides, dw: out });
     });
 }
 
 struct Forward<'a, T> {
     plan: &'a Plan,
-    layout: Layout,
+    blocks: Blocks,
     weight: Weight<'a, T>,
     /// Along d.
     tap: usize,
@@ -119,10 +122,10 @@ impl<T: Real> Job<T> for Forward<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { plan, layout, weight, tap, rows, u, g } = self;
-        let padded = layout.padded();
+        let Self { plan, blocks, weight, tap, rows, u, g } = self;
+        let padded = blocks.padded();
         // 1. The nine taps of each k, columns contiguous and padded: [kh, kw, k, column].
-        if padded > layout.columns {
+        if padded > blocks.columns {
             g.fill(T::ZERO);
         }
         let tap_size = plan.k_channels * plan.columns;
@@ -133,10 +136,10 @@ impl<T: Real> Job<T> for Forward<'_, T> {
             let source = &weight.data[index * tap_size..][..tap_size];
             if weight.column_stride == 1 {
                 for (g, k) in g.chunks_exact_mut(padded).zip(rows.clone()) {
-                    g[..layout.columns].copy_from_slice(&source[k * weight.k_stride..][..layout.columns]);
+                    g[..blocks.columns].copy_from_slice(&source[k * weight.k_stride..][..blocks.columns]);
                 }
             } else {
-                for column in 0..layout.columns {
+                for column in 0..blocks.columns {
                     let source = &source[column * weight.column_stride..];
                     for (i, k) in rows.clone().enumerate() {
                         g[i * padded + column] = source[k * weight.k_stride];
@@ -148,8 +151,8 @@ impl<T: Real> Job<T> for Forward<'_, T> {
         let rows_g = constants(s);
         for (i, k) in rows.clone().enumerate() {
             for column in (0..padded).step_by(S::LANES) {
-                let first = column / layout.block() * layout.block();
-                let place = layout.start(first, tap) + k * layout.width(first) + column - first;
+                let first = column / blocks.block() * blocks.block();
+                let place = blocks.start(first, tap) + k * blocks.width(first) + column - first;
                 // SAFETY: `g` is padded to whole vectors; `place` and its vector are inside a frequency of U, and no
                 // other task has this (tap, k).
                 unsafe {
@@ -167,7 +170,7 @@ impl<T: Real> Job<T> for Forward<'_, T> {
                     for j in 0..SIZE {
                         let row = [half[j * 3], half[j * 3 + 1], half[j * 3 + 2]];
                         for k in 0..SIZE {
-                            let out = u.0.add((j * SIZE + k) * layout.frequency() + place);
+                            let out = u.0.add((j * SIZE + k) * blocks.frequency() + place);
                             s.store_ptr(dot(s, row, rows_g[k]), out);
                         }
                     }
@@ -179,7 +182,7 @@ impl<T: Real> Job<T> for Forward<'_, T> {
 
 struct Back<'a, T> {
     plan: &'a Plan,
-    layout: Layout,
+    blocks: Blocks,
     du: &'a [T],
     tap: usize,
     rows: std::ops::Range<usize>,
@@ -192,22 +195,22 @@ impl<T: Real> Job<T> for Back<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { plan, layout, du, tap, rows, strides, dw } = self;
+        let Self { plan, blocks, du, tap, rows, strides, dw } = self;
         let rows_g = constants(s);
         let tap_size = plan.k_channels * plan.columns;
         let mut lanes = vec![T::ZERO; S::LANES];
         for k in rows {
-            for column in (0..layout.padded()).step_by(S::LANES) {
-                let first = column / layout.block() * layout.block();
-                let place = layout.start(first, tap) + k * layout.width(first) + column - first;
-                let columns = (layout.columns - column).min(S::LANES);
+            for column in (0..blocks.padded()).step_by(S::LANES) {
+                let first = column / blocks.block() * blocks.block();
+                let place = blocks.start(first, tap) + k * blocks.width(first) + column - first;
+                let columns = (blocks.columns - column).min(S::LANES);
                 let mut half = [s.zero(); 3 * SIZE];
                 for w in 0..SIZE {
                     let mut taps = [s.zero(); 3];
                     for h in 0..SIZE {
                         // SAFETY: `place` and its vector are inside a frequency of dU.
                         let du = unsafe {
-                            s.load_ptr(du.as_ptr().add((h * SIZE + w) * layout.frequency() + place))
+                            s.load_ptr(du.as_ptr().add((h * SIZE + w) * blocks.frequency() + place))
                         };
                         for t in 0..3 {
                             taps[t] = s.mul_add(du, rows_g[h][t], taps[t]);

@@ -6,7 +6,8 @@ use autograd::Real;
 use autograd::simd::Simd;
 
 use super::{Pass, TAPS, WIDEST};
-use crate::kernels::conv3d::fuse::{Epilogue, NoSums, RowSums, TaskSums};
+use crate::kernels::conv3d::fuse::Epilogue;
+use crate::kernels::conv3d::sums::{NoSums, RowSums, TaskSums};
 use crate::kernels::conv3d::winograd::points::{Points, SIZE, STEP};
 
 /// A row of tiles of one output plane.
@@ -36,10 +37,10 @@ impl<T: Real> OutputRow<'_, '_, T> {
         offset: usize,
         sums: &mut TaskSums<T>,
     ) {
-        let width = self.pass.plan.axes[2].count;
+        let width = self.pass.correlation.plan.axes[2].count;
         // SAFETY: the caller's.
         unsafe {
-            match self.pass.epilogue {
+            match self.pass.correlation.epilogue {
                 Epilogue::Nothing => self.write(p, 0..width, &mut NoSums),
                 Epilogue::Moments => {
                     if sums.is_empty() {
@@ -94,7 +95,7 @@ impl<T: Real> OutputRow<'_, '_, T> {
         pixels: Range<usize>,
         sums: &mut R,
     ) {
-        let columns = self.pass.plan.columns;
+        let columns = self.pass.correlation.plan.columns;
         for w0 in pixels.clone().step_by(PIXELS) {
             let count = PIXELS.min(pixels.end - w0);
             let inside = self.lines == STEP && count == PIXELS;
@@ -131,8 +132,8 @@ impl<T: Real> OutputRow<'_, '_, T> {
         R: RowSums<S>,
     {
         let (s, pass) = (p.s, self.pass);
-        let [d, _, w] = &pass.plan.axes;
-        let columns = pass.plan.columns;
+        let [d, _, w] = &pass.correlation.plan.axes;
+        let columns = pass.correlation.plan.columns;
         // SAFETY: U is whole vectors for each c; a line of V reaches the last window of the widest tile; the places are inside
         // the plane, and the last vector's lanes are counted.
         unsafe {

@@ -1,20 +1,23 @@
 //! F(4, 3) along h against the naive loops, on every instruction set, in both number types.
 
 use autograd::Real;
-use autograd::simd::{Isa, available};
+use autograd::simd::available;
 use proptest::prelude::*;
 
-use super::{correlate, fits_single, tasks};
-use crate::kernels::conv3d::direct::Weight;
-use crate::kernels::conv3d::fuse::{Epilogue, Source};
+use super::{correlate, tasks};
+use crate::kernels::conv3d::choice::Algorithm;
+use crate::kernels::conv3d::fuse::{Correlation, Epilogue, Source, Target, Weight};
 use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::conv3d::tests::random;
+use crate::kernels::conv3d::winograd::schedule::fits_single;
 use crate::kernels::conv3d::winograd::tests::{E, assert_within, shapes};
-use crate::kernels::conv3d::{Conv3dShape, Conv3dSpec, ConvAlgorithm, adjoint_axes, passes, reference};
+use crate::kernels::conv3d::{Conv3dShape, Conv3dSpec, reference};
 
-fn run<T: Real>(isa: Isa, plan: &Plan, x: &[T], weight: Weight<'_, T>, bias: Option<&[T]>, y: &mut [T]) {
+fn run<T: Real>(plan: &Plan, x: &[T], weight: Weight<'_, T>, bias: Option<&[T]>, y: &mut [T]) {
     assert!(fits_single(plan));
-    correlate(isa, plan, &[Source::plain(x, 1)], weight, bias, y, Epilogue::Nothing);
+    let sources = &[Source::plain(x, 1)];
+    let correlation = Correlation { plan, sources, weight, bias, epilogue: Epilogue::Nothing };
+    correlate(&correlation, &mut [Target { y, channels: plan.columns }]);
 }
 
 /// From one channel to any number.
@@ -24,12 +27,12 @@ fn forward_agrees<T: Real>(shape: &Conv3dShape) {
     let bias = random::<T>(shape.co(), 3);
     let want = reference::forward(shape, &x, &weight, Some(&bias));
     let kernel = shape.spec().kernel;
-    let plan = passes::forward_plan(shape);
     for isa in available() {
+        let plan = Plan::forward(&shape.with_isa(isa));
         // NaN, so that an element left alone is seen.
         let mut y = vec![T::NAN; shape.y_len()];
         let weight = Weight { data: &weight, kernel, k_stride: shape.co(), column_stride: 1 };
-        run(isa, &plan, &x, weight, Some(&bias), &mut y);
+        run(&plan, &x, weight, Some(&bias), &mut y);
         assert_within("y", isa, &y, &want, 3 * kernel[0], E);
     }
 }
@@ -42,10 +45,9 @@ fn backward_agrees<T: Real>(shape: &Conv3dShape) {
     let kernel = shape.spec().kernel;
     for isa in available() {
         let mut dx = vec![T::NAN; shape.x_len()];
-        for axes in adjoint_axes(shape.spec(), shape.output(), shape.input()) {
-            let plan = Plan { n: shape.n(), axes, k_channels: 1, columns: shape.ci() };
+        for plan in Plan::backward_input(&shape.with_isa(isa)) {
             let weight = Weight { data: &weight, kernel, k_stride: 1, column_stride: 1 };
-            run(isa, &plan, &dy, weight, None, &mut dx);
+            run(&plan, &dy, weight, None, &mut dx);
         }
         assert_within("dx", isa, &dx, &want, 3 * kernel[0], E);
     }
@@ -88,16 +90,17 @@ fn neither_the_output_nor_its_moments_depend_on_the_number_of_threads() {
     let spec = Conv3dSpec::new([3; 3]).same_padding();
     let shape = Conv3dShape::new(2, [9, 23, 30], 1, 40, spec).unwrap();
     let (x, weight) = (random::<f32>(shape.x_len(), 1), random::<f32>(shape.weight_len(), 2));
-    let plan = passes::forward_plan(&shape);
-    assert!(tasks(&plan).count > 3, "{:?}", tasks(&plan));
     for isa in available() {
+        let plan = &Plan::forward(&shape.with_isa(isa));
+        assert!(tasks(plan).count > 3, "{:?}", tasks(plan));
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let weight = Weight { data: &weight, kernel: [3; 3], k_stride: 40, column_stride: 1 };
             let mut y = vec![f32::NAN; shape.y_len()];
-            let source = [Source::plain(&x, 1)];
-            let sums =
-                pool.install(|| correlate(isa, &plan, &source, weight, None, &mut y, Epilogue::Moments));
+            let (sources, epilogue) = (&[Source::plain(&x, 1)], Epilogue::Moments);
+            let correlation = Correlation { plan, sources, weight, bias: None, epilogue };
+            let targets = &mut [Target { y: &mut y, channels: 40 }];
+            let sums = pool.install(|| correlate(&correlation, targets));
             let sums: Vec<_> = sums.iter().map(|(mean, m2)| [mean.to_bits(), m2.to_bits()]).collect();
             (y.iter().map(|y| y.to_bits()).collect::<Vec<u32>>(), sums)
         };
@@ -109,15 +112,16 @@ fn neither_the_output_nor_its_moments_depend_on_the_number_of_threads() {
 #[test]
 fn the_first_layer_of_a_network_goes_this_way_in_even_tasks_and_a_single_line_does_not() {
     let spec = Conv3dSpec::new([3; 3]).same_padding();
-    let plan = |input| passes::forward_plan(&Conv3dShape::new(1, input, 1, 32, spec).unwrap());
+    let shape = |input| Conv3dShape::new(1, input, 1, 32, spec).unwrap();
     let chosen = |input| {
-        available()
-            .into_iter()
-            .map(move |isa| passes::uses_single::<f32>(ConvAlgorithm::Auto, &plan(input), isa))
+        available().into_iter().map(move |isa| {
+            let shape = shape(input).with_isa(isa);
+            Algorithm::of_pass::<f32>(&shape, &[Plan::forward(&shape)], 1) == Algorithm::SingleChannel
+        })
     };
     for input in [[32, 128, 128], [96; 3], [30, 64, 64]] {
         assert!(chosen(input).all(|chosen| chosen), "{input:?}");
-        let tasks = tasks(&plan(input));
+        let tasks = tasks(&Plan::forward(&shape(input)));
         assert!(tasks.count >= 64 && tasks.evenness >= 0.75, "{input:?}: {tasks:?}");
     }
     assert!(chosen([30, 1, 64]).all(|chosen| !chosen));

@@ -1,41 +1,29 @@
-//! Weights, and how they are packed for the register tile.
+//! How weights are packed for the register tile.
 
 use autograd::Real;
 use rayon::prelude::*;
 
-use crate::kernels::conv3d::geometry::{Axis, Tap};
-use crate::kernels::conv3d::plan::Plan;
-use crate::kernels::conv3d::tile::WIDTH;
+use super::fuse::Weight;
+use super::geometry::{Axis, Tap};
+use super::plan::Plan;
+use super::tile::WIDTH;
 use crate::kernels::scratch::Scratch;
 
-/// A weight tensor, read as `[tap][k][column]`.
-#[derive(Clone, Copy)]
-pub(crate) struct Weight<'a, T> {
-    pub(crate) data: &'a [T],
-    /// Taps along d, h, w.
-    pub(crate) kernel: [usize; 3],
-    /// Elements between neighbouring k.
-    pub(crate) k_stride: usize,
-    /// Elements between neighbouring columns.
-    pub(crate) column_stride: usize,
-}
-
 /// Numbers of a packed weight.
-pub(super) fn packed_len(plan: &Plan, lanes: usize) -> usize {
-    plan.columns.next_multiple_of(lanes) * plan.depth()
+pub(super) fn packed_len<T: Real>(plan: &Plan) -> usize {
+    plan.columns.next_multiple_of(plan.lanes::<T>()) * plan.depth()
 }
 
 /// `[block][td][th][tw][k][column in block]`, columns beyond the last are 0.
-pub(super) fn pack<T: Real>(plan: &Plan, weight: Weight<'_, T>, lanes: usize) -> Scratch<T> {
+pub(super) fn pack<T: Real>(plan: &Plan, weight: Weight<'_, T>) -> Scratch<T> {
     let [d, h, w] = &plan.axes;
     let [_, kernel_h, kernel_w] = weight.kernel;
     let tap_size = plan.k_channels * plan.columns;
-    assert_eq!(weight.data.len(), weight.kernel.iter().product::<usize>() * tap_size, "length of the weight");
-    let mut packed = Scratch::new(packed_len(plan, lanes));
+    let mut packed = Scratch::new(packed_len::<T>(plan));
     if packed.is_empty() {
         return packed;
     }
-    let block = WIDTH * lanes;
+    let block = WIDTH * plan.lanes::<T>();
     packed.par_chunks_mut(block * plan.depth()).enumerate().for_each(|(b, chunk)| {
         let width = chunk.len() / plan.depth();
         let columns = (plan.columns - b * block).min(width);

@@ -3,7 +3,7 @@
 use autograd::Real;
 use autograd::simd::Simd;
 
-use super::Epilogue;
+use super::fuse::Epilogue;
 use crate::kernels::affine::{Affine, AffineVectors, PAD, Pairs};
 
 /// What happens to the vectors of a row of outputs; see [`Epilogue`].
@@ -151,7 +151,9 @@ pub(crate) struct TaskSums<T> {
 }
 
 impl<T: Real> TaskSums<T> {
-    pub(crate) fn new(channels: usize) -> Self {
+    /// Of an output of so many channels; without an epilogue there is nothing to keep.
+    pub(crate) fn new(epilogue: Epilogue<'_, T>, channels: usize) -> Self {
+        let channels = if matches!(epilogue, Epilogue::Nothing) { 0 } else { channels };
         let padded = channels.next_multiple_of(PAD);
         Self { channels, count: 0, row: vec![T::ZERO; 3 * padded], total: vec![(0.0, 0.0); channels] }
     }
@@ -206,20 +208,13 @@ impl<T: Real> TaskSums<T> {
         self.count += count;
     }
 
-    /// The epilogue's sums of all samples, from those of each sample's tasks in order.
-    pub(crate) fn merge<'a>(
-        epilogue: Epilogue<'_, T>,
-        channels: usize,
-        samples: impl Iterator<Item = &'a [Self]>,
-    ) -> Pairs {
+    /// The epilogue's sums of `n` samples, from those of their tasks in order, equally many of each.
+    pub(crate) fn merge(epilogue: Epilogue<'_, T>, n: usize, tasks: &[Self]) -> Pairs {
+        let samples = tasks.chunks((tasks.len() / n.max(1)).max(1));
         match epilogue {
             Epilogue::Nothing => Pairs::new(),
-            Epilogue::Moments => {
-                samples.flat_map(|tasks| Self::merge_moments(channels, tasks.iter())).collect()
-            }
-            Epilogue::Gradient { .. } => {
-                samples.flat_map(|tasks| Self::merge_sums(channels, tasks.iter())).collect()
-            }
+            Epilogue::Moments => samples.flat_map(Self::merge_moments).collect(),
+            Epilogue::Gradient { .. } => samples.flat_map(Self::merge_sums).collect(),
         }
     }
 
@@ -227,10 +222,10 @@ impl<T: Real> TaskSums<T> {
     ///
     /// # Source
     /// Chan, Golub and LeVeque 1983, equation 2.1.
-    fn merge_moments<'a>(channels: usize, tasks: impl Iterator<Item = &'a Self>) -> Pairs {
-        let mut all = vec![(0.0, 0.0); channels];
+    fn merge_moments(tasks: &[Self]) -> Pairs {
+        let mut all = vec![(0.0, 0.0); tasks[0].channels];
         let mut before = 0.0;
-        for task in tasks.filter(|task| !task.is_empty()) {
+        for task in tasks.iter().filter(|task| !task.is_empty()) {
             let count = task.count as f64;
             for c in 0..task.channels {
                 let (sum, squares) = task.total[c];
@@ -246,8 +241,8 @@ impl<T: Real> TaskSums<T> {
     }
 
     /// The sums of tasks, added in their order.
-    fn merge_sums<'a>(channels: usize, tasks: impl Iterator<Item = &'a Self>) -> Pairs {
-        let mut all = vec![(0.0, 0.0); channels];
+    fn merge_sums(tasks: &[Self]) -> Pairs {
+        let mut all = vec![(0.0, 0.0); tasks[0].channels];
         for task in tasks {
             for (all, total) in all.iter_mut().zip(&task.total) {
                 all.0 += total.0;
