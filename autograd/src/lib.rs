@@ -60,6 +60,7 @@ pub use buffer::OutOfMemory;
 pub use context::{Event, Mode, NonFinite, Pass};
 pub use function::{Backward, Function};
 pub use gradients::Gradients;
+pub use ops::tape_of;
 pub use parameter::{ParamId, Parameter};
 pub use real::Real;
 pub use shape::{MAX_RANK, Shape};

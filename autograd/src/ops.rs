@@ -5,9 +5,9 @@
 //!
 //! | file | operations |
 //! |---|---|
-//! | `elementwise` | exp, ln, sqrt, square, powf, scale, add_scalar, neg, and the mechanism that all functions of one number share |
+//! | `elementwise` | exp, ln, sqrt, square, powf, scale, add_scalar, and the mechanism that all functions of one number share |
 //! | `activation` | relu, leaky_relu, elu, gelu, silu, sigmoid, tanh, softplus |
-//! | `arithmetic` | + − · / of two tensors, or of a tensor and a number |
+//! | `arithmetic` | + − · / of two tensors, or of a tensor and a number; − of one |
 //! | `broadcast` | which shapes go together, and how the gradient of the smaller is summed |
 //! | `reduce` | sum, mean, sum_per_channel, mean_per_channel |
 //! | `softmax` | softmax, log_softmax over channels |
@@ -29,9 +29,14 @@ mod reduce;
 mod shape;
 mod softmax;
 
-/// The tape on which an operation of two values is recorded: a constant goes along with any tape.
-fn tape_of<'t, T: Real>(a: &Var<'t, T>, b: &Var<'t, T>) -> &'t Tape<T> {
-    if a.is_constant() { b.tape() } else { a.tape() }
+/// The tape on which an operation with these inputs is recorded: a constant goes along with any tape.
+///
+/// # Panics
+/// If there is no input.
+pub fn tape_of<'t, T: Real, const N: usize>(inputs: [Option<&Var<'t, T>>; N]) -> &'t Tape<T> {
+    let mut given = inputs.into_iter().flatten();
+    let variable = given.clone().find(|x| !x.is_constant());
+    variable.or_else(|| given.next()).expect("an operation has an input").tape()
 }
 
 /// `x` after `f(start, slab)` changed each slab, in parallel; in `x`'s memory where it is not shared.

@@ -120,8 +120,8 @@ impl<T: Real> Tape<T> {
         self.record(function, inputs.each_ref().map(Some), value, saved)
     }
 
-    /// Records an operation whose value was computed outside. An optional input that is absent is `None`, and its
-    /// gradient is never asked for.
+    /// Records an operation whose value was computed outside, unless all its inputs are constants, as they are where nothing
+    /// is recorded. An optional input that is absent is `None`, and its gradient is never asked for.
     ///
     /// # Panics
     /// As [`apply`](Self::apply).

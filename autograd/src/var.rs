@@ -1,4 +1,6 @@
-//! A value on a tape: what operations take and return. The tape itself is in `tape.rs`.
+//! What operations take and return: a value that may have a place on a tape. The tape itself is in `tape.rs`.
+//!
+//! A *parameter* or a *variable* is where a differentiated computation starts, a *constant* has no place.
 
 use std::fmt;
 

@@ -1,10 +1,11 @@
 //! Operations on [`Var`](autograd::Var)s, channels last: `[n, d, h, w, c]`. A 2-D image is a volume with d = 1.
 //!
-//! Each is a free function with its derivative beside it, a [`Backward`](autograd::Backward). They read [`Input`]s: a
-//! `Var` as it lies, or what [`norm_act`] and [`add_act`] give, which is computed as it is read. Optional arguments (a bias,
-//! an affine) are `Option`s. Shape mistakes panic and name the axis.
+//! Each is a free function with its derivative beside it, a [`Backward`](autograd::Backward). Convolutions, transposed
+//! convolutions and poolings by maxima read [`Input`]s: a `Var` as it lies, or what [`norm_act`] and [`add_act`] give, which
+//! is computed as it is read; the others read `Var`s. Optional arguments (a bias, an affine) are `Option`s. Shape mistakes
+//! panic and name the axis.
 //!
-//! To read first: [`conv3d()`], then `norm.rs`, then `input.rs`, where the two meet.
+//! To read first: `statistics.rs`, [`norm_act`], then `input.rs`, whose table says what is passed on, then [`conv3d()`].
 
 mod activation;
 mod add_act;
@@ -24,13 +25,13 @@ pub use activation::Activation;
 pub use add_act::add_act;
 pub use checkpoint::checkpoint;
 pub use conv_transpose3d::{ConvTranspose3dSpec, conv_transpose3d};
-pub use conv3d::{Conv3dSettings, Conv3dSpec, ConvAlgorithm, conv3d, conv3d_measured};
+pub use conv3d::{Conv3dSettings, Conv3dSpec, ConvAlgorithm, conv3d, conv3d_with_stats};
 pub use dropout::dropout;
 pub use input::Input;
 pub use linear::linear;
 pub use norm::{NormSettings, norm_act, norm_act_by};
 pub use pool::{AvgPool3d, MaxPool3d, Pool3dSpec, avg_pool3d, max_pool3d};
-pub use statistics::{ChannelStats, Measured, NormKind};
+pub use statistics::{ChannelStats, NormKind, WithStats};
 pub use upsample::{Upsample, UpsampleMode, upsample};
 
 use autograd::{Real, Tensor, Var};

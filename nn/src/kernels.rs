@@ -1,7 +1,7 @@
 //! The fast loops: slices and a spec in, slices out. They know neither tape nor tensor.
 //!
-//! Each folder holds `reference.rs`, the naive loops that define the operation and that every fast version is
-//! tested against. Loops are written once in the vocabulary of [`autograd::simd`], for all instruction sets
+//! The folders of convolutions hold `reference.rs`, the naive loops that define the operation and that every fast version
+//! is tested against. Loops are written once in the vocabulary of [`autograd::simd`], for all instruction sets
 //! and both number types. Work is cut by shape alone, so results do not depend on the number of threads.
 
 pub mod activation;

@@ -1,7 +1,8 @@
 //! Layers: parameters with an operation, named as in PyTorch.
 //!
-//! Each has `forward(&self, x) -> y` on [`Var`]s, `[n, d, h, w, c]`, and implements
-//! [`Module`](crate::Module). Whether it trains is the tape's to say, and so are the random numbers.
+//! Each has `forward(&self, x)`, channels last, and implements [`Module`](crate::Module). Most give a [`Var`]; a norm gives
+//! an [`Input`](crate::functional::Input), for whatever comes next to compute as it reads. Whether a layer trains is the
+//! tape's to say, and so are the random numbers.
 
 mod conv;
 mod linear;

@@ -27,7 +27,7 @@
 //!
 //!     /// `[n, d, h, w, 1]` to logits of the same shape.
 //!     fn forward<'t>(&self, x: Var<'t>) -> Var<'t> {
-//!         self.head.forward(self.norm.forward(self.conv.measured(x)))
+//!         self.head.forward(self.norm.forward(self.conv.forward_with_stats(x)))
 //!     }
 //! }
 //!
@@ -48,12 +48,12 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! - [`layers`]: parameters with an operation. `conv.measured(x)` gives a result with the statistics of its channels, a
-//!   norm turns that into a [`functional::Input`], and whatever reads an `Input` normalises and activates it on the way.
+//! - [`layers`]: parameters with an operation. `conv.forward_with_stats(x)` gives a result with the statistics of its
+//!   channels, a norm turns that into a [`functional::Input`], and whatever reads an `Input` normalises and activates it on the way.
 //! - [`functional`]: the operations alone.
 //! - [`Module`], [`module!`]: names, weights from and to PyTorch. [`init`]: how weights start.
 //! - [`optim`], [`schedule`]: how gradients change them, and at what rate.
-//! - [`kernels`]: the fast loops, each beside the naive loops that define it. To be skipped at first, save
+//! - [`kernels`]: the fast loops, with the naive loops that define convolution beside them. To be skipped at first, save
 //!   [`kernels::conv3d::reference`].
 
 mod error;

@@ -1,7 +1,7 @@
 //! Twice [convolution → norm → activation], the unit of encoder and decoder.
 //!
-//! The first norm and activation run inside the second convolution, the second ones inside whatever reads the block: no
-//! activated tensor exists in memory.
+//! The first norm and activation run inside the second convolution, the second ones inside whatever reads the block: with a
+//! (leaky) ReLU, without dropout, no activated tensor exists in memory.
 
 use autograd::Real;
 use nn::functional::{Conv3dSpec, Input, add_act};
@@ -67,12 +67,12 @@ impl<T: Real> Block<T> {
         let x = x.into();
         let shortcut =
             self.shortcut.as_ref().map(|shortcut| (shortcut.forward(x.clone()), shortcut.activation));
-        let y = self.norm0.forward(self.conv0.measured(x));
+        let y = self.norm0.forward(self.conv0.forward_with_stats(x));
         let y = match &self.dropout {
             Some(dropout) => dropout.forward(y.into_var()).into(),
             None => y,
         };
-        let y = self.norm1.forward(self.conv1.measured(y));
+        let y = self.norm1.forward(self.conv1.forward_with_stats(y));
         match shortcut {
             Some((x, activation)) => add_act(y, x, activation),
             None => y,

@@ -117,7 +117,7 @@ impl<T: Real> Backward<T, 2> for Div {
 #[track_caller]
 fn apply<'t, T: Real>(operation: &str, function: impl Function<T, 2>, [a, b]: [Var<'t, T>; 2]) -> Var<'t, T> {
     result_shape(operation, &a.shape(), &b.shape());
-    tape_of(&a, &b).apply(function, [a, b])
+    tape_of([Some(&a), Some(&b)]).apply(function, [a, b])
 }
 
 impl<'t, T: Real> ops::Neg for Var<'t, T> {

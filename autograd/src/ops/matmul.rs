@@ -72,6 +72,6 @@ impl<'t, T: Real> Var<'t, T> {
             of_b.rank() == 2 && of_a.rank() > 0 && of_a.channels() == of_b[0],
             "matmul: [.., k] times [k, n] was given {of_a} times {of_b}"
         );
-        tape_of(&self, &b).apply(Matmul, [self, b])
+        tape_of([Some(&self), Some(&b)]).apply(Matmul, [self, b])
     }
 }

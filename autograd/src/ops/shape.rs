@@ -257,6 +257,6 @@ impl<'t, T: Real> Var<'t, T> {
         if let Some(axis) = (0..a.rank() - 1).find(|&i| a[i] != b[i]) {
             panic!("concat_channels: {a} and {b} differ in {}", axis_name(a.rank(), axis));
         }
-        tape_of(&self, &other).apply(ConcatChannels, [self, other])
+        tape_of([Some(&self), Some(&other)]).apply(ConcatChannels, [self, other])
     }
 }

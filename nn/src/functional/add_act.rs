@@ -1,13 +1,13 @@
 //! A sum with the activation that follows: what ends a residual block.
 //!
-//! z = a + b, y = act(z). Derivative: da = db = dy·act′(z). Saved are the two terms as they are read; z and y never.
+//! z = a + b, y = act(z). Derivative: da = db = dy·act′(z). Saved are the two terms as they are read, not z.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use autograd::{Backward, Real, Shape, Tensor};
+use autograd::{Backward, Real, Shape, Tensor, tape_of};
 
 use super::Activation;
-use super::input::{Deferred, Formula, Input, Reader};
+use super::input::{Deferred, Formula, Held, Input, Reading, SavedInput};
 use super::statistics::Extents;
 use crate::kernels::Affine;
 use crate::kernels::norm::{self, Term};
@@ -26,25 +26,23 @@ pub fn add_act<'t, T: Real>(
     activation: Activation,
 ) -> Input<'t, T> {
     let [a, b] = [a.into().part(), b.into().part()];
-    assert_eq!(a.reader.shape(), b.reader.shape(), "the terms of a sum have one shape");
-    let sum = Arc::new(Sum { terms: [a.reader, b.reader], activation });
-    let stand_in = a.place.value().clone();
-    Input::deferred(a.place.tape(), AddAct(sum.clone()), [Some(&a.place), Some(&b.place)], stand_in, sum)
+    assert_eq!(a.saved.shape(), b.saved.shape(), "the terms of a sum have one shape");
+    let held = Mutex::new(Some([a.held, b.held]));
+    let sum = Sum { terms: [a.saved, b.saved], held, activation };
+    let inputs = [Some(&a.place), Some(&b.place)];
+    Input::deferred(tape_of(inputs), AddAct, inputs, a.place.value().clone(), sum)
 }
 
 struct Sum<T: Real> {
-    terms: [Reader<T>; 2],
+    terms: [SavedInput<T>; 2],
+    /// Of the terms, until the sum is computed for the first time.
+    held: Mutex<Option<[Option<Arc<Held<T>>>; 2]>>,
     activation: Activation,
 }
 
 impl<T: Real> Sum<T> {
-    /// Calls `f` with each slab of `y`: its sample, the slabs of the terms, and its own numbers.
-    fn for_each_slab(&self, y: &mut Tensor<T>, f: impl Fn(usize, [Term<'_, T>; 2], &mut [T]) + Sync) {
-        let readings = self.terms.each_ref().map(Reader::read);
-        let extents = Extents::of(y.shape());
-        extents.for_each_slab(y.data_mut(), |n, r, y| {
-            f(n, readings.each_ref().map(|term| (&term.x.data()[r.clone()], term.affine)), y);
-        });
+    fn take_held(&self) -> Option<[Option<Arc<Held<T>>>; 2]> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -55,24 +53,49 @@ impl<T: Real> Formula<T> for Sum<T> {
 
     fn compute(&self) -> Tensor<T> {
         let mut y = Tensor::scratch(self.shape());
-        self.for_each_slab(&mut y, |n, terms, y| norm::apply_sum(self.activation, terms, n, y));
+        let [a, b] = &self.terms;
+        let readings = match &self.take_held() {
+            Some([of_a, of_b]) => {
+                let others = |held: &Option<Arc<Held<T>>>| held.as_ref().is_some_and(Held::has_others);
+                [a.read_and_keep(others(of_a)), b.read_and_keep(others(of_b))]
+            }
+            // In the backward pass, where the derivative of the sum comes next.
+            None => [a.read_and_keep(true), b.read_and_keep(true)],
+        };
+        for_each_slab(&readings, &mut y, |n, terms, y| norm::apply_sum(self.activation, terms, n, y));
         y
     }
 
     fn affine(&self) -> Option<(&Tensor<T>, &Affine<T>)> {
         None
     }
+
+    fn release(&self) {
+        self.take_held();
+    }
+}
+
+/// Calls `f` with each slab of `y`: its sample, the slabs of the terms, and its own numbers.
+fn for_each_slab<T: Real>(
+    readings: &[Reading<'_, T>; 2],
+    y: &mut Tensor<T>,
+    f: impl Fn(usize, [Term<'_, T>; 2], &mut [T]) + Sync,
+) {
+    let extents = Extents::of(y.shape());
+    extents.for_each_slab(y.data_mut(), |n, r, y| {
+        f(n, readings.each_ref().map(|term| (&term.x.data()[r.clone()], term.affine)), y);
+    });
 }
 
 /// The derivative of [`add_act`].
-struct AddAct<T: Real>(Arc<Sum<T>>);
+struct AddAct;
 
-impl<T: Real> Backward<T, 2> for AddAct<T> {
-    type Saved = Arc<Deferred<T>>;
+impl<T: Real> Backward<T, 2> for AddAct {
+    type Saved = (Arc<Sum<T>>, Arc<Deferred<T>>);
 
-    fn backward(&self, deferred: Self::Saved, mut dy: Tensor<T>, needs: [bool; 2]) -> [Option<Tensor<T>>; 2] {
-        deferred.close();
-        self.0.for_each_slab(&mut dy, |n, terms, dy| norm::backward_sum(self.0.activation, terms, n, dy));
+    fn backward(&self, (sum, _): Self::Saved, mut dy: Tensor<T>, needs: [bool; 2]) -> [Option<Tensor<T>>; 2] {
+        let readings = sum.terms.each_ref().map(SavedInput::read);
+        for_each_slab(&readings, &mut dy, |n, terms, dy| norm::backward_sum(sum.activation, terms, n, dy));
         needs.map(|needed| needed.then(|| dy.clone()))
     }
 }

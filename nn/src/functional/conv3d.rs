@@ -1,9 +1,9 @@
 //! Convolution of volumes.
 
-use autograd::{Backward, Real, Shape, Tensor, Var};
+use autograd::{Backward, Real, Shape, Tensor, Var, tape_of};
 
-use super::input::{Input, Part, Reader, Reading};
-use super::{Measured, check_per_channel, value};
+use super::input::{Input, Part, Reading, SavedInput};
+use super::{WithStats, check_per_channel, value};
 use crate::kernels::conv3d::{self, Conv3dShape, Epilogue, Target};
 pub use crate::kernels::conv3d::{Conv3dSpec, ConvAlgorithm};
 
@@ -56,12 +56,12 @@ pub fn conv3d<'t, T: Real>(
 /// # Panics
 /// If a shape does not fit.
 #[track_caller]
-pub fn conv3d_measured<'t, T: Real>(
+pub fn conv3d_with_stats<'t, T: Real>(
     x: impl Into<Input<'t, T>>,
     weight: Var<'t, T>,
     bias: Option<Var<'t, T>>,
     settings: impl Into<Conv3dSettings>,
-) -> Measured<'t, T> {
+) -> WithStats<'t, T> {
     convolve(x.into(), weight, bias, settings.into(), true)
 }
 
@@ -71,25 +71,25 @@ fn convolve<'t, T: Real>(
     weight: Var<'t, T>,
     bias: Option<Var<'t, T>>,
     settings: Conv3dSettings,
-    is_measured: bool,
-) -> Measured<'t, T> {
+    with_stats: bool,
+) -> WithStats<'t, T> {
     let parts = x.parts();
     let shape = shape_of(settings, &parts, weight.value(), value(&bias));
     let [od, oh, ow] = shape.output();
     let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
-    let is_measured = is_measured && Measured::<T>::on_the_way(y.shape());
+    let with_stats = with_stats && WithStats::<T>::worth_taking_while_writing(y.shape());
     let moments = {
         let readings: Vec<_> = parts.iter().map(Part::read).collect();
         let sources: Vec<_> = readings.iter().map(Reading::source).collect();
-        let epilogue = if is_measured { Epilogue::Moments } else { Epilogue::Nothing };
+        let epilogue = if with_stats { Epilogue::Moments } else { Epilogue::Nothing };
         let (weight, bias) = (weight.value().data(), value(&bias).map(Tensor::data));
         conv3d::forward(&shape, &sources, weight, bias, y.data_mut(), epilogue)
     };
-    let readers = parts.iter().map(|part| part.reader.clone()).collect();
-    let inputs = [parts.first(), parts.get(1)].map(|part| part.map(|part| &part.place));
-    let inputs = [inputs[0], inputs[1], Some(&weight), bias.as_ref()];
-    let y = weight.tape().record(Conv3d { shape }, inputs, y, (readers, weight.value().clone()));
-    Measured::new(y, moments.filter(|_| is_measured))
+    let saved = parts.iter().map(|part| part.saved.clone()).collect();
+    let [first, second] = [parts.first(), parts.get(1)].map(|part| part.map(|part| &part.place));
+    let inputs = [first, second, Some(&weight), bias.as_ref()];
+    let y = tape_of(inputs).record(Conv3d { shape }, inputs, y, (saved, weight.value().clone()));
+    WithStats::new(y, moments.filter(|_| with_stats))
 }
 
 /// The sizes, after making sure that the inputs fit each other.
@@ -100,7 +100,7 @@ fn shape_of<T: Real>(
     weight: &Tensor<T>,
     bias: Option<&Tensor<T>>,
 ) -> Conv3dShape {
-    let shapes: Vec<Shape> = parts.iter().map(|part| part.reader.shape()).collect();
+    let shapes: Vec<Shape> = parts.iter().map(|part| part.saved.shape()).collect();
     let [n, d, h, w, _] = shapes[0].dims5();
     let ci = shapes.iter().map(Shape::channels).sum();
     let [kd, kh, kw, weight_ci, co] = weight.dims5();
@@ -136,20 +136,20 @@ struct Conv3d {
 }
 
 impl<T: Real> Backward<T, 4> for Conv3d {
-    type Saved = (Vec<Reader<T>>, Tensor<T>);
+    type Saved = (Vec<SavedInput<T>>, Tensor<T>);
 
     fn backward(
         &self,
-        (readers, weight): Self::Saved,
+        (saved, weight): Self::Saved,
         dy: Tensor<T>,
         [wants_first, wants_second, wants_weight, wants_bias]: [bool; 4],
     ) -> [Option<Tensor<T>>; 4] {
-        let dw = wants_weight.then(|| self.weight_gradient(&readers, weight.shape(), &dy));
+        let dw = wants_weight.then(|| self.weight_gradient(&saved, weight.shape(), &dy));
         let db = wants_bias.then(|| backward_bias(&dy));
         if !(wants_first || wants_second) {
             return [None, None, dw, db];
         }
-        let mut dx = self.input_gradients(&readers, &weight, &dy).into_iter();
+        let mut dx = self.input_gradients(&saved, &weight, &dy).into_iter();
         let first = dx.next().filter(|_| wants_first);
         [first, dx.next().filter(|_| wants_second), dw, db]
     }
@@ -157,9 +157,9 @@ impl<T: Real> Backward<T, 4> for Conv3d {
 
 impl Conv3d {
     /// dw
-    fn weight_gradient<T: Real>(&self, readers: &[Reader<T>], weight: Shape, dy: &Tensor<T>) -> Tensor<T> {
+    fn weight_gradient<T: Real>(&self, saved: &[SavedInput<T>], weight: Shape, dy: &Tensor<T>) -> Tensor<T> {
         let mut dw = Tensor::scratch(weight);
-        let readings: Vec<_> = readers.iter().map(Reader::read).collect();
+        let readings: Vec<_> = saved.iter().map(SavedInput::read).collect();
         let sources: Vec<_> = readings.iter().map(Reading::source).collect();
         conv3d::backward_weight(&self.shape, &sources, dy.data(), dw.data_mut());
         dw
@@ -168,21 +168,21 @@ impl Conv3d {
     /// dx of each part. That of the only reader of a normalisation is led back through the activation at once.
     fn input_gradients<T: Real>(
         &self,
-        readers: &[Reader<T>],
+        saved: &[SavedInput<T>],
         weight: &Tensor<T>,
         dy: &Tensor<T>,
     ) -> Vec<Tensor<T>> {
-        let mut dx: Vec<_> = readers.iter().map(|reader| Tensor::scratch(reader.shape())).collect();
+        let mut dx: Vec<_> = saved.iter().map(|x| Tensor::scratch(x.shape())).collect();
         let mut targets: Vec<_> =
             dx.iter_mut().map(|dx| Target { channels: dx.channels(), y: dx.data_mut() }).collect();
-        let epilogue = match readers {
-            [reader] => reader.epilogue(),
+        let epilogue = match saved {
+            [x] => x.epilogue(),
             _ => Epilogue::Nothing,
         };
         let takes_sums = !matches!(epilogue, Epilogue::Nothing);
         let sums = conv3d::backward_input(&self.shape, weight.data(), dy.data(), &mut targets, epilogue);
         if let Some(sums) = sums.filter(|_| takes_sums) {
-            readers[0].leave(sums);
+            saved[0].leave(sums);
         }
         dx
     }

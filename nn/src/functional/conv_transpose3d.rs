@@ -1,9 +1,9 @@
 //! Transposed convolution of volumes.
 
-use autograd::{Backward, Real, Shape, Tensor, Var};
+use autograd::{Backward, Real, Shape, Tensor, Var, tape_of};
 
 use super::conv3d::backward_bias;
-use super::input::{Input, Reader};
+use super::input::{Input, SavedInput};
 use super::{check_per_channel, value};
 pub use crate::kernels::conv_transpose3d::ConvTranspose3dSpec;
 use crate::kernels::conv_transpose3d::{self as kernel, ConvTranspose3dShape};
@@ -31,18 +31,14 @@ pub fn conv_transpose3d<'t, T: Real>(
     spec: ConvTranspose3dSpec,
 ) -> Var<'t, T> {
     let part = x.into().part();
-    let shape = shape_of(spec, part.reader.shape(), weight.value(), value(&bias));
+    let shape = shape_of(spec, part.saved.shape(), weight.value(), value(&bias));
     let [od, oh, ow] = shape.output();
     let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
     let of_bias = value(&bias).map(Tensor::data);
     kernel::forward(&shape, part.read().source(), weight.value().data(), of_bias, y.data_mut());
-    let saved = (part.reader.clone(), weight.value().clone());
-    weight.tape().record(
-        ConvTranspose3d { shape },
-        [Some(&part.place), Some(&weight), bias.as_ref()],
-        y,
-        saved,
-    )
+    let saved = (part.saved.clone(), weight.value().clone());
+    let inputs = [Some(&part.place), Some(&weight), bias.as_ref()];
+    tape_of(inputs).record(ConvTranspose3d { shape }, inputs, y, saved)
 }
 
 /// The sizes, after making sure that the inputs fit each other.
@@ -78,22 +74,22 @@ struct ConvTranspose3d {
 }
 
 impl<T: Real> Backward<T, 3> for ConvTranspose3d {
-    type Saved = (Reader<T>, Tensor<T>);
+    type Saved = (SavedInput<T>, Tensor<T>);
 
     fn backward(
         &self,
-        (reader, weight): Self::Saved,
+        (x, weight): Self::Saved,
         dy: Tensor<T>,
         [wants_x, wants_weight, wants_bias]: [bool; 3],
     ) -> [Option<Tensor<T>>; 3] {
         let dw = wants_weight.then(|| {
             let mut dw = Tensor::scratch(weight.shape());
-            kernel::backward_weight(&self.shape, reader.read().source(), dy.data(), dw.data_mut());
+            kernel::backward_weight(&self.shape, x.read().source(), dy.data(), dw.data_mut());
             dw
         });
         let db = wants_bias.then(|| backward_bias(&dy));
         let dx = wants_x.then(|| {
-            let mut dx = Tensor::scratch(reader.shape());
+            let mut dx = Tensor::scratch(x.shape());
             kernel::backward_input(&self.shape, weight.data(), dy.data(), dx.data_mut());
             dx
         });

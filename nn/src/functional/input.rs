@@ -1,17 +1,27 @@
-//! What operations read: tensors as they lie, and tensors that are computed as they are read.
+//! What convolutions, transposed convolutions and poolings read: tensors as they lie, and tensors that are computed as they
+//! are read.
 //!
 //! A network spends its time in passes over memory, so a normalisation with its activation is not a pass of its own. What
-//! it gives is an [`Input`]: the raw tensor, and the few numbers per channel by which a convolution, a pooling or a
-//! transposed convolution computes the activated tensor in registers while it reads. The activated tensor exists only
-//! where somebody asks for it ([`Input::into_var`]), or where no kernel has the formula (GELU, SiLU, ELU, the activated sum
-//! of a residual block): then it is computed once and shared by its readers, and once more in the backward pass.
+//! it gives is an [`Input`]: the raw tensor, and the few numbers per channel by which its readers compute the activated
+//! tensor in registers. The activated tensor exists only where somebody asks for it ([`Input::into_var`]), or where no
+//! kernel has the formula (GELU, SiLU, ELU, the activated sum of a residual block): then it is computed once in the forward
+//! pass and once in the backward pass, and lives from its first reader to its last.
 //!
-//! On the tape an input that is computed later has one place, whose gradient is that of the activated tensor, added up
-//! over its readers as usual. If a single convolution reads it, that convolution leads the gradient back through the
-//! activation while it writes it, and takes the two sums that the normalisation needs ([`Reader::epilogue`]).
+//! On the tape an input that is computed later has one *place*, which takes the gradient of the activated tensor, added up
+//! over its readers as usual. If a convolution is the only reader, it leads that gradient back through the activation while
+//! it writes it, takes the two sums that the normalisation needs, and leaves them ([`SavedInput::leave`]): the place then
+//! gets the gradient before the activation, and knows it by the sums.
+//!
+//! | type | is | lives |
+//! |---|---|---|
+//! | [`Input`] | what a caller passes | from a layer to its readers |
+//! | [`Part`] | one tensor of an input that is about to be read | during the reader's forward pass |
+//! | [`SavedInput`] | what a reader keeps of it | until the reader's backward pass |
+//! | [`Reading`] | the tensor, and what to do with its numbers, as a kernel takes it | during a kernel |
+//! | [`Deferred`] | a formula of other tensors, and what its readers share | until the last reader's backward pass |
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use autograd::{Backward, Real, Shape, Tape, Tensor, Var};
 
@@ -27,7 +37,7 @@ pub struct Input<'t, T: Real = f32>(Kind<'t, T>);
 #[derive(Clone)]
 enum Kind<'t, T: Real> {
     Plain(Var<'t, T>),
-    /// The place on the tape that takes the gradient (its value is of no meaning), and what is to be computed.
+    /// The place on the tape (its value is of no meaning), and what is to be computed.
     Deferred(Var<'t, T>, Arc<Held<T>>),
     /// The channels of the first, then those of the second.
     Beside(Box<[Input<'t, T>; 2]>),
@@ -42,23 +52,30 @@ impl<'t, T: Real> From<Var<'t, T>> for Input<'t, T> {
 impl<'t, T: Real> Input<'t, T> {
     /// A formula of `inputs`, left to whoever reads it; `backward` takes the gradient of its value. `stand_in` is any
     /// tensor of the value's shape.
-    pub(super) fn deferred<B, const N: usize>(
+    pub(super) fn deferred<F, B, const N: usize>(
         tape: &'t Tape<T>,
         backward: B,
         inputs: [Option<&Var<'t, T>>; N],
         stand_in: Tensor<T>,
-        formula: Arc<dyn Formula<T>>,
+        formula: F,
     ) -> Self
     where
-        B: Backward<T, N, Saved = Arc<Deferred<T>>>,
+        F: Formula<T> + 'static,
+        B: Backward<T, N, Saved = (Arc<F>, Arc<Deferred<T>>)>,
     {
+        if !tape.is_recording() && formula.affine().is_none() {
+            // Nothing of the formula is needed once it is computed.
+            return tape.constant(formula.compute()).into();
+        }
+        let formula = Arc::new(formula);
         let deferred = Arc::new(Deferred {
-            formula,
+            formula: formula.clone(),
             readers: AtomicUsize::new(0),
+            saved: Arc::default(),
             value: Mutex::default(),
             sums: Mutex::default(),
         });
-        let place = tape.record(backward, inputs, stand_in, deferred.clone());
+        let place = tape.record(backward, inputs, stand_in, (formula, deferred.clone()));
         Self(Kind::Deferred(place, Arc::new(Held(deferred))))
     }
 
@@ -95,7 +112,7 @@ impl<'t, T: Real> Input<'t, T> {
             second,
             "inputs side by side agree in all axes but the last; got {first} and {second}"
         );
-        Self(Kind::Beside(Box::new([self.single(), other.single()])))
+        Self(Kind::Beside(Box::new([self.joined(), other.joined()])))
     }
 
     /// The tensor itself.
@@ -107,27 +124,27 @@ impl<'t, T: Real> Input<'t, T> {
                 first.concat_channels(second)
             }
             Kind::Deferred(place, held) => {
-                held.0.readers.fetch_add(1, Ordering::Relaxed);
-                let value = held.0.value(Arc::strong_count(&held) > 1);
+                held.0.count_reader();
+                let value = held.0.value(held.has_others());
                 place.tape().record(Computed, [Some(&place)], value, ())
             }
         }
     }
 
-    /// A [checkpoint](super::checkpoint())'s result, when it is computed again to be differentiated: the place that takes
-    /// the gradient, without spending memory on the tensor.
+    /// The place that takes the gradient, without spending memory on the tensor: for a result that is computed again only
+    /// to be differentiated ([`checkpoint`](super::checkpoint())).
     pub(super) fn into_place(self) -> Var<'t, T> {
         match self.0 {
             Kind::Deferred(place, held) => {
-                held.0.readers.fetch_add(1, Ordering::Relaxed);
+                held.0.count_reader();
                 place
             }
             _ => self.into_var(),
         }
     }
 
-    /// The same, not two side by side.
-    pub(super) fn single(self) -> Self {
+    /// The same, concatenated if it is two side by side.
+    fn joined(self) -> Self {
         match self.0 {
             Kind::Beside(_) => self.into_var().into(),
             _ => self,
@@ -139,18 +156,19 @@ impl<'t, T: Real> Input<'t, T> {
         match self.0 {
             Kind::Beside(parts) => parts.into_iter().flat_map(Self::parts).collect(),
             Kind::Plain(x) => {
-                vec![Part { reader: Reader(Way::Plain(x.value().clone())), place: x, held: None }]
+                vec![Part { saved: SavedInput::Plain(x.value().clone()), place: x, held: None }]
             }
             Kind::Deferred(place, held) => {
-                held.0.readers.fetch_add(1, Ordering::Relaxed);
-                vec![Part { reader: Reader(Way::Deferred(held.0.clone())), place, held: Some(held) }]
+                held.0.count_reader();
+                let saved = SavedInput::Deferred(held.0.clone(), held.0.saved.clone());
+                vec![Part { saved, place, held: Some(held) }]
             }
         }
     }
 
     /// The one tensor that is read.
     pub(super) fn part(self) -> Part<'t, T> {
-        self.single().parts().swap_remove(0)
+        self.joined().parts().swap_remove(0)
     }
 }
 
@@ -158,61 +176,60 @@ impl<'t, T: Real> Input<'t, T> {
 pub(super) struct Part<'t, T: Real> {
     /// Takes the gradient.
     pub(super) place: Var<'t, T>,
-    /// What the operation keeps.
-    pub(super) reader: Reader<T>,
-    held: Option<Arc<Held<T>>>,
+    /// For the backward pass.
+    pub(super) saved: SavedInput<T>,
+    /// Keeps the value for others that read it in this forward pass.
+    pub(super) held: Option<Arc<Held<T>>>,
 }
 
 impl<T: Real> Part<'_, T> {
     /// The tensor, as a kernel reads it.
     pub(super) fn read(&self) -> Reading<'_, T> {
-        let others = self.held.as_ref().is_some_and(|held| Arc::strong_count(held) > 1);
-        self.reader.read_and_keep(others)
+        self.saved.read_and_keep(self.held.as_ref().is_some_and(|held| held.has_others()))
     }
 }
 
 /// What an operation keeps of a tensor, to read it again in the backward pass.
 #[derive(Clone)]
-pub(super) struct Reader<T: Real>(Way<T>);
-
-#[derive(Clone)]
-enum Way<T: Real> {
+pub(super) enum SavedInput<T: Real> {
     Plain(Tensor<T>),
-    Deferred(Arc<Deferred<T>>),
+    /// With a token, by which those are counted that are yet to read it.
+    Deferred(Arc<Deferred<T>>, Arc<()>),
 }
 
-impl<T: Real> Reader<T> {
+impl<T: Real> SavedInput<T> {
     pub(super) fn shape(&self) -> Shape {
-        match &self.0 {
-            Way::Plain(x) => x.shape(),
-            Way::Deferred(deferred) => deferred.formula.shape(),
+        match self {
+            Self::Plain(x) => x.shape(),
+            Self::Deferred(deferred, _) => deferred.formula.shape(),
         }
     }
 
-    /// The tensor, as a kernel reads it in the backward pass.
+    /// The tensor, as a kernel reads it in the backward pass. The value is kept while others are to read it.
     pub(super) fn read(&self) -> Reading<'_, T> {
-        let others = matches!(&self.0, Way::Deferred(deferred) if !deferred.has_one_reader());
-        self.read_and_keep(others)
+        // One token is the formula's own.
+        self.read_and_keep(matches!(self, Self::Deferred(_, token) if Arc::strong_count(token) > 2))
     }
 
-    fn read_and_keep(&self, keep: bool) -> Reading<'_, T> {
-        match &self.0 {
-            Way::Plain(x) => Reading { x: x.clone(), affine: None },
-            Way::Deferred(deferred) => match deferred.formula.affine() {
+    pub(super) fn read_and_keep(&self, keep: bool) -> Reading<'_, T> {
+        match self {
+            Self::Plain(x) => Reading { x: x.clone(), affine: None },
+            Self::Deferred(deferred, _) => match deferred.formula.affine() {
                 Some((x, affine)) => Reading { x: x.clone(), affine: Some(affine) },
                 None => Reading { x: deferred.value(keep), affine: None },
             },
         }
     }
 
-    /// What the only reader does with the gradient as it writes it: leads it back through the activation, and takes the
-    /// sums that are then [left](Self::leave) to the normalisation.
+    /// What the only reader does with the gradient as it writes it; the sums are then to be [left](Self::leave).
     pub(super) fn epilogue(&self) -> Epilogue<'_, T> {
-        match &self.0 {
-            Way::Deferred(deferred) if deferred.has_one_reader() => match deferred.formula.affine() {
-                Some((x, affine)) => Epilogue::Gradient { x: x.data(), affine },
-                None => Epilogue::Nothing,
-            },
+        match self {
+            Self::Deferred(deferred, _) if deferred.readers.load(Ordering::Relaxed) == 1 => {
+                match deferred.formula.affine() {
+                    Some((x, affine)) => Epilogue::Gradient { x: x.data(), affine },
+                    None => Epilogue::Nothing,
+                }
+            }
             _ => Epilogue::Nothing,
         }
     }
@@ -220,8 +237,8 @@ impl<T: Real> Reader<T> {
     /// Leaves the sums of an [epilogue](Self::epilogue) to the normalisation: the gradient that it is about to get has
     /// passed the activation.
     pub(super) fn leave(&self, sums: Pairs) {
-        if let Way::Deferred(deferred) = &self.0 {
-            *deferred.sums.lock().unwrap_or_else(PoisonError::into_inner) = Some(sums);
+        if let Self::Deferred(deferred, _) = self {
+            *locked(&deferred.sums) = Some(sums);
         }
     }
 }
@@ -248,49 +265,59 @@ pub(super) trait Formula<T: Real>: Send + Sync {
 
     /// The tensor and the numbers by which kernels compute the value as they read; `None` if they cannot.
     fn affine(&self) -> Option<(&Tensor<T>, &Affine<T>)>;
+
+    /// Gives up what is held for readers of the forward pass.
+    fn release(&self) {}
 }
 
 /// A formula, and what its readers share.
 pub(super) struct Deferred<T: Real> {
     formula: Arc<dyn Formula<T>>,
+    /// All that hand a gradient back.
     readers: AtomicUsize,
-    /// The value, while more than one reader needs it and no kernel computes it on the way.
+    /// Shared with each [`SavedInput`].
+    saved: Arc<()>,
+    /// The value, between two readers, where no kernel computes it on the way.
     value: Mutex<Option<Tensor<T>>>,
-    /// See [`Reader::leave`].
+    /// See [`SavedInput::leave`].
     sums: Mutex<Option<Pairs>>,
 }
 
 impl<T: Real> Deferred<T> {
-    fn has_one_reader(&self) -> bool {
-        self.readers.load(Ordering::Relaxed) == 1
+    fn count_reader(&self) {
+        self.readers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The value, which is kept for the readers after this one if there are any.
+    /// The value; `keep` it for another reader, unless kernels compute it on the way.
     fn value(&self, keep: bool) -> Tensor<T> {
-        let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = &*value {
-            return value.clone();
-        }
-        let computed = self.formula.compute();
+        let mut slot = locked(&self.value);
+        let value = slot.take().unwrap_or_else(|| self.formula.compute());
         if keep && self.formula.affine().is_none() {
-            *value = Some(computed.clone());
+            *slot = Some(value.clone());
         }
-        computed
+        value
     }
 
-    /// Ends the backward pass of the readers: the value is given up, and what the only reader has left is taken.
-    pub(super) fn close(&self) -> Option<Pairs> {
-        self.value.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// The sums that the only reader has left, if it has.
+    pub(super) fn take_sums(&self) -> Option<Pairs> {
+        locked(&self.sums).take()
     }
 }
 
-/// Keeps the value between the readers of a forward pass: it is given up with the last handle.
-struct Held<T: Real>(Arc<Deferred<T>>);
+/// The handle by which the value is kept between the readers of a forward pass.
+pub(super) struct Held<T: Real>(Arc<Deferred<T>>);
+
+impl<T: Real> Held<T> {
+    /// Whether there is another handle, by which the value may be read again.
+    pub(super) fn has_others(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+}
 
 impl<T: Real> Drop for Held<T> {
     fn drop(&mut self) {
-        self.0.value.lock().unwrap_or_else(PoisonError::into_inner).take();
+        locked(&self.0.value).take();
+        self.0.formula.release();
     }
 }
 
@@ -303,4 +330,9 @@ impl<T: Real> Backward<T, 1> for Computed {
     fn backward(&self, (): (), dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(dy)]
     }
+}
+
+/// What a lock guards is whole at any time, also after a panic elsewhere.
+fn locked<V>(lock: &Mutex<V>) -> MutexGuard<'_, V> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

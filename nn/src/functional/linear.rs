@@ -1,6 +1,6 @@
 //! A matrix applied to the last axis.
 
-use autograd::{Backward, Real, Shape, Tensor, Var};
+use autograd::{Backward, Real, Shape, Tensor, Var, tape_of};
 
 use super::conv3d::backward_bias;
 use super::{check_per_channel, value};
@@ -27,7 +27,8 @@ pub fn linear<'t, T: Real>(x: Var<'t, T>, weight: Var<'t, T>, bias: Option<Var<'
     let of_bias = value(&bias).map(Tensor::data);
     kernel::forward(&shape, x.value().data(), weight.value().data(), of_bias, y.data_mut());
     let saved = (shape, x.shape(), x.value().clone(), weight.value().clone());
-    x.tape().record(Linear, [Some(&x), Some(&weight), bias.as_ref()], y, saved)
+    let inputs = [Some(&x), Some(&weight), bias.as_ref()];
+    tape_of(inputs).record(Linear, inputs, y, saved)
 }
 
 #[track_caller]

@@ -9,10 +9,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use autograd::{Backward, Real, Shape, Tensor, Var};
+use autograd::{Backward, Real, Shape, Tensor, Var, tape_of};
 
 use super::input::{Deferred, Formula, Input};
-use super::statistics::{Extents, Measured, sets};
+use super::statistics::{Extents, WithStats, sets};
 use super::{Activation, NormKind, check_per_channel, value};
 use crate::kernels::norm;
 use crate::kernels::{Affine, Pairs};
@@ -47,14 +47,14 @@ impl NormSettings {
 
 /// act(γ·(x − mean)/√(var + ε) + β), mean and (biased) variance being those of x, left to whoever reads it.
 ///
-/// x is `[n, ..., c]`, a convolution's [`Measured`] result or any [`Var`]; γ and β are `[c]` or absent (1 and 0 then). One
+/// x is `[n, ..., c]`, a convolution's [`WithStats`] result or any [`Var`]; γ and β are `[c]` or absent (1 and 0 then). One
 /// voxel alone has variance 0, so it yields act(β).
 ///
 /// # Panics
 /// If a shape does not fit, or the channels do not divide into the groups.
 #[track_caller]
 pub fn norm_act<'t, T: Real>(
-    x: impl Into<Measured<'t, T>>,
+    x: impl Into<WithStats<'t, T>>,
     gamma: Option<Var<'t, T>>,
     beta: Option<Var<'t, T>>,
     settings: NormSettings,
@@ -110,12 +110,10 @@ fn defer<'t, T: Real>(
     let shift =
         of_beta.map_or_else(|| vec![T::ZERO; scale.len()], |beta| beta.data().repeat(extents.samples));
     let affine = Affine::new(extents.channels, &mean, &scale, &shift, activation);
-    let gamma_value = of_gamma.cloned();
-    let normalised =
-        Arc::new(Normalised { x: x.value().clone(), extents, gamma: gamma_value, affine, rstd, over });
-    let backward = NormAct(normalised.clone());
+    let x_value = x.value().clone();
+    let normalised = Normalised { x: x_value.clone(), extents, gamma: of_gamma.cloned(), affine, rstd, over };
     let inputs = [Some(&x), gamma.as_ref(), beta.as_ref()];
-    Input::deferred(x.tape(), backward, inputs, x.value().clone(), normalised)
+    Input::deferred(tape_of(inputs), NormAct, inputs, x_value, normalised)
 }
 
 /// A normalisation with activation of x; enough to compute its value and its derivative.
@@ -148,15 +146,19 @@ impl<T: Real> Formula<T> for Normalised<T> {
 }
 
 /// The derivative of [`norm_act`] and [`norm_act_by`].
-struct NormAct<T: Real>(Arc<Normalised<T>>);
+struct NormAct;
 
-impl<T: Real> Backward<T, 3> for NormAct<T> {
-    type Saved = Arc<Deferred<T>>;
+impl<T: Real> Backward<T, 3> for NormAct {
+    type Saved = (Arc<Normalised<T>>, Arc<Deferred<T>>);
 
-    fn backward(&self, deferred: Self::Saved, mut dy: Tensor<T>, needs: [bool; 3]) -> [Option<Tensor<T>>; 3] {
-        let normalised = &self.0;
+    fn backward(
+        &self,
+        (normalised, deferred): Self::Saved,
+        mut dy: Tensor<T>,
+        needs: [bool; 3],
+    ) -> [Option<Tensor<T>>; 3] {
         let plain = normalised.affine.with_activation(Activation::Identity);
-        let (affine, sums) = match deferred.close() {
+        let (affine, sums) = match deferred.take_sums() {
             // A convolution has led dy back through the activation, and taken the sums.
             Some(sums) => (&plain, sums),
             // As cheap to lead back twice as to write in between.
@@ -210,10 +212,10 @@ impl<T: Real> Normalised<T> {
         let dgamma = wants_gamma.then(|| over_samples(&|i| sums[i].1 * self.rstd[i].to_f64()));
         let dbeta = wants_beta.then(|| over_samples(&|i| sums[i].0));
         let dx = wants_x.then(|| {
-            let averages = self.averages(sums);
+            let factors = self.pull_and_push(sums);
             self.extents.for_each_slab(dy.data_mut(), |n, r, dy| {
-                let averages = &averages[n * channels..][..channels];
-                norm::backward_apply(affine, n, averages, &self.x.data()[r], dy);
+                let factors = &factors[n * channels..][..channels];
+                norm::backward_apply(affine, n, factors, &self.x.data()[r], dy);
             });
             dy
         });
@@ -221,9 +223,9 @@ impl<T: Real> Normalised<T> {
     }
 
     /// Per sample and channel, −rstd²·⟨γ·g·x̂⟩ and −rstd·⟨γ·g⟩: what dx has beside g·γ·rstd.
-    fn averages(&self, sums: &[(f64, f64)]) -> Pairs {
-        let mut averages = vec![(0.0, 0.0); sums.len()];
-        let Some(kind) = self.over else { return averages };
+    fn pull_and_push(&self, sums: &[(f64, f64)]) -> Pairs {
+        let mut factors = vec![(0.0, 0.0); sums.len()];
+        let Some(kind) = self.over else { return factors };
         let gamma = |i: usize| {
             self.gamma.as_ref().map_or(1.0, |gamma| gamma.data()[i % self.extents.channels].to_f64())
         };
@@ -234,9 +236,9 @@ impl<T: Real> Normalised<T> {
                 |of: &dyn Fn(usize) -> f64| set.iter().map(|&i| gamma(i) * of(i)).sum::<f64>() / count;
             let of_set = (-rstd * rstd * rstd * average(&|i| sums[i].1), -rstd * average(&|i| sums[i].0));
             for &i in &set {
-                averages[i] = of_set;
+                factors[i] = of_set;
             }
         }
-        averages
+        factors
     }
 }

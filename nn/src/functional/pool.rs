@@ -13,8 +13,8 @@ use crate::kernels::resample::Taps;
 /// The largest number in each window and channel; padding never wins.
 ///
 /// x `[n, d, h, w, c]` → y `[n, od, oh, ow, c]`, od = ⌊(d + 2·padding − kernel) / stride⌋ + 1. A NaN wins over every
-/// number, and of equal numbers the first gets the gradient, as in PyTorch. Saved: one byte per output. A deferred x is
-/// activated as it is read.
+/// number, and of equal numbers the first gets the gradient, as in PyTorch. Saved: one byte per output. A normalised x
+/// is computed as it is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MaxPool3d(
     /// The window.
@@ -39,7 +39,7 @@ pub struct AvgPool3d {
 #[track_caller]
 pub fn max_pool3d<'t, T: Real>(x: impl Into<Input<'t, T>>, spec: Pool3dSpec) -> Var<'t, T> {
     let part = x.into().part();
-    let [n, d, h, w, c] = part.reader.shape().dims5();
+    let [n, d, h, w, c] = part.saved.shape().dims5();
     let [od, oh, ow] = spec.output([d, h, w]);
     check_window(spec);
     let mut y = Tensor::scratch([n, od, oh, ow, c]);

@@ -1,12 +1,13 @@
 //! Means and variances: measured per sample and channel, then shared as the kind of normalisation says.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use autograd::parallel::{self, map_slabs, slab_of_rows};
 use autograd::{Real, Shape, Tape, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use crate::kernels;
+use crate::kernels::{self, Pairs};
 
 /// Over which numbers mean and variance are taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -134,7 +135,7 @@ impl<T: Real> ChannelStats<T> {
 
     /// From the means and M2s that a convolution has taken while it wrote a tensor of this shape.
     #[track_caller]
-    fn from_pairs(shape: Shape, sums: &[(f64, f64)]) -> Self {
+    fn from_moments(shape: Shape, sums: &[(f64, f64)]) -> Self {
         let extents = Extents::of(shape);
         assert_eq!(sums.len(), extents.samples * extents.channels, "one pair per sample and channel");
         let (mean, m2) = sums.iter().map(|(mean, m2)| (T::from_f64(*mean), T::from_f64(*m2))).unzip();
@@ -225,25 +226,23 @@ pub(super) fn sets(extents: Extents, kind: NormKind) -> Vec<Vec<usize>> {
 ///
 /// Any [`Var`] turns into one; its channels are measured when they are asked for.
 #[derive(Clone)]
-pub struct Measured<'t, T: Real = f32> {
+pub struct WithStats<'t, T: Real = f32> {
     x: Var<'t, T>,
-    /// `None` until somebody asks.
-    stats: Option<ChannelStats<T>>,
+    stats: OnceCell<ChannelStats<T>>,
 }
 
-impl<'t, T: Real> Measured<'t, T> {
+impl<'t, T: Real> WithStats<'t, T> {
     /// Whether a tensor of this shape is worth measuring while it is written. One of a single slab is in the cache when it
     /// is whole, and is measured then.
-    pub(super) fn on_the_way(shape: Shape) -> bool {
-        let extents = Extents::of(shape);
-        extents.sample() > extents.slab()
+    pub(super) fn worth_taking_while_writing(shape: Shape) -> bool {
+        let samples = shape[0].max(1);
+        shape.numel() / samples > slab_of_rows(shape.channels())
     }
 
-    /// A tensor with the means and M2s that were taken while it was written, or `None`.
-    #[track_caller]
-    pub(super) fn new(x: Var<'t, T>, pairs: Option<Vec<(f64, f64)>>) -> Self {
-        let stats = pairs.map(|pairs| ChannelStats::from_pairs(x.shape(), &pairs));
-        Self { x, stats }
+    /// A tensor with the means and M2s that were taken while it was written, if they were.
+    pub(super) fn new(x: Var<'t, T>, moments: Option<Pairs>) -> Self {
+        let stats = moments.map(|moments| ChannelStats::from_moments(x.shape(), &moments));
+        Self { x, stats: stats.map_or_else(OnceCell::new, OnceCell::from) }
     }
 
     /// The shape.
@@ -261,8 +260,8 @@ impl<'t, T: Real> Measured<'t, T> {
     /// # Panics
     /// If there are fewer than two axes, or no numbers.
     #[track_caller]
-    pub fn stats(&self) -> ChannelStats<T> {
-        self.stats.clone().unwrap_or_else(|| ChannelStats::of(self.x.value()))
+    pub fn stats(&self) -> &ChannelStats<T> {
+        self.stats.get_or_init(|| ChannelStats::of(self.x.value()))
     }
 
     /// The tensor alone.
@@ -271,8 +270,8 @@ impl<'t, T: Real> Measured<'t, T> {
     }
 }
 
-impl<'t, T: Real> From<Var<'t, T>> for Measured<'t, T> {
+impl<'t, T: Real> From<Var<'t, T>> for WithStats<'t, T> {
     fn from(x: Var<'t, T>) -> Self {
-        Self { x, stats: None }
+        Self { x, stats: OnceCell::new() }
     }
 }

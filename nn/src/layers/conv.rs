@@ -5,7 +5,7 @@ use rand::Rng;
 
 use super::{at_least_one, each_at_least_one, enter, weight_and_bias};
 use crate::functional::{
-    self, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Input, Measured,
+    self, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Input, WithStats,
 };
 use crate::{Error, Layout, module};
 
@@ -29,10 +29,8 @@ pub struct Conv3d<T: Real = f32> {
     pub weight: Parameter<T>,
     /// `[co]`
     pub bias: Option<Parameter<T>>,
-    /// Kernel, stride, padding, dilation.
-    pub spec: Conv3dSpec,
-    /// How it is computed.
-    pub algorithm: ConvAlgorithm,
+    /// What is convolved, and how.
+    pub settings: Conv3dSettings,
 }
 
 impl<T: Real> Conv3d<T> {
@@ -53,7 +51,7 @@ impl<T: Real> Conv3d<T> {
         each_at_least_one("dilation", spec.dilation)?;
         let [kd, kh, kw] = spec.kernel;
         let (weight, bias) = weight_and_bias(Layout::Conv, [kd, kh, kw, in_channels, out_channels], rng);
-        Ok(Self { weight, bias, spec, algorithm: ConvAlgorithm::Auto })
+        Ok(Self { weight, bias, settings: spec.into() })
     }
 
     /// Without a bias: what a normalisation follows needs none.
@@ -72,13 +70,9 @@ impl<T: Real> Conv3d<T> {
     }
 
     /// Computed this way.
-    pub fn with_algorithm(self, algorithm: ConvAlgorithm) -> Self {
-        Self { algorithm, ..self }
-    }
-
-    /// What is convolved, and how.
-    pub fn settings(&self) -> Conv3dSettings {
-        Conv3dSettings { spec: self.spec, algorithm: self.algorithm }
+    pub fn with_algorithm(mut self, algorithm: ConvAlgorithm) -> Self {
+        self.settings.algorithm = algorithm;
+        self
     }
 
     /// See [`functional::conv3d`].
@@ -86,15 +80,15 @@ impl<T: Real> Conv3d<T> {
     pub fn forward<'t>(&self, x: impl Into<Input<'t, T>>) -> Var<'t, T> {
         let x = x.into();
         let (weight, bias) = self.enter(x.tape());
-        functional::conv3d(x, weight, bias, self.settings())
+        functional::conv3d(x, weight, bias, self.settings)
     }
 
-    /// The result for a normalisation: see [`functional::conv3d_measured`].
+    /// The result for a normalisation: see [`functional::conv3d_with_stats`].
     #[track_caller]
-    pub fn measured<'t>(&self, x: impl Into<Input<'t, T>>) -> Measured<'t, T> {
+    pub fn forward_with_stats<'t>(&self, x: impl Into<Input<'t, T>>) -> WithStats<'t, T> {
         let x = x.into();
         let (weight, bias) = self.enter(x.tape());
-        functional::conv3d_measured(x, weight, bias, self.settings())
+        functional::conv3d_with_stats(x, weight, bias, self.settings)
     }
 
     /// Weight and bias on this tape.

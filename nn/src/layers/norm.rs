@@ -3,7 +3,7 @@
 use autograd::{Mode, Parameter, Real, Tape, Tensor};
 
 use super::{at_least_one, enter};
-use crate::functional::{self, Activation, ChannelStats, Input, Measured, NormKind, NormSettings};
+use crate::functional::{self, Activation, ChannelStats, Input, NormKind, NormSettings, WithStats};
 use crate::{Error, module};
 
 /// act(γ·(x − mean)/√(var + ε) + β): instance, group or batch normalisation, and the activation that follows.
@@ -19,8 +19,8 @@ use crate::{Error, module};
 ///
 /// /// Twice convolution → normalisation → activation.
 /// fn block<'t>(x: Input<'t>, convs: &[Conv3d; 2], norms: &[NormAct; 2]) -> Input<'t> {
-///     let x = norms[0].forward(convs[0].measured(x));
-///     norms[1].forward(convs[1].measured(x))
+///     let x = norms[0].forward(convs[0].forward_with_stats(x));
+///     norms[1].forward(convs[1].forward_with_stats(x))
 /// }
 /// ```
 #[derive(Clone, Debug)]
@@ -144,12 +144,12 @@ impl<T: Real> NormAct<T> {
 
     /// See [`functional::norm_act`].
     #[track_caller]
-    pub fn forward<'t>(&self, x: impl Into<Measured<'t, T>>) -> Input<'t, T> {
+    pub fn forward<'t>(&self, x: impl Into<WithStats<'t, T>>) -> Input<'t, T> {
         let x = x.into();
         let tape = x.tape();
         let [gamma, beta] = [&self.weight, &self.bias].map(|p| enter(tape, p.as_ref()));
         match &self.running {
-            Some(running) if tape.mode() == Mode::Train => running.follow(tape, &x.stats()),
+            Some(running) if tape.mode() == Mode::Train => running.follow(tape, x.stats()),
             Some(RunningStats { mean, variance, .. }) => {
                 let (mean, variance) = (mean.value(), variance.value());
                 return functional::norm_act_by(x.into_var(), mean, variance, gamma, beta, self.settings);
