@@ -83,8 +83,8 @@ fn fold<T: Real>(tile: &[T], channels: usize, c: usize) -> f64 {
 /// If `x` and `y` differ in length, or there is no sample `n`.
 pub fn apply<T: Real>(affine: &Affine<T>, n: usize, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "x and y of one slab");
-    let pass = Apply { tile: &tile(affine, n), x, y };
-    (compiled::<T>().apply)(simd::active(), affine.activation(), pass);
+    let slab = Slab::Apply { tile: &tile(affine, n), x, y };
+    (compiled::<T>().pass)(simd::active(), affine.activation(), slab);
 }
 
 /// g = dy·act′((x − mean)·scale + shift), written over `dy`, with the numbers of sample `n`.
@@ -93,8 +93,8 @@ pub fn apply<T: Real>(affine: &Affine<T>, n: usize, x: &[T], y: &mut [T]) {
 /// If `x` and `dy` differ in length, or there is no sample `n`.
 pub fn lead_back<T: Real>(affine: &Affine<T>, n: usize, x: &[T], dy: &mut [T]) {
     assert_eq!(x.len(), dy.len(), "x and dy of one slab");
-    let pass = LeadBack { tile: &tile(affine, n), x, dy };
-    (compiled::<T>().lead_back)(simd::active(), affine.activation(), pass);
+    let slab = Slab::LeadBack { tile: &tile(affine, n), x, dy };
+    (compiled::<T>().pass)(simd::active(), affine.activation(), slab);
 }
 
 /// Σ g and Σ g·(x − mean) of each channel, where g = dy·act′((x − mean)·scale + shift), with the numbers of sample `n`.
@@ -105,8 +105,8 @@ pub fn backward_sums<T: Real>(affine: &Affine<T>, n: usize, x: &[T], dy: &[T]) -
     assert_eq!(x.len(), dy.len(), "x and dy of one slab");
     let tile = &tile(affine, n);
     let (mut sums, mut products) = (vec![T::ZERO; tile[0].len()], vec![T::ZERO; tile[0].len()]);
-    let pass = BackwardSums { tile, x, dy, sums: &mut sums, products: &mut products };
-    (compiled::<T>().backward_sums)(simd::active(), affine.activation(), pass);
+    let slab = Slab::BackwardSums { tile, x, dy, sums: [&mut sums, &mut products] };
+    (compiled::<T>().pass)(simd::active(), affine.activation(), slab);
     let channels = affine.channels();
     (0..channels).map(|c| (fold(&sums, channels, c), fold(&products, channels, c))).collect()
 }
@@ -123,8 +123,8 @@ pub fn backward_apply<T: Real>(affine: &Affine<T>, n: usize, back: &[(f64, f64)]
     let repeats = repeats(back.len());
     let pull = back.iter().map(|(pull, _)| T::from_f64(*pull)).collect::<Vec<T>>().repeat(repeats);
     let push = back.iter().map(|(_, push)| T::from_f64(*push)).collect::<Vec<T>>().repeat(repeats);
-    let pass = BackwardApply { tile: &tile(affine, n), back: [&pull, &push], x, dy };
-    (compiled::<T>().backward_apply)(simd::active(), affine.activation(), pass);
+    let slab = Slab::BackwardApply { tile: &tile(affine, n), back: [&pull, &push], x, dy };
+    (compiled::<T>().pass)(simd::active(), affine.activation(), slab);
 }
 
 /// One of two tensors that are added up: its slab, and what is applied to it before, its own activation included.
@@ -148,7 +148,7 @@ pub fn backward_sum<T: Real>(activation: Activation, terms: [Term<'_, T>; 2], n:
 
 fn apply_sum_on<T: Real>(isa: Isa, activation: Activation, terms: [Term<'_, T>; 2], n: usize, y: &mut [T]) {
     for_each_block(isa, terms, n, y, |a, y| {
-        (compiled::<T>().apply_sum)(isa, activation, ApplySum { a, y });
+        (compiled::<T>().pass)(isa, activation, Slab::ApplySum { a, y });
     });
 }
 
@@ -160,7 +160,7 @@ fn backward_sum_on<T: Real>(
     dy: &mut [T],
 ) {
     for_each_block(isa, terms, n, dy, |a, dy| {
-        (compiled::<T>().backward_sum)(isa, activation, BackwardSum { a, dy });
+        (compiled::<T>().pass)(isa, activation, Slab::BackwardSum { a, dy });
     });
 }
 
@@ -198,36 +198,21 @@ fn term<'a, T: Real>(
 ) -> &'a [T] {
     let Some((activation, tile)) = affine else { return x };
     let y = &mut memory[..x.len()];
-    (compiled::<T>().apply)(isa, *activation, Apply { tile, x, y });
+    (compiled::<T>().pass)(isa, *activation, Slab::Apply { tile, x, y });
     y
 }
 
-struct Passes<T: 'static> {
+struct Compiled<T> {
     moments: fn(Isa, &[T], usize) -> Pairs,
-    apply: fn(Isa, Activation, Apply<'_, T>),
-    lead_back: fn(Isa, Activation, LeadBack<'_, T>),
-    backward_sums: fn(Isa, Activation, BackwardSums<'_, T>),
-    backward_apply: fn(Isa, Activation, BackwardApply<'_, T>),
-    apply_sum: fn(Isa, Activation, ApplySum<'_, T>),
-    backward_sum: fn(Isa, Activation, BackwardSum<'_, T>),
+    pass: fn(Isa, Activation, Slab<'_, T>),
 }
 
-fn compiled<T: Real>() -> &'static Passes<T> {
-    static SINGLE: Passes<f32> = passes();
-    static DOUBLE: Passes<f64> = passes();
+fn compiled<T: Real>() -> &'static Compiled<T> {
+    static SINGLE: Compiled<f32> =
+        Compiled { moments: corrected_moments, pass: |isa, act, slab| act.run(isa, slab) };
+    static DOUBLE: Compiled<f64> =
+        Compiled { moments: corrected_moments, pass: |isa, act, slab| act.run(isa, slab) };
     table(&SINGLE, &DOUBLE)
-}
-
-const fn passes<T: Real>() -> Passes<T> {
-    Passes {
-        moments: corrected_moments,
-        apply: |isa, activation, pass| activation.run(isa, pass),
-        lead_back: |isa, activation, pass| activation.run(isa, pass),
-        backward_sums: |isa, activation, pass| activation.run(isa, pass),
-        backward_apply: |isa, activation, pass| activation.run(isa, pass),
-        apply_sum: |isa, activation, pass| activation.run(isa, pass),
-        backward_sum: |isa, activation, pass| activation.run(isa, pass),
-    }
 }
 
 struct Sum<'a, T> {
@@ -271,129 +256,103 @@ impl<T: Real> Job<T> for Deviations<'_, T> {
     }
 }
 
-struct Apply<'a, T> {
-    tile: &'a [Vec<T>; 3],
-    x: &'a [T],
-    y: &'a mut [T],
+/// One of the passes that apply an activation or its derivative. A tile is mean, scale and shift.
+enum Slab<'a, T> {
+    Apply {
+        tile: &'a [Vec<T>; 3],
+        x: &'a [T],
+        y: &'a mut [T],
+    },
+    LeadBack {
+        tile: &'a [Vec<T>; 3],
+        x: &'a [T],
+        dy: &'a mut [T],
+    },
+    /// `sums` is Σ g and Σ g·(x − mean) of each place of a tile.
+    BackwardSums {
+        tile: &'a [Vec<T>; 3],
+        x: &'a [T],
+        dy: &'a [T],
+        sums: [&'a mut [T]; 2],
+    },
+    /// `back` is pull and push, repeated as the tile is.
+    BackwardApply {
+        tile: &'a [Vec<T>; 3],
+        back: [&'a [T]; 2],
+        x: &'a [T],
+        dy: &'a mut [T],
+    },
+    ApplySum {
+        a: [&'a [T]; 2],
+        y: &'a mut [T],
+    },
+    BackwardSum {
+        a: [&'a [T]; 2],
+        dy: &'a mut [T],
+    },
 }
 
-impl<T: Real> Pass<T> for Apply<'_, T> {
+impl<T: Real> Pass<T> for Slab<'_, T> {
     #[inline(always)]
     fn run<A: Act<T>>(self, act: A) {
-        let [mean, scale, shift] = self.tile;
-        let width = mean.len();
-        for (x, y) in self.x.chunks(width).zip(self.y.chunks_mut(width)) {
-            let n = x.len();
-            let (mean, scale, shift, y) = (&mean[..n], &scale[..n], &shift[..n], &mut y[..n]);
-            for i in 0..n {
-                y[i] = act.value((x[i] - mean[i]) * scale[i] + shift[i]);
+        match self {
+            Self::Apply { tile: [mean, scale, shift], x, y } => {
+                for (x, y) in x.chunks(mean.len()).zip(y.chunks_mut(mean.len())) {
+                    let n = x.len();
+                    let (mean, scale, shift, y) = (&mean[..n], &scale[..n], &shift[..n], &mut y[..n]);
+                    for i in 0..n {
+                        y[i] = act.value((x[i] - mean[i]) * scale[i] + shift[i]);
+                    }
+                }
             }
-        }
-    }
-}
-
-struct LeadBack<'a, T> {
-    tile: &'a [Vec<T>; 3],
-    x: &'a [T],
-    dy: &'a mut [T],
-}
-
-impl<T: Real> Pass<T> for LeadBack<'_, T> {
-    #[inline(always)]
-    fn run<A: Act<T>>(self, act: A) {
-        let [mean, scale, shift] = self.tile;
-        let width = mean.len();
-        for (x, dy) in self.x.chunks(width).zip(self.dy.chunks_mut(width)) {
-            let n = x.len();
-            let (mean, scale, shift, dy) = (&mean[..n], &scale[..n], &shift[..n], &mut dy[..n]);
-            for i in 0..n {
-                dy[i] = dy[i] * act.slope((x[i] - mean[i]) * scale[i] + shift[i]);
+            Self::LeadBack { tile: [mean, scale, shift], x, dy } => {
+                for (x, dy) in x.chunks(mean.len()).zip(dy.chunks_mut(mean.len())) {
+                    let n = x.len();
+                    let (mean, scale, shift, dy) = (&mean[..n], &scale[..n], &shift[..n], &mut dy[..n]);
+                    for i in 0..n {
+                        dy[i] = dy[i] * act.slope((x[i] - mean[i]) * scale[i] + shift[i]);
+                    }
+                }
             }
-        }
-    }
-}
-
-struct BackwardSums<'a, T> {
-    tile: &'a [Vec<T>; 3],
-    x: &'a [T],
-    dy: &'a [T],
-    sums: &'a mut [T],
-    products: &'a mut [T],
-}
-
-impl<T: Real> Pass<T> for BackwardSums<'_, T> {
-    #[inline(always)]
-    fn run<A: Act<T>>(self, act: A) {
-        let [mean, scale, shift] = self.tile;
-        let width = mean.len();
-        for (x, dy) in self.x.chunks(width).zip(self.dy.chunks(width)) {
-            let n = x.len();
-            let (mean, scale, shift, dy) = (&mean[..n], &scale[..n], &shift[..n], &dy[..n]);
-            let (sums, products) = (&mut self.sums[..n], &mut self.products[..n]);
-            for i in 0..n {
-                let deviation = x[i] - mean[i];
-                let g = dy[i] * act.slope(deviation * scale[i] + shift[i]);
-                sums[i] += g;
-                products[i] += g * deviation;
+            Self::BackwardSums { tile: [mean, scale, shift], x, dy, sums: [sums, products] } => {
+                for (x, dy) in x.chunks(mean.len()).zip(dy.chunks(mean.len())) {
+                    let n = x.len();
+                    let (mean, scale, shift, dy) = (&mean[..n], &scale[..n], &shift[..n], &dy[..n]);
+                    let (sums, products) = (&mut sums[..n], &mut products[..n]);
+                    for i in 0..n {
+                        let deviation = x[i] - mean[i];
+                        let g = dy[i] * act.slope(deviation * scale[i] + shift[i]);
+                        sums[i] += g;
+                        products[i] += g * deviation;
+                    }
+                }
             }
-        }
-    }
-}
-
-struct BackwardApply<'a, T> {
-    tile: &'a [Vec<T>; 3],
-    /// Pull and push, repeated as the tile is.
-    back: [&'a [T]; 2],
-    x: &'a [T],
-    dy: &'a mut [T],
-}
-
-impl<T: Real> Pass<T> for BackwardApply<'_, T> {
-    #[inline(always)]
-    fn run<A: Act<T>>(self, act: A) {
-        let ([mean, scale, shift], [pull, push]) = (self.tile, self.back);
-        let width = mean.len();
-        for (x, dy) in self.x.chunks(width).zip(self.dy.chunks_mut(width)) {
-            let n = x.len();
-            let (mean, scale, shift, dy) = (&mean[..n], &scale[..n], &shift[..n], &mut dy[..n]);
-            let (pull, push) = (&pull[..n], &push[..n]);
-            for i in 0..n {
-                let deviation = x[i] - mean[i];
-                let g = dy[i] * act.slope(deviation * scale[i] + shift[i]);
-                dy[i] = g * scale[i] + deviation * pull[i] + push[i];
+            Self::BackwardApply { tile: [mean, scale, shift], back: [pull, push], x, dy } => {
+                for (x, dy) in x.chunks(mean.len()).zip(dy.chunks_mut(mean.len())) {
+                    let n = x.len();
+                    let (mean, scale, shift, dy) = (&mean[..n], &scale[..n], &shift[..n], &mut dy[..n]);
+                    let (pull, push) = (&pull[..n], &push[..n]);
+                    for i in 0..n {
+                        let deviation = x[i] - mean[i];
+                        let g = dy[i] * act.slope(deviation * scale[i] + shift[i]);
+                        dy[i] = g * scale[i] + deviation * pull[i] + push[i];
+                    }
+                }
             }
-        }
-    }
-}
-
-struct ApplySum<'a, T> {
-    a: [&'a [T]; 2],
-    y: &'a mut [T],
-}
-
-impl<T: Real> Pass<T> for ApplySum<'_, T> {
-    #[inline(always)]
-    fn run<A: Act<T>>(self, act: A) {
-        let n = self.y.len();
-        let [a0, a1] = self.a.map(|a| &a[..n]);
-        for i in 0..n {
-            self.y[i] = act.value(a0[i] + a1[i]);
-        }
-    }
-}
-
-struct BackwardSum<'a, T> {
-    a: [&'a [T]; 2],
-    dy: &'a mut [T],
-}
-
-impl<T: Real> Pass<T> for BackwardSum<'_, T> {
-    #[inline(always)]
-    fn run<A: Act<T>>(self, act: A) {
-        let n = self.dy.len();
-        let [a0, a1] = self.a.map(|a| &a[..n]);
-        for i in 0..n {
-            self.dy[i] *= act.slope(a0[i] + a1[i]);
+            Self::ApplySum { a: [a0, a1], y } => {
+                let n = y.len();
+                let (a0, a1) = (&a0[..n], &a1[..n]);
+                for i in 0..n {
+                    y[i] = act.value(a0[i] + a1[i]);
+                }
+            }
+            Self::BackwardSum { a: [a0, a1], dy } => {
+                let n = dy.len();
+                let (a0, a1) = (&a0[..n], &a1[..n]);
+                for i in 0..n {
+                    dy[i] *= act.slope(a0[i] + a1[i]);
+                }
+            }
         }
     }
 }
