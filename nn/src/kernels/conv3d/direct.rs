@@ -8,9 +8,8 @@
 //! w → the rows (td, th) of the kernel inside the volume → tw·k_channels contiguous numbers of x (one
 //! stretch, because the taps along w are neighbours in memory; with dilation one stretch for each tap).
 //!
-//! A tile that would read beyond the ends of w reads a copy of its window, with zeros there, instead; tiles
-//! inside read x in place. Where x is to be activated, is several tensors side by side, or has very few channels, a task
-//! copies its lines ([`super::lines`]). An epilogue sums up a task's rows when they are written, from the cache.
+//! Where windows reach beyond the ends of w, or x is to be activated, is several tensors side by side, or has very few
+//! channels, a task copies its lines ([`super::lines`]); else it reads x in place. An epilogue sums up a task's rows when they are written, from the cache.
 //!
 //! Intensity: a tile of 14 pixels × 32 columns does 28 multiply-adds of 16 lanes for 2 loads of weights and
 //! 14 broadcasts from the first-level cache.
@@ -22,11 +21,11 @@ use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
 use super::fuse::{Correlation, Epilogue, Target};
-use super::lines::{Lines, copy_padded};
+use super::lines::Lines;
 use super::pack::{pack, packed_len};
 use super::plan::Plan;
 use super::sums::{RowSums, TaskSums};
-use super::tile::{self, Row, WIDTH};
+use super::tile::{self, Row, Tile, WIDTH};
 use crate::kernels::scratch::PerThread;
 use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, Pairs, part, parts};
@@ -65,7 +64,7 @@ pub(crate) fn correlate<T: Real>(correlation: &Correlation<'_, T>, targets: &mut
     let lines = Lines::serve(plan, sources);
     let rows_per_task = rows_per_task(plan);
     let tasks = rows.div_ceil(rows_per_task);
-    let patches = PerThread::new(patch_len::<T>(plan, lines));
+    let memory = PerThread::new(lines_len::<T>(plan, lines));
     let stream = matches!(epilogue, Epilogue::Nothing) && streams(plan, y);
     let pass = Pass {
         correlation,
@@ -81,8 +80,8 @@ pub(crate) fn correlate<T: Real>(correlation: &Correlation<'_, T>, targets: &mut
         let rows = n * rows + task * rows_per_task..n * rows + rows.min((task + 1) * rows_per_task);
         let mut sums = TaskSums::new(epilogue, plan.columns);
         // SAFETY: the task takes it once, and waits for no other.
-        let patch = unsafe { patches.part() };
-        simd::dispatch_on(plan.isa, Strip { pass: &pass, rows, patch, sums: &mut sums });
+        let memory = unsafe { memory.part() };
+        simd::dispatch_on(plan.isa, Strip { pass: &pass, rows, memory, sums: &mut sums });
         sums
     };
     let sums: Vec<_> = (0..plan.n * tasks).into_par_iter().map(task).collect();
@@ -97,19 +96,14 @@ pub(crate) fn streams<T: Real>(plan: &Plan, y: &[T]) -> bool {
 }
 
 /// Numbers that a task copies of its input.
-fn patch_len<T: Real>(plan: &Plan, lines: bool) -> usize {
-    let w = &plan.axes[2];
-    let window = (tile::max_height_on(plan.isa) - 1) * w.step + w.run();
-    match lines {
-        true => Lines::<T>::len(plan, rows_per_task(plan)),
-        false => plan.taps() / w.run() * window * plan.k_channels,
-    }
+fn lines_len<T: Real>(plan: &Plan, lines: bool) -> usize {
+    if lines { Lines::<T>::len(plan, rows_per_task(plan)) } else { 0 }
 }
 
 /// The numbers of each block of scratch memory; `plain` for one source that is read as it lies.
 pub(crate) fn scratch<T: Real>(plan: &Plan, plain: bool, threads: usize) -> Vec<usize> {
-    let patch = patch_len::<T>(plan, Lines::<T>::needed(plan, plain));
-    vec![packed_len::<T>(plan), threads * PerThread::<T>::part_len(patch)]
+    let lines = lines_len::<T>(plan, Lines::<T>::needed(plan, plain));
+    vec![packed_len::<T>(plan), threads * PerThread::<T>::part_len(lines)]
 }
 
 /// Output rows of a task, of one sample.
@@ -144,8 +138,8 @@ struct Strip<'a, T> {
     pass: &'a Pass<'a, T>,
     /// Of the n·d·h output rows that the plan counts; of one sample.
     rows: Range<usize>,
-    /// Room for the lines, or for a tile's copies of its windows.
-    patch: &'a mut [T],
+    /// Room for the lines.
+    memory: &'a mut [T],
     sums: &'a mut TaskSums<T>,
 }
 
@@ -154,8 +148,8 @@ impl<T: Real> Job<T> for Strip<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Elem = T>>(self, s: S) {
-        let Self { pass, rows, patch, sums } = self;
-        pass.write(s, rows.clone(), patch);
+        let Self { pass, rows, memory, sums } = self;
+        pass.write(s, rows.clone(), memory);
         if pass.stream {
             s.fence();
         }
@@ -164,82 +158,64 @@ impl<T: Real> Job<T> for Strip<'_, T> {
 }
 
 impl<T: Real> Pass<'_, T> {
-    /// Writes `rows` of the output.
+    /// Writes `all_rows` of the output.
     #[inline(always)]
-    fn write<S: Simd<Elem = T>>(&self, s: S, all_rows: Range<usize>, patch: &mut [T]) {
+    fn write<S: Simd<Elem = T>>(&self, s: S, all_rows: Range<usize>, memory: &mut [T]) {
         let &Correlation { plan, sources, .. } = self.correlation;
         let [d, h, w] = &plan.axes;
-        let max_height = tile::max_height(S::REGISTERS);
-        let stretches = plan.taps() / self.run;
-        let x = sources[0].x;
-        let mut rows = Vec::with_capacity(stretches);
-        let (line_memory, patch) = patch.split_at_mut(if self.lines { patch.len() } else { 0 });
-        let mut lines = self.lines.then(|| Lines::new(plan, sources, line_memory));
+        let mut rows = Vec::with_capacity(plan.taps() / self.run);
+        let mut lines = self.lines.then(|| Lines::new(plan, sources, memory));
         if let Some(lines) = &mut lines {
             lines.restart(all_rows.start, all_rows.len());
         }
-        let start = lines.as_ref().map_or(x.as_ptr(), |lines| lines.start());
-        let mut patch_rows = Vec::with_capacity(stretches);
+        let start = lines.as_ref().map_or(sources[0].x.as_ptr(), |lines| lines.start());
+        let x_step = w.step * plan.k_channels;
         let block = WIDTH * S::LANES;
-        let tiles = parts(w.count, max_height);
-        // The outputs for which every tap along w is inside.
-        let inside = match (w.taps.first(), w.taps.last()) {
-            (Some(first), Some(last)) if !self.lines => {
-                w.interior(first.offset, 1).start..w.interior(last.offset, 1).end
-            }
-            _ => 0..w.count,
-        };
+        let tiles = parts(w.count, tile::max_height(S::REGISTERS));
         // 1. Blocks of columns: the block's weights stay in the cache for all rows.
         for first in (0..plan.columns).step_by(block) {
             let columns = (plan.columns - first).min(block);
             let width = columns.div_ceil(S::LANES);
-            let weight = self.weight.as_ptr().wrapping_add(first * plan.depth());
             // 2. Output rows.
             for row in all_rows.clone() {
                 let (n, od, oh) = (row / h.count / d.count, row / h.count % d.count, row % h.count);
                 self.gather(s, row, width * S::LANES, lines.as_mut(), &mut rows);
-                let place_d = n * d.out_len + od * d.out_step + d.out_start;
-                let place_h = place_d * h.out_len + oh * h.out_step + h.out_start;
+                let place = n * d.out_len + od * d.out_step + d.out_start;
+                let place = place * h.out_len + oh * h.out_step + h.out_start;
+                let place = place * w.out_len + w.out_start;
+                let line = tile::Forward {
+                    s,
+                    rows: &rows,
+                    x: start,
+                    x_step,
+                    k: self.run * plan.k_channels,
+                    weight: self.weight.as_ptr().wrapping_add(first * plan.depth()),
+                    bias: self.bias.as_ptr().wrapping_add(first),
+                    y: self.y.at(place * plan.columns + first).0,
+                    y_step: w.out_step * plan.columns,
+                    columns,
+                    stream: self.stream,
+                };
                 // 3. Tiles along w.
                 for i in 0..tiles {
-                    let pixels = part(w.count, tiles, i);
-                    let x_start = pixels.start * w.step * plan.k_channels;
-                    let in_place = pixels.start >= inside.start && pixels.end <= inside.end;
-                    let (x, tile_rows) = if in_place {
-                        (start.wrapping_add(x_start), &rows)
-                    } else {
-                        self.copy_windows(x, &rows, &pixels, patch, &mut patch_rows);
-                        (patch.as_ptr(), &patch_rows)
-                    };
                     // With few stretches the tile waits for memory: its pixels lie apart, and no hardware
                     // follows them.
                     if rows.len() <= FEW_STRETCHES && i + 1 < tiles && !self.lines {
                         let next = part(w.count, tiles, i + 1);
                         let len = ((next.len() - 1) * w.step + self.run) * plan.k_channels;
-                        let next = start.wrapping_add(next.start * w.step * plan.k_channels);
                         for row in &rows {
-                            tile::prefetch(s, next.wrapping_offset(row.x), len);
+                            tile::prefetch(
+                                s,
+                                start.wrapping_add(next.start * x_step).wrapping_offset(row.x),
+                                len,
+                            );
                         }
                     }
-                    let place = place_h * w.out_len + pixels.start * w.out_step + w.out_start;
-                    let tile = tile::Forward {
-                        s,
-                        rows: tile_rows,
-                        x,
-                        x_step: w.step * plan.k_channels,
-                        k: self.run * plan.k_channels,
-                        weight,
-                        bias: self.bias.as_ptr().wrapping_add(first),
-                        y: self.y.0.wrapping_add(place * plan.columns + first),
-                        y_step: w.out_step * plan.columns,
-                        columns,
-                        stream: self.stream,
-                    };
-                    // SAFETY: `correlate` has asserted the lengths. Rows are inside x (`gather` takes the
-                    // taps along d and h that are inside, and `in_place` those along w), the lines or the patch;
-                    // weights and bias are packed to whole vectors; the places are inside y, and no other
-                    // task has these rows.
-                    unsafe { tile::run(&tile, pixels.len(), width) }
+                    let pixels = part(w.count, tiles, i);
+                    // SAFETY: `Correlation::check` has asserted the lengths. Rows are inside x (`gather` takes the taps
+                    // along d and h that are inside, and without lines those along w are) or the lines; weights and bias
+                    // are packed to whole vectors; the places are inside y, and no other task has these rows.
+                    unsafe { tile::run(&line.below(pixels.start), pixels.len(), width) }
                 }
             }
         }
@@ -323,30 +299,6 @@ impl<T: Real> Pass<'_, T> {
                     rows.push(Row { x, weight: (tap + t) * channels * width });
                 }
             }
-        }
-    }
-
-    /// Copies what `pixels` read into `patch`, with zeros where a window leaves the line.
-    #[inline(always)]
-    fn copy_windows(
-        &self,
-        x: &[T],
-        rows: &[Row],
-        pixels: &Range<usize>,
-        patch: &mut [T],
-        patch_rows: &mut Vec<Row>,
-    ) {
-        let plan = self.correlation.plan;
-        let w = &plan.axes[2];
-        let channels = plan.k_channels;
-        let window = (pixels.len() - 1) * w.step + self.run;
-        patch_rows.clear();
-        for (i, row) in rows.iter().enumerate() {
-            let start = row.x + (pixels.start * w.step * channels) as isize;
-            let line = row.x - w.taps[i * self.run % w.taps.len()].offset * channels as isize;
-            let target = &mut patch[i * window * channels..][..window * channels];
-            copy_padded(x, line as usize, w.input * channels, start, target);
-            patch_rows.push(Row { x: (i * window * channels) as isize, weight: row.weight });
         }
     }
 }

@@ -20,7 +20,7 @@ use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
 use super::fuse::WeightGradient;
-use super::lines::{Lines, copy_padded};
+use super::lines::Lines;
 use super::plan::Plan;
 use super::tile::{self, Segment, WIDTH};
 use crate::kernels::part;
@@ -108,16 +108,10 @@ impl Cut {
         }
     }
 
-    /// Numbers that a task copies for a visit.
+    /// Numbers that a task copies for a visit: lines, and rows of dy.
     fn visit_len<T: Real>(&self, plan: &Plan, lines: bool) -> usize {
-        let x = if lines { Lines::<T>::len(plan, self.rows_per_visit) } else { self.patch_len(plan) };
-        x + self.panel_len(plan)
-    }
-
-    /// Copies of a visit's windows: those before and after the interior overlap in less than one window.
-    fn patch_len(&self, plan: &Plan) -> usize {
-        let w = &plan.axes[2];
-        self.rows_per_visit * (w.count * w.step + 2 * self.run) * plan.k_channels
+        let lines = if lines { Lines::<T>::len(plan, self.rows_per_visit) } else { 0 };
+        lines + self.panel_len(plan)
     }
 
     /// A copy of a visit's rows of dy, one block of columns wide.
@@ -187,10 +181,9 @@ impl<T: Real> Job<T> for Task<'_, T> {
         let w = &plan.axes[2];
         let rows_per_visit = cut.rows_per_visit;
         let memory = std::mem::take(&mut self.visit);
-        let (patch, panel) = memory.split_at_mut(memory.len() - cut.panel_len(plan));
-        let (line_memory, patch) = patch.split_at_mut(if self.lines { patch.len() } else { 0 });
+        let (line_memory, panel) = memory.split_at_mut(memory.len() - cut.panel_len(plan));
         let mut lines = self.lines.then(|| Lines::new(plan, sources, line_memory));
-        let mut visit = Visit { segments: Vec::with_capacity(3 * rows_per_visit), patch, panel };
+        let mut segments = Vec::with_capacity(rows_per_visit);
         // 1. Visits of a few rows.
         for first_row in self.rows.clone().step_by(rows_per_visit) {
             let rows = first_row..self.rows.end.min(first_row + rows_per_visit);
@@ -205,38 +198,35 @@ impl<T: Real> Job<T> for Task<'_, T> {
                 let width = columns.div_ceil(S::LANES);
                 let whole = columns == width * S::LANES && dy.affine.is_none();
                 if !whole && block != first {
-                    self.fill_panel(s, &rows, first, width * S::LANES, visit.panel);
+                    self.fill_panel(s, &rows, first, width * S::LANES, panel);
                 }
                 block = first;
+                let (dy, dy_step) = if whole {
+                    let first = rows.start * w.count * plan.columns + first;
+                    (dy.x.as_ptr().wrapping_add(first), plan.columns)
+                } else {
+                    (panel.as_ptr(), width * S::LANES)
+                };
                 let stretch = pair % cut.stretches;
-                self.collect(s, &rows, stretch, first, width * S::LANES, whole, lines.as_mut(), &mut visit);
+                self.collect(s, &rows, stretch, (dy, dy_step), lines.as_mut(), &mut segments);
                 let sums =
                     &mut self.sums[(pair - self.pairs.start) * cut.k * cut.block..][..cut.k * cut.block];
                 // 3. Tiles along the stretch.
                 let tile = tile::GradWeight {
                     s,
-                    segments: &visit.segments,
+                    segments: &segments,
                     x_first: 0,
                     x_step: w.step * plan.k_channels,
-                    dy_step: if whole { plan.columns } else { width * S::LANES },
+                    dy_step,
                     sums: sums.as_mut_ptr(),
                     sums_step: cut.block,
                 };
-                // SAFETY: `collect` takes segments whose every window is inside x, the lines or the patch, and whose pixels
+                // SAFETY: `collect` takes segments whose every window is inside x or the lines, and whose pixels
                 // are inside dy or the panel, whole vectors of them; a pair has k × block sums.
                 unsafe { tile::run(&tile, cut.k, width) }
             }
         }
     }
-}
-
-/// What a visit reads.
-struct Visit<'a, T> {
-    segments: Vec<Segment<T>>,
-    /// Copies of windows that leave their line.
-    patch: &'a mut [T],
-    /// Copies of dy, padded to whole vectors.
-    panel: &'a mut [T],
 }
 
 impl<T: Real> Task<'_, T> {
@@ -272,69 +262,42 @@ impl<T: Real> Task<'_, T> {
         }
     }
 
-    /// The segments of the visit's rows for one stretch: in each row, the pixels whose windows are inside,
-    /// and before and after them those that are not, with copies of their windows.
+    /// The segments of the visit's rows for one stretch: a row each, where it reads a line at all.
     #[inline(always)]
     fn collect<S: Simd<Elem = T>>(
         &self,
         s: S,
         rows: &Range<usize>,
         stretch: usize,
-        first: usize,
-        width: usize,
-        whole: bool,
+        (dy, dy_step): (*const T, usize),
         mut lines: Option<&mut Lines<'_, T>>,
-        visit: &mut Visit<'_, T>,
+        segments: &mut Vec<Segment<T>>,
     ) {
-        let &WeightGradient { plan, sources, dy: of, .. } = self.gradient;
+        let &WeightGradient { plan, sources, .. } = self.gradient;
         let [d, h, w] = &plan.axes;
-        let (channels, columns, run) = (plan.k_channels, plan.columns, self.cut.run);
-        let per_line = w.taps.len() / run;
-        let (td, th) = (d.taps[stretch / per_line / h.taps.len()], h.taps[stretch / per_line % h.taps.len()]);
-        let tw = w.taps[stretch % per_line * run];
-        let inside = w.interior(tw.offset, run);
-        let mut patch = &mut *visit.patch;
-        visit.segments.clear();
+        let per_line = w.taps.len() / self.cut.run;
+        let (i, j) = (stretch / per_line / h.taps.len(), stretch / per_line % h.taps.len());
+        let tw = w.taps[stretch % per_line * self.cut.run];
+        segments.clear();
         for row in rows.clone() {
             let (n, od, oh) = (row / h.count / d.count, row / h.count % d.count, row % h.count);
-            let (Some(id), Some(ih)) = (d.position(od, td), h.position(oh, th)) else { continue };
-            let line = ((n * d.input + id) * h.input + ih) * w.input * channels;
-            let window =
-                |pixel: usize| line as isize + ((pixel * w.step) as isize + tw.offset) * channels as isize;
-            let dy = |pixel: usize| {
-                if whole {
-                    of.x.as_ptr().wrapping_add((row * w.count + pixel) * columns + first)
-                } else {
-                    visit.panel.as_ptr().wrapping_add(((row - rows.start) * w.count + pixel) * width)
+            let (Some(id), Some(ih)) = (d.position(od, d.taps[i]), h.position(oh, h.taps[j])) else {
+                continue;
+            };
+            // A line, and where in it pixel 0 reads.
+            let (line, offset) = match &mut lines {
+                Some(lines) => {
+                    lines.seek(row);
+                    (lines.start().wrapping_add(lines.place(s, i, [id, ih])), tw.offset - w.taps[0].offset)
+                }
+                None => {
+                    let line = ((n * d.input + id) * h.input + ih) * w.input * plan.k_channels;
+                    (sources[0].x.as_ptr().wrapping_add(line), tw.offset)
                 }
             };
-            if let Some(lines) = &mut lines {
-                lines.seek(row);
-                let tap = (tw.offset - w.taps[0].offset) as usize * channels;
-                let place = lines.place(s, stretch / per_line / h.taps.len(), [id, ih]) + tap;
-                visit.segments.push(Segment {
-                    x: lines.start().wrapping_add(place),
-                    dy: dy(0),
-                    pixels: w.count,
-                });
-                continue;
-            }
-            let x = sources[0].x;
-            for pixels in [0..inside.start, inside.clone(), inside.end..w.count] {
-                if pixels.is_empty() {
-                    continue;
-                }
-                let x = if pixels == inside {
-                    x.as_ptr().wrapping_offset(window(pixels.start))
-                } else {
-                    let len = ((pixels.len() - 1) * w.step + run) * channels;
-                    let (target, rest) = patch.split_at_mut(len);
-                    patch = rest;
-                    copy_padded(x, line, w.input * channels, window(pixels.start), target);
-                    target.as_ptr()
-                };
-                visit.segments.push(Segment { x, dy: dy(pixels.start), pixels: pixels.len() });
-            }
+            let x = line.wrapping_offset(offset * plan.k_channels as isize);
+            let dy = dy.wrapping_add((row - rows.start) * w.count * dy_step);
+            segments.push(Segment { x, dy, pixels: w.count });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Copies of the lines that a task reads: activated, the sources side by side, zeros beyond both ends.
 //!
-//! A task reads its input in place where that is one plain tensor of many channels. Elsewhere it copies a line when a row
-//! asks for it first. A window of 27 taps reads each number many times over, so the copy costs little beside the
+//! A task reads its input in place where that is one plain tensor of many channels and no window leaves its line.
+//! Elsewhere it copies a line when a row asks for it first. A window of 27 taps reads each number many times over, so the copy costs little beside the
 //! arithmetic, stays in the second-level cache, and no tile has to care about the ends of w.
 
 use std::marker::PhantomData;
@@ -14,8 +14,7 @@ use super::fuse::Source;
 use super::plan::Plan;
 use crate::kernels::Output;
 
-/// Inputs of so few channels are copied in any case: their lines are short beside the tile's sums, and the windows at the
-/// ends of w would be copied one by one.
+/// Inputs of so few channels are copied in any case: their lines are short beside the tile's sums.
 const NARROW: usize = 4;
 
 /// The lines of one task.
@@ -46,7 +45,9 @@ impl<'a, T: Real> Lines<'a, T> {
 
     /// As [`serve`](Self::serve), of one plain source or of others.
     pub(crate) fn needed(plan: &Plan, plain: bool) -> bool {
-        !plain || plan.k_channels <= NARROW
+        let w = &plan.axes[2];
+        let inside = w.taps.first().is_none_or(|tap| w.interior(tap.offset, w.span()) == (0..w.count));
+        !(plain && inside && plan.k_channels > NARROW)
     }
 
     /// The memory of a task of `rows` neighbouring rows.
@@ -195,7 +196,7 @@ fn slots(plan: &Plan, rows: usize) -> usize {
 /// `target` = the elements from `start` on of the line `line .. line + len` of x, 0 where they are outside
 /// it.
 #[inline(always)]
-pub(crate) fn copy_padded<T: Real>(x: &[T], line: usize, len: usize, start: isize, target: &mut [T]) {
+fn copy_padded<T: Real>(x: &[T], line: usize, len: usize, start: isize, target: &mut [T]) {
     let skipped = (line as isize - start).clamp(0, target.len() as isize) as usize;
     let end = ((line + len) as isize - start).clamp(skipped as isize, target.len() as isize) as usize;
     target[..skipped].fill(T::ZERO);

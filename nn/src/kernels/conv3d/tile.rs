@@ -7,7 +7,7 @@
 //! `MR` is a constant of the function, because the sums stay in registers only if every loop over them is
 //! unrolled; so there is one copy for each height up to the highest.
 
-use autograd::simd::{Isa, Simd};
+use autograd::simd::Simd;
 
 use crate::kernels::{part, parts};
 
@@ -18,11 +18,6 @@ pub(crate) const WIDTH: usize = 2;
 #[inline(always)]
 pub(crate) const fn max_height(registers: usize) -> usize {
     if registers >= 32 { 14 } else { 6 }
-}
-
-/// The height of the highest tile of a set.
-pub(crate) const fn max_height_on(isa: Isa) -> usize {
-    max_height(if matches!(isa, Isa::Avx512) { 32 } else { 16 })
 }
 
 /// Asks for the cache lines of `len` numbers, which need not be valid.
