@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use autograd::Real;
 use autograd::buffer::{Buffer, poisons_recycled};
 
-use super::Output;
+use super::output::Output;
 
 static SPARE: Mutex<Vec<Buffer<f64>>> = Mutex::new(Vec::new());
 

@@ -44,12 +44,7 @@ use crate::kernels::{Output, Pairs};
 
 mod row;
 
-use row::OutputRow;
-
-/// Taps along h, and along w.
-const TAPS: usize = 3;
-/// Pixels of the widest tile.
-const WIDEST: usize = 4;
+use row::{OutputRow, Pass, TAPS, WIDEST};
 
 /// See [`Correlation`]; and the epilogue's sums.
 ///
@@ -111,20 +106,6 @@ fn transform<T: Real>(plan: &Plan, weight: Weight<'_, T>, lanes: usize) -> Vec<T
         }
     }
     u
-}
-
-/// One correlation, as its tasks see it.
-struct Pass<'a, T> {
-    correlation: &'a Correlation<'a, T>,
-    u: &'a [T],
-    /// Padded to whole vectors.
-    bias: &'a [T],
-    /// Numbers of a line of V.
-    line: usize,
-    /// Slabs in the ring.
-    slots: usize,
-    y: Output<T>,
-    stream: bool,
 }
 
 /// The work of one task.

@@ -5,10 +5,29 @@ use std::ops::Range;
 use autograd::Real;
 use autograd::simd::Simd;
 
-use super::{Pass, TAPS, WIDEST};
-use crate::kernels::conv3d::fuse::Epilogue;
+use crate::kernels::Output;
+use crate::kernels::conv3d::fuse::{Correlation, Epilogue};
 use crate::kernels::conv3d::sums::{NoSums, RowSums, TaskSums};
 use crate::kernels::conv3d::winograd::points::{Points, SIZE, STEP};
+
+/// Taps along h, and along w.
+pub(super) const TAPS: usize = 3;
+/// Pixels of the widest tile.
+pub(super) const WIDEST: usize = 4;
+
+/// One correlation, as its tasks see it.
+pub(super) struct Pass<'a, T> {
+    pub(super) correlation: &'a Correlation<'a, T>,
+    pub(super) u: &'a [T],
+    /// Padded to whole vectors.
+    pub(super) bias: &'a [T],
+    /// Numbers of a line of V.
+    pub(super) line: usize,
+    /// Slabs in the ring.
+    pub(super) slots: usize,
+    pub(super) y: Output<T>,
+    pub(super) stream: bool,
+}
 
 /// A row of tiles of one output plane.
 pub(super) struct OutputRow<'a, 'p, T> {
