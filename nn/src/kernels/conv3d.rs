@@ -44,7 +44,7 @@ use autograd::simd;
 
 use self::choice::Algorithm;
 use self::engines::engines;
-use self::fuse::{Correlation, Weight, WeightGradient};
+use self::operands::{Correlation, Weight, WeightGradient};
 use self::plan::Plan;
 use self::winograd::schedule::Schedule;
 use super::Pairs;
@@ -54,11 +54,11 @@ mod bias;
 mod choice;
 mod direct;
 pub(crate) mod engines;
-pub(crate) mod fuse;
 mod geometry;
 mod grad_weight;
 mod lines;
 pub(crate) mod memory;
+pub(crate) mod operands;
 mod pack;
 pub(crate) mod plan;
 mod pointwise;
@@ -71,8 +71,8 @@ pub(crate) mod tests;
 mod tile;
 mod winograd;
 
-pub use fuse::{Epilogue, Source, Target};
 pub use memory::{Reading, backward_input_scratch, backward_weight_scratch, forward_scratch};
+pub use operands::{Epilogue, Source, Target};
 pub use shape::{Conv3dShape, Conv3dSpec, ConvAlgorithm, SpecError};
 pub use tasks::{backward_input_tasks, backward_weight_tasks, forward_tasks};
 

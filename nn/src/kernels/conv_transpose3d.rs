@@ -37,8 +37,8 @@ use autograd::Real;
 
 pub use super::conv3d::backward_bias;
 use super::conv3d::engines::engines;
-use super::conv3d::fuse::{Correlation, Weight, WeightGradient};
 use super::conv3d::memory::{bytes, direct_scratch, grad_weight_scratch};
+use super::conv3d::operands::{Correlation, Weight, WeightGradient};
 use super::conv3d::plan::Plan;
 use super::conv3d::tasks::{direct_tasks, grad_weight_tasks};
 use super::conv3d::{Conv3dSpec, Epilogue, Source, Target};

@@ -20,8 +20,8 @@ use autograd::Real;
 use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
-use super::fuse::{Correlation, Epilogue, Target};
 use super::lines::Lines;
+use super::operands::{Correlation, Epilogue, Target};
 use super::pack::{pack, packed_len};
 use super::plan::Plan;
 use super::sums::{RowSums, TaskSums};

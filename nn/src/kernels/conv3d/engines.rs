@@ -3,7 +3,7 @@
 use autograd::Real;
 use autograd::simd::Isa;
 
-use super::fuse::{Correlation, Target, WeightGradient};
+use super::operands::{Correlation, Target, WeightGradient};
 use super::winograd::schedule::Schedule;
 use super::winograd::single;
 use super::{bias, direct, grad_weight, pointwise, winograd};

@@ -12,6 +12,8 @@
 //!   stride; each remainder is one correlation of step 1, written at every stride-th place. No zeros are
 //!   inserted.
 
+use super::shape::Conv3dSpec;
+
 /// One tap of a kernel along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tap {
@@ -40,43 +42,34 @@ pub(crate) struct Axis {
     pub(crate) out_len: usize,
 }
 
-/// Kernel size, stride, padding and dilation along one axis.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AxisSpec {
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-    pub(crate) padding: usize,
-    pub(crate) dilation: usize,
-}
-
 impl Axis {
-    /// The convolution from `input` to `output` positions.
-    pub(crate) fn strided(spec: AxisSpec, input: usize, output: usize) -> Self {
-        let offset = |index: usize| (index * spec.dilation) as isize - spec.padding as isize;
-        let taps = (0..spec.kernel).map(|index| Tap { index, offset: offset(index) }).collect();
-        Self { taps, step: spec.stride, input, count: output, out_start: 0, out_step: 1, out_len: output }
+    /// The convolution from `input` to `output` positions, of axis `i`.
+    pub(crate) fn strided(spec: &Conv3dSpec, i: usize, input: usize, output: usize) -> Self {
+        let offset = |index: usize| (index * spec.dilation[i]) as isize - spec.padding[i] as isize;
+        let taps = (0..spec.kernel[i]).map(|index| Tap { index, offset: offset(index) }).collect();
+        Self { taps, step: spec.stride[i], input, count: output, out_start: 0, out_step: 1, out_len: output }
     }
 
     /// The adjoint of the convolution from `output` to `input` positions, one axis for each remainder.
-    pub(crate) fn adjoint(spec: AxisSpec, input: usize, output: usize) -> Vec<Self> {
-        let stride = spec.stride as isize;
+    pub(crate) fn adjoint(spec: &Conv3dSpec, i: usize, input: usize, output: usize) -> Vec<Self> {
+        let stride = spec.stride[i] as isize;
         let remainder = |r: usize| {
             let tap = |index: usize| {
-                let distance = (r + spec.padding) as isize - (index * spec.dilation) as isize;
+                let distance = (r + spec.padding[i]) as isize - (index * spec.dilation[i]) as isize;
                 (distance % stride == 0).then_some(Tap { index, offset: distance / stride })
             };
             Self {
                 // The offset falls as the index rises.
-                taps: (0..spec.kernel).rev().filter_map(tap).collect(),
+                taps: (0..spec.kernel[i]).rev().filter_map(tap).collect(),
                 step: 1,
                 input,
-                count: (output - r).div_ceil(spec.stride),
+                count: (output - r).div_ceil(spec.stride[i]),
                 out_start: r,
-                out_step: spec.stride,
+                out_step: spec.stride[i],
                 out_len: output,
             }
         };
-        (0..spec.stride.min(output)).map(remainder).collect()
+        (0..spec.stride[i].min(output)).map(remainder).collect()
     }
 
     /// The number of neighbouring taps that read neighbouring positions: all of them, or 1.
@@ -117,7 +110,7 @@ impl Axis {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Axis, AxisSpec};
+    use super::{Axis, Conv3dSpec};
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
@@ -127,11 +120,16 @@ mod tests {
             kernel in 1usize..5, stride in 1usize..5, padding in 0usize..5, dilation in 1usize..4,
             input in 1usize..12,
         ) {
-            let spec = AxisSpec { kernel, stride, padding, dilation };
+            let spec = &Conv3dSpec {
+                kernel: [kernel; 3],
+                stride: [stride; 3],
+                padding: [padding; 3],
+                dilation: [dilation; 3],
+            };
             let span = dilation * (kernel - 1) + 1;
             prop_assume!(input + 2 * padding >= span);
             let output = (input + 2 * padding - span) / stride + 1;
-            let forward = Axis::strided(spec, input, output);
+            let forward = Axis::strided(spec, 0, input, output);
             let mut read = vec![];
             for o in 0..forward.count {
                 for tap in &forward.taps {
@@ -140,7 +138,7 @@ mod tests {
             }
             let mut adjoint = vec![];
             let mut written = vec![];
-            for axis in Axis::adjoint(spec, output, input) {
+            for axis in Axis::adjoint(spec, 0, output, input) {
                 for p in 0..axis.count {
                     let place = p * axis.out_step + axis.out_start;
                     written.push(place);

@@ -19,8 +19,8 @@ use autograd::Real;
 use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
-use super::fuse::WeightGradient;
 use super::lines::Lines;
+use super::operands::WeightGradient;
 use super::plan::Plan;
 use super::tile::{self, Segment, WIDTH};
 use crate::kernels::part;

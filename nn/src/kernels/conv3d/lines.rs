@@ -10,7 +10,7 @@ use std::ops::Range;
 use autograd::Real;
 use autograd::simd::Simd;
 
-use super::fuse::Source;
+use super::operands::Source;
 use super::plan::Plan;
 use crate::kernels::Output;
 

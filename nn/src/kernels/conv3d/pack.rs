@@ -3,8 +3,8 @@
 use autograd::Real;
 use rayon::prelude::*;
 
-use super::fuse::Weight;
 use super::geometry::{Axis, Tap};
+use super::operands::Weight;
 use super::plan::Plan;
 use super::tile::WIDTH;
 use crate::kernels::scratch::Scratch;

@@ -3,7 +3,7 @@
 use autograd::Real;
 use autograd::simd::Isa;
 
-use super::geometry::{Axis, AxisSpec};
+use super::geometry::Axis;
 use super::shape::{Conv3dShape, Conv3dSpec};
 
 /// A correlation of whole volumes.
@@ -39,7 +39,7 @@ impl Plan {
         [input, output]: [[usize; 3]; 2],
         [k_channels, columns]: [usize; 2],
     ) -> Self {
-        let axes = [0, 1, 2].map(|i| Axis::strided(axis(spec, i), input[i], output[i]));
+        let axes = [0, 1, 2].map(|i| Axis::strided(spec, i, input[i], output[i]));
         Self { isa, n, axes, k_channels, columns }
     }
 
@@ -52,7 +52,7 @@ impl Plan {
         [input, output]: [[usize; 3]; 2],
         [k_channels, columns]: [usize; 2],
     ) -> Vec<Self> {
-        let [d, h, w] = [0, 1, 2].map(|i| Axis::adjoint(axis(spec, i), input[i], output[i]));
+        let [d, h, w] = [0, 1, 2].map(|i| Axis::adjoint(spec, i, input[i], output[i]));
         let mut all = vec![];
         for d in &d {
             for h in &h {
@@ -75,14 +75,5 @@ impl Plan {
     /// The numbers that go into one output.
     pub(crate) fn depth(&self) -> usize {
         self.taps() * self.k_channels
-    }
-}
-
-fn axis(spec: &Conv3dSpec, i: usize) -> AxisSpec {
-    AxisSpec {
-        kernel: spec.kernel[i],
-        stride: spec.stride[i],
-        padding: spec.padding[i],
-        dilation: spec.dilation[i],
     }
 }

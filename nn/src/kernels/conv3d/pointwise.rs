@@ -15,7 +15,7 @@ use autograd::parallel::{SLAB, map_slabs};
 use autograd::simd::{self, Job, Simd};
 use rayon::prelude::*;
 
-use super::fuse::{Correlation, Epilogue, Target, Weight, WeightGradient};
+use super::operands::{Correlation, Epilogue, Target, Weight, WeightGradient};
 use super::plan::Plan;
 use super::shape::Conv3dShape;
 use super::sums::{NoSums, RowSums, TaskSums};

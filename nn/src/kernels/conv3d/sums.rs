@@ -3,7 +3,7 @@
 use autograd::Real;
 use autograd::simd::Simd;
 
-use super::fuse::Epilogue;
+use super::operands::Epilogue;
 use crate::kernels::affine::{Affine, AffineVectors, PAD, Pairs};
 
 /// What happens to the vectors of a row of outputs; see [`Epilogue`].

@@ -34,7 +34,7 @@ use self::ring::StripLengths;
 use self::schedule::{Schedule, StripCut, Tiles};
 use self::steps::{GradPass, Pass};
 use self::weight::Blocks;
-use super::fuse::{Correlation, Target, WeightGradient};
+use super::operands::{Correlation, Target, WeightGradient};
 use super::plan::Plan;
 use super::sums::TaskSums;
 use crate::kernels::scratch::{PerThread, Scratch};

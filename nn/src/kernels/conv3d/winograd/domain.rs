@@ -6,7 +6,7 @@ use super::points::FREQUENCIES;
 use super::schedule::Tiles;
 use super::weight::Blocks;
 use crate::kernels::Output;
-use crate::kernels::conv3d::fuse::Source;
+use crate::kernels::conv3d::operands::Source;
 use crate::kernels::conv3d::plan::Plan;
 
 /// What is read, and how it lies when it is transformed.

@@ -9,7 +9,7 @@ use super::domain::{Domain, Memory};
 use super::points::{Points, STEP};
 use super::transform::{self, Plane, TileRow};
 use crate::kernels::Output;
-use crate::kernels::conv3d::fuse::{Correlation, Epilogue};
+use crate::kernels::conv3d::operands::{Correlation, Epilogue};
 use crate::kernels::conv3d::sums::{NoSums, TaskSums};
 use crate::kernels::conv3d::tile::{self, Row, Segment};
 

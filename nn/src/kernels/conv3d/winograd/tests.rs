@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::schedule::{Schedule, fits};
 use super::{correlate, grad_weight};
-use crate::kernels::conv3d::fuse::{Correlation, Epilogue, Source, Target, Weight, WeightGradient};
+use crate::kernels::conv3d::operands::{Correlation, Epilogue, Source, Target, Weight, WeightGradient};
 use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::conv3d::tests::random;
 use crate::kernels::conv3d::{Conv3dShape, Conv3dSpec, ConvAlgorithm, forward, reference};

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::points::{FREQUENCIES, G, SIZE};
 use crate::kernels::Output;
-use crate::kernels::conv3d::fuse::Weight;
+use crate::kernels::conv3d::operands::Weight;
 use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::conv3d::tile::WIDTH;
 use crate::kernels::scratch::{PerThread, Scratch};

@@ -6,7 +6,7 @@ use autograd::Real;
 use autograd::simd::Simd;
 
 use crate::kernels::Output;
-use crate::kernels::conv3d::fuse::{Correlation, Epilogue};
+use crate::kernels::conv3d::operands::{Correlation, Epilogue};
 use crate::kernels::conv3d::sums::{NoSums, RowSums, TaskSums};
 use crate::kernels::conv3d::winograd::points::{Points, SIZE, STEP};
 

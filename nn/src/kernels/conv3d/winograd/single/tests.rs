@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{correlate, tasks};
 use crate::kernels::conv3d::choice::Algorithm;
-use crate::kernels::conv3d::fuse::{Correlation, Epilogue, Source, Target, Weight};
+use crate::kernels::conv3d::operands::{Correlation, Epilogue, Source, Target, Weight};
 use crate::kernels::conv3d::plan::Plan;
 use crate::kernels::conv3d::tests::random;
 use crate::kernels::conv3d::winograd::schedule::fits_single;
