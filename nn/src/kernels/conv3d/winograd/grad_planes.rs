@@ -64,11 +64,7 @@ pub(super) fn tasks<T: Real>(plan: &Plan) -> Vec<Tasks> {
     let ids = input_planes(&plan.axes[0], &ods);
     let mut products = Tasks::of_pieces("products", &[(blocks.padded(), blocks.block())]);
     products.count *= FREQUENCIES * blocks.taps;
-    vec![
-        row_tasks("transform", ids.len() * cut.tile_rows, columns),
-        row_tasks("transform the gradient", ods.len() * cut.tile_rows, columns),
-        products,
-    ]
+    vec![row_tasks("transform", (ids.len() + ods.len()) * cut.tile_rows, columns), products]
 }
 
 fn pieces(len: usize, piece: usize) -> impl Iterator<Item = Range<usize>> {
@@ -107,11 +103,16 @@ fn chunk<T: Real>(
     let Domain { plan, tiles, blocks, strides, .. } = pass.domain;
     let ids = input_planes(&plan.axes[0], ods);
     // 1. V and Z
-    planes::load(&pass.domain, n, &ids, rows, memory);
-    map_rows(ods.len() * rows.len(), tiles.columns, |row, cut| {
-        let at = [n, ods.start + row / rows.len(), rows.start + row % rows.len()];
-        let z = z.at((row * tiles.columns + cut.start) * strides[1]);
-        simd::dispatch_on(plan.isa, LoadGradient { pass, at, tiles: cut, z, frequency: z_frequency });
+    let of_v = ids.len() * rows.len();
+    map_rows(of_v + ods.len() * rows.len(), tiles.columns, |row, cut| {
+        if row < of_v {
+            planes::load(&pass.domain, [n, ids.start], rows, (row, cut), memory);
+        } else {
+            let row = row - of_v;
+            let at = [n, ods.start + row / rows.len(), rows.start + row % rows.len()];
+            let z = z.at((row * tiles.columns + cut.start) * strides[1]);
+            simd::dispatch_on(plan.isa, LoadGradient { pass, at, tiles: cut, z, frequency: z_frequency });
+        }
     });
     // 2. dU
     let taps = blocks.taps;

@@ -42,7 +42,9 @@ fn chunk<T: Real>(pass: &Pass<'_, T>, n: usize, ods: Range<usize>, memory: Memor
     let Domain { plan, tiles: Tiles { rows, columns }, blocks, strides, .. } = pass.domain;
     let ids = input_planes(&plan.axes[0], &ods);
     // 1. V
-    load(&pass.domain, n, &ids, &(0..rows), memory);
+    map_rows(ids.len() * rows, columns, |row, tiles| {
+        load(&pass.domain, [n, ids.start], &(0..rows), (row, tiles), memory);
+    });
     // 2. M
     let cuts = product_cuts(blocks.count(), ods.len());
     (0..FREQUENCIES * blocks.count() * cuts).into_par_iter().for_each(|task| {
@@ -114,21 +116,18 @@ pub(super) fn map_rows<R: Send>(
     (0..rows * cuts).into_par_iter().map(task).collect()
 }
 
-/// V of `rows` of tiles of the input planes `ids` of sample `n`.
+/// V of some tiles of row `row`, counted from the first of `rows` of the input plane `first_id` of sample `n`.
 pub(super) fn load<T: Real>(
     domain: &Domain<'_, T>,
-    n: usize,
-    ids: &Range<usize>,
+    [n, first_id]: [usize; 2],
     rows: &Range<usize>,
+    (row, tiles): (usize, Range<usize>),
     memory: Memory<T>,
 ) {
-    let columns = domain.tiles.columns;
-    map_rows(ids.len() * rows.len(), columns, |row, tiles| {
-        let at = [n, ids.start + row / rows.len(), rows.start + row % rows.len()];
-        // Tiles are whole vectors apart, so that none reaches into another's.
-        let v = memory.v.at((row * columns + tiles.start) * domain.strides[0]);
-        simd::dispatch_on(domain.plan.isa, Load { domain, at, tiles, v, frequency: memory.frequencies[0] });
-    });
+    let at = [n, first_id + row / rows.len(), rows.start + row % rows.len()];
+    // Tiles are whole vectors apart, so that none reaches into another's.
+    let v = memory.v.at((row * domain.tiles.columns + tiles.start) * domain.strides[0]);
+    simd::dispatch_on(domain.plan.isa, Load { domain, at, tiles, v, frequency: memory.frequencies[0] });
 }
 
 struct Load<'a, 'p, T> {
