@@ -310,7 +310,7 @@ impl<T: Real> Pass<T> for Slab<'_, T> {
                     let n = x.len();
                     let (mean, scale, shift, dy) = (&mean[..n], &scale[..n], &shift[..n], &mut dy[..n]);
                     for i in 0..n {
-                        dy[i] = dy[i] * act.slope((x[i] - mean[i]) * scale[i] + shift[i]);
+                        dy[i] *= act.slope((x[i] - mean[i]) * scale[i] + shift[i]);
                     }
                 }
             }

@@ -55,9 +55,9 @@ pub(crate) unsafe fn run<S: Simd, T: Tile<S>>(first: &T, rows: usize, width: usi
         // SAFETY: the caller's.
         unsafe {
             if width == 1 {
-                of_width::<S, T, 1>(&tile, rows.len())
+                of_width::<S, T, 1>(&tile, rows.len());
             } else {
-                of_width::<S, T, 2>(&tile, rows.len())
+                of_width::<S, T, 2>(&tile, rows.len());
             }
         }
     }
