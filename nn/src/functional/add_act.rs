@@ -33,15 +33,18 @@ pub fn add_act<'t, T: Real>(
     Input::deferred(tape_of(inputs), AddAct, inputs, a.place.value().clone(), sum)
 }
 
+/// What keeps the values of two terms; nothing keeps a term that lies as it is.
+type HeldTerms<T> = [Option<Arc<Held<T>>>; 2];
+
 struct Sum<T: Real> {
     terms: [SavedInput<T>; 2],
     /// Of the terms, until the sum is computed for the first time.
-    held: Mutex<Option<[Option<Arc<Held<T>>>; 2]>>,
+    held: Mutex<Option<HeldTerms<T>>>,
     activation: Activation,
 }
 
 impl<T: Real> Sum<T> {
-    fn take_held(&self) -> Option<[Option<Arc<Held<T>>>; 2]> {
+    fn take_held(&self) -> Option<HeldTerms<T>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
