@@ -13,11 +13,22 @@
 //! | `bias`, `db` | `[co]` |
 //! | `y`, `dy` | `[n, od, oh, ow, co]`, o = (i + 2·padding − dilation·(kernel − 1) − 1) / stride + 1, rounded down |
 //!
-//! Each entry writes its whole output, whatever was there. There are two algorithms: *direct* (`direct.rs`,
-//! `grad_weight.rs`) takes every kernel, stride, padding and dilation; *Winograd's* (`winograd.rs`) takes windows of 3x3
-//! in the plane with stride 1 there, in a quarter of the multiplications, a half for a single channel. `choice.rs` chooses
-//! by a cost model, unless [`Conv3dShape::with_algorithm`] insists. Both are fastest for ci and co that are multiples of the lanes. The gradient
-//! of the input is again a correlation; the gradient of the weight has a tile of its own.
+//! Each entry writes its whole output, whatever was there. The gradient of the input is again a correlation; the gradient of
+//! the weight has a tile of its own. Each pass goes one of four ways, which [`ConvAlgorithm::Auto`] leaves to the cost model
+//! of `choice.rs`:
+//!
+//! | algorithm | file | where |
+//! |---|---|---|
+//! | direct | `direct.rs`, `grad_weight.rs` | every kernel, stride, padding and dilation |
+//! | Winograd's in the plane | `winograd.rs` | windows of 3x3 in the plane, stride 1 there: a quarter of the multiplications |
+//! | Winograd's along h | `winograd/single.rs` | the same for a single channel (a network's first layer): half of them |
+//! | pointwise | `pointwise.rs` | kernels of one voxel with few outputs (a network's head), whatever is asked for |
+//!
+//! All are fastest for ci and co that are multiples of the lanes.
+//!
+//! Some words: a *register tile* is what `tile.rs` keeps in registers, rows of it are voxels and columns output channels; a
+//! *Winograd tile*, or tile, is 4x4 outputs in a plane, and a voxel to the register tile; a *strip* is a few rows of Winograd
+//! tiles over all planes (in `direct.rs` a few rows of outputs); *k* are the channels and taps that a sum runs over.
 //!
 //! The input may be several tensors side by side, as if concatenated, each read through a normalisation and an activation
 //! ([`Source`]); what is written may be summed up on the way ([`Epilogue`]).

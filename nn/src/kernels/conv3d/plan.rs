@@ -12,9 +12,9 @@ pub(crate) struct Plan {
     pub(crate) isa: Isa,
     pub(crate) n: usize,
     pub(crate) axes: [Axis; 3],
-    /// Channels of x.
+    /// Channels that are read and summed over: ci in the forward pass, co for the gradient of the input.
     pub(crate) k_channels: usize,
-    /// Channels of y.
+    /// Channels that are written: co in the forward pass, ci for the gradient of the input.
     pub(crate) columns: usize,
 }
 

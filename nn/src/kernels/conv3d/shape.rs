@@ -125,10 +125,10 @@ pub enum ConvAlgorithm {
     /// Whichever is faster by the cost model of [`crate::kernels::conv3d`]: a function of shape and instruction set.
     #[default]
     Auto,
-    /// Sums in the order of the formula.
+    /// Sums in the order of the formula. A kernel of one voxel with few outputs has loops of its own here too.
     Direct,
     /// Winograd's F(4x4, 3x3) in the plane where it applies (3 taps along h and w, stride and dilation 1 there), for a
-    /// single channel F(4, 3) along h; direct elsewhere.
+    /// single channel F(4, 3) along h; elsewhere as [`Direct`](Self::Direct).
     Winograd,
 }
 
