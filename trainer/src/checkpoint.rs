@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use autograd::Tensor;
@@ -18,18 +19,20 @@ use bincode::Options;
 use nn::Module;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use unet3d::UNet3d;
 
 use crate::data::{CaseReader, Normalisation};
 use crate::decision::Decision;
-use crate::files::{read_plain, sync_folder};
+use crate::files::{open_plain, sync_folder};
 use crate::plan::Plan;
 use crate::postprocess::Choice;
 use crate::{Error, Result};
 
+use self::tensors::Summed;
+
 mod check;
+mod tensors;
 
 /// The folder of a run's checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -47,6 +50,8 @@ const HEADER: usize = 8 + 4 + 8 + 8 + 4 + 4 + 4;
 const LARGEST_STATE: u64 = 16 << 20;
 /// How the names of folders begin that are being written.
 const FRESH: &str = ".checkpoint-";
+/// Bytes that are read or written at once.
+const BUFFER: usize = 1 << 16;
 const WEIGHTS: &str = "weights.safetensors";
 const STATE: &str = "state.bin";
 
@@ -132,25 +137,31 @@ impl Checkpoint {
     fn save_beside(&self, path: &Path, before: Option<&Path>) -> Result<()> {
         let parent = path.parent().unwrap_or(Path::new("."));
         let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(parent).map_err(Error::io(parent))?;
-        let weights = to_safetensors(&self.weights);
-        let optimizer = to_safetensors(&self.optimizer);
-        let state = options().serialize(&self.state).expect("a state is plain data");
-
-        let mut file = Vec::with_capacity(HEADER + state.len() + optimizer.len());
-        file.extend_from_slice(MAGIC);
-        file.extend_from_slice(&VERSION.to_le_bytes());
-        file.extend_from_slice(&(state.len() as u64).to_le_bytes());
-        file.extend_from_slice(&(optimizer.len() as u64).to_le_bytes());
-        for part in [&state, &optimizer, &weights] {
-            file.extend_from_slice(&crc32c::crc32c(part).to_le_bytes());
-        }
-        file.extend_from_slice(&state);
-        file.extend_from_slice(&optimizer);
-        write_synced(&fresh.path().join(WEIGHTS), &weights)?;
-        write_synced(&fresh.path().join(STATE), &file)?;
-
+        let (weights, state) = (fresh.path().join(WEIGHTS), fresh.path().join(STATE));
+        let weights = write_synced(&weights, |file| {
+            let mut file = Summed::new(file);
+            tensors::write(&self.weights, &mut file)?;
+            Ok(file.sum)
+        })?;
+        write_synced(&state, |file| self.write_state(weights, file))?;
         sync_folder(fresh.path())?;
         put_in_place(fresh, path, before)
+    }
+
+    /// Writes `state.bin` for weights of this checksum: the header last, when the others are known.
+    fn write_state(&self, weights: u32, file: &mut (impl Write + Seek)) -> io::Result<()> {
+        let state = options().serialize(&self.state).expect("a state is plain data");
+        file.write_all(&[0; HEADER])?;
+        file.write_all(&state)?;
+        let mut optimizer = Summed::new(&mut *file);
+        tensors::write(&self.optimizer, &mut optimizer)?;
+        let Summed { bytes, sum, .. } = optimizer;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(MAGIC)?;
+        file.write_all(&VERSION.to_le_bytes())?;
+        file.write_all(&(state.len() as u64).to_le_bytes())?;
+        file.write_all(&bytes.to_le_bytes())?;
+        [crc32c::crc32c(&state), sum, weights].iter().try_for_each(|sum| file.write_all(&sum.to_le_bytes()))
     }
 
     /// Reads a folder that [`save`](Self::save) wrote.
@@ -161,18 +172,19 @@ impl Checkpoint {
         let aside = aside(path);
         let path = if !path.exists() && aside.exists() { &aside } else { path };
         let file = path.join(STATE);
-        let bytes = read(&file)?;
+        let (mut stream, length) = open(&file)?;
         let damaged = |what: &str| {
             Error::file(&file, format!("is damaged ({what}): use another checkpoint of the run"))
         };
-        if bytes.len() < HEADER || &bytes[..8] != MAGIC {
+        let mut header = [0; HEADER];
+        if length < HEADER as u64 || stream.read_exact(&mut header).is_err() || &header[..8] != MAGIC {
             return Err(Error::file(
                 &file,
                 "is not a checkpoint of this program: name a run folder of `trainer train`",
             ));
         }
-        let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
-        let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+        let u32_at = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes"));
+        let u64_at = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("8 bytes"));
         if u32_at(8) != VERSION {
             let message = format!(
                 "has version {}, this program reads {VERSION}: use the program that wrote it",
@@ -181,26 +193,33 @@ impl Checkpoint {
             return Err(Error::file(&file, message));
         }
         let (state_len, optimizer_len) = (u64_at(12), u64_at(20));
-        let body = (bytes.len() - HEADER) as u64;
+        let body = length - HEADER as u64;
         if state_len > LARGEST_STATE || state_len.checked_add(optimizer_len) != Some(body) {
             return Err(damaged("its length"));
         }
-        let (state, optimizer) = bytes[HEADER..].split_at(state_len as usize);
         let weights_file = path.join(WEIGHTS);
-        let weights = read(&weights_file)?;
-        for (part, at, what) in [(state, 28, "the state"), (optimizer, 32, "the optimiser's part")] {
-            if crc32c::crc32c(part) != u32_at(at) {
+        let (mut weights, weights_len) = open(&weights_file)?;
+        let mut state = vec![0; state_len as usize];
+        stream.read_exact(&mut state).map_err(Error::io(&file))?;
+        // Nothing is made of a file before all of it is known to be whole.
+        let optimizer = tensors::sum_of(&mut stream, optimizer_len).map_err(Error::io(&file))?;
+        for (sum, at, what) in
+            [(crc32c::crc32c(&state), 28, "the state"), (optimizer, 32, "the optimiser's part")]
+        {
+            if sum != u32_at(at) {
                 return Err(damaged(what));
             }
         }
-        if crc32c::crc32c(&weights) != u32_at(36) {
+        if tensors::sum_of(&mut weights, weights_len).map_err(Error::io(&weights_file))? != u32_at(36) {
             let message = "does not belong to the state.bin beside it, or is damaged: use another checkpoint of the run";
             return Err(Error::file(&weights_file, message));
         }
-        let state: State = options().deserialize(state).map_err(|e| damaged(&e.to_string()))?;
+        let state: State = options().deserialize(&state).map_err(|e| damaged(&e.to_string()))?;
         state.check().map_err(|e| damaged(&e))?;
-        let weights = from_safetensors(&weights_file, &weights)?;
-        let optimizer = from_safetensors(&file, optimizer)?;
+        weights.rewind().map_err(Error::io(&weights_file))?;
+        stream.seek(SeekFrom::Start(HEADER as u64 + state_len)).map_err(Error::io(&file))?;
+        let weights = tensors::read(&weights_file, &mut weights, weights_len)?;
+        let optimizer = tensors::read(&file, &mut stream, optimizer_len)?;
         Ok(Self { state, weights, optimizer })
     }
 
@@ -229,7 +248,8 @@ impl Checkpoint {
 /// # Errors
 /// If it is not one, or holds something other than `f32` or `f64`.
 pub fn load_weights(path: &Path) -> Result<Tensors> {
-    from_safetensors(path, &read(path)?)
+    let (mut file, length) = open(path)?;
+    tensors::read(path, &mut file, length)
 }
 
 /// Bincode with fixed-size integers, refusing trailing bytes and anything large.
@@ -288,45 +308,21 @@ fn aside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.old"))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    read_plain(path, u64::MAX)
+fn open(path: &Path) -> Result<(BufReader<fs::File>, u64)> {
+    let (file, length) = open_plain(path)?;
+    Ok((BufReader::with_capacity(BUFFER, file), length))
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let mut file = fs::File::create(path).map_err(Error::io(path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(path))
-}
-
-fn to_safetensors(tensors: &Tensors) -> Vec<u8> {
-    let bytes: Vec<Vec<u8>> =
-        tensors.values().map(|t| t.data().iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
-    let views = tensors.iter().zip(&bytes).map(|((name, tensor), bytes)| {
-        let view =
-            TensorView::new(Dtype::F32, tensor.dims().to_vec(), bytes).expect("the bytes are the tensor's");
-        (name.as_str(), view)
-    });
-    safetensors::serialize(views, None).expect("names and sizes are in order")
-}
-
-fn from_safetensors(path: &Path, bytes: &[u8]) -> Result<Tensors> {
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|e| Error::file(path, format!("is not a safetensors file: {e}")))?;
-    let tensor = |(name, view): (String, TensorView<'_>)| {
-        let values: Vec<f32> = match view.dtype() {
-            Dtype::F32 => view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-            Dtype::F64 => view.data().as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32).collect(),
-            other => {
-                return Err(Error::file(path, format!("holds {name} as {other:?}: convert it to F32")));
-            }
-        };
-        if view.shape().len() > autograd::MAX_RANK {
-            return Err(Error::file(
-                path,
-                format!("holds {name} with {} axes: no layer has that", view.shape().len()),
-            ));
-        }
-        Ok((name, Tensor::from_vec(view.shape(), values)))
+/// Writes a file with `fill` and waits until it is on disk.
+fn write_synced<R>(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<fs::File>) -> io::Result<R>,
+) -> Result<R> {
+    let work = || {
+        let mut file = BufWriter::with_capacity(BUFFER, fs::File::create(path)?);
+        let filled = fill(&mut file)?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        Ok(filled)
     };
-    file.tensors().into_iter().map(tensor).collect()
+    work().map_err(Error::io(path))
 }

@@ -96,7 +96,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(setup: Setup) -> Result<Self> {
+    fn new(mut setup: Setup) -> Result<Self> {
         let config = &setup.config;
         let mut rng = crate::random::generator(config.training.seed, Purpose::Weights, 0);
         let mut model = UNet3d::new(setup.plan.model.clone(), &mut rng)
@@ -111,18 +111,19 @@ impl Run {
         let mut scheduler = Scheduler::new(settings::schedule(&config.schedule))
             .map_err(|e| Error::config("schedule", e.to_string()))?;
         let (mut step, mut before, mut best) = (0, Duration::ZERO, None);
-        if let Some(weights) = &setup.init {
+        if let Some(weights) = setup.init.take() {
             if let Some((name, _)) = weights.iter().find(|(_, weight)| !weight.is_finite()) {
                 let message = format!("--init: {name} is not finite everywhere: take weights that are");
                 return Err(Error::Usage(message));
             }
-            model.load_state_dict(weights.clone()).map_err(|e| Error::Usage(format!("--init: {e}")))?;
+            model.load_state_dict(weights).map_err(|e| Error::Usage(format!("--init: {e}")))?;
         }
-        if let Some(checkpoint) = &setup.resume {
+        if let Some(checkpoint) = &mut setup.resume {
             let fits =
                 |e: nn::Error| Error::Usage(format!("the checkpoint does not fit its configuration: {e}"));
-            model.load_state_dict(checkpoint.weights.clone()).map_err(fits)?;
-            optimizer.load_state(&model, checkpoint.optimizer.clone().into_iter().collect()).map_err(fits)?;
+            // Taken, or the run would hold all of it a second time to its end.
+            model.load_state_dict(std::mem::take(&mut checkpoint.weights)).map_err(fits)?;
+            optimizer.load_state(&model, std::mem::take(&mut checkpoint.optimizer)).map_err(fits)?;
             scheduler.restore(checkpoint.state.plateau);
             step = checkpoint.state.step;
             best = checkpoint.state.metric_best;
