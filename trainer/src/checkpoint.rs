@@ -135,33 +135,12 @@ impl Checkpoint {
     }
 
     fn save_beside(&self, path: &Path, before: Option<&Path>) -> Result<()> {
-        let parent = path.parent().unwrap_or(Path::new("."));
-        let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(parent).map_err(Error::io(parent))?;
-        let (weights, state) = (fresh.path().join(WEIGHTS), fresh.path().join(STATE));
-        let weights = write_synced(&weights, |file| {
-            let mut file = Summed::new(file);
-            tensors::write(&self.weights, &mut file)?;
-            Ok(file.sum)
-        })?;
-        write_synced(&state, |file| self.write_state(weights, file))?;
-        sync_folder(fresh.path())?;
-        put_in_place(fresh, path, before)
-    }
-
-    /// Writes `state.bin` for weights of this checksum: the header last, when the others are known.
-    fn write_state(&self, weights: u32, file: &mut (impl Write + Seek)) -> io::Result<()> {
-        let state = options().serialize(&self.state).expect("a state is plain data");
-        file.write_all(&[0; HEADER])?;
-        file.write_all(&state)?;
-        let mut optimizer = Summed::new(&mut *file);
-        tensors::write(&self.optimizer, &mut optimizer)?;
-        let Summed { bytes, sum, .. } = optimizer;
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(MAGIC)?;
-        file.write_all(&VERSION.to_le_bytes())?;
-        file.write_all(&(state.len() as u64).to_le_bytes())?;
-        file.write_all(&bytes.to_le_bytes())?;
-        [crc32c::crc32c(&state), sum, weights].iter().try_for_each(|sum| file.write_all(&sum.to_le_bytes()))
+        write(
+            (path, before),
+            &self.state,
+            |out| tensors::write(&self.weights, out),
+            |out| tensors::write(&self.optimizer, out),
+        )
     }
 
     /// Reads a folder that [`save`](Self::save) wrote.
@@ -169,6 +148,78 @@ impl Checkpoint {
     /// # Errors
     /// If a file is missing, foreign, of another version, truncated or damaged.
     pub fn load(path: &Path) -> Result<Self> {
+        let mut files = Files::open(path)?;
+        let weights = files.weights.tensors()?;
+        let optimizer = files.optimizer.tensors()?;
+        Ok(Self { state: files.state, weights, optimizer })
+    }
+
+    /// As [`load`](Self::load), without what the optimiser remembers, which only training goes on with.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_for_use(path: &Path) -> Result<Self> {
+        let mut files = Files::open(path)?;
+        let weights = files.weights.tensors()?;
+        Ok(Self { state: files.state, weights, optimizer: Tensors::new() })
+    }
+
+    /// Notes in a folder that [`save`](Self::save) wrote what is done to the masks; all else stays.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load) and [`save`](Self::save).
+    pub fn set_postprocess(path: &Path, choice: &Choice) -> Result<()> {
+        let Files { mut state, mut weights, mut optimizer } = Files::open(path)?;
+        state.postprocess = Some(choice.clone());
+        write((path, None), &state, |out| weights.copy(out), |out| optimizer.copy(out))
+    }
+
+    /// The network with its weights, and all else that predicting with it takes. `path` is for messages.
+    ///
+    /// # Errors
+    /// If a network cannot be built, or the weights are those of another one; no memory is taken for a network that has
+    /// more of them.
+    pub fn into_network(self, path: &Path) -> Result<(State, UNet3d<f32>)> {
+        let (wanted, there) =
+            (self.state.plan.model.parameters(), self.weights.values().map(Tensor::numel).sum::<usize>());
+        if wanted > there {
+            let message =
+                format!("names a network of {wanted} weights, but holds {there}: it is of another run");
+            return Err(Error::file(path, message));
+        }
+        let mut model = UNet3d::new(self.state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
+            .map_err(|e| Error::file(path, format!("holds a network that cannot be built: {e}")))?;
+        model.load_state_dict(self.weights).map_err(|e| Error::file(path, e.to_string()))?;
+        Ok((self.state, model))
+    }
+}
+
+/// A folder's files, of which everything is checked but what its tensors are.
+struct Files {
+    state: State,
+    weights: Part,
+    optimizer: Part,
+}
+
+/// Tensors in a file, to be read once.
+struct Part {
+    path: PathBuf,
+    stream: io::Take<BufReader<fs::File>>,
+}
+
+impl Part {
+    fn tensors(&mut self) -> Result<Tensors> {
+        let bytes = self.stream.limit();
+        tensors::read(&self.path, &mut self.stream, bytes)
+    }
+
+    fn copy(&mut self, out: &mut impl Write) -> io::Result<()> {
+        io::copy(&mut self.stream, out).map(drop)
+    }
+}
+
+impl Files {
+    fn open(path: &Path) -> Result<Self> {
         let aside = aside(path);
         let path = if !path.exists() && aside.exists() { &aside } else { path };
         let file = path.join(STATE);
@@ -218,29 +269,46 @@ impl Checkpoint {
         state.check().map_err(|e| damaged(&e))?;
         weights.rewind().map_err(Error::io(&weights_file))?;
         stream.seek(SeekFrom::Start(HEADER as u64 + state_len)).map_err(Error::io(&file))?;
-        let weights = tensors::read(&weights_file, &mut weights, weights_len)?;
-        let optimizer = tensors::read(&file, &mut stream, optimizer_len)?;
+        let weights = Part { path: weights_file, stream: weights.take(weights_len) };
+        let optimizer = Part { path: file, stream: stream.take(optimizer_len) };
         Ok(Self { state, weights, optimizer })
     }
+}
 
-    /// The network with its weights, and all else that predicting with it takes. `path` is for messages.
-    ///
-    /// # Errors
-    /// If a network cannot be built, or the weights are those of another one; no memory is taken for a network that has
-    /// more of them.
-    pub fn into_network(self, path: &Path) -> Result<(State, UNet3d<f32>)> {
-        let (wanted, there) =
-            (self.state.plan.model.parameters(), self.weights.values().map(Tensor::numel).sum::<usize>());
-        if wanted > there {
-            let message =
-                format!("names a network of {wanted} weights, but holds {there}: it is of another run");
-            return Err(Error::file(path, message));
-        }
-        let mut model = UNet3d::new(self.state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
-            .map_err(|e| Error::file(path, format!("holds a network that cannot be built: {e}")))?;
-        model.load_state_dict(self.weights).map_err(|e| Error::file(path, e.to_string()))?;
-        Ok((self.state, model))
-    }
+/// Writes a folder in place of another, which becomes the folder `before` where one is named; tensors are written by
+/// `weights` and `optimizer`.
+fn write(
+    (path, before): (&Path, Option<&Path>),
+    state: &State,
+    weights: impl FnOnce(&mut Summed<&mut Out>) -> io::Result<()>,
+    optimizer: impl FnOnce(&mut Summed<&mut Out>) -> io::Result<()>,
+) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(parent).map_err(Error::io(parent))?;
+    let of_weights = write_synced(&fresh.path().join(WEIGHTS), |file| {
+        let mut file = Summed::new(file);
+        weights(&mut file)?;
+        Ok(file.sum)
+    })?;
+    write_synced(&fresh.path().join(STATE), |file| {
+        let state = options().serialize(state).expect("a state is plain data");
+        // The header is written last, when all sums are known.
+        file.write_all(&[0; HEADER])?;
+        file.write_all(&state)?;
+        let mut summed = Summed::new(&mut *file);
+        optimizer(&mut summed)?;
+        let Summed { bytes, sum, .. } = summed;
+        file.rewind()?;
+        file.write_all(MAGIC)?;
+        file.write_all(&VERSION.to_le_bytes())?;
+        file.write_all(&(state.len() as u64).to_le_bytes())?;
+        file.write_all(&bytes.to_le_bytes())?;
+        [crc32c::crc32c(&state), sum, of_weights]
+            .iter()
+            .try_for_each(|sum| file.write_all(&sum.to_le_bytes()))
+    })?;
+    sync_folder(fresh.path())?;
+    put_in_place(fresh, path, before)
 }
 
 /// Weights from a safetensors file of any origin, as `f32`.
@@ -313,11 +381,11 @@ fn open(path: &Path) -> Result<(BufReader<fs::File>, u64)> {
     Ok((BufReader::with_capacity(BUFFER, file), length))
 }
 
+/// A file that is being written.
+type Out = BufWriter<fs::File>;
+
 /// Writes a file with `fill` and waits until it is on disk.
-fn write_synced<R>(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<fs::File>) -> io::Result<R>,
-) -> Result<R> {
+fn write_synced<R>(path: &Path, fill: impl FnOnce(&mut BufWriter<fs::File>) -> io::Result<R>) -> Result<R> {
     let work = || {
         let mut file = BufWriter::with_capacity(BUFFER, fs::File::create(path)?);
         let filled = fill(&mut file)?;

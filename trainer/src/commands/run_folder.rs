@@ -99,8 +99,12 @@ pub(super) fn lock(folder: &Path) -> Result<fs::File> {
     }
 }
 
-/// Reads a checkpoint: the one asked for, else the best if there is one, else the last.
-pub(super) fn checkpoint(folder: &Path, which: Option<Which>) -> Result<(PathBuf, Checkpoint)> {
+/// Reads a checkpoint with `load`: the one asked for, else the best if there is one, else the last.
+pub(super) fn checkpoint(
+    folder: &Path,
+    which: Option<Which>,
+    load: fn(&Path) -> Result<Checkpoint>,
+) -> Result<(PathBuf, Checkpoint)> {
     let all = folder.join(CHECKPOINTS);
     let [best, previous] = [BEST, PREVIOUS].map(|name| all.join(name));
     if !all.is_dir() {
@@ -122,7 +126,7 @@ pub(super) fn checkpoint(folder: &Path, which: Option<Which>) -> Result<(PathBuf
             None => return Err(Error::file(&all, "holds no checkpoint yet: begin again, without --resume")),
         },
     };
-    match Checkpoint::load(&path) {
+    match load(&path) {
         Ok(checkpoint) => Ok((path, checkpoint)),
         Err(error) => Err(offer_others(error, &all, &path)),
     }
@@ -133,7 +137,7 @@ fn offer_others(error: Error, all: &Path, refused: &Path) -> Error {
     let others = [LAST, PREVIOUS, BEST].into_iter().filter(|name| all.join(name) != refused);
     let offers: Vec<String> = others
         .filter_map(|name| {
-            let step = Checkpoint::load(&all.join(name)).ok()?.state.step;
+            let step = Checkpoint::load_for_use(&all.join(name)).ok()?.state.step;
             Some(format!("--checkpoint {name} (after {step} steps)"))
         })
         .collect();

@@ -29,7 +29,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let (lock, resumed) = match args.resume {
         true => {
             let which = args.checkpoint.unwrap_or(Which::Last);
-            let (path, checkpoint) = run_folder::checkpoint(&args.out, Some(which))?;
+            let (path, checkpoint) = run_folder::checkpoint(&args.out, Some(which), Checkpoint::load)?;
             // Not before it is known to be a run.
             let lock = run_folder::lock(&args.out)?;
             path.parent().map_or(Ok(()), clear_unfinished)?;

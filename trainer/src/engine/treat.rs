@@ -30,18 +30,17 @@ pub(super) fn choose(setup: &Setup, mut go_on: impl FnMut() -> bool) -> Result<O
         if !exists(&path) {
             continue;
         }
-        let mut checkpoint = Checkpoint::load(&path)?;
+        let checkpoint = Checkpoint::load_for_use(&path)?;
         let step = checkpoint.state.step;
         let known = chosen.as_ref().filter(|(known, _)| *known == step).map(|(_, choice)| choice.clone());
         let choice = match known {
             Some(choice) => choice,
-            None => match of_checkpoint(setup, &asked, &path, &checkpoint, &mut go_on)? {
+            None => match of_checkpoint(setup, &asked, &path, checkpoint, &mut go_on)? {
                 Some(choice) => choice,
                 None => return Ok(None),
             },
         };
-        checkpoint.state.postprocess = Some(choice.clone());
-        checkpoint.save(&path)?;
+        Checkpoint::set_postprocess(&path, &choice)?;
         chosen.get_or_insert((step, choice));
     }
     Ok(chosen.map(|(_, choice)| choice))
@@ -52,11 +51,11 @@ fn of_checkpoint(
     setup: &Setup,
     asked: &Asked,
     path: &Path,
-    checkpoint: &Checkpoint,
+    checkpoint: Checkpoint,
     go_on: &mut impl FnMut() -> bool,
 ) -> Result<Option<Choice>> {
     let mut model = UNet3d::new(setup.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))?;
-    model.load_state_dict(checkpoint.weights.clone()).map_err(|e| Error::file(path, e.to_string()))?;
+    model.load_state_dict(checkpoint.weights).map_err(|e| Error::file(path, e.to_string()))?;
     // As validations are.
     let overlap = setup.config.inference.overlap;
     let window = SlidingWindow { patch: setup.plan.patch_size, overlap, mirror: Mirror::NONE };

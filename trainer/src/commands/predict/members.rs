@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use unet3d::UNet3d;
 
 use super::super::{all_folds, run_folder};
-use crate::checkpoint::State;
+use crate::checkpoint::{Checkpoint, State};
 use crate::cli::Predict;
 use crate::config::Config;
 use crate::data::Case;
@@ -79,7 +79,7 @@ fn runs(folder: &Path) -> Result<Vec<PathBuf>> {
 
 impl Member {
     fn load(run: &Path, args: &Predict) -> Result<Self> {
-        let (path, checkpoint) = run_folder::checkpoint(run, args.checkpoint)?;
+        let (path, checkpoint) = run_folder::checkpoint(run, args.checkpoint, Checkpoint::load_for_use)?;
         let config = Config::for_prediction("the checkpoint's configuration", &checkpoint.state.config)?;
         let (state, model) = checkpoint.into_network(&path)?;
         let window = SlidingWindow {
