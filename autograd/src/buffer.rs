@@ -2,24 +2,31 @@
 //!
 //! A training step asks for the same few hundred large blocks each time. Given back to the system, each would be
 //! mapped and faulted in page by page in every step, which costs as much time as the arithmetic. So a dropped
-//! [`Buffer`] goes to a free list: below 4 MB keyed by exact size, from there on cut and joined as needed (see
-//! `arena.rs`). The list is bounded: cached and live memory together stay within 5/4 of the largest amount that was ever
+//! [`Buffer`] goes to a free list (`books.rs`): below 4 MB keyed by exact size, from there on cut and joined as needed
+//! (`arena.rs`). The list is bounded: cached and live memory together stay within 5/4 of the largest amount that was ever
 //! live; beyond that, unused blocks are released. Where no block can be had, that is a panic with [`OutOfMemory`].
+//!
+//! What a network takes is found by recording what a small pass asks for and playing it in the sizes of a large one: see
+//! [`traced`].
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
-use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::arena::Arena;
+use self::books::Books;
 use crate::Real;
 
 mod arena;
+mod books;
 mod out_of_memory;
+mod scratch;
+mod trace;
 
 pub use out_of_memory::{OutOfMemory, vec_with_capacity};
+pub use scratch::Scratch;
+pub use trace::{Most, Trace, part, traced};
 
 /// Every buffer starts at a multiple of this: a cache line, and the widest vector register.
 pub const ALIGNMENT: usize = 64;
@@ -50,12 +57,30 @@ pub struct BufferUsage {
     pub cached: usize,
     /// The largest number of bytes that were in use at once.
     pub peak_live: usize,
+    /// The largest number of bytes that the process held at once, in use or waiting.
+    pub peak_held: usize,
 }
 
 /// What is live, cached, and was live at most. Small buffers (under 16 KiB) are not counted.
 pub fn usage() -> BufferUsage {
-    let list = free_list();
-    BufferUsage { live: list.live, cached: list.cached, peak_live: list.peak_live }
+    books().usage()
+}
+
+/// Gives every block that waits to be used again back to the system.
+pub fn release_unused() {
+    scratch::release_unused();
+    let unused = books().evict_all();
+    release_all(unused);
+}
+
+/// Has the C library give each large block back to the system when it is freed. glibc else learns to keep blocks of up to
+/// 32 MB in heaps, whose holes are the process' as much as what is used. For a program to call at its start.
+pub fn return_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it sets a number of the allocator, which is its first value too; that it was set stops the learning.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
 }
 
 /// `len` numbers, aligned to [`ALIGNMENT`] bytes, recycled on drop. Where they cannot be had, making one panics with
@@ -73,7 +98,14 @@ unsafe impl<T: Real> Sync for Buffer<T> {}
 impl<T: Real> Buffer<T> {
     /// `len` numbers of unspecified (but initialised) content: for outputs that a kernel writes whole.
     pub fn scratch(len: usize) -> Self {
-        let (block, recycled) = obtain(layout_of::<T>(len));
+        let buffer = Self::untraced(len);
+        trace::took(buffer.address(), size_of_val(&*buffer));
+        buffer
+    }
+
+    /// As [`scratch`](Self::scratch), of what makes a trace's entry itself.
+    fn untraced(len: usize) -> Self {
+        let (block, recycled) = obtain(bytes_of::<T>(len));
         let mut buffer = Self { data: block.cast(), len };
         if recycled && poisons_recycled() {
             buffer.fill(T::NAN);
@@ -83,12 +115,17 @@ impl<T: Real> Buffer<T> {
 
     /// `len` zeros.
     pub fn zeroed(len: usize) -> Self {
-        let (block, recycled) = obtain(layout_of::<T>(len));
+        let (block, recycled) = obtain(bytes_of::<T>(len));
         let mut buffer = Self { data: block.cast(), len };
+        trace::took(buffer.address(), size_of_val(&*buffer));
         if recycled {
             buffer.fill(T::ZERO);
         }
         buffer
+    }
+
+    fn address(&self) -> usize {
+        self.data.as_ptr() as usize
     }
 }
 
@@ -117,7 +154,8 @@ impl<T: Real> Clone for Buffer<T> {
 
 impl<T: Real> Drop for Buffer<T> {
     fn drop(&mut self) {
-        give_back(self.data.cast(), layout_of::<T>(self.len));
+        trace::gave(self.address());
+        give_back(self.data.cast(), bytes_of::<T>(self.len));
     }
 }
 
@@ -149,49 +187,52 @@ impl DerefMut for Bytes {
     }
 }
 
-fn layout_of<T>(len: usize) -> Layout {
+/// The bytes of the block that `len` numbers lie in.
+fn bytes_of<T>(len: usize) -> usize {
     let too_large = || OutOfMemory::of::<T>(len).raise();
-    // At least one line, so that an empty buffer is no special case.
-    let bytes = len.checked_mul(size_of::<T>()).unwrap_or_else(too_large).max(ALIGNMENT);
+    let bytes = len.checked_mul(size_of::<T>()).unwrap_or_else(too_large);
     if bytes > isize::MAX as usize - HUGE_PAGE {
         too_large();
     }
-    let (bytes, align) = if bytes >= HUGE { (Arena::rounded(bytes), HUGE_PAGE) } else { (bytes, ALIGNMENT) };
+    books::block(bytes)
+}
+
+fn layout(bytes: usize) -> Layout {
+    let align = if bytes >= HUGE { HUGE_PAGE } else { ALIGNMENT };
     Layout::from_size_align(bytes, align).expect("an alignment is left below isize::MAX")
 }
 
 /// A block and whether it was used before (else it is zero).
-fn obtain(layout: Layout) -> (NonNull<u8>, bool) {
-    let counted = layout.size() >= SMALLEST_CACHED;
-    if counted {
-        let (hit, evicted) = free_list().take(layout);
+fn obtain(bytes: usize) -> (NonNull<u8>, bool) {
+    if bytes >= SMALLEST_CACHED {
+        let (hit, evicted) = books().take(bytes);
         release_all(evicted);
-        if let Some(block) = hit {
-            return (block.0, true);
+        if let Some(block) = hit.and_then(|address| NonNull::new(address as *mut u8)) {
+            return (block, true);
         }
     }
-    let block = allocate(layout).unwrap_or_else(|| {
+    let block = allocate(bytes).unwrap_or_else(|| {
         // What is cached may be what is lacking.
-        let evicted = free_list().evict_all();
+        let evicted = books().evict_all();
         release_all(evicted);
-        allocate(layout).unwrap_or_else(|| OutOfMemory { bytes: layout.size() }.raise())
+        allocate(bytes).unwrap_or_else(|| OutOfMemory { bytes }.raise())
     });
-    if counted {
-        free_list().hold(layout.size());
+    if bytes >= SMALLEST_CACHED {
+        books().add(block.as_ptr() as usize, bytes);
     }
-    if layout.size() >= HUGE {
-        free_list().arena.add(block.as_ptr() as usize, layout.size());
-        ask_for_huge_pages(block, layout.size());
-        // SAFETY: the block has `size` bytes. They are written after the advice, so that huge pages are faulted in.
-        unsafe { block.as_ptr().write_bytes(0, layout.size()) };
+    if bytes >= HUGE {
+        ask_for_huge_pages(block, bytes);
+        // SAFETY: the block has `bytes` bytes. They are written after the advice, so that huge pages are faulted in.
+        unsafe { block.as_ptr().write_bytes(0, bytes) };
     }
     (block, false)
 }
 
 /// A block from the system, if it has one; zeroed where it is small.
-fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+fn allocate(bytes: usize) -> Option<NonNull<u8>> {
+    let layout = layout(bytes);
     // SAFETY: the layout's size is at least `ALIGNMENT`, so not zero.
-    NonNull::new(unsafe { if layout.size() >= HUGE { alloc(layout) } else { alloc_zeroed(layout) } })
+    NonNull::new(unsafe { if bytes >= HUGE { alloc(layout) } else { alloc_zeroed(layout) } })
 }
 
 /// Advice only: where it is refused, the pages are small.
@@ -205,117 +246,30 @@ fn ask_for_huge_pages(block: NonNull<u8>, bytes: usize) {
     let _ = (block, bytes);
 }
 
-fn give_back(block: NonNull<u8>, layout: Layout) {
-    if layout.size() >= SMALLEST_CACHED {
-        free_list().put(Block(block), layout);
+fn give_back(block: NonNull<u8>, bytes: usize) {
+    if bytes >= SMALLEST_CACHED {
+        books().put(block.as_ptr() as usize, bytes);
     } else {
-        release(block, layout);
+        release(block, bytes);
     }
 }
 
-fn release(block: NonNull<u8>, layout: Layout) {
-    // SAFETY: every block came from the allocator with the layout that its length determines.
-    unsafe { dealloc(block.as_ptr(), layout) };
+fn release(block: NonNull<u8>, bytes: usize) {
+    // SAFETY: every block came from the allocator with the layout that its size determines, and is on no list.
+    unsafe { dealloc(block.as_ptr(), layout(bytes)) };
 }
 
-fn release_all(blocks: Vec<(Block, Layout)>) {
-    for (block, layout) in blocks {
-        release(block.0, layout);
+fn release_all(blocks: Vec<(usize, usize)>) {
+    for (address, bytes) in blocks {
+        NonNull::new(address as *mut u8).into_iter().for_each(|block| release(block, bytes));
     }
 }
 
-#[derive(Clone, Copy)]
-struct Block(NonNull<u8>);
-// SAFETY: a block on the free list is owned by the list alone.
-unsafe impl Send for Block {}
+static BOOKS: Mutex<Books> = Mutex::new(Books::new());
 
-/// Freed blocks by size, each with the tick at which it came back.
-struct FreeList {
-    blocks: BTreeMap<usize, VecDeque<(u64, Block)>>,
-    /// Those from [`HUGE`] bytes on.
-    arena: Arena,
-    tick: u64,
-    live: usize,
-    cached: usize,
-    peak_live: usize,
-}
-
-static FREE: Mutex<FreeList> = Mutex::new(FreeList {
-    blocks: BTreeMap::new(),
-    arena: Arena::new(),
-    tick: 0,
-    live: 0,
-    cached: 0,
-    peak_live: 0,
-});
-
-fn free_list() -> MutexGuard<'static, FreeList> {
-    // Nothing in a critical section can leave the list inconsistent, so a panicking holder is no obstacle.
-    FREE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl FreeList {
-    /// The block of this size that came back last, or room for a new one, which counts when it is there (see
-    /// [`hold`](Self::hold)).
-    fn take(&mut self, layout: Layout) -> (Option<Block>, Vec<(Block, Layout)>) {
-        let bytes = layout.size();
-        let hit = if bytes >= HUGE {
-            self.arena.take(bytes).and_then(|start| NonNull::new(start as *mut u8)).map(Block)
-        } else {
-            self.blocks.get_mut(&bytes).and_then(VecDeque::pop_back).map(|(_, block)| block)
-        };
-        if hit.is_some() {
-            self.cached -= bytes;
-            self.hold(bytes);
-            return (hit, Vec::new());
-        }
-        let live = self.live + bytes;
-        let peak = self.peak_live.max(live);
-        let mut evicted = Vec::new();
-        while live + self.cached > peak + peak / 4 {
-            let Some(unused) = self.evict_unused().or_else(|| self.evict_oldest()) else { break };
-            evicted.push(unused);
-        }
-        (None, evicted)
-    }
-
-    /// Counts a block that is in use from now on.
-    fn hold(&mut self, bytes: usize) {
-        self.live += bytes;
-        self.peak_live = self.peak_live.max(self.live);
-    }
-
-    fn evict_all(&mut self) -> Vec<(Block, Layout)> {
-        std::iter::from_fn(|| self.evict_unused().or_else(|| self.evict_oldest())).collect()
-    }
-
-    fn evict_unused(&mut self) -> Option<(Block, Layout)> {
-        let (start, bytes) = self.arena.remove_unused()?;
-        self.cached -= bytes;
-        NonNull::new(start as *mut u8).map(|start| (Block(start), layout_of::<u8>(bytes)))
-    }
-
-    fn put(&mut self, block: Block, layout: Layout) {
-        self.tick += 1;
-        self.live -= layout.size();
-        self.cached += layout.size();
-        if layout.size() >= HUGE {
-            self.arena.put(block.0.as_ptr() as usize, layout.size());
-        } else {
-            self.blocks.entry(layout.size()).or_default().push_back((self.tick, block));
-        }
-    }
-
-    fn evict_oldest(&mut self) -> Option<(Block, Layout)> {
-        let (&bytes, queue) = self
-            .blocks
-            .iter_mut()
-            .filter(|(_, q)| !q.is_empty())
-            .min_by_key(|(_, q)| q.front().map(|b| b.0))?;
-        let (_, block) = queue.pop_front()?;
-        self.cached -= bytes;
-        Some((block, layout_of::<u8>(bytes)))
-    }
+fn books() -> MutexGuard<'static, Books> {
+    // Nothing in a critical section can leave the books inconsistent, so a panicking holder is no obstacle.
+    BOOKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

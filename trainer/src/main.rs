@@ -24,6 +24,7 @@ const ERRORS: &str = "standard error";
 fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     start_with_one_arena();
+    autograd::buffer::return_freed_memory();
     end_on_what_the_system_refuses();
     let cli = Cli::try_parse().unwrap_or_else(|said| explain(&said));
     let done = listen(&cli).and_then(|()| {

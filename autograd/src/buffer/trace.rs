@@ -1,0 +1,286 @@
+//! What a piece of work asks for: recorded where it is small, and played through the [books](super::books) of a process that
+//! did nothing else, in the sizes of a larger one.
+//!
+//! The recycler decides by sizes and addresses alone, so playing a trace finds what a process will hold to the byte, blocks
+//! that wait included, without holding it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use super::books::{self, Books};
+use super::{HUGE_PAGE, SMALLEST_CACHED, scratch};
+
+/// A request in the order of time. Blocks are named by their place among the requests of their kind.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// A buffer of so many bytes.
+    Take(usize),
+    Give(usize),
+    /// Scratch memory of so many bytes.
+    Borrow(usize),
+    Return(usize),
+    /// The next part begins.
+    Part,
+}
+
+/// The buffers and the scratch memory that a piece of work asked for, in parts; see [`traced`].
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    events: Vec<Event>,
+}
+
+#[derive(Default)]
+struct Recorder {
+    trace: Trace,
+    /// Buffers in use, and scratch memory, by their addresses.
+    taken: HashMap<usize, usize>,
+    borrowed: HashMap<usize, usize>,
+    takes: usize,
+    borrows: usize,
+}
+
+thread_local! {
+    static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
+}
+
+/// Does `work` and notes what this thread asks for meanwhile: of kernels everything, since they ask before they share their
+/// work out. What the process holds already is no part of it.
+pub fn traced<R>(work: impl FnOnce() -> R) -> (R, Trace) {
+    /// The recorder before goes on, also where `work` panics.
+    struct Restore(Option<Recorder>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            RECORDER.set(self.0.take());
+        }
+    }
+    let restore = Restore(RECORDER.replace(Some(Recorder::default())));
+    let result = work();
+    let recorder = RECORDER.take().unwrap_or_default();
+    drop(restore);
+    (result, recorder.trace)
+}
+
+/// Ends a part of the trace that is being recorded.
+pub fn part() {
+    record(|recorder| recorder.trace.events.push(Event::Part));
+}
+
+fn record(note: impl FnOnce(&mut Recorder)) {
+    // Where the thread is at its end and its recorder gone, nothing is recorded.
+    let _ = RECORDER.try_with(|recorder| recorder.borrow_mut().as_mut().map_or((), note));
+}
+
+pub(super) fn took(address: usize, bytes: usize) {
+    record(|recorder| {
+        recorder.trace.events.push(Event::Take(bytes));
+        recorder.taken.insert(address, recorder.takes);
+        recorder.takes += 1;
+    });
+}
+
+pub(super) fn gave(address: usize) {
+    record(|recorder| {
+        let taken = recorder.taken.remove(&address);
+        recorder.trace.events.extend(taken.map(Event::Give));
+    });
+}
+
+pub(super) fn borrowed(address: usize, bytes: usize) {
+    record(|recorder| {
+        recorder.trace.events.push(Event::Borrow(bytes));
+        recorder.borrowed.insert(address, recorder.borrows);
+        recorder.borrows += 1;
+    });
+}
+
+pub(super) fn returned(address: usize) {
+    record(|recorder| {
+        let borrowed = recorder.borrowed.remove(&address);
+        recorder.trace.events.extend(borrowed.map(Event::Return));
+    });
+}
+
+/// What a process holds that does what a trace says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// The most bytes in use.
+    pub live: usize,
+    /// The most bytes in use or waiting to be used again.
+    pub held: usize,
+    /// Bytes of scratch memory at the end.
+    pub scratch: usize,
+    /// Bytes in use at the end of each part but the last, scratch memory left out.
+    pub parts: Vec<usize>,
+}
+
+impl Trace {
+    /// This trace in the sizes of work that asks for the same buffers in other sizes. `of` is the place of the new size
+    /// between those of a `smaller` trace, at 0, and of this one, at 1, for each part: beyond them for a larger size.
+    ///
+    /// Buffers are as large as a straight line says: those of a network's weights are constant, and those of its
+    /// activations grow with the voxels. Scratch memory stays as it is: it is cut for the caches, and hardly grows.
+    /// `None` where the two traces are not of the same buffers.
+    pub fn resized(&self, smaller: &Self, of: impl Fn(usize) -> f64) -> Option<Self> {
+        let mut takes = smaller.events.iter().filter_map(|event| match event {
+            Event::Take(bytes) => Some(*bytes as f64),
+            _ => None,
+        });
+        let mut part = 0;
+        let resize = |event: &Event| {
+            part += usize::from(matches!(event, Event::Part));
+            let Event::Take(bytes) = *event else { return Some(*event) };
+            let small = takes.next()?;
+            Some(Event::Take((small + (bytes as f64 - small) * of(part)).round().max(0.0) as usize))
+        };
+        let events = self.events.iter().map(resize).collect::<Option<Vec<_>>>()?;
+        takes.next().is_none().then_some(Self { events })
+    }
+
+    /// What a process will hold that does nothing else.
+    pub fn most(&self) -> Most {
+        let mut player = Player::default();
+        let mut parts = Vec::new();
+        for event in &self.events {
+            match *event {
+                Event::Take(bytes) => {
+                    let bytes = books::block(bytes);
+                    let address = player.take(bytes);
+                    player.taken.push((address, bytes));
+                }
+                Event::Give(take) => {
+                    let (address, bytes) = player.taken[take];
+                    player.give(address, bytes);
+                }
+                Event::Borrow(bytes) => {
+                    let block = player.borrow(books::block(bytes));
+                    player.borrowed.push(block);
+                }
+                Event::Return(borrow) => player.spare.push(player.borrowed[borrow]),
+                Event::Part => parts.push(player.small + player.books.usage().live - player.scratch),
+            }
+        }
+        let usage = player.books.usage();
+        let [live, held] = [usage.peak_live, usage.peak_held].map(|most| most + player.most_small);
+        Most { live, held, scratch: player.scratch, parts }
+    }
+}
+
+/// The books of a trace being played, and the blocks that its requests were given: address and bytes.
+#[derive(Default)]
+struct Player {
+    books: Books,
+    taken: Vec<(usize, usize)>,
+    borrowed: Vec<(usize, usize)>,
+    spare: Vec<(usize, usize)>,
+    /// Bytes of scratch memory, lent or not.
+    scratch: usize,
+    /// Where the next block of the system lies.
+    next: usize,
+    /// Bytes of blocks that the books do not hold, and the most that they were.
+    small: usize,
+    most_small: usize,
+}
+
+impl Player {
+    fn take(&mut self, bytes: usize) -> usize {
+        if bytes < SMALLEST_CACHED {
+            self.small += bytes;
+            self.most_small = self.most_small.max(self.small);
+            return 0;
+        }
+        let (hit, _released) = self.books.take(bytes);
+        hit.unwrap_or_else(|| {
+            // No two are neighbours.
+            let address = self.next;
+            self.next += bytes.next_multiple_of(HUGE_PAGE) + HUGE_PAGE;
+            self.books.add(address, bytes);
+            address
+        })
+    }
+
+    fn give(&mut self, address: usize, bytes: usize) {
+        if bytes < SMALLEST_CACHED {
+            self.small -= bytes;
+        } else {
+            self.books.put(address, bytes);
+        }
+    }
+
+    fn borrow(&mut self, bytes: usize) -> (usize, usize) {
+        let sizes = self.spare.iter().map(|&(_, bytes)| bytes);
+        let taken = scratch::choice(sizes, bytes).map(|i| self.spare.swap_remove(i));
+        match taken {
+            Some(block) if block.1 >= bytes => return block,
+            Some((address, bytes)) => {
+                self.scratch -= bytes;
+                self.give(address, bytes);
+            }
+            None => {}
+        }
+        self.scratch += bytes;
+        (self.take(bytes), bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Tensor;
+
+    /// Tensors of so many numbers: constant ones, and ones in proportion.
+    fn work(size: usize) {
+        let weight = Tensor::<f32>::zeros([50_000]);
+        let kept: Vec<Tensor> = (1..=4).map(|i| Tensor::scratch([i * size])).collect();
+        part();
+        for tensor in kept.into_iter().rev() {
+            let mut scratch = scratch::Scratch::<f32>::new(9000);
+            scratch.fill(0.0);
+            drop(tensor.clone().scaled(2.0));
+        }
+        drop(weight);
+    }
+
+    fn trace(size: usize) -> Trace {
+        traced(|| work(size)).1
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn a_trace_in_another_size_is_that_of_the_larger_work(small in 1usize..3000, more in 1usize..3000, times in 1usize..400) {
+            let (large, size) = (small + more, small + more * times);
+            let found = trace(large).resized(&trace(small), |_| times as f64).unwrap().most();
+            prop_assert_eq!(found, trace(size).most());
+        }
+
+        #[test]
+        fn a_trace_is_the_same_whatever_the_process_holds(size in 1usize..100_000, held in 1usize..1_000_000) {
+            let before = trace(size).most();
+            let _held = Tensor::<f32>::zeros([held]);
+            drop(Tensor::<f32>::zeros([2 * held]));
+            prop_assert_eq!(trace(size).most(), before);
+        }
+
+        #[test]
+        fn more_is_never_found_for_less(size in 1usize..2_000_000) {
+            let [less, more] = [trace(size), trace(size + 4096)].map(|trace| trace.most());
+            prop_assert!(less.live <= more.live && more.live <= more.held && more.held <= more.live / 4 * 5 + 4, "{less:?} {more:?}");
+        }
+    }
+
+    #[test]
+    fn traces_of_other_buffers_do_not_fit_and_one_inside_another_is_its_own() {
+        let one = traced(|| drop(Tensor::<f32>::zeros([5]))).1;
+        let (two, outer) = traced(|| {
+            traced(|| {
+                work(5);
+                work(5);
+            })
+        });
+        assert!(one.resized(&two.1, |_| 2.0).is_none() && two.1.resized(&one, |_| 2.0).is_none());
+        assert_eq!(outer.most().live, 0);
+    }
+}
