@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, write::GzEncoder};
-use trainer::checkpoint::{Checkpoint, load_weights};
+use trainer::checkpoint::{Saved, load_weights};
 use trainer::config::Config;
 use trainer::convert::{Conversion, Geometry, Pairs};
 use trainer::data::{Cache, CaseFiles, Description, Fingerprint, Found, PreparedCase, Preprocessing, Source};
 use trainer::info::{Entry, to_json};
-use trainer::plan::{CaseMemory, Facts, Limit, Machine, Settled};
+use trainer::plan::{CaseMemory, Facts, Limit, Machine, Plan, Settled};
 use trainer::volume::{Role, Stored, Volume, read_header, read_header_as};
 
 /// A parser as the program calls it.
@@ -157,7 +157,10 @@ fn load(folder: &Path, file: &[u8], weights: &[u8]) -> bool {
     let path = folder.join("run");
     fs::write(path.join("state.bin"), file).unwrap();
     fs::write(path.join("weights.safetensors"), weights).unwrap();
-    let Ok(checkpoint) = Checkpoint::load(&path) else { return false };
+    let Ok(mut checkpoint) = Saved::open(&path) else { return false };
+    if checkpoint.optimizer().is_err() {
+        return false;
+    }
     let Ok(config) = Config::for_prediction("the checkpoint's configuration", &checkpoint.state.config)
     else {
         return false;
@@ -233,6 +236,12 @@ fn config(_: &Path, bytes: &[u8]) -> bool {
     let facts = Facts { shape: [30, 96, 96], spacing: [3.0, 1.0, 1.0], in_channels: 2, classes: 3 };
     let cases =
         CaseMemory { bytes: 1 << 20, largest: facts.shape, channels: 2, count: 4, ..Default::default() };
+    // A larger network is measured, for more memory than the file warrants.
+    let Ok(plan) = Plan::new(facts, &config) else { return false };
+    let voxels: usize = plan.patch_size.iter().product();
+    if plan.model.parameters() > 10_000 || voxels > 1 << 14 || config.training.threads > 4 {
+        return true;
+    }
     let machine = Machine { available: Some(1 << 34), limit: Limit::Machine };
     let Ok(settled) = Settled::new(facts, &config, &cases, Preprocessing::NATIVE, machine) else {
         return false;

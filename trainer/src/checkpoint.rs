@@ -11,16 +11,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use autograd::Tensor;
 use bincode::Options;
-use nn::Module;
-use rand::SeedableRng;
-use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use unet3d::UNet3d;
 
 use crate::data::{CaseReader, Normalisation};
 use crate::decision::Decision;
@@ -32,7 +28,10 @@ use crate::{Error, Result};
 use self::tensors::Summed;
 
 mod check;
+mod saved;
 mod tensors;
+
+pub use self::saved::Saved;
 
 /// The folder of a run's checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -148,130 +147,9 @@ impl Checkpoint {
     /// # Errors
     /// If a file is missing, foreign, of another version, truncated or damaged.
     pub fn load(path: &Path) -> Result<Self> {
-        let mut files = Files::open(path)?;
-        let weights = files.weights.tensors()?;
-        let optimizer = files.optimizer.tensors()?;
-        Ok(Self { state: files.state, weights, optimizer })
-    }
-
-    /// As [`load`](Self::load), without what the optimiser remembers, which only training goes on with.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    pub fn load_for_use(path: &Path) -> Result<Self> {
-        let mut files = Files::open(path)?;
-        let weights = files.weights.tensors()?;
-        Ok(Self { state: files.state, weights, optimizer: Tensors::new() })
-    }
-
-    /// Notes in a folder that [`save`](Self::save) wrote what is done to the masks; all else stays.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load) and [`save`](Self::save).
-    pub fn set_postprocess(path: &Path, choice: &Choice) -> Result<()> {
-        let Files { mut state, mut weights, mut optimizer } = Files::open(path)?;
-        state.postprocess = Some(choice.clone());
-        write((path, None), &state, |out| weights.copy(out), |out| optimizer.copy(out))
-    }
-
-    /// The network with its weights, and all else that predicting with it takes. `path` is for messages.
-    ///
-    /// # Errors
-    /// If a network cannot be built, or the weights are those of another one; no memory is taken for a network that has
-    /// more of them.
-    pub fn into_network(self, path: &Path) -> Result<(State, UNet3d<f32>)> {
-        let (wanted, there) =
-            (self.state.plan.model.parameters(), self.weights.values().map(Tensor::numel).sum::<usize>());
-        if wanted > there {
-            let message =
-                format!("names a network of {wanted} weights, but holds {there}: it is of another run");
-            return Err(Error::file(path, message));
-        }
-        let mut model = UNet3d::new(self.state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
-            .map_err(|e| Error::file(path, format!("holds a network that cannot be built: {e}")))?;
-        model.load_state_dict(self.weights).map_err(|e| Error::file(path, e.to_string()))?;
-        Ok((self.state, model))
-    }
-}
-
-/// A folder's files, of which everything is checked but what its tensors are.
-struct Files {
-    state: State,
-    weights: Part,
-    optimizer: Part,
-}
-
-/// Tensors in a file, to be read once.
-struct Part {
-    path: PathBuf,
-    stream: io::Take<BufReader<fs::File>>,
-}
-
-impl Part {
-    fn tensors(&mut self) -> Result<Tensors> {
-        let bytes = self.stream.limit();
-        tensors::read(&self.path, &mut self.stream, bytes)
-    }
-
-    fn copy(&mut self, out: &mut impl Write) -> io::Result<()> {
-        io::copy(&mut self.stream, out).map(drop)
-    }
-}
-
-impl Files {
-    fn open(path: &Path) -> Result<Self> {
-        let aside = aside(path);
-        let path = if !path.exists() && aside.exists() { &aside } else { path };
-        let file = path.join(STATE);
-        let (mut stream, length) = open(&file)?;
-        let damaged = |what: &str| {
-            Error::file(&file, format!("is damaged ({what}): use another checkpoint of the run"))
-        };
-        let mut header = [0; HEADER];
-        if length < HEADER as u64 || stream.read_exact(&mut header).is_err() || &header[..8] != MAGIC {
-            return Err(Error::file(
-                &file,
-                "is not a checkpoint of this program: name a run folder of `trainer train`",
-            ));
-        }
-        let u32_at = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes"));
-        let u64_at = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("8 bytes"));
-        if u32_at(8) != VERSION {
-            let message = format!(
-                "has version {}, this program reads {VERSION}: use the program that wrote it",
-                u32_at(8)
-            );
-            return Err(Error::file(&file, message));
-        }
-        let (state_len, optimizer_len) = (u64_at(12), u64_at(20));
-        let body = length - HEADER as u64;
-        if state_len > LARGEST_STATE || state_len.checked_add(optimizer_len) != Some(body) {
-            return Err(damaged("its length"));
-        }
-        let weights_file = path.join(WEIGHTS);
-        let (mut weights, weights_len) = open(&weights_file)?;
-        let mut state = vec![0; state_len as usize];
-        stream.read_exact(&mut state).map_err(Error::io(&file))?;
-        // Nothing is made of a file before all of it is known to be whole.
-        let optimizer = tensors::sum_of(&mut stream, optimizer_len).map_err(Error::io(&file))?;
-        for (sum, at, what) in
-            [(crc32c::crc32c(&state), 28, "the state"), (optimizer, 32, "the optimiser's part")]
-        {
-            if sum != u32_at(at) {
-                return Err(damaged(what));
-            }
-        }
-        if tensors::sum_of(&mut weights, weights_len).map_err(Error::io(&weights_file))? != u32_at(36) {
-            let message = "does not belong to the state.bin beside it, or is damaged: use another checkpoint of the run";
-            return Err(Error::file(&weights_file, message));
-        }
-        let state: State = options().deserialize(&state).map_err(|e| damaged(&e.to_string()))?;
-        state.check().map_err(|e| damaged(&e))?;
-        weights.rewind().map_err(Error::io(&weights_file))?;
-        stream.seek(SeekFrom::Start(HEADER as u64 + state_len)).map_err(Error::io(&file))?;
-        let weights = Part { path: weights_file, stream: weights.take(weights_len) };
-        let optimizer = Part { path: file, stream: stream.take(optimizer_len) };
-        Ok(Self { state, weights, optimizer })
+        let mut saved = Saved::open(path)?;
+        let (weights, optimizer) = (saved.weights()?, saved.optimizer()?);
+        Ok(Self { state: saved.state, weights, optimizer })
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn run(args: &Predict, stop: &AtomicBool) -> Result<()> {
 }
 
 fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
-    let members = members::load(args)?;
+    let mut members = members::load(args)?;
     let first = &members[0];
     let ensemble = Ensemble::new(members.iter().map(|member| member.state.decision.clone()).collect());
     let ensemble = match threshold(args, first)? {
@@ -47,6 +47,8 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     if images.is_empty() {
         return failures.end(total, NOT_PREDICTED);
     }
+    members::read_weights(&mut members)?;
+    let first = &members[0];
     output.prepare(&images)?;
     for member in &members {
         println!("{}, after {} steps", member.path.display(), member.state.step);

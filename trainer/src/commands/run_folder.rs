@@ -12,7 +12,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{BEST, CHECKPOINTS, Checkpoint, LAST, PREVIOUS, exists, latest};
+use crate::checkpoint::{BEST, CHECKPOINTS, LAST, PREVIOUS, Saved, exists, latest};
 use crate::cli::Which;
 use crate::files::WRITING;
 use crate::{Error, Result};
@@ -99,12 +99,8 @@ pub(super) fn lock(folder: &Path) -> Result<fs::File> {
     }
 }
 
-/// Reads a checkpoint with `load`: the one asked for, else the best if there is one, else the last.
-pub(super) fn checkpoint(
-    folder: &Path,
-    which: Option<Which>,
-    load: fn(&Path) -> Result<Checkpoint>,
-) -> Result<(PathBuf, Checkpoint)> {
+/// Opens a checkpoint: the one asked for, else the best if there is one, else the last.
+pub(super) fn checkpoint(folder: &Path, which: Option<Which>) -> Result<(PathBuf, Saved)> {
     let all = folder.join(CHECKPOINTS);
     let [best, previous] = [BEST, PREVIOUS].map(|name| all.join(name));
     if !all.is_dir() {
@@ -126,7 +122,7 @@ pub(super) fn checkpoint(
             None => return Err(Error::file(&all, "holds no checkpoint yet: begin again, without --resume")),
         },
     };
-    match load(&path) {
+    match Saved::open(&path) {
         Ok(checkpoint) => Ok((path, checkpoint)),
         Err(error) => Err(offer_others(error, &all, &path)),
     }
@@ -137,7 +133,7 @@ fn offer_others(error: Error, all: &Path, refused: &Path) -> Error {
     let others = [LAST, PREVIOUS, BEST].into_iter().filter(|name| all.join(name) != refused);
     let offers: Vec<String> = others
         .filter_map(|name| {
-            let step = Checkpoint::load_for_use(&all.join(name)).ok()?.state.step;
+            let step = Saved::open(&all.join(name)).ok()?.state.step;
             Some(format!("--checkpoint {name} (after {step} steps)"))
         })
         .collect();

@@ -13,7 +13,7 @@ use super::cases::{Cases, Sources};
 use super::plan;
 use super::record::{self, Division};
 use super::run_folder;
-use crate::checkpoint::{Checkpoint, Tensors, clear_unfinished, load_weights};
+use crate::checkpoint::{Saved, Tensors, clear_unfinished, load_weights};
 use crate::cli::{Train, Which};
 use crate::config::{Auto, Config};
 use crate::data::{CaseFiles, Dataset, PreparedCase, taken_as_a_millimetre};
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let (lock, resumed) = match args.resume {
         true => {
             let which = args.checkpoint.unwrap_or(Which::Last);
-            let (path, checkpoint) = run_folder::checkpoint(&args.out, Some(which), Checkpoint::load)?;
+            let (path, checkpoint) = run_folder::checkpoint(&args.out, Some(which))?;
             // Not before it is known to be a run.
             let lock = run_folder::lock(&args.out)?;
             path.parent().map_or(Ok(()), clear_unfinished)?;
@@ -170,7 +170,7 @@ fn fitting_weights(path: &Path, plan: &Plan) -> Result<Tensors> {
 }
 
 /// The default, the file, the pairs, and the flags; or the configuration of the run that goes on.
-pub(super) fn configuration(args: &Train, resumed: Option<&Checkpoint>) -> Result<Config> {
+pub(super) fn configuration(args: &Train, resumed: Option<&Saved>) -> Result<Config> {
     let mut set = args.set.clone();
     let flags = [
         ("training.epochs", args.epochs.map(|v| v.to_string())),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use unet3d::UNet3d;
 
 use super::Validation;
-use crate::checkpoint::{Checkpoint, Idle, Tensors};
+use crate::checkpoint::{Idle, Saved, Tensors};
 use crate::config::Config;
 use crate::data::{CaseReader, Normalisation, PreparedCase};
 use crate::decision::Decision;
@@ -36,7 +36,7 @@ pub struct Setup {
     /// Weights to start from.
     pub init: Option<Tensors>,
     /// A checkpoint to go on from.
-    pub resume: Option<Checkpoint>,
+    pub resume: Option<Saved>,
     /// Whether that one is not the last: the first that is written then takes the last one's place for good.
     pub abandons_last: bool,
 }

@@ -121,9 +121,10 @@ impl Run {
         if let Some(checkpoint) = &mut setup.resume {
             let fits =
                 |e: nn::Error| Error::Usage(format!("the checkpoint does not fit its configuration: {e}"));
-            // Taken, or the run would hold all of it a second time to its end.
-            model.load_state_dict(std::mem::take(&mut checkpoint.weights)).map_err(fits)?;
-            optimizer.load_state(&model, std::mem::take(&mut checkpoint.optimizer)).map_err(fits)?;
+            // One after the other, so that less is held.
+            model.load_state_dict(checkpoint.weights()?).map_err(fits)?;
+            optimizer.load_state(&model, checkpoint.optimizer()?).map_err(fits)?;
+            autograd::buffer::release_unused();
             scheduler.restore(checkpoint.state.plateau);
             step = checkpoint.state.step;
             best = checkpoint.state.metric_best;

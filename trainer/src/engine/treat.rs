@@ -8,7 +8,7 @@ use rand::rngs::ChaCha8Rng;
 use unet3d::UNet3d;
 
 use super::Setup;
-use crate::checkpoint::{BEST, CHECKPOINTS, Checkpoint, LAST, exists};
+use crate::checkpoint::{BEST, CHECKPOINTS, LAST, Saved, State, exists};
 use crate::inference::{Mirror, Restore, SlidingWindow};
 use crate::postprocess::{Asked, Candidates, Choice};
 use crate::{Error, Result};
@@ -30,17 +30,19 @@ pub(super) fn choose(setup: &Setup, mut go_on: impl FnMut() -> bool) -> Result<O
         if !exists(&path) {
             continue;
         }
-        let checkpoint = Checkpoint::load_for_use(&path)?;
-        let step = checkpoint.state.step;
+        let mut saved = Saved::open(&path)?;
+        let step = saved.state.step;
         let known = chosen.as_ref().filter(|(known, _)| *known == step).map(|(_, choice)| choice.clone());
         let choice = match known {
             Some(choice) => choice,
-            None => match of_checkpoint(setup, &asked, &path, checkpoint, &mut go_on)? {
+            None => match of_checkpoint(setup, &asked, &path, &mut saved, &mut go_on)? {
                 Some(choice) => choice,
                 None => return Ok(None),
             },
         };
-        Checkpoint::set_postprocess(&path, &choice)?;
+        let state = State { postprocess: Some(choice.clone()), ..saved.state };
+        // Opened again: the weights were read.
+        Saved::open(&path)?.save_as(&path, &state)?;
         chosen.get_or_insert((step, choice));
     }
     Ok(chosen.map(|(_, choice)| choice))
@@ -51,11 +53,11 @@ fn of_checkpoint(
     setup: &Setup,
     asked: &Asked,
     path: &Path,
-    checkpoint: Checkpoint,
+    saved: &mut Saved,
     go_on: &mut impl FnMut() -> bool,
 ) -> Result<Option<Choice>> {
     let mut model = UNet3d::new(setup.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))?;
-    model.load_state_dict(checkpoint.weights).map_err(|e| Error::file(path, e.to_string()))?;
+    model.load_state_dict(saved.weights()?).map_err(|e| Error::file(path, e.to_string()))?;
     // As validations are.
     let overlap = setup.config.inference.overlap;
     let window = SlidingWindow { patch: setup.plan.patch_size, overlap, mirror: Mirror::NONE };
@@ -63,7 +65,7 @@ fn of_checkpoint(
     for case in &*setup.validation {
         let voxels = case.whole()?;
         let (Some(labels), shape) = (voxels.labels(), voxels.shape()) else { continue };
-        let logit = checkpoint.state.decision.logit;
+        let logit = saved.state.decision.logit;
         let mut goes_on = true;
         let same = Restore::same(shape, setup.plan.model.out_channels);
         let mask = window.classes(&model, voxels.image(), same, logit, |_, _| {

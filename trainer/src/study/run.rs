@@ -12,7 +12,7 @@ use unet3d::UNet3d;
 use super::measure::measure;
 use super::{Arm, EpochFigures, RunResult, StudyData};
 use crate::calibration::Calibration;
-use crate::checkpoint::{CHECKPOINTS, Checkpoint, LAST, PREVIOUS, Tensors, clear_unfinished, exists};
+use crate::checkpoint::{CHECKPOINTS, LAST, PREVIOUS, Saved, Tensors, clear_unfinished, exists};
 use crate::config::{Auto, Config, Word};
 use crate::data::PreparedCase;
 use crate::engine::{Objective, Setup, train};
@@ -95,7 +95,7 @@ pub fn run_arm(
 }
 
 /// Where an arm goes on, and whether it had to go back behind its last checkpoint.
-fn go_on(folder: &Path) -> Result<(Option<Checkpoint>, bool)> {
+fn go_on(folder: &Path) -> Result<(Option<Saved>, bool)> {
     let all = folder.join(CHECKPOINTS);
     if !all.is_dir() {
         return Ok((None, false));
@@ -103,7 +103,7 @@ fn go_on(folder: &Path) -> Result<(Option<Checkpoint>, bool)> {
     clear_unfinished(&all)?;
     let mut refused = Vec::new();
     for path in [LAST, PREVIOUS].map(|name| all.join(name)).into_iter().filter(|path| exists(path)) {
-        match Checkpoint::load(&path) {
+        match Saved::open(&path) {
             Ok(checkpoint) => {
                 let step = checkpoint.state.step;
                 for error in &refused {

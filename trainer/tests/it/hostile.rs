@@ -12,7 +12,7 @@ use nn::schedule::{Schedule, Scheduler};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use trainer::checkpoint::{Checkpoint, Idle, State, Tensors};
+use trainer::checkpoint::{Checkpoint, Idle, Saved, State, Tensors};
 use trainer::config::Config;
 use trainer::data::{CaseFiles, CaseReader, ChannelNorm, Dataset, Description, Preprocessing};
 use trainer::decision::Decision;
@@ -211,7 +211,7 @@ fn refusal(change: impl Fn(&mut State)) -> String {
     let path = folder.path().join("last");
     Checkpoint { state, weights, optimizer: Tensors::new() }.save(&path).unwrap();
     let (result, most) =
-        counting::most_held(|| Checkpoint::load(&path).and_then(|checkpoint| checkpoint.into_network(&path)));
+        counting::most_held(|| Saved::open(&path).and_then(|saved| saved.into_network(&path)));
     assert!(most < BUFFERS, "{most}");
     result.expect_err("must be refused").to_string()
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use unet3d::UNet3d;
 
 use super::super::{all_folds, run_folder};
-use crate::checkpoint::{Checkpoint, State};
+use crate::checkpoint::{Saved, State};
 use crate::cli::Predict;
 use crate::config::Config;
 use crate::data::Case;
@@ -25,7 +25,9 @@ pub(super) struct Member {
     pub(super) config: Config,
     /// What its configuration and the command line ask for.
     asked: Asked,
-    model: UNet3d<f32>,
+    /// Where the weights are, until they are read.
+    saved: Option<Saved>,
+    model: Option<UNet3d<f32>>,
     window: SlidingWindow,
 }
 
@@ -40,6 +42,17 @@ pub(super) fn load(args: &Predict) -> Result<Vec<Member>> {
         }
     }
     Ok(members)
+}
+
+/// Reads the networks' weights. Not before it is known whether memory suffices: that is measured with networks alike.
+pub(super) fn read_weights(members: &mut [Member]) -> Result<()> {
+    for member in members {
+        let Some(saved) = member.saved.take() else { continue };
+        member.model = Some(saved.into_network(&member.path)?);
+    }
+    // What they were read into is none of the patches'.
+    autograd::buffer::release_unused();
+    Ok(())
 }
 
 /// What is done to masks, and the words for it and for where it comes from.
@@ -79,9 +92,9 @@ fn runs(folder: &Path) -> Result<Vec<PathBuf>> {
 
 impl Member {
     fn load(run: &Path, args: &Predict) -> Result<Self> {
-        let (path, checkpoint) = run_folder::checkpoint(run, args.checkpoint, Checkpoint::load_for_use)?;
-        let config = Config::for_prediction("the checkpoint's configuration", &checkpoint.state.config)?;
-        let (state, model) = checkpoint.into_network(&path)?;
+        let (path, saved) = run_folder::checkpoint(run, args.checkpoint)?;
+        let state = saved.state.clone();
+        let config = Config::for_prediction("the checkpoint's configuration", &state.config)?;
         let window = SlidingWindow {
             patch: state.plan.patch_size,
             overlap: args.overlap.unwrap_or(config.inference.overlap),
@@ -93,7 +106,8 @@ impl Member {
             keep_largest: args.keep_largest.or(configured.keep_largest),
             fill_holes: args.fill_holes.or(configured.fill_holes),
         };
-        Ok(Self { run: run.to_owned(), path, state, config, asked, model, window })
+        let (saved, model) = (Some(saved), None);
+        Ok(Self { run: run.to_owned(), path, state, config, asked, saved, model, window })
     }
 
     /// Refuses a member that does not mean the same as this one.
@@ -137,10 +151,14 @@ impl Member {
         Ok(())
     }
 
+    fn model(&self) -> &UNet3d<f32> {
+        self.model.as_ref().expect("weights are read before the first image")
+    }
+
     /// The logits of a case whose intensities are as in the files; `None` if the work was stopped.
     pub(super) fn logits(&self, mut case: Case, title: &str, stop: &AtomicBool) -> Result<Option<Logits>> {
         self.state.normalisation.apply(&mut case)?;
-        watched(title, stop, |progress| self.window.run(&self.model, &case.image, case.shape, progress))
+        watched(title, stop, |progress| self.window.run(self.model(), &case.image, case.shape, progress))
     }
 
     /// The mask alone, of the part of the file that the case is, for which the logits of the whole volume are never in memory.
@@ -154,7 +172,7 @@ impl Member {
         self.state.normalisation.apply(&mut case)?;
         watched(title, stop, |progress| {
             let restore = Restore::new(&case.geometry, self.state.plan.model.out_channels);
-            self.window.classes(&self.model, &case.image, restore, logit, progress)
+            self.window.classes(self.model(), &case.image, restore, logit, progress)
         })
     }
 }

@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use serde_json::Value;
 use tempfile::tempdir;
-use trainer::checkpoint::{Checkpoint, Tensors};
+use trainer::checkpoint::{Checkpoint, Saved, Tensors};
 use trainer::config::NonFiniteStep;
 use trainer::data::{Case, IGNORE};
 use trainer::engine::{Setup, train};
@@ -22,6 +22,10 @@ use super::small::{self, SHAPE};
 fn bits(model: &UNet3d<f32>) -> Vec<(String, Vec<u32>)> {
     let values = model.state_dict().into_iter();
     values.map(|(name, value)| (name, value.data().iter().map(|v| v.to_bits()).collect())).collect()
+}
+
+fn saved(folder: &Path) -> Saved {
+    Saved::open(&folder.join("checkpoints/last")).unwrap()
 }
 
 fn last(folder: &Path) -> Checkpoint {
@@ -78,7 +82,7 @@ fn resumed_and_at_once(part: &[&str], whole: &[&str], stop_first: bool) -> [Vec<
     assert_eq!(checkpoint.state.step, first.steps);
     let seconds = checkpoint.state.seconds;
     assert!(first.steps < at_once.steps);
-    let rest = small::run(Setup { resume: Some(checkpoint), ..build(b.path(), whole) }).unwrap();
+    let rest = small::run(Setup { resume: Some(saved(b.path())), ..build(b.path(), whole) }).unwrap();
     assert_eq!(rest.steps, at_once.steps);
     // The first part ends with a validation, which the other run has only where an epoch ends there too.
     if first.steps.is_multiple_of(build(b.path(), whole).config.training.steps_per_epoch as u64) {
@@ -122,7 +126,7 @@ fn a_run_that_is_over_is_not_trained_further() {
     let folder = tempdir().unwrap();
     let build = || small::setup(folder.path(), &[], cases(1), vec![], 2);
     let first = small::run(build()).unwrap();
-    let again = small::run(Setup { resume: Some(last(folder.path())), ..build() }).unwrap();
+    let again = small::run(Setup { resume: Some(saved(folder.path())), ..build() }).unwrap();
     assert_eq!(again.steps, 3);
     assert!(bits(&first.model) == bits(&again.model));
 }

@@ -7,7 +7,7 @@ use nn::Module;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tempfile::tempdir;
-use trainer::checkpoint::Checkpoint;
+use trainer::checkpoint::{Checkpoint, Saved};
 use trainer::data::Case;
 use trainer::engine::train;
 use trainer::inference::{Mirror, SlidingWindow};
@@ -99,10 +99,10 @@ fn without_validation_cases_and_before_the_end_nothing_is_chosen() {
     };
     let outcome = train(build(None), &AtomicBool::new(true)).unwrap();
     assert!(outcome.stopped && outcome.postprocess.is_none());
-    let checkpoint = load(folder.path(), "last");
-    assert_eq!(checkpoint.state.postprocess, None);
+    let saved = Saved::open(&folder.path().join("checkpoints/last")).unwrap();
+    assert_eq!(saved.state.postprocess, None);
     // A run that goes on to its end makes the choice.
-    let outcome = train(build(Some(checkpoint)), &AtomicBool::new(false)).unwrap();
+    let outcome = train(build(Some(saved)), &AtomicBool::new(false)).unwrap();
     assert!(!outcome.stopped && outcome.postprocess.is_some());
     assert!(load(folder.path(), "last").state.postprocess.is_some());
 }
