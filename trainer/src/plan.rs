@@ -7,6 +7,7 @@
 //! only where a patch covers the whole median volume.
 
 mod machine;
+mod measure;
 mod memory;
 mod outlook;
 mod patch;
@@ -21,6 +22,7 @@ use crate::{Error, Result};
 
 pub(crate) use self::machine::in_words;
 pub use self::machine::{Limit, Machine, peak_memory};
+pub use self::measure::{Gauge, StepMemory};
 pub use self::memory::{CaseMemory, PredictionMemory, TrainingMemory};
 pub use self::outlook::{Outlook, Settled};
 

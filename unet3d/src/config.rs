@@ -1,5 +1,7 @@
 //! What a U-Net is made of, and which of it fits together.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -147,6 +149,33 @@ impl UNet3dConfig {
         strides.fold([1; 3], |m, s| std::array::from_fn(|a| m[a] * s[a]))
     }
 
+    /// The numbers that a network of this configuration learns.
+    ///
+    /// ```
+    /// let config = unet3d::UNet3dConfig { base_channels: 2, levels: 2, ..Default::default() };
+    /// assert_eq!(config.parameters(), 1235);
+    /// ```
+    pub fn parameters(&self) -> usize {
+        let block = |level: usize, from: usize| {
+            let (to, taps) = (self.channels(level), self.kernel(level).iter().product::<usize>());
+            let projection = if self.residual && from != to { from * to } else { 0 };
+            taps * (from + to) * to + 4 * to + projection
+        };
+        let up = |level: usize| {
+            let taps = match self.upsampling {
+                Upsampling::Transposed => self.stride(level).iter().product(),
+                Upsampling::Trilinear => 1,
+            };
+            (taps * self.channels(level + 1) + 1) * self.channels(level)
+        };
+        let head = |level: usize| (self.channels(level) + 1) * self.out_channels;
+        let above = |level: usize| if level == 0 { self.in_channels } else { self.channels(level - 1) };
+        let down = sum(0..self.levels, |level| block(level, above(level)));
+        let back = sum(0..self.levels - 1, |level| up(level) + block(level, 2 * self.channels(level)));
+        let heads = if self.deep_supervision { sum(1..self.levels - 1, head) } else { 0 };
+        down + back + heads + head(0)
+    }
+
     /// The configuration itself, if a network can be built from it.
     ///
     /// # Errors
@@ -250,6 +279,10 @@ impl UNet3dConfig {
         }
         Ok(())
     }
+}
+
+fn sum(levels: Range<usize>, of: impl Fn(usize) -> usize) -> usize {
+    levels.map(of).sum()
 }
 
 #[cfg(test)]

@@ -7,13 +7,11 @@
 mod block;
 mod config;
 mod error;
-mod memory;
 mod model;
 mod up;
 
 pub use block::Block;
 pub use config::{AXES, Checkpointing, Norm, UNet3dConfig, Upsampling};
 pub use error::Error;
-pub use memory::{Load, StepMemory};
 pub use model::UNet3d;
 pub use up::Up;

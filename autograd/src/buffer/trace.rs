@@ -114,26 +114,31 @@ pub struct Most {
 }
 
 impl Trace {
-    /// This trace in the sizes of work that asks for the same buffers in other sizes. `of` is the place of the new size
-    /// between those of a `smaller` trace, at 0, and of this one, at 1, for each part: beyond them for a larger size.
+    /// This trace in another size, which is `of` each part: as it is known from that of a `smaller` work of the same kind
+    /// which buffers grow. `sizes` are those of the smaller work and of this one.
     ///
-    /// Buffers are as large as a straight line says: those of a network's weights are constant, and those of its
-    /// activations grow with the voxels. Scratch memory stays as it is: it is cut for the caches, and hardly grows.
-    /// `None` where the two traces are not of the same buffers.
-    pub fn resized(&self, smaller: &Self, of: impl Fn(usize) -> f64) -> Option<Self> {
-        let mut takes = smaller.events.iter().filter_map(|event| match event {
-            Event::Take(bytes) => Some(*bytes as f64),
-            _ => None,
-        });
+    /// Buffers are constant, as a network's weights, or grow in proportion, as its activations. Scratch memory stays as it
+    /// is: it is cut for the caches, and hardly grows.
+    #[must_use]
+    pub fn resized(&self, smaller: &Self, sizes: [usize; 2], of: impl Fn(usize) -> f64) -> Self {
+        let mut grow = growing(&smaller.takes(), &self.takes(), sizes).into_iter();
         let mut part = 0;
-        let resize = |event: &Event| {
-            part += usize::from(matches!(event, Event::Part));
-            let Event::Take(bytes) = *event else { return Some(*event) };
-            let small = takes.next()?;
-            Some(Event::Take((small + (bytes as f64 - small) * of(part)).round().max(0.0) as usize))
+        let resize = |event: &Event| match *event {
+            Event::Take(bytes) if grow.next() == Some(true) => {
+                Event::Take((bytes as f64 * (of(part) / sizes[1] as f64)).round() as usize)
+            }
+            event => {
+                part += usize::from(matches!(event, Event::Part));
+                event
+            }
         };
-        let events = self.events.iter().map(resize).collect::<Option<Vec<_>>>()?;
-        takes.next().is_none().then_some(Self { events })
+        Self { events: self.events.iter().map(resize).collect() }
+    }
+
+    /// The sizes of the buffers.
+    fn takes(&self) -> Vec<usize> {
+        let bytes = |event: &Event| if let Event::Take(bytes) = event { Some(*bytes) } else { None };
+        self.events.iter().filter_map(bytes).collect()
     }
 
     /// What a process will hold that does nothing else.
@@ -163,6 +168,48 @@ impl Trace {
         let [live, held] = [usage.peak_live, usage.peak_held].map(|most| most + player.most_small);
         Most { live, held, scratch: player.scratch, parts }
     }
+}
+
+/// Which buffers of the `large` work grow with its size. Works of two sizes may go different ways here and there, so the
+/// buffers are paired as in the longest sequence that both have, up to the growth; of those without a partner, the ones that
+/// can be whole in the smaller size grow.
+fn growing(small: &[usize], large: &[usize], sizes: [usize; 2]) -> Vec<bool> {
+    let in_proportion = |(small, large): (usize, usize)| small * sizes[1] == large * sizes[0];
+    let is_pair = |pair: (usize, usize)| pair.0 == pair.1 || in_proportion(pair);
+    let pairs = || small.iter().copied().zip(large.iter().copied());
+    let head = pairs().take_while(|&pair| is_pair(pair)).count();
+    let ends = || small[head..].iter().rev().copied().zip(large[head..].iter().rev().copied());
+    let tail = ends().take_while(|&pair| is_pair(pair)).count();
+    let mut grow: Vec<bool> =
+        large.iter().map(|&large| (large * sizes[0]).is_multiple_of(sizes[1])).collect();
+    let mut pair = |i: usize, j: usize| grow[j] = small[i] != large[j];
+    (0..head).for_each(|i| pair(i, i));
+    (1..=tail).for_each(|i| pair(small.len() - i, large.len() - i));
+
+    // Between them: the longest common subsequence, by the lengths of those of all remainders.
+    let (n, m) = (small.len() - head - tail, large.len() - head - tail);
+    let mut longest = vec![0u32; (n + 1) * (m + 1)];
+    let at = |i: usize, j: usize| i * (m + 1) + j;
+    for i in (0..n).rev() {
+        for j in (0..m).rev() {
+            longest[at(i, j)] = match is_pair((small[head + i], large[head + j])) {
+                true => longest[at(i + 1, j + 1)] + 1,
+                false => longest[at(i + 1, j)].max(longest[at(i, j + 1)]),
+            };
+        }
+    }
+    let (mut i, mut j) = (0, 0);
+    while i < n && j < m {
+        if is_pair((small[head + i], large[head + j])) {
+            pair(head + i, head + j);
+            (i, j) = (i + 1, j + 1);
+        } else if longest[at(i + 1, j)] >= longest[at(i, j + 1)] {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    grow
 }
 
 /// The books of a trace being played, and the blocks that its requests were given: address and bytes.
@@ -251,8 +298,8 @@ mod tests {
 
         #[test]
         fn a_trace_in_another_size_is_that_of_the_larger_work(small in 1usize..3000, more in 1usize..3000, times in 1usize..400) {
-            let (large, size) = (small + more, small + more * times);
-            let found = trace(large).resized(&trace(small), |_| times as f64).unwrap().most();
+            let (large, size) = (small + more, (small + more) * times);
+            let found = trace(large).resized(&trace(small), [small, large], |_| size as f64).most();
             prop_assert_eq!(found, trace(size).most());
         }
 
@@ -272,15 +319,19 @@ mod tests {
     }
 
     #[test]
-    fn traces_of_other_buffers_do_not_fit_and_one_inside_another_is_its_own() {
-        let one = traced(|| drop(Tensor::<f32>::zeros([5]))).1;
-        let (two, outer) = traced(|| {
-            traced(|| {
-                work(5);
-                work(5);
-            })
-        });
-        assert!(one.resized(&two.1, |_| 2.0).is_none() && two.1.resized(&one, |_| 2.0).is_none());
-        assert_eq!(outer.most().live, 0);
+    fn buffers_that_only_one_of_two_sizes_asks_for_do_not_hide_the_others() {
+        // 100 is constant, 30 and 50 grow to 90 and 150; each size has one more of its own.
+        assert_eq!(
+            growing(&[100, 30, 7, 50, 100], &[100, 90, 150, 33, 100], [10, 30]),
+            [false, true, true, true, false]
+        );
+        assert_eq!(growing(&[], &[8, 30], [10, 30]), [false, true]);
+    }
+
+    #[test]
+    fn a_trace_inside_another_is_its_own() {
+        let (inner, outer) = traced(|| traced(|| work(50_000)).1);
+        assert_eq!(inner.most(), trace(50_000).most());
+        assert_eq!(outer.most().held, 0);
     }
 }

@@ -5,5 +5,6 @@ mod gradcheck;
 mod laws;
 mod memory;
 mod out_of_memory;
+mod trace;
 mod values;
 mod watch;

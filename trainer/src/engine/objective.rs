@@ -23,8 +23,15 @@ impl Objective {
     /// # Errors
     /// If the loss does not go with the number of classes, or a weight was to be found from classes that no case holds.
     pub fn new(config: &Config, plan: &Plan, training: &[PreparedCase]) -> Result<Self> {
+        Self::of_counts(config, plan, PreparedCase::class_counts(training, plan.model.out_channels.max(2)))
+    }
+
+    /// As [`new`](Self::new), for so many voxels of each class.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn of_counts(config: &Config, plan: &Plan, voxels: Vec<u64>) -> Result<Self> {
         let channels = plan.model.out_channels;
-        let voxels = PreparedCase::class_counts(training, channels.max(2));
         let loss = loss(&config.loss, channels, &voxels)?;
         loss.validate(channels).map_err(|e| Error::config("loss", e.to_string()))?;
         Ok(Self { loss, voxels })

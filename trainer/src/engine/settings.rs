@@ -16,7 +16,7 @@ pub fn check_settings(config: &config::Config) -> Result<()> {
 }
 
 /// The optimiser that the configuration asks for.
-pub(super) fn optimizer(config: &config::Optimizer) -> OptimizerConfig {
+pub(crate) fn optimizer(config: &config::Optimizer) -> OptimizerConfig {
     let config::Optimizer { name, lr, weight_decay, betas, eps, momentum, nesterov, .. } = *config;
     let amsgrad = name == OptimizerName::Amsgrad;
     match name {

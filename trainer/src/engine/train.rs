@@ -31,6 +31,8 @@ use crate::{Error, Result};
 
 mod step;
 
+pub(crate) use step::Passes;
+
 /// Batches that lie ready at most.
 pub const READY: usize = 2;
 /// What "best" means.

@@ -1,26 +1,21 @@
-//! What a run holds beside the network's passes: cases, batches that lie ready, validation, checkpoints.
+//! What a run holds beside the network's passes: cases, batches that lie ready, a validation.
 
 use serde::Serialize;
-use unet3d::{Load, StepMemory};
 
 use super::Plan;
-use crate::config::{Config, LossName, OptimizerName};
+use super::measure::{Gauge, StepMemory};
+use crate::Result;
 use crate::data::CaseSummary;
 use crate::engine::READY;
-use crate::{Error, Result};
 
-/// The program itself and its threads' stacks, measured.
-const PROGRAM: usize = 12 << 20;
+/// The program itself, its threads' stacks, and small blocks, measured.
+const PROGRAM: usize = 20 << 20;
+/// Weights while they are read: as in the file, as a network begins, and turned for it.
+const LOADING: usize = 3;
 /// A histogram of a validation; see [`crate::metrics::ScoreHistogram`].
 const HISTOGRAM: usize = 1 << 20;
 /// More logits than this are not kept for an average precision.
 const KEPT_LOGITS: usize = 1 << 24;
-/// Copies of the weights, of 4 bytes each, that writing a checkpoint holds: those of the optimiser's two numbers, once as
-/// tensors and twice as bytes, while the weights' own bytes wait.
-const CHECKPOINT_COPIES: usize = 7;
-/// The same for reading one.
-const LOAD_COPIES: usize = 6;
-
 /// What the cases of a run are, as far as memory is concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaseMemory {
@@ -74,11 +69,22 @@ impl CaseMemory {
         Self { bytes: 0, read_whole, ..self }
     }
 
-    /// Bytes that reading the cases takes at most, each thread being at one of the largest: the file's numbers, as `f32`,
-    /// turned.
+    /// Bytes that reading the cases takes at most, each thread being at one of the largest.
     fn reading(&self, threads: usize) -> usize {
         let at_once = if self.read_whole > 0 { 1 } else { threads.min(self.count) };
-        self.bytes + self.read_whole + at_once * self.largest_file * (size_of::<f32>() * self.channels + 6)
+        self.bytes + self.read_whole + at_once * self.reading_one()
+    }
+
+    /// The file's numbers, as `f32`, turned; where the case is resampled, both grids and, as many as the larger's voxels, the
+    /// coefficients of a spline through them.
+    fn reading_one(&self) -> usize {
+        let (voxel, case) = (size_of::<f32>() * self.channels, self.largest.iter().product::<usize>());
+        let file = self.largest_file * (voxel + 6);
+        if case == self.largest_file {
+            return file;
+        }
+        let labels = self.largest_file + case;
+        file.max((self.largest_file + case + self.largest_file.max(case)) * voxel + labels)
     }
 }
 
@@ -91,7 +97,7 @@ pub struct TrainingMemory {
     pub batches: usize,
     /// A step; see [`StepMemory`].
     pub step: StepMemory,
-    /// Logits, probabilities and histograms of a validation, or a checkpoint being written, whichever takes more.
+    /// Logits, probabilities and histograms of a validation.
     pub between: usize,
     /// The program itself.
     pub program: usize,
@@ -100,26 +106,15 @@ pub struct TrainingMemory {
 }
 
 impl TrainingMemory {
-    /// Of a plan with so many patches in a batch, in a pool of so many threads.
+    /// Of a plan with so many patches in a batch.
     ///
     /// # Errors
-    /// If the patch does not fit the network.
-    pub fn new(
-        plan: &Plan,
-        batch: usize,
-        config: &Config,
-        cases: &CaseMemory,
-        threads: usize,
-    ) -> Result<Self> {
-        let loss_terms = match config.loss.name {
-            LossName::Auto | LossName::DiceBce | LossName::DiceCe => 2,
-            _ => 1,
-        };
-        let load = Load { patch: plan.patch_size, batch, loss_terms, slots: slots(config), threads };
-        let step = plan.model.training_memory(load).map_err(unfit)?;
+    /// As [`Gauge::training`].
+    pub fn new(plan: &Plan, batch: usize, cases: &CaseMemory, gauge: &Gauge<'_>) -> Result<Self> {
+        let step = gauge.training(plan, batch)?;
         let voxels = batch * plan.patch_size.iter().product::<usize>();
         let one_batch = voxels * (plan.model.in_channels * size_of::<f32>() + 1);
-        let between = (cases.read_whole + validation(plan, cases)).max(CHECKPOINT_COPIES * step.weights);
+        let between = cases.read_whole + validation(plan, cases);
         // Blocks that turned patches are cut from; they reach further than the patch.
         let blocks = if cases.read_whole > 0 { 2 * one_batch } else { 0 };
         let mut memory = Self {
@@ -132,17 +127,8 @@ impl TrainingMemory {
             total: 0,
         };
         let together = memory.cases + memory.batches + step.total() + between + PROGRAM;
-        memory.total = together.max(PROGRAM + cases.reading(threads));
+        memory.total = together.max(PROGRAM + cases.reading(gauge.threads()));
         Ok(memory)
-    }
-}
-
-/// Numbers that the optimiser remembers of each weight; see [`nn::optim`].
-fn slots(config: &Config) -> usize {
-    match config.optimizer.name {
-        OptimizerName::Adamw | OptimizerName::Adam => 2,
-        OptimizerName::Amsgrad => 3,
-        OptimizerName::Sgd => usize::from(config.optimizer.momentum != 0.0),
     }
 }
 
@@ -167,28 +153,21 @@ pub struct PredictionMemory {
     pub sums: usize,
     /// One patch, and its mirror images.
     pub step: StepMemory,
-    /// What was read with the weights and is not needed, whose blocks wait to be used again.
-    pub checkpoint: usize,
     /// The mask, on the grids of case and file.
     pub mask: usize,
     /// The program itself.
     pub program: usize,
-    /// All together, or what reading image or checkpoint takes if that is more.
+    /// All together, or what reading the image or the weights takes if that is more.
     pub total: usize,
 }
 
 impl PredictionMemory {
-    /// Of a plan in a pool of so many threads.
+    /// Of a plan.
     ///
     /// # Errors
-    /// If the patch does not fit the network.
-    pub fn new(plan: &Plan, config: &Config, cases: &CaseMemory, threads: usize) -> Result<Self> {
-        let model = &plan.model;
-        let load = Load { patch: plan.patch_size, batch: 1, loss_terms: 0, slots: 0, threads };
-        let mut step = model.inference_memory(load).map_err(unfit)?;
-        // The patch as it lies, its logits' mean, and those of a mirror image as they come and turned back.
-        let patch: usize = plan.patch_size.iter().product();
-        step.passing += patch * (model.in_channels + 3 * model.out_channels) * size_of::<f32>();
+    /// As [`Gauge::prediction`].
+    pub fn new(plan: &Plan, cases: &CaseMemory, gauge: &Gauge<'_>) -> Result<Self> {
+        let (model, step) = (&plan.model, gauge.prediction(plan)?);
         let shape = cases.largest;
         let voxels: usize = shape.iter().product();
         let plane = shape[1] * shape[2] * model.out_channels * size_of::<f32>();
@@ -198,19 +177,13 @@ impl PredictionMemory {
             image,
             sums: (plan.patch_size[0].min(shape[0]) + 4) * plane,
             step,
-            checkpoint: (1 + slots(config)) * step.weights,
             mask: voxels.max(cases.largest_file) + cases.largest_file,
             program: PROGRAM,
             total: 0,
         };
-        let together = image + memory.sums + step.total() + memory.checkpoint + memory.mask;
+        let together = image + memory.sums + step.total() + memory.mask;
         let one = CaseMemory { bytes: image, count: 1, ..*cases };
-        let reading = (step.weights + one.reading(1)).max(LOAD_COPIES * step.weights);
-        memory.total = PROGRAM + together.max(reading);
+        memory.total = PROGRAM + together.max(step.weights + one.reading(1)).max(LOADING * step.weights);
         Ok(memory)
     }
-}
-
-fn unfit(error: unet3d::Error) -> Error {
-    Error::config("data.patch_size", error.to_string())
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{CaseMemory, Facts, Machine, Plan, PredictionMemory, TrainingMemory, in_words};
+use super::{CaseMemory, Facts, Gauge, Machine, Plan, PredictionMemory, TrainingMemory, in_words};
 use crate::config::{Auto, Config, Word};
 use crate::data::Preprocessing;
 use crate::report::table;
@@ -23,7 +23,7 @@ pub struct Settled {
     pub outlook: Outlook,
 }
 
-/// See the header. Bytes are estimates; see [`unet3d::UNet3dConfig::training_memory`].
+/// See the header. Bytes are measured on small patches of the network; see [`Gauge`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outlook {
     /// What is done to cases, in words.
@@ -88,13 +88,13 @@ impl Settled {
             Auto::Word(Word::Auto) => machine.available.map(|bytes| (bytes as f64 * SHARE) as usize),
             Auto::Word(Word::None) => None,
         };
-        let threads = config.training.pool_threads();
+        let gauge = Gauge::new(config, config.training.pool_threads(), machine);
         let fits = |plan: &Plan, batch: usize| {
-            let memory = TrainingMemory::new(plan, batch, config, cases, threads)?;
-            Ok(limit.is_none_or(|limit| memory.total <= limit))
+            let Some(limit) = limit else { return Ok(true) };
+            Ok(TrainingMemory::new(plan, batch, cases, &gauge)?.total <= limit)
         };
         let (plan, batch) = Plan::within(facts, config, fits)?;
-        Self::of(plan, batch, facts, config, cases, preprocessing, machine)
+        Self::measured(plan, batch, facts, config, cases, preprocessing, machine, &gauge)
     }
 
     /// Of a plan that was made before.
@@ -110,9 +110,22 @@ impl Settled {
         preprocessing: Preprocessing,
         machine: Machine,
     ) -> Result<Self> {
-        let threads = config.training.pool_threads();
-        let training = TrainingMemory::new(&plan, batch_size, config, cases, threads)?;
-        let prediction = PredictionMemory::new(&plan, config, cases, threads)?;
+        let gauge = Gauge::new(config, config.training.pool_threads(), machine);
+        Self::measured(plan, batch_size, facts, config, cases, preprocessing, machine, &gauge)
+    }
+
+    fn measured(
+        plan: Plan,
+        batch_size: usize,
+        facts: Facts,
+        config: &Config,
+        cases: &CaseMemory,
+        preprocessing: Preprocessing,
+        machine: Machine,
+        gauge: &Gauge<'_>,
+    ) -> Result<Self> {
+        let training = TrainingMemory::new(&plan, batch_size, cases, gauge)?;
+        let prediction = PredictionMemory::new(&plan, cases, gauge)?;
         let budget = config.data.budget();
         let limit = [budget, machine.available].into_iter().flatten().min();
         let outlook = Outlook {
@@ -236,13 +249,11 @@ impl fmt::Display for Outlook {
             ("cases", self.training.cases, alone.image),
             ("batches that lie ready", self.training.batches, 0),
             ("weights", step.weights, alone.step.weights),
-            ("gradients of weights", step.gradients, 0),
             ("optimiser", step.optimizer, 0),
-            ("activations", step.activations, alone.step.activations),
-            ("their gradients, passing tensors", step.passing, alone.step.passing),
+            ("activations and gradients", step.tensors, alone.step.tensors),
             ("kernels' scratch memory", step.scratch, alone.step.scratch),
             ("blocks that wait", step.idle, alone.step.idle),
-            ("validation, checkpoints", self.training.between, alone.checkpoint),
+            ("validation", self.training.between, 0),
             ("sums of logits, mask", 0, alone.sums + alone.mask),
             ("program", self.training.program, alone.program),
             ("peak", self.training.total, alone.total),

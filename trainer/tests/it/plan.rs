@@ -155,20 +155,19 @@ fn the_configuration_that_is_written_leads_to_the_same_plan_whatever_the_data() 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Memory limits and does nothing else.
     #[test]
     fn memory_shortens_patches_to_16_voxels_at_least_and_leaves_those_that_fit(
         shape in prop::array::uniform3(4usize..160),
         spacing in prop::array::uniform3(0.5f64..6.0),
-        megabytes in 100usize..900,
+        megabytes in 30usize..200,
     ) {
-        let (facts, config) = (facts(shape, spacing), config(&[]));
-        let free = settle(facts, &config, None);
         let limit = format!("data.memory={}", megabytes as f64 / 1024.0);
-        let set = vec![limit];
-        let limited = settle(facts, &Config::load(None, &set).unwrap(), None);
+        let small = "model.base_channels=4";
+        let (facts, config, limited) = (facts(shape, spacing), config(&[small]), config(&[small, &limit]));
+        let [free, limited] = [config, limited].map(|config| settle(facts, &config, None));
         let patch = limited.plan.patch_size;
         prop_assert!((0..3).all(|a| patch[a] >= shape[a].min(16)), "{patch:?} of {shape:?}");
         prop_assert!((0..3).all(|a| patch[a] <= free.plan.patch_size[a].next_multiple_of(16)));

@@ -9,7 +9,7 @@ use nn::optim::{AdamConfig, OptimizerConfig};
 use proptest::prelude::*;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use unet3d::{Checkpointing, Error, Load, Norm, UNet3d, UNet3dConfig, Upsampling};
+use unet3d::{Checkpointing, Error, Norm, UNet3d, UNet3dConfig, Upsampling};
 
 fn random(shape: &[usize], seed: u64) -> Tensor<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -203,13 +203,26 @@ fn every_activation_that_a_configuration_allows_runs_in_every_kind_of_block() {
 }
 
 #[test]
-fn the_memory_of_a_batch_beyond_any_memory_is_an_error() {
-    let config = UNet3dConfig::default();
-    for (patch, batch) in [([1 << 40; 3], 1), ([32; 3], usize::MAX), ([1 << 20, 1 << 20, 1 << 12], 1)] {
-        let load = Load { patch, batch, loss_terms: 1, slots: 2, threads: 2 };
-        for memory in [config.training_memory(load), config.inference_memory(load)] {
-            assert!(memory.unwrap_err().to_string().contains("larger than any memory"), "{load:?}");
-        }
+fn parameters_are_those_of_the_network_and_absurd_sizes_are_refused() {
+    let base =
+        UNet3dConfig { base_channels: 4, levels: 3, in_channels: 3, out_channels: 6, ..Default::default() };
+    let strides = vec![[1, 2, 2], [2, 1, 2]];
+    for config in [
+        base.clone(),
+        UNet3dConfig { levels: 1, ..base.clone() },
+        UNet3dConfig { deep_supervision: true, ..base.clone() },
+        UNet3dConfig { residual: true, ..base.clone() },
+        UNet3dConfig { upsampling: Upsampling::Trilinear, norm: Norm::Batch, ..base.clone() },
+        UNet3dConfig {
+            kernels: vec![[1, 3, 3], [3; 3], [3, 1, 3]],
+            strides,
+            max_channels: 8,
+            ..base.clone()
+        },
+    ] {
+        let model = UNet3d::<f32>::new(config.clone(), &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let learnt = model.named_parameters().into_iter().filter(|(_, p)| p.is_trainable());
+        assert_eq!(config.parameters(), learnt.map(|(_, p)| p.shape().numel()).sum::<usize>(), "{config:?}");
     }
-    assert!(config.check_size([usize::MAX; 3]).is_err());
+    assert!(base.check_size([usize::MAX; 3]).is_err());
 }

@@ -1,11 +1,13 @@
 //! One step, and what is said of one whose numbers are not finite.
 
-use autograd::{Gradients, NonFinite, Pass, Tape};
+use autograd::{Gradients, NonFinite, Pass, Tape, Tensor};
+use losses::Labels;
 use nn::Module;
+use unet3d::UNet3d;
 
 use super::Run;
 use crate::config::NonFiniteStep;
-use crate::engine::Batch;
+use crate::engine::{Batch, Objective};
 use crate::random::{Purpose, key};
 use crate::{Error, Result};
 
@@ -13,14 +15,34 @@ use crate::{Error, Result};
 const MOST_BAD_STEPS: u64 = 20;
 
 /// What the two passes gave.
-struct Passes {
-    loss: f64,
+pub(crate) struct Passes {
+    pub(super) loss: f64,
     /// Whether no voxel of the batch has a weight.
-    is_empty: bool,
+    pub(super) is_empty: bool,
     /// None where no voxel of the batch counts.
-    gradients: Option<Gradients<f32>>,
+    pub(crate) gradients: Option<Gradients<f32>>,
     /// Of a tape that watched.
-    fault: Option<NonFinite>,
+    pub(super) fault: Option<NonFinite>,
+}
+
+impl Passes {
+    /// The forward and the backward pass of a batch.
+    pub(crate) fn of(
+        model: &UNet3d<f32>,
+        objective: &Objective,
+        tape: &Tape<f32>,
+        image: &Tensor<f32>,
+        labels: &Labels,
+    ) -> Result<Self> {
+        let scales = model
+            .forward_scales(tape.constant(image.clone()))
+            .map_err(|e| Error::config("model", e.to_string()))?;
+        let (loss, is_empty) = objective.forward(&scales, labels)?;
+        drop(scales);
+        let value = f64::from(loss.item());
+        let gradients = (!loss.is_constant()).then(|| loss.backward());
+        Ok(Self { loss: value, is_empty, gradients, fault: tape.first_non_finite() })
+    }
 }
 
 impl Run {
@@ -48,15 +70,7 @@ impl Run {
         if watched {
             tape.watch();
         }
-        let scales = self
-            .model
-            .forward_scales(tape.constant(batch.image.clone()))
-            .map_err(|e| Error::config("model", e.to_string()))?;
-        let (loss, is_empty) = self.objective.forward(&scales, &batch.labels)?;
-        drop(scales);
-        let value = f64::from(loss.item());
-        let gradients = (!loss.is_constant()).then(|| loss.backward());
-        Ok(Passes { loss: value, is_empty, gradients, fault: tape.first_non_finite() })
+        Passes::of(&self.model, &self.objective, &tape, &batch.image, &batch.labels)
     }
 
     /// Says what is wrong with a step; an error unless such steps are to be left out.

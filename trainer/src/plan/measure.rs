@@ -1,0 +1,397 @@
+//! What the passes of a network hold: found by doing them.
+//!
+//! A network is built and trained for two steps, with the run's loss, optimiser and threads, on two patches: the smallest
+//! that it takes, and a larger one that costs a fraction of a second. What they ask for is noted and played in the sizes of
+//! the run ([`autograd::buffer::traced`]). The random numbers are the measurement's own, and its memory is given back.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use autograd::buffer::{self, Trace};
+use autograd::{Tape, Tensor};
+use losses::Labels;
+use nn::Module;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use serde::Serialize;
+use unet3d::{UNet3d, UNet3dConfig};
+
+use super::{Machine, Plan};
+use crate::config::Config;
+use crate::engine::{Objective, Passes, optimizer};
+use crate::inference::{Mirror, SlidingWindow};
+use crate::{Error, Result};
+
+/// A patch that is measured has at most so many voxels times squared channels at full resolution: a tenth of a second for a
+/// step. Few channels count as [`FEW`], or thin networks would be measured on patches that take much memory.
+const MOST_WORK: usize = 10 << 20;
+const FEW: usize = 8;
+
+/// Copies of the weights that measuring takes: themselves, gradients, what Adam remembers, and a checkpoint's.
+const COPIES: usize = 5;
+/// What is taken to be there where the machine does not tell.
+const UNTOLD: usize = 8 << 30;
+
+/// Bytes that passes hold at most, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StepMemory {
+    /// The weights, and running statistics.
+    pub weights: usize,
+    /// What the optimiser remembers.
+    pub optimizer: usize,
+    /// The batch, activations, and gradients of both weights and activations, when they are most together.
+    pub tensors: usize,
+    /// The kernels' scratch memory: packed and transformed weights and inputs, partial sums.
+    pub scratch: usize,
+    /// Blocks that wait to be used again.
+    pub idle: usize,
+}
+
+impl StepMemory {
+    /// All kinds together.
+    pub fn total(&self) -> usize {
+        let Self { weights, optimizer, tensors, scratch, idle } = *self;
+        weights + optimizer + tensors + scratch + idle
+    }
+
+    /// Of a trace whose first part makes the weights, and whose second one the optimiser's memory if it is `training`.
+    fn of(trace: &Trace, training: bool) -> Self {
+        let most = trace.most();
+        let weights = most.parts[0];
+        let optimizer = if training { most.parts[1] - weights } else { 0 };
+        let tensors = most.live.saturating_sub(weights + optimizer + most.scratch);
+        Self { weights, optimizer, tensors, scratch: most.scratch, idle: most.held - most.live }
+    }
+}
+
+/// Measures the networks of a configuration, each once.
+#[derive(Debug)]
+pub struct Gauge<'a> {
+    config: &'a Config,
+    threads: usize,
+    /// Bytes that measuring may take.
+    room: usize,
+    training: Known,
+    prediction: Known,
+}
+
+/// What was measured, by network.
+type Known = RefCell<Vec<(UNet3dConfig, Rc<Pair>)>>;
+
+/// Two traces and the voxels of their patches, the smaller first.
+#[derive(Debug)]
+struct Pair {
+    traces: [Trace; 2],
+    voxels: [usize; 2],
+}
+
+impl<'a> Gauge<'a> {
+    /// For kernels in so many threads of this machine.
+    pub fn new(config: &'a Config, threads: usize, machine: Machine) -> Self {
+        let room = machine.available.unwrap_or(UNTOLD);
+        Self { config, threads, room, training: RefCell::default(), prediction: RefCell::default() }
+    }
+
+    /// What training on batches of so many patches holds, with validations and checkpoints between the steps. Of a network
+    /// too large to be measured it is the least that it takes, which is more than there is.
+    ///
+    /// # Errors
+    /// If network, loss or optimiser cannot be built, or the patch does not fit the network.
+    pub fn training(&self, plan: &Plan, batch: usize) -> Result<StepMemory> {
+        if let Some(least) = self.least(&plan.model) {
+            return Ok(least);
+        }
+        let pair = self.pair(&self.training, plan, |patch| train(plan, self.config, patch))?;
+        let voxels = plan.patch_size.iter().product::<usize>() as f64;
+        // Parts: the weights; a step; a validation; a step.
+        let trace = pair.at(|part| if part == 2 { voxels } else { batch as f64 * voxels });
+        Ok(StepMemory::of(&trace, true))
+    }
+
+    /// The threads that kernels run in.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// What predicting patch by patch holds.
+    ///
+    /// # Errors
+    /// If the network cannot be built, or the patch does not fit it.
+    pub fn prediction(&self, plan: &Plan) -> Result<StepMemory> {
+        if let Some(least) = self.least(&plan.model) {
+            return Ok(least);
+        }
+        let mirror = self.config.inference.mirror;
+        let pair = self.pair(&self.prediction, plan, |patch| predict(plan, mirror, patch))?;
+        let voxels = plan.patch_size.iter().product::<usize>() as f64;
+        Ok(StepMemory::of(&pair.at(|_| voxels), false))
+    }
+
+    /// Of a network that there is no room for.
+    fn least(&self, model: &UNet3dConfig) -> Option<StepMemory> {
+        let weights = model.parameters().saturating_mul(size_of::<f32>());
+        let others = weights.saturating_mul(COPIES - 1);
+        let fits = weights.saturating_add(others) <= self.room;
+        (!fits).then(|| StepMemory { weights, tensors: others, ..StepMemory::default() })
+    }
+
+    fn pair(
+        &self,
+        known: &Known,
+        plan: &Plan,
+        work: impl Fn([usize; 3]) -> Result<()> + Sync,
+    ) -> Result<Rc<Pair>> {
+        let model = &plan.model;
+        model.check_size(plan.patch_size).map_err(|e| Error::config("data.patch_size", e.to_string()))?;
+        if let Some((_, pair)) = known.borrow().iter().find(|(known, _)| known == model) {
+            return Ok(Rc::clone(pair));
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
+        let pool =
+            pool.map_err(|e| Error::config("training.threads", format!("is {}: {e}", self.threads)))?;
+        let trace = |patch| {
+            pool.install(|| {
+                let (done, trace) = buffer::traced(|| work(patch));
+                done.map(|()| trace)
+            })
+        };
+        let [small, large] = patches(model, plan.patch_size, MOST_WORK);
+        let traces = [trace(small)?, trace(large)?];
+        buffer::release_unused();
+        let voxels = [small, large].map(|patch| patch.iter().product());
+        let pair = Rc::new(Pair { traces, voxels });
+        known.borrow_mut().push((model.clone(), Rc::clone(&pair)));
+        Ok(pair)
+    }
+}
+
+impl Pair {
+    /// The trace of a patch, or of a batch, of so many voxels in each part.
+    fn at(&self, voxels: impl Fn(usize) -> f64) -> Trace {
+        self.traces[1].resized(&self.traces[0], self.voxels, voxels)
+    }
+}
+
+/// The smallest patch that a network takes, in about the proportions of the one that is `wanted`, and the largest up to that
+/// one that is measured: larger in any case, or they would not tell what grows.
+fn patches(model: &UNet3dConfig, wanted: [usize; 3], most_work: usize) -> [[usize; 3]; 2] {
+    let multiples = model.multiples();
+    let work = |patch: [usize; 3]| {
+        patch.iter().product::<usize>().saturating_mul(model.channels(0).max(FEW).saturating_pow(2))
+    };
+    // The axis that is shortest beside the wanted one's.
+    let grown = |mut patch: [usize; 3]| {
+        let share = |&a: &usize| patch[a] as f64 / wanted[a] as f64;
+        let axis = (0..3).min_by(|a, b| share(a).total_cmp(&share(b))).expect("there are three axes");
+        patch[axis] += multiples[axis];
+        patch
+    };
+    let mut small = multiples;
+    while model.check_size(small).is_err() {
+        small = grown(small);
+    }
+    let mut large = grown(small);
+    while large != wanted && work(grown(large)) <= most_work {
+        large = grown(large);
+    }
+    [small, large]
+}
+
+/// Two steps on a patch, and between them what a run does between its steps.
+fn train(plan: &Plan, config: &Config, patch: [usize; 3]) -> Result<()> {
+    let mut model = network(plan)?;
+    buffer::part();
+    let mut optimizer =
+        optimizer(&config.optimizer).build().map_err(|e| Error::config("optimizer", e.to_string()))?;
+    let classes = plan.model.out_channels.max(2);
+    let objective = Objective::of_counts(config, plan, vec![1; classes])?;
+    for step in 0..2 {
+        // Checkpoints are written between steps.
+        drop((model.state_dict(), optimizer.state(&model)));
+        let [d, h, w] = patch;
+        let image = image(plan, patch);
+        let labels = (0..d * h * w).map(|i| (i % classes) as u8).collect();
+        let labels = Labels::from_vec([1, d, h, w], labels);
+        let tape = Tape::train(step);
+        let passes = Passes::of(&model, &objective, &tape, &image, &labels)?;
+        if let Some(mut gradients) = passes.gradients {
+            gradients.clip_global_norm(1.0);
+            optimizer.step(&mut model, &gradients);
+        }
+        drop((tape, image));
+        buffer::part();
+        if step == 0 {
+            look(plan, &model, Mirror::NONE, patch)?;
+            buffer::part();
+        }
+    }
+    Ok(())
+}
+
+/// A network that is asked twice.
+fn predict(plan: &Plan, mirror: Mirror, patch: [usize; 3]) -> Result<()> {
+    let model = network(plan)?;
+    buffer::part();
+    (0..2).try_for_each(|_| look(plan, &model, mirror, patch))
+}
+
+fn look(plan: &Plan, model: &UNet3d<f32>, mirror: Mirror, patch: [usize; 3]) -> Result<()> {
+    let volume = vec![0.5; patch.iter().product::<usize>() * plan.model.in_channels];
+    SlidingWindow { patch, overlap: 0.5, mirror }.stream(model, &volume, patch, |_, _| true, |_| {})
+}
+
+fn network(plan: &Plan) -> Result<UNet3d<f32>> {
+    UNet3d::new(plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
+        .map_err(|e| Error::config("model", e.to_string()))
+}
+
+fn image(plan: &Plan, [d, h, w]: [usize; 3]) -> Tensor<f32> {
+    Tensor::from_fn([1, d, h, w, plan.model.in_channels], |i| (i % 97) as f32 / 48.0 - 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use unet3d::{Norm, Upsampling};
+
+    use super::*;
+
+    fn plan(patch: [usize; 3], set: &[&str]) -> (Plan, Config) {
+        let set: Vec<String> = set.iter().map(|&pair| pair.to_owned()).collect();
+        let config = Config::load(None, &set).unwrap();
+        let model = UNet3dConfig { base_channels: 8, levels: 4, ..Default::default() };
+        (Plan { patch_size: patch, model }, config)
+    }
+
+    fn networks() -> Vec<(&'static str, [usize; 3], UNet3dConfig)> {
+        let base = plan([0; 3], &[]).0.model;
+        let of = |name, change: fn(&mut UNet3dConfig)| {
+            let mut model = base.clone();
+            change(&mut model);
+            (name, [24, 48, 48], model)
+        };
+        let mut all = vec![
+            of("default", |_| {}),
+            of("classes", |model| (model.in_channels, model.out_channels) = (3, 6)),
+            of("deep supervision", |model| (model.out_channels, model.deep_supervision) = (4, true)),
+            of("residual", |model| model.residual = true),
+            of("trilinear", |model| model.upsampling = Upsampling::Trilinear),
+            of("dropout", |model| model.dropout = 0.2),
+            of("GELU", |model| model.activation = nn::layers::Activation::Gelu),
+            of("residual GELU", |model| {
+                (model.activation, model.residual) = (nn::layers::Activation::Gelu, true);
+            }),
+            of("group norm", |model| model.norm = Norm::Group(4)),
+            of("batch norm", |model| model.norm = Norm::Batch),
+            of("one level", |model| model.levels = 1),
+            of("checkpointing", |model| model.checkpointing = unet3d::Checkpointing::Level),
+            of("residual checkpointing", |model| {
+                (model.checkpointing, model.residual) = (unet3d::Checkpointing::Level, true);
+            }),
+        ];
+        let flat = |strides: &[[usize; 3]]| UNet3dConfig {
+            kernels: vec![[1, 3, 3]; 4],
+            strides: strides.to_vec(),
+            ..base.clone()
+        };
+        all.push(("anisotropic", [12, 80, 96], flat(&[[1, 2, 2], [1, 2, 2], [2, 2, 2]])));
+        all.push(("planes", [1, 192, 256], flat(&[[1, 2, 2]; 3])));
+        all
+    }
+
+    fn traced(threads: usize, work: impl FnOnce() -> Result<()> + Send) -> Trace {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let (done, trace) = buffer::traced(work);
+            done.unwrap();
+            trace
+        })
+    }
+
+    #[test]
+    fn what_small_patches_ask_for_says_what_a_large_one_takes() {
+        for (i, (name, patch, model)) in networks().into_iter().enumerate() {
+            let (plan, config) = (Plan { patch_size: patch, model }, Config::default());
+            let voxels = |patch: [usize; 3]| patch.iter().product::<usize>();
+            let trace = |patch| traced(1 + i % 3, || train(&plan, &config, patch));
+            let whole = trace(patch);
+            // From a twentieth of the patch, and from a third of it.
+            for (most_work, times, least) in [(1 << 17, 10, 0.1), (1 << 20, 2, 0.3)] {
+                let both = patches(&plan.model, patch, most_work);
+                assert!(voxels(both[1]) * times < voxels(patch), "{name}: {both:?}");
+                let pair = Pair { traces: both.map(trace), voxels: both.map(voxels) };
+                let (found, whole) = (pair.at(|_| voxels(patch) as f64).most(), whole.most());
+                let off = |found: usize, whole: usize| found as f64 / whole as f64 - 1.0;
+                let buffers = off(found.live - found.scratch, whole.live - whole.scratch);
+                let held = off(found.held - found.scratch, whole.held - whole.scratch);
+                println!("{name} from {both:?}: in use {buffers:+.4}, held {held:+.3} {found:?} {whole:?}");
+                assert!(buffers.abs() < 0.01 && held.abs() < 0.08, "{name}: {found:?}, {whole:?}");
+                assert_eq!(found.parts[..2], whole.parts[..2], "{name}: weights and the optimiser's memory");
+                // What kernels are cut into hardly grows with a patch that keeps all threads at work.
+                let scratch = 1.0 + off(found.scratch, whole.scratch);
+                assert!((least..1.5).contains(&scratch), "{name}: {found:?}, {whole:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_measurement_can_be_repeated_and_does_not_depend_on_what_is_held() {
+        let (plan, config) = plan([16, 32, 48], &["optimizer.name=sgd"]);
+        let measured = |threads| Gauge::new(&config, threads, Machine::default()).training(&plan, 2).unwrap();
+        let first = measured(2);
+        let _held = Tensor::<f32>::zeros([3 << 20]);
+        assert_eq!(measured(2), first);
+        // A block is a cache line at least.
+        let numbers = first.weights as f64 / size_of::<f32>() as f64;
+        assert!((1.0..1.01).contains(&(numbers / plan.model.parameters() as f64)), "{numbers}");
+        assert_eq!(first.optimizer, first.weights, "momentum");
+    }
+
+    #[test]
+    fn a_network_that_there_is_no_room_for_is_not_built() {
+        let (mut plan, config) = plan([32; 3], &[]);
+        (plan.model.base_channels, plan.model.max_channels) = (1 << 14, 1 << 14);
+        let machine = Machine { available: Some(1 << 30), ..Machine::default() };
+        let gauge = Gauge::new(&config, 1, machine);
+        assert!(gauge.training(&plan, 1).unwrap().total() > 1 << 30);
+        assert!(gauge.prediction(&plan).unwrap().total() > 1 << 30);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_larger_patch_or_batch_takes_more(
+            tiles in prop::array::uniform3(1usize..6), axis in 0usize..3, batch in 1usize..4,
+        ) {
+            let (mut plan, config) = plan(tiles.map(|n| 16 * n), &[]);
+            (plan.model.base_channels, plan.model.levels) = (2, 3);
+            let gauge = Gauge::new(&config, 1, Machine::default());
+            let total = |plan: &Plan, batch| gauge.training(plan, batch).unwrap().total();
+            let (least, more) = (total(&plan, batch), total(&plan, batch + 1));
+            prop_assert!(least < more);
+            plan.patch_size[axis] += 16;
+            prop_assert!(least < total(&plan, batch));
+        }
+
+        #[test]
+        fn patches_that_are_measured_fit_the_network_and_hardly_exceed_the_one_that_is_wanted(
+            tiles in prop::array::uniform3(1usize..20), most in 1usize..1 << 24, flat in any::<bool>(),
+        ) {
+            let mut model = plan([0; 3], &[]).0.model;
+            if flat {
+                model.strides = vec![[1, 2, 2], [1, 2, 2], [2, 2, 2]];
+            }
+            let multiples = model.multiples();
+            let wanted: [usize; 3] = std::array::from_fn(|a| tiles[a] * multiples[a]);
+            prop_assume!(model.check_size(wanted).is_ok());
+            let [small, large] = patches(&model, wanted, most);
+            for patch in [small, large] {
+                prop_assert!(model.check_size(patch).is_ok());
+            }
+            let voxels = |patch: [usize; 3]| patch.iter().product::<usize>();
+            prop_assert!(voxels(small) < voxels(large) && (0..3).all(|a| small[a] <= wanted[a]));
+            prop_assert!(small == wanted || (0..3).all(|a| large[a] <= wanted[a]));
+        }
+    }
+}
