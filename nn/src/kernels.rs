@@ -19,7 +19,6 @@ pub mod tasks;
 
 pub use affine::{Affine, Pairs};
 pub(crate) use output::Output;
-pub use scratch::ScratchSizes;
 pub(crate) use table::table;
 
 /// Part `i` of `len` things cut into `parts` as equal as can be.

@@ -68,7 +68,6 @@ pub(crate) mod engines;
 mod geometry;
 mod grad_weight;
 mod lines;
-pub(crate) mod memory;
 pub(crate) mod operands;
 mod pack;
 pub(crate) mod plan;
@@ -82,7 +81,6 @@ pub(crate) mod tests;
 mod tile;
 mod winograd;
 
-pub use memory::{Reading, backward_input_scratch, backward_weight_scratch, forward_scratch};
 pub use operands::{Epilogue, Source, Target};
 pub use shape::{Conv3dShape, Conv3dSpec, ConvAlgorithm, SpecError};
 pub use tasks::{backward_input_tasks, backward_weight_tasks, forward_tasks};

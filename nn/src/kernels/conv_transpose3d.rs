@@ -37,7 +37,6 @@ use autograd::Real;
 
 pub use super::conv3d::backward_bias;
 use super::conv3d::engines::engines;
-use super::conv3d::memory::{bytes, direct_scratch, grad_weight_scratch};
 use super::conv3d::operands::{Correlation, Weight, WeightGradient};
 use super::conv3d::plan::Plan;
 use super::conv3d::tasks::{direct_tasks, grad_weight_tasks};
@@ -108,17 +107,6 @@ pub fn backward_weight<T: Real>(shape: &ConvTranspose3dShape, x: Source<'_, T>, 
 pub fn tasks<T: Real>(shape: &ConvTranspose3dShape) -> [Tasks; 3] {
     let backward = backward_plan(shape);
     [direct_tasks(&forward_plans(shape)[0]), direct_tasks(&backward), grad_weight_tasks::<T>(&backward)]
-}
-
-/// Bytes of each block of scratch memory that a pass holds at once in a pool of so many threads: the forward pass of an x
-/// that is activated as it is read or not, the gradient of the input, the gradient of the weight.
-pub fn scratch<T: Real>(shape: &ConvTranspose3dShape, activated: bool, threads: usize) -> [Vec<usize>; 3] {
-    let mut forward = if shape.tiles() { vec![shape.weight_len()] } else { Vec::new() };
-    forward.extend(direct_scratch::<T>(&forward_plans(shape)[0], !activated, threads));
-    let adjoint = backward_plan(shape);
-    let input = direct_scratch::<T>(&adjoint, true, threads);
-    let weight = grad_weight_scratch::<T>(&adjoint, true, threads);
-    [forward, input, weight].map(bytes::<T>)
 }
 
 /// What the plans write together.

@@ -5,39 +5,6 @@ pub(crate) use autograd::buffer::Scratch;
 
 use super::output::Output;
 
-/// Which of the spare blocks serves a request: the smallest that is large enough, else the largest, which makes room for its
-/// successor.
-fn choice(spare: impl Iterator<Item = usize> + Clone, wanted: usize) -> Option<usize> {
-    let sizes = || spare.clone().enumerate().map(|(i, size)| (size, i));
-    let fits = sizes().filter(|(size, _)| *size >= wanted).min();
-    fits.or_else(|| sizes().max()).map(|(_, i)| i)
-}
-
-/// The sizes of the scratch memory that passes leave behind, without the memory: what a process that ran them keeps.
-#[derive(Clone, Debug, Default)]
-pub struct ScratchSizes {
-    spare: Vec<usize>,
-}
-
-impl ScratchSizes {
-    /// A pass that holds blocks of so many bytes at once.
-    pub fn pass(&mut self, blocks: &[usize]) {
-        let taken: Vec<usize> = blocks
-            .iter()
-            .map(|&wanted| {
-                let spare = choice(self.spare.iter().copied(), wanted).map(|i| self.spare.swap_remove(i));
-                spare.unwrap_or(0).max(wanted)
-            })
-            .collect();
-        self.spare.extend(taken);
-    }
-
-    /// Bytes in all.
-    pub fn bytes(&self) -> usize {
-        self.spare.iter().sum()
-    }
-}
-
 /// A part of a pass' scratch memory for each thread, so that its tasks neither allocate nor take a lock.
 pub(crate) struct PerThread<T: Real> {
     /// Held, and not looked at: a reference to all of it would overlap those to its parts, which other threads hold.
@@ -50,16 +17,12 @@ pub(crate) struct PerThread<T: Real> {
 impl<T: Real> PerThread<T> {
     /// `len` numbers for each thread of the pool that runs the tasks of this pass.
     pub(crate) fn new(len: usize) -> Self {
-        let len = Self::part_len(len);
+        // Parts start on cache lines.
+        let len = len.next_multiple_of(64 / size_of::<T>());
         let threads = rayon::current_num_threads();
         let mut memory = Scratch::new(threads * len);
         let start = Output(memory.as_mut_ptr());
         Self { _memory: memory, start, len, threads }
-    }
-
-    /// Numbers that a part takes: parts start on cache lines.
-    pub(crate) fn part_len(len: usize) -> usize {
-        len.next_multiple_of(64 / size_of::<T>())
     }
 
     /// The part of the thread that asks, of unspecified content.

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 
 use super::lines::Lines;
 use super::operands::{Correlation, Epilogue, Target};
-use super::pack::{pack, packed_len};
+use super::pack::pack;
 use super::plan::Plan;
 use super::sums::{RowSums, TaskSums};
 use super::tile::{self, Row, Tile, WIDTH};
@@ -98,12 +98,6 @@ pub(crate) fn streams<T: Real>(plan: &Plan, y: &[T]) -> bool {
 /// Numbers that a task copies of its input.
 fn lines_len<T: Real>(plan: &Plan, lines: bool) -> usize {
     if lines { Lines::<T>::len(plan, rows_per_task(plan)) } else { 0 }
-}
-
-/// The numbers of each block of scratch memory; `plain` for one source that is read as it lies.
-pub(crate) fn scratch<T: Real>(plan: &Plan, plain: bool, threads: usize) -> Vec<usize> {
-    let lines = lines_len::<T>(plan, Lines::<T>::needed(plan, plain));
-    vec![packed_len::<T>(plan), threads * PerThread::<T>::part_len(lines)]
 }
 
 /// Output rows of a task, of one sample.

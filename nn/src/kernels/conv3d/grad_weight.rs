@@ -120,13 +120,6 @@ impl Cut {
     }
 }
 
-/// The numbers of each block of scratch memory; `plain` for one source that is read as it lies.
-pub(crate) fn scratch<T: Real>(plan: &Plan, plain: bool, threads: usize) -> Vec<usize> {
-    let cut = Cut::new::<T>(plan);
-    let visit = cut.visit_len::<T>(plan, Lines::<T>::needed(plan, plain));
-    vec![cut.slabs * cut.pairs * cut.k * cut.block, threads * PerThread::<T>::part_len(visit)]
-}
-
 /// Slabs of rows by groups of sums.
 pub(crate) fn tasks<T: Real>(plan: &Plan) -> Tasks {
     let cut = Cut::new::<T>(plan);

@@ -10,7 +10,7 @@ use super::tile::WIDTH;
 use crate::kernels::scratch::Scratch;
 
 /// Numbers of a packed weight.
-pub(super) fn packed_len<T: Real>(plan: &Plan) -> usize {
+fn packed_len<T: Real>(plan: &Plan) -> usize {
     plan.columns.next_multiple_of(plan.lanes::<T>()) * plan.depth()
 }
 

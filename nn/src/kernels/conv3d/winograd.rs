@@ -29,15 +29,13 @@
 
 use autograd::Real;
 
-use self::domain::{Domain, strides, transformed_len};
-use self::ring::StripLengths;
-use self::schedule::{Schedule, StripCut, Tiles};
+use self::domain::Domain;
+use self::schedule::{Schedule, StripCut};
 use self::steps::{GradPass, Pass};
-use self::weight::Blocks;
 use super::operands::{Correlation, Target, WeightGradient};
 use super::plan::Plan;
 use super::sums::TaskSums;
-use crate::kernels::scratch::{PerThread, Scratch};
+use crate::kernels::scratch::Scratch;
 use crate::kernels::tasks::Tasks;
 use crate::kernels::{Output, Pairs};
 
@@ -126,39 +124,4 @@ pub(crate) fn grad_weight_tasks<T: Real>(plan: &Plan) -> Vec<Tasks> {
         Schedule::Strips { tile_rows, depth } => vec![StripCut::new(plan, tile_rows, depth).tasks(plan)],
         Schedule::Planes { .. } => grad_planes::tasks::<T>(plan),
     }
-}
-
-/// The numbers of each block of scratch memory that a correlation holds at once, for sources and targets of so many channels.
-pub(crate) fn scratch<T: Real>(
-    plan: &Plan,
-    sources: &[usize],
-    targets: &[usize],
-    threads: usize,
-) -> Vec<usize> {
-    let u = Blocks::new::<T>(plan).len();
-    let strides = strides::<T>(plan, sources.iter().copied(), targets.iter().copied());
-    match Schedule::of::<T>(plan) {
-        Schedule::Strips { tile_rows, .. } => {
-            let task = StripLengths::new::<T>(plan, tile_rows, strides).task;
-            vec![u, threads * PerThread::<T>::part_len(task)]
-        }
-        Schedule::Planes { depth } => {
-            let both = planes::frequencies::<T>(plan, Tiles::of(plan).rows, depth, strides);
-            let [v, m] = both.map(|frequency| transformed_len(frequency, plan.lanes::<T>()));
-            vec![u, v, m]
-        }
-    }
-}
-
-/// The numbers of each block of scratch memory, for sources of so many channels.
-pub(crate) fn grad_weight_scratch<T: Real>(plan: &Plan, sources: &[usize], threads: usize) -> Vec<usize> {
-    let du = Blocks::new::<T>(plan).len();
-    let strides = strides::<T>(plan, sources.iter().copied(), [plan.columns].into_iter());
-    if let Schedule::Strips { tile_rows, depth } = Schedule::of_grad_weight::<T>(plan) {
-        let task = StripLengths::new::<T>(plan, tile_rows, strides).task;
-        let strips = plan.n * StripCut::new(plan, tile_rows, depth).of_sample();
-        return vec![du, threads * PerThread::<T>::part_len(task), strips * du];
-    }
-    let [v, z] = grad_planes::scratch::<T>(plan, strides);
-    vec![du, v, z]
 }

@@ -49,13 +49,6 @@ pub(super) fn run<T: Real>(pass: &GradPass<'_, T>, du: &mut [T]) {
     }
 }
 
-/// The numbers of V and Z.
-pub(super) fn scratch<T: Real>(plan: &Plan, strides: [usize; 2]) -> [usize; 2] {
-    let cut = Cut::of::<T>(plan, strides);
-    let frequencies = planes::frequencies::<T>(plan, cut.tile_rows, cut.depth, strides);
-    frequencies.map(|frequency| transformed_len(frequency, plan.lanes::<T>()))
-}
-
 /// The phases of the first planes, for one source.
 pub(super) fn tasks<T: Real>(plan: &Plan) -> Vec<Tasks> {
     let (blocks, columns) = (Blocks::new::<T>(plan), Tiles::of(plan).columns);
