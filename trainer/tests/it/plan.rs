@@ -120,8 +120,10 @@ fn what_does_not_fit_is_refused_with_the_numbers_and_every_remedy_that_is_left()
     let outlook = settle(&[], Some(1 << 30));
     assert_eq!(outlook.fits, Some(false));
     let error = outlook.check().unwrap_err().to_string();
+    let gigabytes = outlook.training.total as f64 / f64::from(1 << 30);
+    assert!((1.1..1.4).contains(&gigabytes), "{gigabytes}");
     for part in [
-        "configuration: data.memory: training takes about 1.3 GB",
+        format!("configuration: data.memory: training takes about {gigabytes:.1} GB").as_str(),
         "the machine has 1.0 GB",
         "data.batch_size = 1",
         "data.patch_voxels = 524288",
