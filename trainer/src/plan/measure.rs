@@ -20,15 +20,17 @@ use super::{Machine, Plan};
 use crate::config::Config;
 use crate::engine::{Objective, Passes, optimizer};
 use crate::inference::{Mirror, SlidingWindow};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// A patch that is measured has at most so many voxels times squared channels at full resolution: a tenth of a second for a
 /// step. Few channels count as [`FEW`], or thin networks would be measured on patches that take much memory.
 const MOST_WORK: usize = 10 << 20;
 const FEW: usize = 8;
 
-/// Copies of the weights that measuring takes: themselves, gradients, what Adam remembers, and a checkpoint's.
-const COPIES: usize = 5;
+/// Copies of the weights that training holds: themselves, gradients, what Adam remembers, and a checkpoint's.
+const TRAINING: usize = 5;
+/// And predicting: themselves, and those that are read.
+const PREDICTING: usize = 2;
 /// What is taken to be there where the machine does not tell.
 const UNTOLD: usize = 8 << 30;
 
@@ -92,77 +94,88 @@ impl<'a> Gauge<'a> {
         Self { config, threads, room, training: RefCell::default(), prediction: RefCell::default() }
     }
 
-    /// What training on batches of so many patches holds, with validations and checkpoints between the steps. Of a network
-    /// too large to be measured it is the least that it takes, which is more than there is.
-    ///
-    /// # Errors
-    /// If network, loss or optimiser cannot be built, or the patch does not fit the network.
-    pub fn training(&self, plan: &Plan, batch: usize) -> Result<StepMemory> {
-        if let Some(least) = self.least(&plan.model) {
-            return Ok(least);
-        }
-        let pair = self.pair(&self.training, plan, |patch| train(plan, self.config, patch))?;
-        let voxels = plan.patch_size.iter().product::<usize>() as f64;
-        // Parts: the weights; a step; a validation; a step.
-        let trace = pair.at(|part| if part == 2 { voxels } else { batch as f64 * voxels });
-        Ok(StepMemory::of(&trace, true))
-    }
-
     /// The threads that kernels run in.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// What predicting patch by patch holds.
+    /// What training on batches of so many patches holds, with validations and checkpoints between the steps. Where there is
+    /// no room to measure it, that is more than there is.
+    ///
+    /// # Errors
+    /// If network, loss or optimiser cannot be built, or the patch does not fit the network.
+    pub fn training(&self, plan: &Plan, batch: usize) -> Result<StepMemory> {
+        let pair = self.pair(&self.training, plan, TRAINING, |patch| train(plan, self.config, patch))?;
+        let voxels = plan.patch_size.iter().product::<usize>() as f64;
+        // Parts: the weights; a step; a validation; a step.
+        let of_part = |part| if part == 2 { voxels } else { batch as f64 * voxels };
+        Ok(pair.map_or_else(|| self.beyond(plan, TRAINING), |pair| StepMemory::of(&pair.at(of_part), true)))
+    }
+
+    /// What predicting patch by patch holds, as [`training`](Self::training).
     ///
     /// # Errors
     /// If the network cannot be built, or the patch does not fit it.
     pub fn prediction(&self, plan: &Plan) -> Result<StepMemory> {
-        if let Some(least) = self.least(&plan.model) {
-            return Ok(least);
-        }
         let mirror = self.config.inference.mirror;
-        let pair = self.pair(&self.prediction, plan, |patch| predict(plan, mirror, patch))?;
+        let pair = self.pair(&self.prediction, plan, PREDICTING, |patch| predict(plan, mirror, patch))?;
         let voxels = plan.patch_size.iter().product::<usize>() as f64;
-        Ok(StepMemory::of(&pair.at(|_| voxels), false))
+        Ok(pair.map_or_else(
+            || self.beyond(plan, PREDICTING),
+            |pair| StepMemory::of(&pair.at(|_| voxels), false),
+        ))
     }
 
-    /// Of a network that there is no room for.
-    fn least(&self, model: &UNet3dConfig) -> Option<StepMemory> {
-        let weights = model.parameters().saturating_mul(size_of::<f32>());
-        let others = weights.saturating_mul(COPIES - 1);
-        let fits = weights.saturating_add(others) <= self.room;
-        (!fits).then(|| StepMemory { weights, tensors: others, ..StepMemory::default() })
+    /// What is said of a network that there is no room for.
+    fn beyond(&self, plan: &Plan, copies: usize) -> StepMemory {
+        let weights = weights(&plan.model);
+        let least = weights.saturating_mul(copies).max(self.room.saturating_add(1));
+        StepMemory { weights, tensors: least.saturating_sub(weights), ..StepMemory::default() }
     }
 
+    /// Measures a network, of whose weights `work` holds so many copies at least; `None` where there is no room for that.
     fn pair(
         &self,
         known: &Known,
         plan: &Plan,
+        copies: usize,
         work: impl Fn([usize; 3]) -> Result<()> + Sync,
-    ) -> Result<Rc<Pair>> {
+    ) -> Result<Option<Rc<Pair>>> {
         let model = &plan.model;
         model.check_size(plan.patch_size).map_err(|e| Error::config("data.patch_size", e.to_string()))?;
         if let Some((_, pair)) = known.borrow().iter().find(|(known, _)| known == model) {
-            return Ok(Rc::clone(pair));
+            return Ok(Some(Rc::clone(pair)));
+        }
+        if weights(model).saturating_mul(copies) > self.room {
+            return Ok(None);
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
         let pool =
             pool.map_err(|e| Error::config("training.threads", format!("is {}: {e}", self.threads)))?;
         let trace = |patch| {
             pool.install(|| {
-                let (done, trace) = buffer::traced(|| work(patch));
+                let (done, trace) = buffer::traced(|| memory::within(|| work(patch)));
                 done.map(|()| trace)
             })
         };
-        let [small, large] = patches(model, plan.patch_size, MOST_WORK);
-        let traces = [trace(small)?, trace(large)?];
+        let both = patches(model, plan.patch_size, MOST_WORK);
+        let traces = both.map(trace);
         buffer::release_unused();
-        let voxels = [small, large].map(|patch| patch.iter().product());
-        let pair = Rc::new(Pair { traces, voxels });
+        let [small, large] = traces;
+        let traces = match (small, large) {
+            (Ok(small), Ok(large)) => [small, large],
+            (Err(Error::Memory { .. }), _) | (_, Err(Error::Memory { .. })) => return Ok(None),
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        let pair = Rc::new(Pair { traces, voxels: both.map(|patch| patch.iter().product()) });
         known.borrow_mut().push((model.clone(), Rc::clone(&pair)));
-        Ok(pair)
+        Ok(Some(pair))
     }
+}
+
+/// Bytes.
+fn weights(model: &UNet3dConfig) -> usize {
+    model.parameters().saturating_mul(size_of::<f32>())
 }
 
 impl Pair {
