@@ -8,7 +8,6 @@ use std::sync::Arc;
 use autograd::{Gradients, Parameter, Tape, Tensor};
 use libtest_mimic::{Failed, Trial};
 use nn::optim::{AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig};
-use nn::{Layout, Module};
 use serde_json::Value;
 
 use crate::reference::{self, Reference, compare};
@@ -43,12 +42,12 @@ fn clip(file: &Reference, arguments: &Value) -> Result<(), Failed> {
 
 fn five_steps(file: &Reference, case: &str, arguments: &Value) -> Result<(), Failed> {
     let mut optimizer = config(case, arguments).build()?;
-    let mut one = One { weight: Parameter::new(file.tensor(case, "w0")) };
+    let mut weight = Parameter::new(file.tensor(case, "w0"));
     for step in 1..=STEPS {
-        let gradients = gradient(&one.weight, file.tensor(case, &format!("g{step}")));
-        optimizer.step(&mut one, &gradients);
+        let gradients = gradient(&weight, file.tensor(case, &format!("g{step}")));
+        optimizer.step(&mut weight, &gradients);
         let want = file.tensor(case, &format!("w{step}"));
-        compare(&format!("w{step}"), one.weight.value(), &want, TOLERANCE)?;
+        compare(&format!("w{step}"), weight.value(), &want, TOLERANCE)?;
     }
     Ok(())
 }
@@ -89,18 +88,4 @@ fn config(case: &str, arguments: &Value) -> OptimizerConfig {
 /// The gradients of a loss whose gradient is `g`.
 fn gradient(parameter: &Parameter<f64>, g: Tensor<f64>) -> Gradients<f64> {
     Tape::train(0).parameter(parameter).backward_with(g)
-}
-
-struct One {
-    weight: Parameter<f64>,
-}
-
-impl Module<f64> for One {
-    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<f64>)) {
-        f(nn::join(prefix, "weight"), Layout::Plain, &self.weight);
-    }
-
-    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<f64>)) {
-        f(nn::join(prefix, "weight"), Layout::Plain, &mut self.weight);
-    }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use autograd::parallel::SLAB;
 use autograd::{Gradients, Parameter, Real, Tape, Tensor};
+use nn::Module;
 use nn::optim::{AdamConfig, AdamWConfig, DecayScope, Optimizer, OptimizerConfig, SgdConfig};
-use nn::{Layout, Module, join};
 use proptest::prelude::*;
 
 /// A convolution's weight of several slabs, its bias, and a buffer.
@@ -45,19 +45,7 @@ impl<T: Real> Net<T> {
     }
 }
 
-impl<T: Real> Module<T> for Net<T> {
-    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
-        f(join(prefix, "weight"), Layout::Conv, &self.weight);
-        f(join(prefix, "bias"), Layout::Plain, &self.bias);
-        f(join(prefix, "mean"), Layout::Plain, &self.mean);
-    }
-
-    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
-        f(join(prefix, "weight"), Layout::Conv, &mut self.weight);
-        f(join(prefix, "bias"), Layout::Plain, &mut self.bias);
-        f(join(prefix, "mean"), Layout::Plain, &mut self.mean);
-    }
-}
+nn::module! { impl<T: Real> Module<T> for Net<T> { weight: Conv, bias, mean } }
 
 /// A number in ±1, away from 0, that looks random.
 fn number<T: Real>(i: usize, seed: usize) -> T {

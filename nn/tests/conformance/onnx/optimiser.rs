@@ -6,30 +6,17 @@ use std::collections::BTreeMap;
 
 use autograd::{Gradients, Parameter, Tape, Tensor};
 use nn::optim::{AdamConfig, OptimizerConfig, SgdConfig};
-use nn::{Layout, Module, join};
 
 use super::case::Case;
-
-struct Weights(Vec<Parameter<f32>>);
-
-impl Module<f32> for Weights {
-    fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<f32>)) {
-        self.0.iter().enumerate().for_each(|(i, p)| f(join(prefix, i), Layout::Plain, p));
-    }
-
-    fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<f32>)) {
-        self.0.iter_mut().enumerate().for_each(|(i, p)| f(join(prefix, i), Layout::Plain, p));
-    }
-}
 
 /// Steps once from the case's state, `slots` being the names of the states in ONNX's order.
 fn step(case: &Case, config: OptimizerConfig, slots: &[&str], steps_before: Option<f32>) -> Vec<Tensor<f32>> {
     let weights = (case.inputs() - 2) / (2 + slots.len());
     let input = |kind: usize, i: usize| case.input(2 + kind * weights + i);
-    let mut module = Weights((0..weights).map(|i| Parameter::new(input(0, i))).collect());
+    let mut module: Vec<Parameter<f32>> = (0..weights).map(|i| Parameter::new(input(0, i))).collect();
     let mut gradients = Gradients::default();
     let mut state = BTreeMap::new();
-    for (i, weight) in module.0.iter().enumerate() {
+    for (i, weight) in module.iter().enumerate() {
         gradients.add(Tape::train(0).parameter(weight).backward_with(input(1, i)));
         for (s, slot) in slots.iter().enumerate() {
             state.insert(format!("{i}.{slot}"), input(2 + s, i));
@@ -40,8 +27,8 @@ fn step(case: &Case, config: OptimizerConfig, slots: &[&str], steps_before: Opti
     optimizer.load_state(&module, state).expect("a state that fits");
     optimizer.step(&mut module, &gradients);
     let after: BTreeMap<_, _> = optimizer.state(&module).into_iter().collect();
-    let weights = module.0.iter().map(|p| p.value().clone());
-    let names = slots.iter().flat_map(|slot| (0..module.0.len()).map(move |i| format!("{i}.{slot}")));
+    let weights = module.iter().map(|p| p.value().clone());
+    let names = slots.iter().flat_map(|slot| (0..module.len()).map(move |i| format!("{i}.{slot}")));
     weights.chain(names.map(|name| after[&name].clone())).collect()
 }
 
