@@ -14,7 +14,7 @@
 //! along h alone; 1000, for transforming a weight (36 numbers for 9, written to memory), fits the crossings that were
 //! measured. So direct wins below 100 to 500 voxels; for a single channel, in planes of few lines. The gradient of the
 //! weight is direct below 8 channels on either side: its products would then wait for the transformed tensors.
-//! `cargo run --release -p benches --example crossover` measures both. The head of a network, one voxel of kernel and few
+//! `cargo run --release -p benches --bin crossover` measures both. The head of a network, one voxel of kernel and few
 //! outputs, has loops of its own (`pointwise.rs`), whatever is asked for.
 
 use autograd::Real;

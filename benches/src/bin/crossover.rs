@@ -1,7 +1,7 @@
 //! Where Winograd's convolution overtakes the direct one: the measurements behind the cost model of
 //! `nn/src/kernels/conv3d/passes.rs`.
 //!
-//! `cargo run --release -p benches --example crossover` prints, for shapes from far below to far above the crossing,
+//! `cargo run --release -p benches --bin crossover` prints, for shapes from far below to far above the crossing,
 //! microseconds of both and their ratio.
 
 use std::time::Instant;
