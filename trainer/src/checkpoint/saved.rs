@@ -34,10 +34,10 @@ struct Part {
 }
 
 impl Saved {
-    /// Opens a folder that [`Checkpoint::save`] wrote, and reads its files once to see that they are whole.
+    /// Opens a folder that [`Checkpoint::save`](super::Checkpoint::save) wrote, and reads its files once to see that they are whole.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`].
+    /// As [`Checkpoint::load`](super::Checkpoint::load).
     pub fn open(path: &Path) -> Result<Self> {
         let aside = aside(path);
         let path = if !path.exists() && aside.exists() { &aside } else { path };
@@ -112,7 +112,7 @@ impl Saved {
     /// Writes the folder anew with another state and the same tensors.
     ///
     /// # Errors
-    /// As [`Checkpoint::save`].
+    /// As [`Checkpoint::save`](super::Checkpoint::save).
     pub fn save_as(mut self, path: &Path, state: &State) -> Result<()> {
         write((path, None), state, |out| self.weights.copy(out), |out| self.optimizer.copy(out))
     }
