@@ -1,4 +1,4 @@
-//! Operations on [`Var`](autograd::Var)s, channels last: `[n, d, h, w, c]`. A 2-D image is a volume with d = 1.
+//! Operations on [`Var`]s, channels last: `[n, d, h, w, c]`. A 2-D image is a volume with d = 1.
 //!
 //! Each is a free function with its derivative beside it, a [`Backward`](autograd::Backward). Convolutions, transposed
 //! convolutions and poolings by maxima read [`Input`]s: a `Var` as it lies, or what [`norm_act`] and [`add_act`] give, which
