@@ -2,7 +2,7 @@
 //!
 //! A training step asks for the same few hundred large blocks each time. Given back to the system, each would be
 //! mapped and faulted in page by page in every step, which costs as much time as the arithmetic. So a dropped
-//! [`Buffer`] goes to a free list (`books.rs`): below 4 MB keyed by exact size, from there on cut and joined as needed
+//! [`Buffer`] goes to a free list (`free_list.rs`): below 4 MB keyed by exact size, from there on cut and joined as needed
 //! (`arena.rs`). The list is bounded: cached and live memory together stay within 5/4 of the largest amount that was ever
 //! live; beyond that, unused blocks are released. Where no block can be had, that is a panic with [`OutOfMemory`].
 //!
@@ -15,18 +15,18 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::books::Books;
+use self::free_list::FreeList;
 use crate::Real;
 
 mod arena;
-mod books;
+mod free_list;
 mod out_of_memory;
 mod scratch;
 mod trace;
 
 pub use out_of_memory::{OutOfMemory, vec_with_capacity};
 pub use scratch::Scratch;
-pub use trace::{Most, Trace, part, traced};
+pub use trace::{Peak, Trace, part, traced};
 
 /// Every buffer starts at a multiple of this: a cache line, and the widest vector register.
 pub const ALIGNMENT: usize = 64;
@@ -63,13 +63,13 @@ pub struct BufferUsage {
 
 /// What is live, cached, and was live at most. Small buffers (under 16 KiB) are not counted.
 pub fn usage() -> BufferUsage {
-    books().usage()
+    free_list().usage()
 }
 
 /// Gives every block that waits to be used again back to the system.
 pub fn release_unused() {
     scratch::release_unused();
-    let unused = books().evict_all();
+    let unused = free_list().evict_all();
     release_all(unused);
 }
 
@@ -194,7 +194,7 @@ fn bytes_of<T>(len: usize) -> usize {
     if bytes > isize::MAX as usize - HUGE_PAGE {
         too_large();
     }
-    books::block(bytes)
+    free_list::block(bytes)
 }
 
 fn layout(bytes: usize) -> Layout {
@@ -205,7 +205,7 @@ fn layout(bytes: usize) -> Layout {
 /// A block and whether it was used before (else it is zero).
 fn obtain(bytes: usize) -> (NonNull<u8>, bool) {
     if bytes >= SMALLEST_CACHED {
-        let (hit, evicted) = books().take(bytes);
+        let (hit, evicted) = free_list().take(bytes);
         release_all(evicted);
         if let Some(block) = hit.and_then(|address| NonNull::new(address as *mut u8)) {
             return (block, true);
@@ -213,12 +213,12 @@ fn obtain(bytes: usize) -> (NonNull<u8>, bool) {
     }
     let block = allocate(bytes).unwrap_or_else(|| {
         // What is cached may be what is lacking.
-        let evicted = books().evict_all();
+        let evicted = free_list().evict_all();
         release_all(evicted);
         allocate(bytes).unwrap_or_else(|| OutOfMemory { bytes }.raise())
     });
     if bytes >= SMALLEST_CACHED {
-        books().add(block.as_ptr() as usize, bytes);
+        free_list().add(block.as_ptr() as usize, bytes);
     }
     if bytes >= HUGE {
         ask_for_huge_pages(block, bytes);
@@ -248,7 +248,7 @@ fn ask_for_huge_pages(block: NonNull<u8>, bytes: usize) {
 
 fn give_back(block: NonNull<u8>, bytes: usize) {
     if bytes >= SMALLEST_CACHED {
-        books().put(block.as_ptr() as usize, bytes);
+        free_list().put(block.as_ptr() as usize, bytes);
     } else {
         release(block, bytes);
     }
@@ -265,11 +265,11 @@ fn release_all(blocks: Vec<(usize, usize)>) {
     }
 }
 
-static BOOKS: Mutex<Books> = Mutex::new(Books::new());
+static FREE: Mutex<FreeList> = Mutex::new(FreeList::new());
 
-fn books() -> MutexGuard<'static, Books> {
-    // Nothing in a critical section can leave the books inconsistent, so a panicking holder is no obstacle.
-    BOOKS.lock().unwrap_or_else(PoisonError::into_inner)
+fn free_list() -> MutexGuard<'static, FreeList> {
+    // Nothing in a critical section can leave the list inconsistent, so a panicking holder is no obstacle.
+    FREE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

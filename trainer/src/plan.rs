@@ -22,7 +22,7 @@ use crate::{Error, Result};
 
 pub(crate) use self::machine::in_words;
 pub use self::machine::{Limit, Machine, peak_memory};
-pub use self::measure::{Gauge, StepMemory};
+pub use self::measure::{MemoryProbe, StepMemory};
 pub use self::memory::{CaseMemory, PredictionMemory, TrainingMemory};
 pub use self::outlook::{Outlook, Settled};
 

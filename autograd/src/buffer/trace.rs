@@ -1,4 +1,4 @@
-//! What a piece of work asks for: recorded where it is small, and played through the [books](super::books) of a process that
+//! What a piece of work asks for: recorded where it is small, and played through the [free list](super::free_list) of a process that
 //! did nothing else, in the sizes of a larger one.
 //!
 //! The recycler decides by sizes and addresses alone, so playing a trace finds what a process will hold to the byte, blocks
@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::books::{self, Books};
+use super::free_list::{self, FreeList};
 use super::{HUGE_PAGE, SMALLEST_CACHED, scratch};
 
 /// A request in the order of time. Blocks are named by their place among the requests of their kind.
@@ -102,7 +102,7 @@ pub(super) fn returned(address: usize) {
 
 /// What a process holds that does what a trace says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Most {
+pub struct Peak {
     /// The most bytes in use.
     pub live: usize,
     /// The most bytes in use or waiting to be used again.
@@ -142,13 +142,13 @@ impl Trace {
     }
 
     /// What a process will hold that does nothing else.
-    pub fn most(&self) -> Most {
+    pub fn peak(&self) -> Peak {
         let mut player = Player::default();
         let mut parts = Vec::new();
         for event in &self.events {
             match *event {
                 Event::Take(bytes) => {
-                    let bytes = books::block(bytes);
+                    let bytes = free_list::block(bytes);
                     let address = player.take(bytes);
                     player.taken.push((address, bytes));
                 }
@@ -157,16 +157,16 @@ impl Trace {
                     player.give(address, bytes);
                 }
                 Event::Borrow(bytes) => {
-                    let block = player.borrow(books::block(bytes));
+                    let block = player.borrow(free_list::block(bytes));
                     player.borrowed.push(block);
                 }
                 Event::Return(borrow) => player.spare.push(player.borrowed[borrow]),
-                Event::Part => parts.push(player.small + player.books.usage().live - player.scratch),
+                Event::Part => parts.push(player.small + player.free_list.usage().live - player.scratch),
             }
         }
-        let usage = player.books.usage();
+        let usage = player.free_list.usage();
         let [live, held] = [usage.peak_live, usage.peak_held].map(|most| most + player.most_small);
-        Most { live, held, scratch: player.scratch, parts }
+        Peak { live, held, scratch: player.scratch, parts }
     }
 }
 
@@ -212,10 +212,10 @@ fn growing(small: &[usize], large: &[usize], sizes: [usize; 2]) -> Vec<bool> {
     grow
 }
 
-/// The books of a trace being played, and the blocks that its requests were given: address and bytes.
+/// The free list of a trace being played, and the blocks that its requests were given: address and bytes.
 #[derive(Default)]
 struct Player {
-    books: Books,
+    free_list: FreeList,
     taken: Vec<(usize, usize)>,
     borrowed: Vec<(usize, usize)>,
     spare: Vec<(usize, usize)>,
@@ -223,7 +223,7 @@ struct Player {
     scratch: usize,
     /// Where the next block of the system lies.
     next: usize,
-    /// Bytes of blocks that the books do not hold, and the most that they were.
+    /// Bytes of blocks that are too small for the list, and the most that they were.
     small: usize,
     most_small: usize,
 }
@@ -235,12 +235,12 @@ impl Player {
             self.most_small = self.most_small.max(self.small);
             return 0;
         }
-        let (hit, _released) = self.books.take(bytes);
+        let (hit, _released) = self.free_list.take(bytes);
         hit.unwrap_or_else(|| {
             // No two are neighbours.
             let address = self.next;
             self.next += bytes.next_multiple_of(HUGE_PAGE) + HUGE_PAGE;
-            self.books.add(address, bytes);
+            self.free_list.add(address, bytes);
             address
         })
     }
@@ -249,7 +249,7 @@ impl Player {
         if bytes < SMALLEST_CACHED {
             self.small -= bytes;
         } else {
-            self.books.put(address, bytes);
+            self.free_list.put(address, bytes);
         }
     }
 
@@ -299,21 +299,21 @@ mod tests {
         #[test]
         fn a_trace_in_another_size_is_that_of_the_larger_work(small in 1usize..3000, more in 1usize..3000, times in 1usize..400) {
             let (large, size) = (small + more, (small + more) * times);
-            let found = trace(large).resized(&trace(small), [small, large], |_| size as f64).most();
-            prop_assert_eq!(found, trace(size).most());
+            let found = trace(large).resized(&trace(small), [small, large], |_| size as f64).peak();
+            prop_assert_eq!(found, trace(size).peak());
         }
 
         #[test]
         fn a_trace_is_the_same_whatever_the_process_holds(size in 1usize..100_000, held in 1usize..1_000_000) {
-            let before = trace(size).most();
+            let before = trace(size).peak();
             let _held = Tensor::<f32>::zeros([held]);
             drop(Tensor::<f32>::zeros([2 * held]));
-            prop_assert_eq!(trace(size).most(), before);
+            prop_assert_eq!(trace(size).peak(), before);
         }
 
         #[test]
         fn more_is_never_found_for_less(size in 1usize..2_000_000) {
-            let [less, more] = [trace(size), trace(size + 4096)].map(|trace| trace.most());
+            let [less, more] = [trace(size), trace(size + 4096)].map(|trace| trace.peak());
             prop_assert!(less.live <= more.live && more.live <= more.held && more.held <= more.live / 4 * 5 + 4, "{less:?} {more:?}");
         }
     }
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn a_trace_inside_another_is_its_own() {
         let (inner, outer) = traced(|| traced(|| work(50_000)).1);
-        assert_eq!(inner.most(), trace(50_000).most());
-        assert_eq!(outer.most().held, 0);
+        assert_eq!(inner.peak(), trace(50_000).peak());
+        assert_eq!(outer.peak().held, 0);
     }
 }

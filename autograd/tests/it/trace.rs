@@ -24,7 +24,7 @@ rusty_fork_test! {
     #[test]
     fn a_trace_says_to_the_byte_what_a_process_holds_and_nothing_stays() {
         let ((), trace) = buffer::traced(work);
-        let (usage, most) = (buffer::usage(), trace.most());
+        let (usage, most) = (buffer::usage(), trace.peak());
         // Small blocks are in the trace and not on the list.
         let small = 16 << 10;
         assert!((usage.peak_live..usage.peak_live + small).contains(&most.live), "{usage:?} {most:?}");

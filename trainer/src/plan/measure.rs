@@ -58,17 +58,17 @@ impl StepMemory {
 
     /// Of a trace whose first part makes the weights, and whose second one the optimiser's memory if it is `training`.
     fn of(trace: &Trace, training: bool) -> Self {
-        let most = trace.most();
-        let weights = most.parts[0];
-        let optimizer = if training { most.parts[1] - weights } else { 0 };
-        let tensors = most.live.saturating_sub(weights + optimizer + most.scratch);
-        Self { weights, optimizer, tensors, scratch: most.scratch, idle: most.held - most.live }
+        let peak = trace.peak();
+        let weights = peak.parts[0];
+        let optimizer = if training { peak.parts[1] - weights } else { 0 };
+        let tensors = peak.live.saturating_sub(weights + optimizer + peak.scratch);
+        Self { weights, optimizer, tensors, scratch: peak.scratch, idle: peak.held - peak.live }
     }
 }
 
 /// Measures the networks of a configuration, each once.
 #[derive(Debug)]
-pub struct Gauge<'a> {
+pub struct MemoryProbe<'a> {
     config: &'a Config,
     threads: usize,
     /// Bytes that measuring may take.
@@ -87,7 +87,7 @@ struct Pair {
     voxels: [usize; 2],
 }
 
-impl<'a> Gauge<'a> {
+impl<'a> MemoryProbe<'a> {
     /// For kernels in so many threads of this machine.
     pub fn new(config: &'a Config, threads: usize, machine: Machine) -> Self {
         let room = machine.available.unwrap_or(UNTOLD);
@@ -234,7 +234,7 @@ fn train(plan: &Plan, config: &Config, patch: [usize; 3]) -> Result<()> {
         drop((tape, image));
         buffer::part();
         if step == 0 {
-            look(plan, &model, Mirror::NONE, patch)?;
+            validate(plan, &model, Mirror::NONE, patch)?;
             buffer::part();
         }
     }
@@ -245,10 +245,10 @@ fn train(plan: &Plan, config: &Config, patch: [usize; 3]) -> Result<()> {
 fn predict(plan: &Plan, mirror: Mirror, patch: [usize; 3]) -> Result<()> {
     let model = network(plan)?;
     buffer::part();
-    (0..2).try_for_each(|_| look(plan, &model, mirror, patch))
+    (0..2).try_for_each(|_| validate(plan, &model, mirror, patch))
 }
 
-fn look(plan: &Plan, model: &UNet3d<f32>, mirror: Mirror, patch: [usize; 3]) -> Result<()> {
+fn validate(plan: &Plan, model: &UNet3d<f32>, mirror: Mirror, patch: [usize; 3]) -> Result<()> {
     let volume = vec![0.5; patch.iter().product::<usize>() * plan.model.in_channels];
     SlidingWindow { patch, overlap: 0.5, mirror }.stream(model, &volume, patch, |_, _| true, |_| {})
 }
@@ -333,7 +333,7 @@ mod tests {
                 let both = patches(&plan.model, patch, most_work);
                 assert!(voxels(both[1]) * times < voxels(patch), "{name}: {both:?}");
                 let pair = Pair { traces: both.map(trace), voxels: both.map(voxels) };
-                let (found, whole) = (pair.at(|_| voxels(patch) as f64).most(), whole.most());
+                let (found, whole) = (pair.at(|_| voxels(patch) as f64).peak(), whole.peak());
                 let off = |found: usize, whole: usize| found as f64 / whole as f64 - 1.0;
                 let buffers = off(found.live - found.scratch, whole.live - whole.scratch);
                 let held = off(found.held - found.scratch, whole.held - whole.scratch);
@@ -350,7 +350,8 @@ mod tests {
     #[test]
     fn a_measurement_can_be_repeated_and_does_not_depend_on_what_is_held() {
         let (plan, config) = plan([16, 32, 48], &["optimizer.name=sgd"]);
-        let measured = |threads| Gauge::new(&config, threads, Machine::default()).training(&plan, 2).unwrap();
+        let measured =
+            |threads| MemoryProbe::new(&config, threads, Machine::default()).training(&plan, 2).unwrap();
         let first = measured(2);
         let _held = Tensor::<f32>::zeros([3 << 20]);
         assert_eq!(measured(2), first);
@@ -365,9 +366,9 @@ mod tests {
         let (mut plan, config) = plan([32; 3], &[]);
         (plan.model.base_channels, plan.model.max_channels) = (1 << 14, 1 << 14);
         let machine = Machine { available: Some(1 << 30), ..Machine::default() };
-        let gauge = Gauge::new(&config, 1, machine);
-        assert!(gauge.training(&plan, 1).unwrap().total() > 1 << 30);
-        assert!(gauge.prediction(&plan).unwrap().total() > 1 << 30);
+        let probe = MemoryProbe::new(&config, 1, machine);
+        assert!(probe.training(&plan, 1).unwrap().total() > 1 << 30);
+        assert!(probe.prediction(&plan).unwrap().total() > 1 << 30);
     }
 
     proptest! {
@@ -379,8 +380,8 @@ mod tests {
         ) {
             let (mut plan, config) = plan(tiles.map(|n| 16 * n), &[]);
             (plan.model.base_channels, plan.model.levels) = (2, 3);
-            let gauge = Gauge::new(&config, 1, Machine::default());
-            let total = |plan: &Plan, batch| gauge.training(plan, batch).unwrap().total();
+            let probe = MemoryProbe::new(&config, 1, Machine::default());
+            let total = |plan: &Plan, batch| probe.training(plan, batch).unwrap().total();
             let (least, more) = (total(&plan, batch), total(&plan, batch + 1));
             prop_assert!(least < more);
             plan.patch_size[axis] += 16;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Plan;
-use super::measure::{Gauge, StepMemory};
+use super::measure::{MemoryProbe, StepMemory};
 use crate::Result;
 use crate::data::CaseSummary;
 use crate::engine::READY;
@@ -109,9 +109,9 @@ impl TrainingMemory {
     /// Of a plan with so many patches in a batch.
     ///
     /// # Errors
-    /// As [`Gauge::training`].
-    pub fn new(plan: &Plan, batch: usize, cases: &CaseMemory, gauge: &Gauge<'_>) -> Result<Self> {
-        let step = gauge.training(plan, batch)?;
+    /// As [`MemoryProbe::training`].
+    pub fn new(plan: &Plan, batch: usize, cases: &CaseMemory, probe: &MemoryProbe<'_>) -> Result<Self> {
+        let step = probe.training(plan, batch)?;
         let voxels = batch * plan.patch_size.iter().product::<usize>();
         let one_batch = voxels * (plan.model.in_channels * size_of::<f32>() + 1);
         let between = cases.read_whole + validation(plan, cases);
@@ -127,7 +127,7 @@ impl TrainingMemory {
             total: 0,
         };
         let together = memory.cases + memory.batches + step.total() + between + PROGRAM;
-        memory.total = together.max(PROGRAM + cases.reading(gauge.threads()));
+        memory.total = together.max(PROGRAM + cases.reading(probe.threads()));
         Ok(memory)
     }
 }
@@ -165,9 +165,9 @@ impl PredictionMemory {
     /// Of a plan.
     ///
     /// # Errors
-    /// As [`Gauge::prediction`].
-    pub fn new(plan: &Plan, cases: &CaseMemory, gauge: &Gauge<'_>) -> Result<Self> {
-        let (model, step) = (&plan.model, gauge.prediction(plan)?);
+    /// As [`MemoryProbe::prediction`].
+    pub fn new(plan: &Plan, cases: &CaseMemory, probe: &MemoryProbe<'_>) -> Result<Self> {
+        let (model, step) = (&plan.model, probe.prediction(plan)?);
         let shape = cases.largest;
         let voxels: usize = shape.iter().product();
         let plane = shape[1] * shape[2] * model.out_channels * size_of::<f32>();

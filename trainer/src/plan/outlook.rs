@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{CaseMemory, Facts, Gauge, Machine, Plan, PredictionMemory, TrainingMemory, in_words};
+use super::{CaseMemory, Facts, Machine, MemoryProbe, Plan, PredictionMemory, TrainingMemory, in_words};
 use crate::config::{Auto, Config, Word};
 use crate::data::Preprocessing;
 use crate::report::table;
@@ -23,7 +23,7 @@ pub struct Settled {
     pub outlook: Outlook,
 }
 
-/// See the header. Bytes are measured on small patches of the network; see [`Gauge`].
+/// See the header. Bytes are measured on small patches of the network; see [`MemoryProbe`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outlook {
     /// What is done to cases, in words.
@@ -88,13 +88,13 @@ impl Settled {
             Auto::Word(Word::Auto) => machine.available.map(|bytes| (bytes as f64 * SHARE) as usize),
             Auto::Word(Word::None) => None,
         };
-        let gauge = Gauge::new(config, config.training.pool_threads(), machine);
+        let probe = MemoryProbe::new(config, config.training.pool_threads(), machine);
         let fits = |plan: &Plan, batch: usize| {
             let Some(limit) = limit else { return Ok(true) };
-            Ok(TrainingMemory::new(plan, batch, cases, &gauge)?.total <= limit)
+            Ok(TrainingMemory::new(plan, batch, cases, &probe)?.total <= limit)
         };
         let (plan, batch) = Plan::within(facts, config, fits)?;
-        Self::measured(plan, batch, facts, config, cases, preprocessing, machine, &gauge)
+        Self::measured(plan, batch, facts, config, cases, preprocessing, machine, &probe)
     }
 
     /// Of a plan that was made before.
@@ -110,8 +110,8 @@ impl Settled {
         preprocessing: Preprocessing,
         machine: Machine,
     ) -> Result<Self> {
-        let gauge = Gauge::new(config, config.training.pool_threads(), machine);
-        Self::measured(plan, batch_size, facts, config, cases, preprocessing, machine, &gauge)
+        let probe = MemoryProbe::new(config, config.training.pool_threads(), machine);
+        Self::measured(plan, batch_size, facts, config, cases, preprocessing, machine, &probe)
     }
 
     fn measured(
@@ -122,10 +122,10 @@ impl Settled {
         cases: &CaseMemory,
         preprocessing: Preprocessing,
         machine: Machine,
-        gauge: &Gauge<'_>,
+        probe: &MemoryProbe<'_>,
     ) -> Result<Self> {
-        let training = TrainingMemory::new(&plan, batch_size, cases, gauge)?;
-        let prediction = PredictionMemory::new(&plan, cases, gauge)?;
+        let training = TrainingMemory::new(&plan, batch_size, cases, probe)?;
+        let prediction = PredictionMemory::new(&plan, cases, probe)?;
         let budget = config.data.budget();
         let limit = [budget, machine.available].into_iter().flatten().min();
         let outlook = Outlook {

@@ -6,7 +6,7 @@ use super::Failures;
 use super::members::Member;
 use crate::cli::Predict;
 use crate::data::{CaseFiles, Geometry, note_on_spacing, notes};
-use crate::plan::{CaseMemory, Gauge, Machine, PredictionMemory, in_words};
+use crate::plan::{CaseMemory, Machine, MemoryProbe, PredictionMemory, in_words};
 use crate::{Error, Result};
 
 /// An image whose headers can be read.
@@ -45,13 +45,13 @@ pub(super) fn readable(
     inputs: Vec<CaseFiles>,
     failures: &mut Failures,
 ) -> Vec<Image> {
-    let gauge = Gauge::new(&members[0].config, rayon::current_num_threads(), Machine::here());
+    let probe = MemoryProbe::new(&members[0].config, rayon::current_num_threads(), Machine::here());
     let mut images = Vec::new();
     for files in inputs {
         let reader = &members[0].state.reader;
         let geometry = reader.geometry(&files, args.spacing);
         let checked = geometry.and_then(|geometry| {
-            check_memory(members, is_mask_alone, &files, &geometry, &gauge).map(|()| geometry)
+            check_memory(members, is_mask_alone, &files, &geometry, &probe).map(|()| geometry)
         });
         match checked {
             Ok(geometry) => images.push(Image { files, geometry }),
@@ -88,7 +88,7 @@ fn check_memory(
     is_mask_alone: bool,
     files: &CaseFiles,
     geometry: &Geometry,
-    gauge: &Gauge<'_>,
+    probe: &MemoryProbe<'_>,
 ) -> Result<()> {
     let machine = Machine::here();
     let Some(available) = machine.available else { return Ok(()) };
@@ -106,7 +106,7 @@ fn check_memory(
         count: 1,
         ..CaseMemory::default()
     };
-    let memory = PredictionMemory::new(plan, &case, gauge)?;
+    let memory = PredictionMemory::new(plan, &case, probe)?;
     // Logits of the whole volume, and what is made of them.
     let logits =
         if is_mask_alone && members.len() == 1 { 0 } else { 2 * size_of::<f32>() * plan.model.out_channels };

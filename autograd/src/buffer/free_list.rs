@@ -14,7 +14,7 @@ pub(super) fn block(bytes: usize) -> usize {
 }
 
 /// See the header. Sizes are those of [`block`]s.
-pub(super) struct Books {
+pub(super) struct FreeList {
     /// Those below [`HUGE`] bytes that wait, by size, each with the tick at which it came back and its address.
     waiting: BTreeMap<usize, VecDeque<(u64, usize)>>,
     /// Those from there on.
@@ -23,13 +23,13 @@ pub(super) struct Books {
     usage: BufferUsage,
 }
 
-impl Default for Books {
+impl Default for FreeList {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Books {
+impl FreeList {
     pub(super) const fn new() -> Self {
         let usage = BufferUsage { live: 0, cached: 0, peak_live: 0, peak_held: 0 };
         Self { waiting: BTreeMap::new(), arena: Arena::new(), tick: 0, usage }
