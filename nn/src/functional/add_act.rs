@@ -1,6 +1,7 @@
 //! A sum with the activation that follows: what ends a residual block.
 //!
-//! z = a + b, y = act(z). Derivative: da = db = dy·act′(z). Saved are the two terms as they are read, not z.
+//! z = a + b, y = act(z). Derivative: da = db = dy·act′(z). Saved are the two terms as they are read, not z; and y where
+//! act′(z) = act′(y), as of ReLU and a leaky one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,8 +28,8 @@ pub fn add_act<'t, T: Real>(
 ) -> Input<'t, T> {
     let [a, b] = [a.into().part(), b.into().part()];
     assert_eq!(a.saved.shape(), b.saved.shape(), "the terms of a sum have one shape");
-    let held = Mutex::new(Some([a.held, b.held]));
-    let sum = Sum { terms: [a.saved, b.saved], held, activation };
+    let (shape, held) = (a.saved.shape(), Mutex::new(Some([a.held, b.held])));
+    let sum = Sum { shape, terms: Mutex::new(Some([a.saved, b.saved])), held, activation };
     let inputs = [Some(&a.place), Some(&b.place)];
     Input::deferred(tape_of(inputs), AddAct, inputs, a.place.value().clone(), sum)
 }
@@ -37,13 +38,22 @@ pub fn add_act<'t, T: Real>(
 type HeldTerms<T> = [Option<Arc<Held<T>>>; 2];
 
 struct Sum<T: Real> {
-    terms: [SavedInput<T>; 2],
+    shape: Shape,
+    /// `None` once the value is kept in their place.
+    terms: Mutex<Option<[SavedInput<T>; 2]>>,
     /// Of the terms, until the sum is computed for the first time.
     held: Mutex<Option<HeldTerms<T>>>,
     activation: Activation,
 }
 
 impl<T: Real> Sum<T> {
+    /// The terms, which are given up if they are read for the `last` time.
+    fn terms(&self, last: bool) -> [SavedInput<T>; 2] {
+        let mut terms = self.terms.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = if last { terms.take() } else { terms.clone() };
+        given.expect("nothing is read after the last time")
+    }
+
     fn take_held(&self) -> Option<HeldTerms<T>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -51,12 +61,12 @@ impl<T: Real> Sum<T> {
 
 impl<T: Real> Formula<T> for Sum<T> {
     fn shape(&self) -> Shape {
-        self.terms[0].shape()
+        self.shape
     }
 
     fn compute(&self) -> Tensor<T> {
         let mut y = Tensor::scratch(self.shape());
-        let [a, b] = &self.terms;
+        let [a, b] = &self.terms(self.keeps_value());
         let readings = match &self.take_held() {
             Some([of_a, of_b]) => {
                 let others = |held: &Option<Arc<Held<T>>>| held.as_ref().is_some_and(Held::has_others);
@@ -71,6 +81,10 @@ impl<T: Real> Formula<T> for Sum<T> {
 
     fn affine(&self) -> Option<(&Tensor<T>, &Affine<T>)> {
         None
+    }
+
+    fn keeps_value(&self) -> bool {
+        self.activation.leak::<T>().is_some()
     }
 
     fn release(&self) {
@@ -96,9 +110,23 @@ struct AddAct;
 impl<T: Real> Backward<T, 2> for AddAct {
     type Saved = (Arc<Sum<T>>, Arc<Deferred<T>>);
 
-    fn backward(&self, (sum, _): Self::Saved, mut dy: Tensor<T>, needs: [bool; 2]) -> [Option<Tensor<T>>; 2] {
-        let readings = sum.terms.each_ref().map(SavedInput::read);
-        for_each_slab(&readings, &mut dy, |n, terms, dy| norm::backward_sum(sum.activation, terms, n, dy));
+    fn backward(
+        &self,
+        (sum, deferred): Self::Saved,
+        mut dy: Tensor<T>,
+        needs: [bool; 2],
+    ) -> [Option<Tensor<T>>; 2] {
+        if let Some(y) = deferred.take_value().filter(|_| sum.keeps_value()) {
+            let unit = Affine::unit(y.shape()[0], y.channels(), sum.activation);
+            let extents = Extents::of(y.shape());
+            extents.for_each_slab(dy.data_mut(), |n, r, dy| norm::lead_back(&unit, n, &y.data()[r], dy));
+        } else {
+            let terms = sum.terms(true);
+            let readings = terms.each_ref().map(SavedInput::read);
+            for_each_slab(&readings, &mut dy, |n, terms, dy| {
+                norm::backward_sum(sum.activation, terms, n, dy);
+            });
+        }
         needs.map(|needed| needed.then(|| dy.clone()))
     }
 }

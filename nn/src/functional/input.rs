@@ -5,7 +5,8 @@
 //! it gives is an [`Input`]: the raw tensor, and the few numbers per channel by which its readers compute the activated
 //! tensor in registers. The activated tensor exists only where somebody asks for it ([`Input::into_var`]), or where no
 //! kernel has the formula (GELU, SiLU, ELU, the activated sum of a residual block): then it is computed once in the forward
-//! pass and once in the backward pass, and lives from its first reader to its last.
+//! pass and once in the backward pass, and lives from its first reader to its last. A sum under a (leaky) ReLU is kept
+//! instead, since its derivative is found from it.
 //!
 //! On the tape an input that is computed later has one *place*, which takes the gradient of the activated tensor, added up
 //! over its readers as usual. If a convolution is the only reader, it leads that gradient back through the activation while
@@ -266,6 +267,11 @@ pub(super) trait Formula<T: Real>: Send + Sync {
     /// The tensor and the numbers by which kernels compute the value as they read; `None` if they cannot.
     fn affine(&self) -> Option<(&Tensor<T>, &Affine<T>)>;
 
+    /// Whether the value is kept until the derivative of the formula, which is found from it.
+    fn keeps_value(&self) -> bool {
+        false
+    }
+
     /// Gives up what is held for readers of the forward pass.
     fn release(&self) {}
 }
@@ -277,7 +283,7 @@ pub(super) struct Deferred<T: Real> {
     readers: AtomicUsize,
     /// Shared with each [`SavedInput`].
     saved: Arc<()>,
-    /// The value, between two readers, where no kernel computes it on the way.
+    /// The value, between two readers, where no kernel computes it on the way; or until the derivative.
     value: Mutex<Option<Tensor<T>>>,
     /// See [`SavedInput::leave`].
     sums: Mutex<Option<Pairs>>,
@@ -292,10 +298,15 @@ impl<T: Real> Deferred<T> {
     fn value(&self, keep: bool) -> Tensor<T> {
         let mut slot = locked(&self.value);
         let value = slot.take().unwrap_or_else(|| self.formula.compute());
-        if keep && self.formula.affine().is_none() {
+        if self.formula.keeps_value() || keep && self.formula.affine().is_none() {
             *slot = Some(value.clone());
         }
         value
+    }
+
+    /// The value for the derivative, if it was kept.
+    pub(super) fn take_value(&self) -> Option<Tensor<T>> {
+        locked(&self.value).take()
     }
 
     /// The sums that the only reader has left, if it has.
@@ -316,7 +327,9 @@ impl<T: Real> Held<T> {
 
 impl<T: Real> Drop for Held<T> {
     fn drop(&mut self) {
-        locked(&self.0.value).take();
+        if !self.0.formula.keeps_value() {
+            locked(&self.0.value).take();
+        }
         self.0.formula.release();
     }
 }

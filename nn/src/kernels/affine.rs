@@ -47,6 +47,12 @@ impl<T: Real> Affine<T> {
         Self { channels, activation, leaky: activation.leak().map(Leaky::new), numbers }
     }
 
+    /// y = act(x).
+    pub fn unit(samples: usize, channels: usize, activation: Activation) -> Self {
+        let [zeros, ones] = [T::ZERO, T::ONE].map(|number| vec![number; samples * channels]);
+        Self::new(channels, &zeros, &ones, &zeros, activation)
+    }
+
     /// The same numbers with this activation.
     pub fn with_activation(&self, activation: Activation) -> Self {
         Self { activation, leaky: activation.leak().map(Leaky::new), ..self.clone() }

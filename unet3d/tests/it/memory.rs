@@ -104,12 +104,12 @@ fn chain(tape: &Tape, blocks: usize) -> usize {
 
 rusty_fork_test! {
     #[test]
-    fn a_chain_of_residual_blocks_keeps_one_tensor_a_block_and_in_use_none() {
+    fn a_chain_of_residual_blocks_keeps_two_tensors_a_block_and_in_use_none() {
         let tensor = 16 * 16 * 16 * 8 * size_of::<f32>();
         let held = |tape: fn() -> Tape| [2, 3, 9].map(|blocks| chain(&tape(), blocks));
         // What the kernels keep is there after the first.
         let [_, few, many] = held(|| Tape::train(0));
-        assert!(many - few < 6 * tensor + tensor / 2, "{few} bytes, {many} with six blocks more");
+        assert!(many - few < 12 * tensor + tensor / 2, "{few} bytes, {many} with six blocks more");
         let [_, few, many] = held(Tape::no_grad);
         assert!(many - few < tensor / 2, "{few} bytes, {many} with six blocks more");
     }
