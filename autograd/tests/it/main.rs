@@ -5,6 +5,7 @@ mod gradcheck;
 mod laws;
 mod memory;
 mod out_of_memory;
+mod refusals;
 mod trace;
 mod values;
 mod watch;
