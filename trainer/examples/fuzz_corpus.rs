@@ -5,12 +5,12 @@
 #[path = "../fuzz/entry_points.rs"]
 #[allow(dead_code, reason = "only what it prepares is needed here")]
 mod entry_points;
+#[path = "../tests/it/support/made.rs"]
+#[allow(dead_code, reason = "only some formats are needed here")]
+mod made;
 #[path = "../tests/it/support/small.rs"]
 #[allow(dead_code, reason = "only cases are made here, and no runs")]
 mod small;
-#[path = "../tests/it/support/volumes.rs"]
-#[allow(dead_code, reason = "only some formats are needed here")]
-mod volumes;
 
 use std::error::Error;
 use std::fs;
@@ -18,15 +18,14 @@ use std::path::Path;
 
 use autograd::Tensor;
 use losses::LossConfig;
+use metrics::Mean;
 use nn::Module;
 use nn::schedule::{Schedule, Scheduler};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use trainer::checkpoint::{Checkpoint, Idle, State, Tensors};
-use trainer::data::{Cache, ChannelNorm, Fingerprint, Normalisation};
-use trainer::decision::Decision;
-use trainer::metrics::Mean;
-use trainer::postprocess::{Choice, ClassChoice, PostProcessing};
+use trainer::predict::{Choice, ClassChoice, Decision, PostProcessing};
+use trainer::preprocess::{Cache, ChannelNorm, Fingerprint, Normalisation};
+use trainer::run::checkpoint::{Checkpoint, Idle, State, Tensors};
 use unet3d::UNet3d;
 
 /// Bytes of `state.bin` before the state, and where the lengths of its parts stand.
@@ -72,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         put(name, text.as_bytes())?;
     }
     let folder = tempfile::tempdir()?;
-    for (name, bytes) in volumes::samples(folder.path()) {
+    for (name, bytes) in made::samples(folder.path()) {
         let (stem, ending) = name.split_once('.').expect("a volume's name has an ending");
         let target = match ending {
             "nii" | "nii.gz" => "nifti",
@@ -96,13 +95,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, bytes) in pages() {
         put(&format!("tiff/whole_{name}"), &bytes)?;
     }
-    let array = |value| volumes::npy("|u1", false, "(1, 2, 3)", &[value; 6]);
+    let array = |value| made::npy("|u1", false, "(1, 2, 3)", &[value; 6]);
     let arrays = [("image.npy", array(7)), ("label.npy", array(1)), ("spacing.npy", array(2))];
     let arrays = arrays.each_ref().map(|(name, array)| (*name, array.as_slice()));
-    put("npz/whole_image_label", &volumes::zip(&arrays, true))?;
+    put("npz/whole_image_label", &made::zip(&arrays, true))?;
     put("png/whole_palette", &palette()?)?;
     put("nifti/whole_2", &nifti_2(folder.path())?)?;
-    put("png/whole_two_bits", &volumes::png([5, 2], png::BitDepth::Two, &[0b0001_1011, 0x40, 0x1b, 0x80]))?;
+    put("png/whole_two_bits", &made::png([5, 2], png::BitDepth::Two, &[0b0001_1011, 0x40, 0x1b, 0x80]))?;
     for (name, set) in [("", vec![]), ("_group", vec!["model.norm={group=1}", "model.residual=true"])] {
         let [file, weights] = checkpoint(folder.path(), &set)?;
         let length = |at: usize| file[at..at + 2].to_vec();
@@ -137,11 +136,11 @@ fn pages() -> Vec<(&'static str, Vec<u8>)> {
             vec![(256, vec![3]), (257, vec![2]), (258, vec![8]), (259, vec![1]), (262, vec![1])];
         all.retain(|(tag, _)| tags.iter().all(|(other, _)| other != tag));
         all.extend(tags.iter().map(|(tag, values)| (*tag, values.to_vec())));
-        volumes::directory(&all, description, voxels)
+        made::directory(&all, description, voxels)
     };
     let numbers: Vec<u8> = (0..24).collect();
     let strip: [(u16, &[u32]); 2] = [(273, &[8]), (279, &[6])];
-    let tile = volumes::zlib(&[5; 2 * 256]);
+    let tile = made::zlib(&[5; 2 * 256]);
     let length = tile.len() as u32;
     vec![
         ("white_is_0", of("", &numbers, &[&strip[..], &[(262, &[0])]].concat())),
@@ -200,8 +199,8 @@ fn described(description: &str) -> Result<Vec<u8>, Box<dyn Error>> {
 /// A NIfTI-2 file of the other byte order would need an encoder of its own; a long axis makes the version.
 fn nifti_2(folder: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
     let path = folder.join("long.nii");
-    let header = trainer::nifti::Header::new([1, 40_000, 1], [1.0; 3]);
-    trainer::nifti::write(&path, &header, &vec![0u8; 40_000])?;
+    let header = volumes::nifti::NiftiHeader::new([1, 40_000, 1], [1.0; 3]);
+    volumes::nifti::write(&path, &header, &vec![0u8; 40_000])?;
     // The first voxels are enough, once the header says so.
     let mut bytes = fs::read(path)?;
     bytes[32..40].copy_from_slice(&16u64.to_le_bytes());

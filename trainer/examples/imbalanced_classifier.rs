@@ -16,11 +16,12 @@ use std::time::Instant;
 
 use autograd::{Tape, Tensor, Var};
 use losses::{BceWithLogits, CrossEntropy, Error, Labels, Loss, Reduction, Weight};
+use metrics::{ClassificationReport, ConfusionMatrix};
 use nn::layers::Linear;
 use nn::optim::{AdamConfig, OptimizerConfig};
 use nn::schedule::Schedule;
-use rand::{RngExt, seq::SliceRandom};
-use trainer::metrics::{ClassificationReport, ConfusionMatrix};
+use rand::RngExt;
+use rand::seq::SliceRandom;
 use trainer::random::{Purpose, generator, normal_pair};
 use trainer::report::LogLine;
 

@@ -3,14 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flate2::{Compression, write::GzEncoder};
-use trainer::checkpoint::{Saved, load_weights};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use memory::{Limit, Machine};
 use trainer::config::Config;
-use trainer::convert::{Conversion, Geometry, Pairs};
-use trainer::data::{Cache, CaseFiles, Description, Fingerprint, Found, PreparedCase, Preprocessing, Source};
-use trainer::info::{Entry, to_json};
-use trainer::plan::{CaseMemory, Facts, Limit, Machine, Plan, Settled};
-use trainer::volume::{Role, Stored, Volume, read_header, read_header_as};
+use trainer::curate::convert::{Conversion, Geometry, Pairs};
+use trainer::dataset::{CaseFiles, Description};
+use trainer::preprocess::{Cache, Fingerprint, Found, PreparedCase, Preprocessing, Source};
+use trainer::run::checkpoint::{Saved, load_weights};
+use trainer::run::{Facts, Plan};
+use trainer::training::{CaseMemory, Settled};
+use volumes::info::{Entry, to_json};
+use volumes::{Role, Stored, Volume, read_header, read_header_as};
 
 /// A parser as the program calls it.
 pub(crate) struct EntryPoint {
@@ -55,9 +59,9 @@ pub(crate) fn prepare(folder: &Path) {
     fs::create_dir_all(folder.join("slices")).unwrap();
     fs::create_dir_all(folder.join("run")).unwrap();
     fs::write(folder.join("voxels.raw"), (0..48).collect::<Vec<u8>>()).unwrap();
-    let header = trainer::nifti::Header::new([4, 3, 2], [1.0; 3]);
+    let header = volumes::nifti::NiftiHeader::new([4, 3, 2], [1.0; 3]);
     for (name, voxel) in [("image.nii", 7u8), ("mask.nii", 1)] {
-        trainer::nifti::write(folder.join(name), &header, &[voxel; 24]).unwrap();
+        volumes::nifti::write(folder.join(name), &header, &[voxel; 24]).unwrap();
     }
 }
 
@@ -77,7 +81,7 @@ fn whole(path: &Path) -> bool {
         assert_eq!(mask.header.shape, header.shape);
     }
     // Neither may fail, whatever the numbers.
-    let _ = (entry.to_string(), to_json(std::slice::from_ref(&entry)).unwrap());
+    let _ = (entry.to_string(), to_json(std::slice::from_ref(&entry)));
     match entry {
         Entry::Read(info) => {
             let header = header.expect("a volume that can be read has a header that can");

@@ -4,10 +4,11 @@ mod values;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
-use crate::convert::{Geometry, Relabel};
-use crate::inference::Mirror;
+use crate::config::Mirror;
+use crate::curate::convert::{Geometry, Relabel};
+use crate::run::folder::Which;
 
 pub use values::Spacing;
 use values::{overlap, spacing};
@@ -341,17 +342,6 @@ pub struct Predict {
     /// 0: all cores.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
-}
-
-/// A checkpoint of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Which {
-    /// The best by the run's metric on validation cases.
-    Best,
-    /// The last.
-    Last,
-    /// The one before the last.
-    Previous,
 }
 
 /// `trainer evaluate`

@@ -6,21 +6,19 @@ mod convert;
 mod demo;
 mod plan;
 mod predict;
-mod record;
-mod run_folder;
 mod study;
 mod train;
 
 use std::sync::atomic::AtomicBool;
 
+use volumes::files::write_json;
+use volumes::info::{self, Entry};
+
 use crate::cli::{Cli, Command, Evaluate, Explain, Info, Inspect, Verify};
-use crate::config;
-use crate::data::Dataset;
+use crate::dataset::Dataset;
 use crate::evaluate::Options;
-use crate::explain::{Explanation, Question};
-use crate::files::write_json;
-use crate::info::{self, Entry};
-use crate::{Error, Result};
+use crate::study::explain::{Explanation, Question};
+use crate::{Error, Result, config};
 
 /// Does what the command line says. `stop` becoming true ends long work early, keeping what was done.
 ///
@@ -48,15 +46,17 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
 }
 
 fn inspect(args: &Inspect) -> Result<()> {
-    let inspection = crate::inspect::inspect(&Dataset::open(&args.dataset)?)?;
+    let inspection = crate::curate::inspect::inspect(&Dataset::open(&args.dataset)?)?;
     println!("{inspection}");
-    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &inspection))
+    args.json.as_deref().map_or(Ok(()), |path| Ok(write_json(path, &inspection)?))
 }
 
 fn verify(args: &Verify) -> Result<()> {
-    let found = crate::verify::verify(&args.dataset)?;
+    let found = crate::curate::verify::verify(&args.dataset)?;
     println!("{found}");
-    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &found))?;
+    if let Some(path) = &args.json {
+        write_json(path, &found)?;
+    }
     match found.errors {
         0 => Ok(()),
         1 => Err(Error::file(&args.dataset, "has the error above; correct it before training")),
@@ -68,7 +68,7 @@ fn verify(args: &Verify) -> Result<()> {
 
 fn info(args: &Info) -> Result<()> {
     if let ([file], false) = (args.files.as_slice(), args.json) {
-        print!("{}", crate::info::Info::read(file)?);
+        print!("{}", volumes::info::Info::read(file)?);
         return Ok(());
     }
     let mut entries = Vec::new();
@@ -84,7 +84,7 @@ fn info(args: &Info) -> Result<()> {
         }
     }
     if args.json {
-        println!("{}", info::to_json(&entries)?);
+        println!("{}", info::to_json(&entries));
     }
     match (refused, total) {
         (0, _) => Ok(()),
@@ -107,13 +107,15 @@ fn explain(args: &Explain) -> Result<()> {
         }
     };
     print!("{explanation}");
-    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &explanation))
+    args.json.as_deref().map_or(Ok(()), |path| Ok(write_json(path, &explanation)?))
 }
 
 fn evaluate(args: &Evaluate) -> Result<()> {
     let options = Options { tolerance: args.tolerance, ..Options::default() };
     let evaluation = crate::evaluate::evaluate(&args.predictions, &args.labels, &options)?;
     println!("{evaluation}");
-    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &evaluation))?;
+    if let Some(path) = &args.json {
+        write_json(path, &evaluation)?;
+    }
     evaluation.complete()
 }

@@ -3,22 +3,23 @@
 //! The default file is the single source of keys, values and explanations. Changes are merged into it before it
 //! is read, so an unknown key is noticed where it is written, with the nearest known one as a hint.
 
+use metrics::Aim;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::inference::{Mirror, is_overlap};
-use crate::metrics::Aim;
 use crate::{Error, Result};
 
 mod augmentation;
 mod data;
 mod limits;
 mod merge;
+mod mirror;
 
 pub use augmentation::Augmentation;
-pub use data::{BalanceBy, Data};
-pub(crate) use limits::check_patch;
+pub use data::{BalanceBy, Data, SMALLEST_BATCH, Scheme};
+pub(crate) use limits::{check_patch, is_overlap};
 use merge::{merge, nested, parse_value};
+pub use mirror::Mirror;
 
 /// The default configuration with a comment on every key, as `trainer config` prints it.
 pub const DEFAULT: &str = include_str!("config/default.toml");

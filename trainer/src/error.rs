@@ -1,29 +1,14 @@
 //! What can go wrong outside the arithmetic. Every message names the file or key, the value and the remedy.
 
-use std::path::{Path, PathBuf};
-
-use crate::plan::{Machine, in_words};
+use std::path::Path;
 
 /// The crate's error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused.
-    #[error("{}: {source}{}", path.display(), remedy(source))]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file is there but does not hold what it should.
-    #[error("{}: {message}", path.display())]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is wrong, the offending value, and what to do.
-        message: String,
-    },
+    /// A file cannot be read or written, does not hold what it should, or does not fit into memory.
+    #[error(transparent)]
+    File(#[from] volumes::Error),
     /// A case of a data set cannot be used.
     #[error("case {case}: {message}")]
     Case {
@@ -41,22 +26,14 @@ pub enum Error {
         message: String,
     },
     /// Values that a metric is not defined for.
-    #[error("metric: {0}")]
-    Metric(String),
+    #[error(transparent)]
+    Metric(#[from] metrics::Error),
     /// The network refused its input or its settings.
     #[error(transparent)]
     Model(#[from] unet3d::Error),
     /// Numbers that are no longer finite.
     #[error("{0}")]
     Diverged(String),
-    /// A large block of memory could not be had.
-    #[error("a block of {} of memory cannot be had beside what is held: {machine}; {}", in_words(*bytes), machine.remedy())]
-    Memory {
-        /// Its size.
-        bytes: usize,
-        /// What there was at that moment.
-        machine: Machine,
-    },
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
@@ -68,7 +45,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A malformed file.
     pub fn file(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
-        Self::File { path: path.as_ref().to_path_buf(), message: message.into() }
+        volumes::Error::file(path, message).into()
     }
 
     /// An unusable case.
@@ -81,66 +58,25 @@ impl Error {
         Self::Config { key: key.into(), message: message.into() }
     }
 
-    /// With the case's name where memory did not suffice; other errors name a file or the case already.
-    pub(crate) fn of_case(self, case: &str) -> Self {
-        match self {
-            Self::Memory { .. } => Self::case(case, self.to_string()),
-            other => other,
-        }
+    /// Whether a large block of memory could not be had.
+    pub fn is_memory(&self) -> bool {
+        matches!(self, Self::File(volumes::Error::Memory(_)))
     }
 
-    /// The same for a file.
-    pub(crate) fn of_file(self, path: &Path) -> Self {
-        match self {
-            Self::Memory { .. } => Self::file(path, self.to_string()),
-            other => other,
-        }
+    /// With the case's name where memory did not suffice; other errors name a file or the case already.
+    pub(crate) fn of_case(self, case: &str) -> Self {
+        if self.is_memory() { Self::case(case, self.to_string()) } else { self }
     }
 
     /// Attaches a path to an I/O error: `fs::read(p).map_err(Error::io(p))`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.as_ref().to_path_buf();
-        move |source| Self::Io { path, source }
+        let attach = volumes::Error::io(path);
+        move |source| attach(source).into()
     }
 }
 
-/// What to do about what the system said, where it is more than to look at the path.
-fn remedy(source: &std::io::Error) -> &'static str {
-    use std::io::ErrorKind::{OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    match source.kind() {
-        StorageFull | QuotaExceeded => {
-            "; make room there, then go on: what was written before is whole, and a run goes on with `trainer train --resume`"
-        }
-        ReadOnlyFilesystem => "; name a folder on a disk that can be written to",
-        OutOfMemory => {
-            "; close other programs, raise the limit of the process (ulimit -v), or take a smaller volume"
-        }
-        PermissionDenied => "; ask for the right to it, or name another place",
-        _ => "",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-
-    #[test]
-    fn what_the_system_refuses_is_told_with_a_remedy() {
-        let told = |kind: io::ErrorKind| Error::io("runs/a")(kind.into()).to_string();
-        assert_eq!(
-            told(io::ErrorKind::StorageFull),
-            "runs/a: no storage space; make room there, then go on: what was written before is whole, and a run goes on with `trainer train --resume`"
-        );
-        assert_eq!(
-            told(io::ErrorKind::ReadOnlyFilesystem),
-            "runs/a: read-only filesystem or storage medium; name a folder on a disk that can be written to"
-        );
-        assert!(
-            told(io::ErrorKind::PermissionDenied)
-                .ends_with("; ask for the right to it, or name another place")
-        );
-        assert_eq!(told(io::ErrorKind::NotFound), "runs/a: entity not found");
+impl From<memory::Exhausted> for Error {
+    fn from(exhausted: memory::Exhausted) -> Self {
+        Self::File(exhausted.into())
     }
 }

@@ -8,6 +8,7 @@
 
 mod class_names;
 mod folders;
+pub mod folds;
 mod scores;
 mod shapes;
 mod table;
@@ -19,15 +20,17 @@ pub use shapes::SurfaceScores;
 pub use volume::{LabelVolume, read_labels};
 pub use warning::Warning;
 
-use crate::failures::Failures;
-use crate::metrics::{ClassificationReport, ConfusionMatrix, Connectivity, Mean};
-use crate::{Error, Result, memory};
-use class_names::ClassNames;
-use folders::Pair;
-use serde::{Deserialize, Serialize};
-use shapes::Shapes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+use class_names::ClassNames;
+use folders::Pair;
+use metrics::{ClassificationReport, ConfusionMatrix, Connectivity, Mean};
+use serde::{Deserialize, Serialize};
+use shapes::Shapes;
+
+use crate::report::Failures;
+use crate::{Error, Result};
 
 /// More distinct labels than this are taken for an image.
 const MOST_LABELS: usize = 1000;
@@ -90,7 +93,7 @@ pub fn evaluate(
     let tolerance = options.tolerance;
     if !(tolerance >= 0.0 && tolerance.is_finite()) {
         let message = format!("a tolerance of {tolerance} mm is no length; give 0 or more, such as 1");
-        return Err(Error::Metric(message));
+        return Err(metrics::Error(message).into());
     }
     let names = ClassNames::find(labels)?;
     let (pairs, mut warnings) = folders::pair(predictions, labels)?;

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::Parser;
-use trainer::cli::{Cli, Command};
-use trainer::memory::OutOfMemory;
 #[cfg(target_os = "linux")]
-use trainer::plan::Machine;
+use memory::{Machine, OutOfMemory};
+use trainer::cli::{Cli, Command};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -29,7 +28,7 @@ fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|said| explain(&said));
     let done = listen(&cli).and_then(|()| {
         let run = || trainer::commands::run(cli, &STOP);
-        trainer::memory::within(run).map_err(Into::into)
+        memory::within(run).map_err(Into::into)
     });
     match done.map(|()| io::stdout().flush()) {
         Ok(Err(error)) => end(OUTPUT, error),

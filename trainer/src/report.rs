@@ -3,6 +3,7 @@
 mod canvas;
 mod chart;
 mod columns;
+mod failures;
 mod figure;
 mod json_lines;
 mod log_line;
@@ -11,6 +12,7 @@ mod progress;
 
 pub use chart::{Chart, Series};
 pub(crate) use columns::table;
+pub(crate) use failures::Failures;
 pub use figure::SliceFigure;
 pub use json_lines::JsonLines;
 pub use log_line::{LogLine, hms, scientific};

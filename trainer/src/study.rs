@@ -7,6 +7,7 @@
 mod arm;
 mod compare;
 mod data;
+pub mod explain;
 mod measure;
 mod page;
 mod run;

@@ -186,7 +186,8 @@ proptest! {
 
     #[test]
     fn an_activated_sum_equals_the_composition_of_its_parts(
-        n in 1usize..3, d in 1usize..3, h in 2usize..5, w in 1usize..5, c in prop::sample::select(&CHANNELS[..]),
+        // Of two voxels what is normalised is ±1, and the gradient 0 but for rounding.
+        n in 1usize..3, d in 1usize..3, h in 3usize..6, w in 1usize..5, c in prop::sample::select(&CHANNELS[..]),
         choice in 0usize..20, of_terms in activations(), activation in activations(), seed in any::<u64>(),
     ) {
         let shape = [n, d, h, w, c];

@@ -1,6 +1,6 @@
 //! Values of the command line that are more than one word or number.
 
-use crate::inference::is_overlap;
+use crate::config::is_overlap;
 
 /// Voxel sizes along x, y, z in mm.
 pub type Spacing = [f64; 3];

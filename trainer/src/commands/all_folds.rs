@@ -10,17 +10,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use metrics::BinaryCounts;
 use serde::{Deserialize, Serialize};
+use volumes::files::write_json;
 
-use super::{run_folder, train};
-use crate::checkpoint;
+use super::train;
 use crate::cli::Train;
 use crate::config::{Auto, Config};
-use crate::data::Dataset;
-use crate::engine::Fold;
-use crate::files::write_json;
-use crate::folds::{FoldClass, FoldFigures, Summary};
-use crate::metrics::BinaryCounts;
+use crate::dataset::{Dataset, Fold};
+use crate::evaluate::folds::{FoldClass, FoldFigures, Summary};
+use crate::run::{checkpoint, folder};
 use crate::{Error, Result};
 
 /// What the folds of one folder must share.
@@ -42,7 +41,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
         );
         return Err(Error::Usage(message));
     };
-    let _lock = run_folder::share(&args.out, TERMS)?;
+    let _lock = folder::share(&args.out, TERMS)?;
     agree(args, &config, of)?;
     for index in 0..of {
         let fold = Fold { index, of };
@@ -154,7 +153,7 @@ fn agree(args: &Train, config: &Config, folds: usize) -> Result<()> {
     };
     let path = args.out.join(TERMS);
     if !path.exists() {
-        return write_json(&path, &terms);
+        return Ok(write_json(&path, &terms)?);
     }
     let before: Terms = read(&path)?;
     let load = |terms: &Terms| Config::load(Some((TERMS, &terms.config)), &[]);
@@ -165,7 +164,7 @@ fn agree(args: &Train, config: &Config, folds: usize) -> Result<()> {
     let begun = |index| checkpoint::exists(&folder(&args.out, index).join("checkpoints").join("last"));
     if !(0..before.folds).any(begun) {
         // What could not start, or not get far, is in nobody's way.
-        return write_json(&path, &terms);
+        return Ok(write_json(&path, &terms)?);
     }
     let message = format!(
         "holds {} folds of {} with other settings, folds, weights or data than those given: name another --out, or give what it was begun with",

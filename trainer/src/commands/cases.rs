@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use bincode::Options;
+use memory::{Machine, in_words};
 use rayon::prelude::*;
 
 use super::plan;
-use crate::checkpoint::options;
-use crate::config::Config;
-use crate::data::{
-    Cache, CaseFiles, CaseReader, Fingerprint, Fit, Found, Normalisation, PreparedCase, Scheme, vanished,
-};
-use crate::plan::{CaseMemory, Facts, Machine, Plan, Settled, in_words};
+use crate::codec::options;
+use crate::config::{Config, Scheme};
+use crate::dataset::CaseFiles;
+use crate::preprocess::{Cache, CaseReader, Fingerprint, Fit, Found, Normalisation, PreparedCase, vanished};
+use crate::run::{Facts, Plan};
+use crate::training::{CaseMemory, Settled};
 use crate::{Error, Result};
 
 const GIGABYTE: f64 = (1u64 << 30) as f64;

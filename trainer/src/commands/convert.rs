@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Convert;
-use crate::convert::{Checked, Conversion, Pairs, Stage, Step};
+use crate::curate::convert::{Checked, Conversion, Pairs, Stage, Step};
 use crate::{Error, Result};
 
 /// Checks, writes, verifies, and says what to type next.

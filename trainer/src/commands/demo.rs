@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::train;
 use crate::cli::{Demo, Train};
-use crate::data::synthetic::Synthetic;
+use crate::dataset::synthetic::Synthetic;
 use crate::{Error, Result};
 
 /// What differs from the default configuration: small volumes and a minute's time.
@@ -24,7 +24,7 @@ pub(super) fn run(args: &Demo, stop: &AtomicBool) -> Result<()> {
         None => fresh(Path::new("runs"))?,
     };
     let (data, run) = (out.join("data"), out.join("run"));
-    super::run_folder::create(&out)?;
+    crate::run::folder::create(&out)?;
     println!("tiny lesions in synthetic volumes: {}", data.display());
     Synthetic { seed: args.seed, ..Synthetic::default() }.write(&data)?;
     let arguments = Train {

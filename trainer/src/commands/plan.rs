@@ -2,20 +2,21 @@
 
 use std::path::Path;
 
+use memory::Machine;
 use rayon::prelude::*;
+use volumes::files::{read_text, write_where_named};
 
-use crate::cli;
 use crate::config::Config;
-use crate::data::{CaseFiles, CaseReader, CaseSummary, Dataset};
-use crate::engine::split;
-use crate::files::{read_text, write_where_named};
-use crate::plan::{CaseMemory, Facts, Machine, Plan, Settled};
-use crate::{Error, Result};
+use crate::dataset::{CaseFiles, Dataset, split};
+use crate::preprocess::{CaseReader, CaseSummary};
+use crate::run::{Facts, Plan};
+use crate::training::{CaseMemory, Settled};
+use crate::{Error, Result, cli};
 
 pub(super) fn run(args: &cli::Plan) -> Result<()> {
     let config = read_configuration(args.config.as_deref(), &args.set)?;
     let dataset = Dataset::open(&args.dataset)?;
-    let reader = dataset.reader_for(&config.data);
+    let reader = CaseReader::new(&dataset, &config.data);
     let (_, held_out) = split(&config.validation, dataset.training.len(), config.training.seed)?;
     let (mut training, mut validation) = (Vec::new(), Vec::new());
     for (i, case) in summaries(&reader, &dataset.training)?.into_iter().enumerate() {
@@ -44,7 +45,7 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
             "exists already, and may have been edited; name another file, or take it away",
         ));
     }
-    write_where_named(path, |out| out.write_all(text.as_bytes()))
+    Ok(write_where_named(path, |out| out.write_all(text.as_bytes()))?)
 }
 
 /// The default with the changes of a file and of pairs.

@@ -7,12 +7,10 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::cli::Predict;
-use crate::data::Case;
-use crate::decision::Decision;
-use crate::ensemble::{Ensemble, ProbabilityMean};
-use crate::failures::Failures;
-use crate::inference::Logits;
-use crate::{Error, Result, memory};
+use crate::predict::{Decision, Ensemble, Logits, ProbabilityMean};
+use crate::preprocess::Case;
+use crate::report::Failures;
+use crate::{Error, Result};
 
 mod images;
 mod members;
@@ -74,7 +72,7 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
             }
         };
         match written {
-            Err(error @ (Error::Memory { .. } | Error::File { .. })) => {
+            Err(error @ Error::File(volumes::Error::Memory(_) | volumes::Error::File { .. })) => {
                 images::fails(&mut failures, error.of_case(case));
             }
             // A disk that is full stays so for the next image.

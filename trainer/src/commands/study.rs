@@ -5,14 +5,13 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
+use volumes::files::write_json;
 
-use super::run_folder;
-use crate::cli;
 use crate::config::Config;
-use crate::data::Dataset;
-use crate::files::write_json;
+use crate::dataset::Dataset;
+use crate::run::folder;
 use crate::study::{Arm, Study, StudyData, html, run_arm};
-use crate::{Error, Result};
+use crate::{Error, Result, cli};
 
 /// The file of what its runs share.
 const TERMS: &str = "terms.json";
@@ -56,7 +55,7 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
         evaluation: data.evaluation_names(),
         voxels: data.counts,
     };
-    let _lock = run_folder::share(&args.out, TERMS)?;
+    let _lock = folder::share(&args.out, TERMS)?;
     agree(&args.out, &terms)?;
     let mut study = Study {
         dataset: data.name.clone(),
@@ -127,7 +126,7 @@ fn arms(names: &[String]) -> Result<Vec<Arm>> {
 fn agree(folder: &Path, terms: &Terms) -> Result<()> {
     let path = folder.join(TERMS);
     if !path.exists() {
-        return write_json(&path, terms);
+        return Ok(write_json(&path, terms)?);
     }
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     let before: Terms = serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))?;

@@ -11,17 +11,17 @@ use unet3d::UNet3d;
 
 use super::cases::{Cases, Sources};
 use super::plan;
-use super::record::{self, Division};
-use super::run_folder;
-use crate::checkpoint::{Saved, Tensors, clear_unfinished, load_weights};
-use crate::cli::{Train, Which};
-use crate::config::{Auto, Config};
-use crate::data::{CaseFiles, Dataset, PreparedCase, taken_as_a_millimetre};
-use crate::engine::{Fold, Objective, Outcome, Setup, check_settings, train};
-use crate::inference::{Mirror, SlidingWindow};
-use crate::plan::{Plan, Settled};
-use crate::postprocess::Asked;
+use crate::cli::Train;
+use crate::config::{Auto, Config, Mirror};
+use crate::dataset::{CaseFiles, Dataset, Fold, taken_as_a_millimetre};
+use crate::predict::{Asked, SlidingWindow};
+use crate::preprocess::{CaseReader, PreparedCase};
 use crate::report::{SliceFigure, hms};
+use crate::run::Plan;
+use crate::run::checkpoint::{Saved, Tensors, clear_unfinished, load_weights};
+use crate::run::folder::{self, Which};
+use crate::run::record::{self, Division};
+use crate::training::{Objective, Outcome, Settled, Setup, check_settings, train};
 use crate::{Error, Result};
 
 /// Trains, and says at the end what to type next.
@@ -29,9 +29,9 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let (lock, resumed) = match args.resume {
         true => {
             let which = args.checkpoint.unwrap_or(Which::Last);
-            let (path, checkpoint) = run_folder::checkpoint(&args.out, Some(which))?;
+            let (path, checkpoint) = folder::checkpoint(&args.out, Some(which))?;
             // Not before it is known to be a run.
-            let lock = run_folder::lock(&args.out)?;
+            let lock = folder::lock(&args.out)?;
             path.parent().map_or(Ok(()), clear_unfinished)?;
             (Some(lock), Some(checkpoint))
         }
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let fold = fold(args, &config, &dataset)?;
     let _lock = match lock {
         Some(lock) => lock,
-        None => run_folder::begin(&args.out)?,
+        None => folder::begin(&args.out)?,
     };
 
     println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     // A run goes on with the cases as it began with them.
     let reader = match &resumed {
         Some(checkpoint) => checkpoint.state.reader.clone(),
-        None => dataset.reader_for(&config.data),
+        None => CaseReader::new(&dataset, &config.data),
     };
     let (training, validation) = divide(args, &config, &dataset, fold)?;
     let sources = Sources {
@@ -93,7 +93,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         record::check(&args.out, &dataset, &division)?;
         record::write_configuration(&args.out, &config)?;
     } else {
-        record::write(&args.out, &config, &dataset, &settled, &division)?;
+        record::write(&args.out, &config, &dataset, (&settled.plan, &settled.outlook), &division)?;
     }
     describe(args, &settled, &config, &division);
 

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Auto;
-use crate::data::Scheme;
+
+/// Patches in a batch at least, where their number is chosen.
+pub const SMALLEST_BATCH: usize = 2;
 
 /// `[data]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,11 +37,26 @@ pub enum BalanceBy {
 impl Data {
     /// Patches in a batch; where a plan has not settled it, the fewest that it would take.
     pub fn batch(&self) -> usize {
-        self.batch_size.value().copied().unwrap_or(crate::plan::SMALLEST_BATCH)
+        self.batch_size.value().copied().unwrap_or(SMALLEST_BATCH)
     }
 
     /// The bytes that a run may take, if a number was given.
     pub fn budget(&self) -> Option<usize> {
         self.memory.value().map(|gigabytes| (gigabytes * (1u64 << 30) as f64) as usize)
     }
+}
+
+/// How intensities are made comparable between cases.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// By the channel's name: `CT` as [`Scheme::Ct`], `noNorm` as [`Scheme::None`], others as [`Scheme::ZScore`].
+    #[default]
+    Auto,
+    /// Mean 0 and standard deviation 1 over all voxels of each case.
+    ZScore,
+    /// Clipped to the 0.5 and 99.5 % quantiles of the training cases' foreground, then by its mean and deviation.
+    Ct,
+    /// As in the file.
+    None,
 }

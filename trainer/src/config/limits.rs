@@ -31,3 +31,8 @@ pub(crate) fn check_patch(patch: [usize; 3], batch: usize) -> Result<(), String>
         _ => Err(format!("{patch:?}: the patches of a batch hold at most {MOST_VOXELS} voxels together")),
     }
 }
+
+/// Whether patches may overlap by this share: with more a volume would take patches without end.
+pub(crate) fn is_overlap(share: f64) -> bool {
+    (0.0..0.95).contains(&share)
+}

@@ -1,10 +1,12 @@
 //! The names of classes, from a `dataset.json` as nnU-Net writes it.
 
-use crate::files::read_text;
-use crate::{Error, Result};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+use serde_json::Value;
+use volumes::files::read_text;
+
+use crate::{Error, Result};
 
 /// What `dataset.json` says of the labels.
 #[derive(Debug, Default)]
@@ -26,8 +28,8 @@ impl ClassNames {
                     let names = Self::parse(&text);
                     return names.map(Some).map_err(|message| Error::file(path, message));
                 }
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(volumes::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(None)

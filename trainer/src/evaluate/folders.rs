@@ -1,10 +1,11 @@
 //! Which prediction belongs to which label.
 
-use super::Warning;
-use crate::data::volumes::Volumes;
-use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use super::Warning;
+use crate::dataset::listing::Volumes;
+use crate::{Error, Result};
 
 /// The files of one case.
 pub(super) struct Pair {

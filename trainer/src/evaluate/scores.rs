@@ -1,8 +1,9 @@
 //! The figures of each case and class, their means over the cases, and the cases that are worst.
 
-use super::shapes::{Shapes, SurfaceScores};
-use crate::metrics::{BinaryCounts, LesionCounts, Mean};
+use metrics::{BinaryCounts, LesionCounts, Mean};
 use serde::{Deserialize, Serialize};
+
+use super::shapes::{Shapes, SurfaceScores};
 
 /// How many of the worst cases are named.
 const WORST: usize = 5;

@@ -1,10 +1,12 @@
 //! One case's classes as bodies: how far apart their surfaces lie, and how many lesions they are.
 
+use std::collections::BTreeMap;
+
+use metrics::{BoundingBox, LesionCounts, SurfaceDistances};
+use serde::{Deserialize, Serialize};
+
 use super::{LabelVolume, Options};
 use crate::Result;
-use crate::metrics::{BoundingBox, LesionCounts, SurfaceDistances};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Distances between the surfaces of truth and prediction, as [`SurfaceDistances`] defines them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,7 +46,7 @@ pub(super) fn measure(
         let counted = |index: usize| Some(truth.labels[index]) != ignore;
         let cut = |volume: &LabelVolume| -> Vec<bool> {
             let is_class = |index: usize| volume.labels[index] == label && counted(index);
-            let mut cut = crate::memory::with_capacity(bounds.shape().iter().product());
+            let mut cut = memory::with_capacity(bounds.shape().iter().product());
             cut.extend(bounds.indices([d, h, w]).map(is_class));
             cut
         };

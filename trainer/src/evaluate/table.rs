@@ -1,9 +1,11 @@
 //! An evaluation as text.
 
-use super::{CaseEvaluation, ClassEvaluation, ClassMeans, Evaluation};
-use crate::metrics::{LesionCounts, Mean};
-use crate::report::table;
 use std::fmt;
+
+use metrics::{LesionCounts, Mean};
+
+use super::{CaseEvaluation, ClassEvaluation, ClassMeans, Evaluation};
+use crate::report::table;
 
 /// With this many cases the table itself shows which are worst.
 const HANDFUL: usize = 5;

@@ -1,10 +1,11 @@
 //! A volume of labels and where it lies.
 
-use crate::data::alignment::Alignment;
-use crate::data::folder::planes_of_one_slice;
-use crate::volume::{Header, Role, Stored, whole};
-use crate::{Error, Result, memory, nifti};
 use std::path::Path;
+
+use volumes::{Alignment, Header, Role, Stored, nifti, whole};
+
+use crate::dataset::folder::planes_of_one_slice;
+use crate::{Error, Result};
 
 /// Labels on a grid, x running fastest.
 #[derive(Clone, Debug, PartialEq)]

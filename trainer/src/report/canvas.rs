@@ -1,9 +1,10 @@
 //! A small picture of RGB pixels with a font of 5 × 7 dots, saved as PNG.
 
-use crate::{Error, Result};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+
+use crate::{Error, Result};
 
 /// A colour.
 pub(super) type Rgb = [u8; 3];

@@ -1,8 +1,9 @@
 //! Three slices of a case: the image, the truth and the prediction side by side.
 
+use std::path::Path;
+
 use super::canvas::{Canvas, FONT_HEIGHT, Rgb};
 use crate::{Error, Result};
-use std::path::Path;
 
 /// A tile is enlarged by a whole factor until it is as high as this, in pixels.
 const TILE_HEIGHT: usize = 256;

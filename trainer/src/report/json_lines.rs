@@ -1,10 +1,12 @@
 //! The log of a run for programs: one JSON object a line, each handed to the system before the next begins.
 
-use crate::{Error, Result};
-use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::{Error, Result};
 
 /// Appends events to a file such as `log.jsonl`.
 ///

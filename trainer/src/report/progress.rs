@@ -1,10 +1,12 @@
 //! Progress of a training run: a bar on a terminal, log lines in a pipe.
 
-use super::log_line::{LogLine, decimal, hms, scientific};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::log_line::{LogLine, decimal, hms, scientific};
 
 /// Batches between two log lines, where nothing else is said.
 const EVERY: u64 = 100;

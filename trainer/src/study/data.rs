@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::data::{Case, CaseReader, CaseSummary, Dataset, IGNORE, Normalisation, PreparedCase};
-use crate::engine::split;
-use crate::plan::{Facts, Plan};
+use crate::dataset::{Dataset, IGNORE, split};
+use crate::preprocess::{Case, CaseReader, CaseSummary, Normalisation, PreparedCase};
+use crate::run::{Facts, Plan};
 use crate::{Error, Result};
 
 /// Normalised cases with one foreground class.
@@ -40,7 +40,7 @@ impl StudyData {
     /// # Errors
     /// If a case cannot be read, or one of the two sides of the training voxels is empty.
     pub fn read(set: &Dataset, config: &Config) -> Result<Self> {
-        let mut reader = set.reader_for(&config.data);
+        let mut reader = CaseReader::new(set, &config.data);
         let cases = reader.read_all(&set.training)?;
         let (_, held_out) = split(&config.validation, cases.len(), config.training.seed)?;
         let (mut training, mut evaluation) = (Vec::new(), Vec::new());

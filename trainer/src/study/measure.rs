@@ -1,16 +1,15 @@
 //! What is kept of a run.
 
+use metrics::{
+    Aim, AveragePrecision, BinaryCounts, OperatingPoint, PositiveClass, Reliability, ScoreHistogram,
+};
 use serde::{Deserialize, Serialize};
 use unet3d::UNet3d;
 
 use super::{Arm, StudyData};
 use crate::Result;
-use crate::calibration::Calibration;
-use crate::data::IGNORE;
-use crate::inference::{Logits, SlidingWindow};
-use crate::metrics::{
-    Aim, AveragePrecision, BinaryCounts, OperatingPoint, PositiveClass, Reliability, ScoreHistogram,
-};
+use crate::dataset::IGNORE;
+use crate::predict::{Calibration, Logits, SlidingWindow};
 
 /// Points of a curve that are kept.
 const CURVE: usize = 256;
@@ -147,8 +146,8 @@ impl Measured {
             average_precision: precision.finish().value,
             best_f1: point(Aim::MaxF1),
             precise: point(Aim::Recall(recall)),
-            before: Reliability::new(&measured, &Calibration::identity(1)),
-            after: Reliability::new(&measured, &calibration),
+            before: Reliability::new(&measured, |logit| Calibration::identity(1).probability(logit)),
+            after: Reliability::new(&measured, |logit| calibration.probability(logit)),
             calibration,
             curve: curve(&all),
             seconds,

@@ -143,8 +143,7 @@ fn reliability(page: &mut String, study: &Study, arm: Arm) -> std::fmt::Result {
         let points = r.groups.iter().map(|g| (g.probability, g.positives)).collect();
         chart.series.push(Series { name: name.into(), points, colour: i, marks: true });
     }
-    let error =
-        |r: &crate::metrics::Reliability| r.calibration_error.map_or("–".into(), |e| format!("{e:.5}"));
+    let error = |r: &metrics::Reliability| r.calibration_error.map_or("–".into(), |e| format!("{e:.5}"));
     let caption = format!(
         "{arm}: calibration error {} before and {} after, over {} groups of equal mass on the measured half.",
         error(&run.before),

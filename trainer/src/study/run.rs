@@ -8,19 +8,18 @@ use autograd::Tensor;
 use nn::Module;
 use serde::Deserialize;
 use unet3d::UNet3d;
+use volumes::files::write_json;
 
 use super::measure::measure;
 use super::{Arm, EpochFigures, RunResult, StudyData};
-use crate::calibration::Calibration;
-use crate::checkpoint::{CHECKPOINTS, LAST, PREVIOUS, Saved, Tensors, clear_unfinished, exists};
-use crate::config::{Auto, Config, Word};
-use crate::data::PreparedCase;
-use crate::engine::{Objective, Setup, train};
-use crate::files::write_json;
-use crate::inference::{Mirror, SlidingWindow};
-use crate::plan::Plan;
+use crate::config::{Auto, Config, Mirror, Word};
+use crate::predict::{Calibration, SlidingWindow};
+use crate::preprocess::PreparedCase;
 use crate::random::{Purpose, generator};
 use crate::report::SliceFigure;
+use crate::run::Plan;
+use crate::run::checkpoint::{CHECKPOINTS, LAST, PREVIOUS, Saved, Tensors, clear_unfinished, exists};
+use crate::training::{Objective, Setup, train};
 use crate::{Error, Result};
 
 /// Trains an arm in `folder` or goes on with it, and measures it; `None` if it was stopped.

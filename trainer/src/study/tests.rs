@@ -1,13 +1,13 @@
 //! What may be concluded from made-up runs.
 
+use metrics::{AveragePrecision, BinaryCounts, PositiveClass, Reliability, ScoreHistogram};
 use proptest::prelude::*;
 
 use super::measure::{Halves, Measured};
 use super::verdict::verdict;
 use super::{Arm, Difference, Figure, Point, RunResult, Study, html};
-use crate::calibration::Calibration;
 use crate::config::Config;
-use crate::metrics::{AveragePrecision, BinaryCounts, PositiveClass, Reliability, ScoreHistogram};
+use crate::predict::Calibration;
 
 /// A run with this recall and average precision.
 fn made_up(arm: Arm, seed: u64, recall: f64, average_precision: f64) -> RunResult {
@@ -18,7 +18,7 @@ fn made_up(arm: Arm, seed: u64, recall: f64, average_precision: f64) -> RunResul
         false_negatives: 1000 - found,
         true_negatives: 100_000,
     };
-    let reliability = Reliability::new(&ScoreHistogram::new(), &Calibration::identity(1));
+    let reliability = Reliability::new(&ScoreHistogram::new(), |logit| logit);
     RunResult {
         arm,
         seed,

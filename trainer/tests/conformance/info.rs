@@ -1,13 +1,14 @@
 //! `trainer info --json` on every file of the reference set (values by nibabel), each a test of its own.
 
+use std::path::{Path, PathBuf};
+
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut trials = suite("fixture", &root.join("tests/fixtures/nifti"));
-    trials.extend(suite("nibabel", &root.join("tests/fixtures/nibabel")));
+    let mut trials = suite("fixture", &root.join("volumes/tests/fixtures/nifti"));
+    trials.extend(suite("nibabel", &root.join("volumes/tests/fixtures/nibabel")));
     let reference = root.join("../../shared/conformance/nifti");
     if reference.join("expected.json").exists() {
         trials.extend(suite("reference", &reference));

@@ -7,11 +7,12 @@ use proptest::prelude::*;
 use tempfile::tempdir;
 use trainer::Error;
 use trainer::config::Config;
-use trainer::data::{
-    Block, Cache, CachedCase, Case, CaseFiles, ChannelNorm, Fingerprint, Found, IGNORE, Normalisation,
-    PreparedCase, Region, Source,
+use trainer::dataset::{CaseFiles, IGNORE};
+use trainer::preprocess::{
+    Block, Cache, CachedCase, Case, ChannelNorm, Fingerprint, Found, Normalisation, PreparedCase, Region,
+    Source,
 };
-use trainer::engine::Sampler;
+use trainer::training::Sampler;
 
 use crate::support::small;
 
@@ -165,7 +166,9 @@ fn refusal(change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> String {
     let path = folder.path().join("case_0.voxels");
     fs::write(&path, change(fs::read(&path).unwrap())).unwrap();
     match Cache::new(folder.path()).open("case_0", &made_of(b"settings")) {
-        Err(error @ Error::File { .. }) => error.to_string().replace(&path.display().to_string(), "FILE"),
+        Err(error @ Error::File(volumes::Error::File { .. })) => {
+            error.to_string().replace(&path.display().to_string(), "FILE")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -201,7 +204,7 @@ fn a_bit_that_changed_is_noticed_wherever() {
         bytes[at] ^= 1 << (at % 8);
         fs::write(&path, bytes).unwrap();
         let opened = Cache::new(folder.path()).open("case_0", &made_of(b"settings"));
-        assert!(matches!(opened, Err(Error::File { .. })), "byte {at}");
+        assert!(matches!(opened, Err(Error::File(volumes::Error::File { .. }))), "byte {at}");
     }
 }
 
@@ -284,5 +287,5 @@ fn names_that_are_no_file_names_and_cases_of_another_name_are_refused() {
     fs::rename(folder.path().join("case_0.voxels"), folder.path().join("other.voxels")).unwrap();
     let error = cache.open("other", &made_of(b"")).unwrap_err().to_string();
     assert!(error.contains("holds the case \"case_0\""), "{error}");
-    assert!(matches!(cache.open("case_0", &made_of(b"")), Err(Error::Io { .. })));
+    assert!(matches!(cache.open("case_0", &made_of(b"")), Err(Error::File(volumes::Error::Io { .. }))));
 }

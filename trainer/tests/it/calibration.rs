@@ -5,8 +5,7 @@ use std::path::Path;
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use serde_json::Value;
-use trainer::data::synthetic::Synthetic;
-use trainer::nifti;
+use trainer::dataset::synthetic::Synthetic;
 
 fn run(args: &[&str]) {
     let output = cargo_bin_cmd!("trainer").args(args).output().unwrap();
@@ -14,7 +13,7 @@ fn run(args: &[&str]) {
 }
 
 fn mean(path: &Path) -> f64 {
-    let values = nifti::read(path).unwrap().to_f32();
+    let values = volumes::Stored::read(path).unwrap().to_f32();
     values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use autograd::Tensor;
 use losses::LossConfig;
+use metrics::Mean;
 use nn::Module;
 use nn::schedule::{Schedule, Scheduler};
 use proptest::prelude::*;
@@ -12,10 +13,8 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tempfile::{TempDir, tempdir};
-use trainer::checkpoint::{Checkpoint, Idle, State, Tensors, load_weights};
-use trainer::decision::Decision;
-use trainer::metrics::Mean;
-use trainer::postprocess::{Choice, ClassChoice, PostProcessing};
+use trainer::predict::{Choice, ClassChoice, Decision, PostProcessing};
+use trainer::run::checkpoint::{Checkpoint, Idle, State, Tensors, load_weights};
 use unet3d::UNet3d;
 
 use crate::support::small;

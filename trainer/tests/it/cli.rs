@@ -20,7 +20,7 @@ use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 use trainer::config::{Config, DEFAULT};
 
-use crate::support::{small, volumes};
+use crate::support::{made, small};
 
 /// What the program said.
 struct Said {

@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tempfile::{TempDir, tempdir};
-use trainer::convert::{Conversion, Geometry, Pairs, Stage, Step};
-use trainer::data::Dataset;
-use trainer::nifti::{self, Header, Voxel};
+use trainer::curate::convert::{Conversion, Geometry, Pairs, Stage, Step};
+use trainer::dataset::Dataset;
+use volumes::Voxel;
+use volumes::nifti::{self, NiftiHeader};
 
-use crate::support::{small, volumes};
+use crate::support::{made, small};
 
 /// A folder with images and masks in it.
 struct Place(TempDir);
@@ -57,7 +58,7 @@ impl Place {
         self.put_at(name, &header(), value);
     }
 
-    fn put_at<V: Voxel>(&self, name: &str, header: &Header, value: impl Fn(usize) -> V) {
+    fn put_at<V: Voxel>(&self, name: &str, header: &NiftiHeader, value: impl Fn(usize) -> V) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         nifti::write(path, header, &(0..header.len()).map(value).collect::<Vec<V>>()).unwrap();
@@ -126,8 +127,8 @@ impl Place {
 const FOLDERS: [&str; 4] = ["--images", "images", "--masks", "masks"];
 const SHAPE: [usize; 3] = [6, 5, 4];
 
-fn header() -> Header {
-    Header::new(SHAPE, [1.0, 1.5, 3.0])
+fn header() -> NiftiHeader {
+    NiftiHeader::new(SHAPE, [1.0, 1.5, 3.0])
 }
 
 fn image(voxel: usize) -> i16 {
@@ -243,7 +244,7 @@ fn work_that_is_ended_or_fails_half_way_leaves_nothing() {
     place.put("masks/b.nii.gz", |_| 9u8);
     let error = checked.write(&mut |_| true).unwrap_err().to_string();
     assert!(error.ends_with("masks/b.nii.gz: changed while it was converted; convert again"), "{error}");
-    place.put_at("images/a.nii.gz", &Header::new([6, 5, 3], [1.0; 3]), image);
+    place.put_at("images/a.nii.gz", &NiftiHeader::new([6, 5, 3], [1.0; 3]), image);
     let error = checked.write(&mut |_| true).unwrap_err().to_string();
     assert!(error.ends_with("images/a.nii.gz: changed while it was converted; convert again"), "{error}");
     assert_eq!(place.names().len(), 2, "{:?}", place.names());

@@ -5,13 +5,14 @@ mod listed;
 mod orders;
 mod together;
 
-use proptest::prelude::*;
 use std::path::Path;
-use trainer::data::{
-    AxisOrder, CaseReader, ChannelNorm, Dataset, Description, Grid, IGNORE, Normalisation, Preprocessing,
-    Scheme,
-};
-use trainer::nifti::{self, Header, Voxel};
+
+use proptest::prelude::*;
+use trainer::config::Scheme;
+use trainer::dataset::{Dataset, Description, IGNORE};
+use trainer::preprocess::{CaseReader, ChannelNorm, Normalisation, Preprocessing};
+use volumes::nifti::{self, NiftiHeader};
+use volumes::{AxisOrder, Grid, Voxel};
 
 use crate::support::shared::shared;
 
@@ -21,7 +22,7 @@ const ONE_CHANNEL: &str = r#"{"channel_names": {"0": "T1"}, "labels": {"backgrou
 fn volume<V: Voxel>(path: &Path, shape: [usize; 3], value: impl Fn(usize) -> V) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let data: Vec<V> = (0..shape.iter().product()).map(value).collect();
-    nifti::write(path, &Header::new(shape, [1.0, 1.5, 3.0]), &data).unwrap();
+    nifti::write(path, &NiftiHeader::new(shape, [1.0, 1.5, 3.0]), &data).unwrap();
 }
 
 /// Two training cases and a test case.
@@ -39,7 +40,7 @@ fn good(json: &str) -> tempfile::TempDir {
 /// The message of opening and reading everything.
 fn refusal(folder: &Path) -> String {
     let read = Dataset::open(folder).and_then(|set| {
-        let reader = set.reader();
+        let reader = CaseReader::native(&set);
         reader.read_all(&set.training)?;
         reader.read_all(&set.test)
     });
@@ -61,7 +62,7 @@ fn a_good_folder_opens_with_its_cases_sorted() {
     let names: Vec<&str> = set.training.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
     assert_eq!((set.test.len(), set.test[0].label.is_some()), (1, false));
-    let case = set.reader().read(&set.training[0]).unwrap();
+    let case = CaseReader::native(&set).read(&set.training[0]).unwrap();
     assert_eq!((case.shape, case.channels, case.spacing), ([2, 3, 4], 1, [3.0, 1.5, 1.0]));
     assert_eq!(case.image, (0..24).map(|i| i as f32).collect::<Vec<_>>());
     assert_eq!(case.class_counts(2), (vec![20, 4], 0));
@@ -80,7 +81,7 @@ fn channels_run_fastest_and_old_descriptions_are_read() {
     }
     let set = Dataset::open(folder.path()).unwrap();
     assert_eq!(set.description.classes, ["background", "x"]);
-    let case = set.reader().read(&set.training[1]).unwrap();
+    let case = CaseReader::native(&set).read(&set.training[1]).unwrap();
     assert_eq!(case.image, (0..24).flat_map(|i| [i as f32, -(i as f32)]).collect::<Vec<_>>());
 }
 
@@ -123,7 +124,7 @@ fn files_on_different_grids_are_refused() {
     says(&refusal(folder.path()), &["case a", "label map", "[4, 3, 3]", "[4, 3, 2]", "resample"]);
     let folder = good(ONE_CHANNEL);
     let path = folder.path().join("imagesTr/b_0000.nii.gz");
-    let series = Header { shape: vec![4, 3, 2, 5], ..Header::new(SHAPE, [1.0; 3]) };
+    let series = NiftiHeader { shape: vec![4, 3, 2, 5], ..NiftiHeader::new(SHAPE, [1.0; 3]) };
     nifti::write(&path, &series, &[0.0f32; 120]).unwrap();
     says(&refusal(folder.path()), &["b_0000.nii.gz", "4 axes", "[4, 3, 2, 5]", "split"]);
 }
@@ -167,7 +168,7 @@ fn ignored_voxels_are_255_in_memory_whatever_their_number_in_the_file() {
     }
     let set = Dataset::open(folder.path()).unwrap();
     assert_eq!(set.description.num_classes(), 2);
-    let case = set.reader().read(&set.training[0]).unwrap();
+    let case = CaseReader::native(&set).read(&set.training[0]).unwrap();
     assert_eq!(case.labels.as_ref().unwrap()[..4], [0, 1, IGNORE, 0]);
     assert_eq!(case.class_counts(2), (vec![8, 8], 8));
 }
@@ -216,13 +217,13 @@ fn inputs_are_a_file_or_a_folder_with_or_without_channel_numbers() {
 #[test]
 fn voxels_far_larger_than_the_others_are_refused_before_memory_is_reckoned_with() {
     let folder = good(ONE_CHANNEL);
-    let huge = Header::new(SHAPE, [1e15, 1.0, 1.0]);
+    let huge = NiftiHeader::new(SHAPE, [1e15, 1.0, 1.0]);
     for file in ["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"] {
         nifti::write(folder.path().join(file), &huge, &[1u8; 24]).unwrap();
     }
     let set = Dataset::open(folder.path()).unwrap();
     let preprocessing = Preprocessing { spacing: Some([3.0, 1.5, 1.0]), ..Preprocessing::NATIVE };
-    let reader = CaseReader { preprocessing, ..set.reader() };
+    let reader = CaseReader { preprocessing, ..CaseReader::native(&set) };
     let refused = reader.largest_shape(&set.training[0]).unwrap_err().to_string();
     says(&refused, &["case a", "correct its voxel sizes"]);
 }
@@ -255,7 +256,7 @@ proptest! {
     fn what_is_written_lies_where_the_case_was_read(spacing in [1u8..4, 1u8..4, 1u8..4]) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.nii");
-        let header = Header::new([4, 3, 2], spacing.map(f64::from));
+        let header = NiftiHeader::new([4, 3, 2], spacing.map(f64::from));
         nifti::write(&path, &header, &(0..24).map(|i| i as f32).collect::<Vec<_>>()).unwrap();
         let description = Description::parse(ONE_CHANNEL).unwrap();
         let [x, y, z] = spacing.map(f64::from);
@@ -266,9 +267,9 @@ proptest! {
         let mask: Vec<u8> = case.image.iter().map(|&v| v as u8).collect();
         let written = folder.path().join("mask.nii.gz");
         case.geometry.write(&written, mask.clone()).unwrap();
-        let back = nifti::read(&written).unwrap();
-        prop_assert_eq!(back.to_f32(), nifti::read(&path).unwrap().to_f32());
-        prop_assert_eq!(back.header.affine(), header.affine());
+        let back = volumes::Stored::read(&written).unwrap();
+        prop_assert_eq!(back.to_f32(), volumes::Stored::read(&path).unwrap().to_f32());
+        prop_assert_eq!(back.header.affine, header.affine().unwrap());
         prop_assert!(case.geometry.write(&written, mask[1..].to_vec()).is_err());
     }
 
@@ -283,7 +284,7 @@ proptest! {
             volume(&folder.path().join(format!("{image}_0001.nii.gz")), SHAPE, |_| constant);
         }
         let set = Dataset::open(folder.path()).unwrap();
-        let mut cases = set.reader().read_all(&set.training).unwrap();
+        let mut cases = CaseReader::native(&set).read_all(&set.training).unwrap();
         let norm = Normalisation::fit(Scheme::Auto, &set.description, &cases).unwrap();
         norm.apply(&mut cases[0]).unwrap();
         let first: Vec<f64> = cases[0].image.iter().step_by(2).map(|&v| f64::from(v)).collect();
@@ -303,7 +304,7 @@ fn ct_is_clipped_and_scaled_by_the_foreground_of_all_training_cases() {
     // Foreground: voxels 0, 6, 12, 18 of a (0, 6, 12, 18) and of b (100, 106, 112, 118).
     volume(&folder.path().join("imagesTr/b_0000.nii.gz"), SHAPE, |i| 100.0 + i as f32);
     let set = Dataset::open(folder.path()).unwrap();
-    let mut cases = set.reader().read_all(&set.training).unwrap();
+    let mut cases = CaseReader::native(&set).read_all(&set.training).unwrap();
     let norm = Normalisation::fit(Scheme::Auto, &set.description, &cases).unwrap();
     let ChannelNorm::Ct { low, high, mean, sd } = norm.channels[0] else { panic!("{norm:?}") };
     // Quantiles at 0.005·7 and 0.995·7 between neighbours 6 apart; variance 50² + 45.
@@ -317,13 +318,16 @@ fn ct_is_clipped_and_scaled_by_the_foreground_of_all_training_cases() {
     close(cases[1].image[23], (117.79 - mean) / sd);
     let text = serde_json::to_string(&norm).unwrap();
     assert_eq!(serde_json::from_str::<Normalisation>(&text).unwrap(), norm);
-    let bytes = bincode::serialize(&(&norm, set.reader())).unwrap();
-    assert_eq!(bincode::deserialize::<(Normalisation, CaseReader)>(&bytes).unwrap(), (norm, set.reader()));
+    let bytes = bincode::serialize(&(&norm, CaseReader::native(&set))).unwrap();
+    assert_eq!(
+        bincode::deserialize::<(Normalisation, CaseReader)>(&bytes).unwrap(),
+        (norm, CaseReader::native(&set))
+    );
 
     for name in ["a", "b"] {
         volume(&folder.path().join(format!("labelsTr/{name}.nii.gz")), SHAPE, |_| 0u8);
     }
-    let cases = set.reader().read_all(&set.training).unwrap();
+    let cases = CaseReader::native(&set).read_all(&set.training).unwrap();
     let error = Normalisation::fit(Scheme::Auto, &set.description, &cases).unwrap_err().to_string();
     says(&error, &["\"CT\"", "foreground", "zscore"]);
     let none = Normalisation::fit(Scheme::None, &set.description, &cases).unwrap();
@@ -349,7 +353,7 @@ fn the_reference_sets_open_with_the_foreground_they_are_said_to_have() {
         let sides =
             [set.training.clone(), set.test.clone(), [set.training.clone(), set.test.clone()].concat()];
         for (files, range) in sides.iter().zip(ranges) {
-            let cases = set.reader().read_all(files).unwrap();
+            let cases = CaseReader::native(&set).read_all(files).unwrap();
             let background: u64 = cases.iter().map(|c| c.class_counts(1).0[0]).sum();
             let voxels: usize = cases.iter().map(|c| c.voxels()).sum();
             let share = 100.0 * (1.0 - background as f64 / voxels as f64);

@@ -1,13 +1,9 @@
 //! Thresholds and reliability against definitions that walk over every voxel.
 
 use losses::{LossConfig, WeightConfig};
+use metrics::{Aim, BinaryCounts, GROUPS, OperatingPoint, PositiveClass, Reliability, ScoreHistogram};
 use proptest::prelude::*;
-use trainer::calibration::{Calibration, ClassSample};
-use trainer::decision::{Decision, Evidence, Rule};
-use trainer::inference::Logits;
-use trainer::metrics::{
-    Aim, BinaryCounts, GROUPS, OperatingPoint, PositiveClass, Reliability, ScoreHistogram,
-};
+use trainer::predict::{Calibration, ClassSample, Decision, Evidence, Logits, Rule};
 
 fn histogram(logits: &[f32], labels: &[u8]) -> ScoreHistogram {
     let mut histogram = ScoreHistogram::new();
@@ -84,7 +80,7 @@ proptest! {
         (logits, labels) in voxels(), scale in 0.3f64..2.0, shift in -2.0f64..2.0,
     ) {
         let calibration = Calibration { scale, shift: vec![shift], ..Calibration::identity(1) };
-        let got = Reliability::new(&histogram(&logits, &labels), &calibration);
+        let got = Reliability::new(&histogram(&logits, &labels), |logit| calibration.probability(logit));
         let p: Vec<f64> = logits.iter().map(|&z| calibration.probability(f64::from(z))).collect();
         let n = p.len() as f64;
         let brier = p.iter().zip(&labels).map(|(p, &y)| (p - f64::from(y)).powi(2)).sum::<f64>() / n;

@@ -1,10 +1,8 @@
 //! Laws of averaging over networks.
 
 use proptest::prelude::*;
-use trainer::calibration::{Calibration, Source};
-use trainer::decision::{Decision, Rule};
-use trainer::ensemble::{Ensemble, ProbabilityMean};
-use trainer::inference::Logits;
+use trainer::predict::calibration::Source;
+use trainer::predict::{Calibration, Decision, Ensemble, Logits, ProbabilityMean, Rule};
 
 const VOXELS: usize = 12;
 

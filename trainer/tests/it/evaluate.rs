@@ -1,9 +1,10 @@
 //! Laws of the evaluation: numbers that a hand can check, undefined values that stay apart, and refusals by name.
 
 use std::path::Path;
+
+use metrics::{LesionCounts, Mean};
 use trainer::evaluate::{Evaluation, Options, Warning, evaluate, read_labels};
-use trainer::metrics::{LesionCounts, Mean};
-use trainer::nifti::{self, Header};
+use volumes::nifti::{self, NiftiHeader};
 
 const SHAPE: [usize; 3] = [2, 2, 2];
 
@@ -24,11 +25,11 @@ impl Folders {
     }
 
     fn with(self, folder: &str, file: &str, labels: [u8; 8]) -> Self {
-        self.volume(folder, file, &Header::new(SHAPE, [1.0, 1.0, 3.0]), &labels);
+        self.volume(folder, file, &NiftiHeader::new(SHAPE, [1.0, 1.0, 3.0]), &labels);
         self
     }
 
-    fn volume<V: nifti::Voxel>(&self, folder: &str, file: &str, header: &Header, labels: &[V]) {
+    fn volume<V: volumes::Voxel>(&self, folder: &str, file: &str, header: &NiftiHeader, labels: &[V]) {
         nifti::write(self.0.path().join(folder).join(file), header, labels).unwrap();
     }
 
@@ -149,7 +150,7 @@ all voxels of all cases
 fn distances_are_in_millimetres_along_each_axis() {
     // One voxel, moved along x, y and z, whose spacings a header keeps as the f32 next to them.
     for (axis, spacing) in [(0, 0.7), (1, 1.1), (2, 2.6)] {
-        let header = Header::new(SHAPE, [0.7, 1.1, 2.6]);
+        let header = NiftiHeader::new(SHAPE, [0.7, 1.1, 2.6]);
         let mut moved = [0u8; 8];
         moved[1 << axis] = 1;
         let folders = Folders::new();
@@ -176,8 +177,8 @@ fn lesions_are_found_missed_and_invented_within_each_class() {
         "a.nii.gz",
         [0, 0, 0, 0, 0, 0, 0, 2],
     );
-    folders.volume("labels", "b.nii.gz", &Header::new([5, 1, 1], [1.0; 3]), &[1u8, 0, 1, 0, 0]);
-    folders.volume("predictions", "b.nii.gz", &Header::new([5, 1, 1], [1.0; 3]), &[1u8, 0, 0, 0, 1]);
+    folders.volume("labels", "b.nii.gz", &NiftiHeader::new([5, 1, 1], [1.0; 3]), &[1u8, 0, 1, 0, 0]);
+    folders.volume("predictions", "b.nii.gz", &NiftiHeader::new([5, 1, 1], [1.0; 3]), &[1u8, 0, 0, 0, 1]);
     let evaluation = folders.evaluate().unwrap();
     let lesions = |case: usize, class: usize| evaluation.cases[case].classes[class].lesions;
     let counts = |lesions, found, predicted, false_positives| LesionCounts {
@@ -244,10 +245,15 @@ c     1      0.8333
 #[test]
 fn voxels_without_size_are_compared_with_nothing() {
     let folders = two_cases();
-    let mut header = Header { qform_code: 0, ..Header::new(SHAPE, [1.0; 3]) };
+    let mut header = NiftiHeader { qform_code: 0, ..NiftiHeader::new(SHAPE, [1.0; 3]) };
     header.srow.iter_mut().for_each(|row| row[1] = 0.0);
     folders.volume("labels", "z.nii.gz", &header, &[1u8, 1, 0, 0, 0, 0, 0, 0]);
-    folders.volume("predictions", "z.nii.gz", &Header::new(SHAPE, [1.0; 3]), &[1u8, 1, 0, 0, 0, 0, 0, 0]);
+    folders.volume(
+        "predictions",
+        "z.nii.gz",
+        &NiftiHeader::new(SHAPE, [1.0; 3]),
+        &[1u8, 1, 0, 0, 0, 0, 0, 0],
+    );
     let evaluation = folders.evaluate().unwrap();
     let refused = evaluation.complete().unwrap_err().to_string();
     assert!(refused.contains("labels/z.nii.gz") && refused.contains("along y is"), "{refused}");
@@ -312,7 +318,7 @@ fn another_shape_is_refused_and_another_place_is_a_warning() {
     let labels = [0u8, 1, 1, 1, 1, 2, 2, 0];
     // A thousandth of a millimetre is rounding; two millimetres along z are not.
     for (shift, warns) in [(0.001, false), (2.0, true)] {
-        let mut header = Header::new(SHAPE, [1.0, 1.0, 3.0]);
+        let mut header = NiftiHeader::new(SHAPE, [1.0, 1.0, 3.0]);
         header.srow[2][3] += shift;
         folders.volume("predictions", "a.nii.gz", &header, &labels);
         let warnings = folders.evaluate().unwrap().warnings;
@@ -323,7 +329,7 @@ fn another_shape_is_refused_and_another_place_is_a_warning() {
             assert!((millimetres - shift).abs() <= 4.0 * f64::from(f32::EPSILON), "{millimetres}");
         }
     }
-    folders.volume("predictions", "a.nii.gz", &Header::new([2, 2, 1], [1.0; 3]), &labels[..4]);
+    folders.volume("predictions", "a.nii.gz", &NiftiHeader::new([2, 2, 1], [1.0; 3]), &labels[..4]);
     let error = folders.refusal();
     assert!(
         error.contains("case a: the prediction has shape [2, 2, 1] (x, y, z), the label [2, 2, 2]"),
@@ -336,7 +342,7 @@ fn a_pair_that_cannot_be_compared_is_named_and_the_others_count() {
     let folders = two_cases();
     let whole = folders.evaluate().unwrap();
     assert!(whole.complete().is_ok());
-    folders.volume("predictions", "a.nii.gz", &Header::new([2, 2, 1], [1.0; 3]), &[0u8; 4]);
+    folders.volume("predictions", "a.nii.gz", &NiftiHeader::new([2, 2, 1], [1.0; 3]), &[0u8; 4]);
     let found = folders.evaluate().unwrap();
     let cases: Vec<&str> = found.cases.iter().map(|case| case.case.as_str()).collect();
     assert_eq!(cases, ["b"]);
@@ -369,7 +375,7 @@ fn a_label_that_dataset_json_does_not_name_is_refused() {
 fn labels_are_whole_numbers_in_any_voxel_type() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let header = Header::new([3, 1, 1], [1.0; 3]);
+    let header = NiftiHeader::new([3, 1, 1], [1.0; 3]);
     nifti::write(path("f.nii.gz"), &header, &[0.0f32, 2.0, -1.0]).unwrap();
     nifti::write(path("i.nii.gz"), &header, &[0i16, 2, -1]).unwrap();
     for name in ["f.nii.gz", "i.nii.gz"] {

@@ -5,8 +5,9 @@ use autograd::{Tape, Tensor};
 use losses::{BceWithLogits, Labels, Loss};
 use proptest::prelude::*;
 use trainer::config::LossName;
-use trainer::data::Dataset;
-use trainer::explain::{Explanation, Question, constant_loss};
+use trainer::dataset::Dataset;
+use trainer::preprocess::CaseReader;
+use trainer::study::explain::{Explanation, Question, constant_loss};
 
 use crate::support::small;
 
@@ -67,7 +68,7 @@ fn a_data_set_is_counted_and_its_patches_are_drawn() {
     small::write_data_set(folder.path(), small::SHAPE, 1, 2, [3, 0]);
     let set = Dataset::open(folder.path()).unwrap();
     let found = Explanation::of_dataset(&set, &question(None)).unwrap();
-    let cases = set.reader().read_all(&set.training).unwrap();
+    let cases = CaseReader::native(&set).read_all(&set.training).unwrap();
     let positives: usize =
         cases.iter().map(|c| c.labels.as_ref().unwrap().iter().filter(|&&l| l == 1).count()).sum();
     assert_eq!((found.positives, found.cases), (positives as u64, Some(3)));

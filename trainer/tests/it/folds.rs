@@ -1,9 +1,9 @@
 //! Laws of what a cross-validation says.
 
+use metrics::BinaryCounts;
 use proptest::prelude::*;
-use trainer::engine::Fold;
-use trainer::folds::{FoldClass, FoldFigures, Spread, Summary};
-use trainer::metrics::BinaryCounts;
+use trainer::dataset::Fold;
+use trainer::evaluate::folds::{FoldClass, FoldFigures, Spread, Summary};
 
 fn counts([tp, fp, fn_, tn]: [u64; 4]) -> BinaryCounts {
     BinaryCounts { true_positives: tp, false_positives: fp, false_negatives: fn_, true_negatives: tn }

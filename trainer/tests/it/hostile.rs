@@ -5,20 +5,22 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use losses::LossConfig;
 use nn::Module;
 use nn::schedule::{Schedule, Scheduler};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use trainer::checkpoint::{Checkpoint, Idle, Saved, State, Tensors};
 use trainer::config::Config;
-use trainer::data::{CaseFiles, CaseReader, ChannelNorm, Dataset, Description, Preprocessing};
-use trainer::decision::Decision;
-use trainer::info::Entry;
-use trainer::nifti::{self, Header};
+use trainer::dataset::{CaseFiles, Dataset, Description};
+use trainer::predict::Decision;
+use trainer::preprocess::{CaseReader, ChannelNorm, Preprocessing};
+use trainer::run::checkpoint::{Checkpoint, Idle, Saved, State, Tensors};
 use unet3d::UNet3d;
+use volumes::info::Entry;
+use volumes::nifti::{self, NiftiHeader};
 
 use crate::support::{counting, small};
 
@@ -37,7 +39,7 @@ fn refused(entry: Entry) -> String {
 /// A header of NIfTI-1 for `u8` voxels of this shape, and so many bytes that gzip shrinks a thousandfold.
 fn bomb(path: &Path, shape: [i16; 3], vox_offset: f32, zeros: usize) {
     let made = path.with_file_name("made.nii");
-    nifti::write(&made, &Header::new([1, 1, 1], [1.0; 3]), &[0u8]).unwrap();
+    nifti::write(&made, &NiftiHeader::new([1, 1, 1], [1.0; 3]), &[0u8]).unwrap();
     let mut header = fs::read(made).unwrap();
     header.truncate(352);
     for (axis, n) in shape.into_iter().enumerate() {
@@ -169,7 +171,7 @@ fn a_link_out_of_the_data_set_is_refused_and_one_within_it_is_followed() {
 fn voxel_sizes_too_far_apart_are_refused_before_a_case_is_resampled() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.nii");
-    nifti::write(&path, &Header::new([5, 4, 3], [1.0, 1e9, 1.0]), &[1u8; 60]).unwrap();
+    nifti::write(&path, &NiftiHeader::new([5, 4, 3], [1.0, 1e9, 1.0]), &[1u8; 60]).unwrap();
     let reader = state().reader;
     let preprocessing = Preprocessing { spacing: Some([1.0; 3]), ..reader.preprocessing };
     let files = CaseFiles { name: "a".into(), images: vec![path], label: None };
@@ -264,8 +266,8 @@ proptest! {
     ) {
         let set = [format!("{key}={}", 1u64 << power)];
         if let Ok(config) = Config::load(None, &set) {
-            let facts = trainer::plan::Facts { shape: [30, 96, 96], spacing: [1.0; 3], in_channels: 1, classes: 2 };
-            let _ = trainer::plan::Plan::new(facts, &config).map(|plan| plan.model.parameters());
+            let facts = trainer::run::Facts { shape: [30, 96, 96], spacing: [1.0; 3], in_channels: 1, classes: 2 };
+            let _ = trainer::run::Plan::new(facts, &config).map(|plan| plan.model.parameters());
         }
     }
 }

@@ -5,8 +5,8 @@ use nn::Module;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use trainer::calibration::Calibration;
-use trainer::inference::{Logits, Mirror, Restore, SlidingWindow};
+use trainer::config::Mirror;
+use trainer::predict::{Calibration, Logits, Restore, SlidingWindow};
 use unet3d::{Norm, UNet3d, UNet3dConfig};
 
 use crate::support::small;

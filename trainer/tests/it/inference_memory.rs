@@ -2,7 +2,8 @@
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use trainer::inference::{Mirror, Restore, SlidingWindow};
+use trainer::config::Mirror;
+use trainer::predict::{Restore, SlidingWindow};
 use unet3d::{UNet3d, UNet3dConfig};
 
 use crate::support::counting;

@@ -1,16 +1,17 @@
 //! Laws of the inspection: counts and statistics of volumes known by hand.
 
 use std::path::Path;
-use trainer::data::Dataset;
-use trainer::inspect::inspect;
-use trainer::nifti::{self, Header};
+
+use trainer::curate::inspect::inspect;
+use trainer::dataset::Dataset;
+use volumes::nifti::{self, NiftiHeader};
 
 const SHAPE: [usize; 3] = [5, 4, 2];
 
 fn put(path: &Path, spacing: [f64; 3], value: impl Fn(usize) -> i16) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let data: Vec<i16> = (0..40).map(value).collect();
-    nifti::write(path, &Header::new(SHAPE, spacing), &data).unwrap();
+    nifti::write(path, &NiftiHeader::new(SHAPE, spacing), &data).unwrap();
 }
 
 /// Case a: intensities 0 to 39, ten voxels of class 1, two of class 2, four ignored. Case b: 40 to 79, nothing in it.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
-use trainer::checkpoint::{latest, load_weights};
+use trainer::run::checkpoint::{latest, load_weights};
 
 use crate::support::small;
 

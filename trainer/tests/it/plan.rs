@@ -1,9 +1,12 @@
 //! Laws of planning: what memory limits, what anisotropic voxels lead to, and what is said of it.
 
+use memory::{Limit, Machine};
 use proptest::prelude::*;
 use trainer::config::{Auto, Config};
-use trainer::data::{CaseSummary, Dataset, Preprocessing};
-use trainer::plan::{CaseMemory, Facts, Limit, Machine, Plan, Settled};
+use trainer::dataset::Dataset;
+use trainer::preprocess::{CaseReader, CaseSummary, Preprocessing};
+use trainer::run::{Facts, Plan};
+use trainer::training::{CaseMemory, Settled};
 
 use crate::support::shared::shared;
 
@@ -64,7 +67,7 @@ fn reference_data_sets_have_the_patches_that_two_hundred_thousand_voxels_allow()
             continue;
         };
         let (dataset, config) = (Dataset::open(&path).unwrap(), Config::default());
-        let training = dataset.reader_for(&config.data).read_all(&dataset.training).unwrap();
+        let training = CaseReader::new(&dataset, &config.data).read_all(&dataset.training).unwrap();
         let training: Vec<_> = training.iter().map(CaseSummary::of).collect();
         let facts = Facts::of(&training, dataset.description.num_classes());
         let settled = settle(facts, &config, Some(8 << 30));

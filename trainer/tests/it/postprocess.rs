@@ -3,7 +3,7 @@
 mod choose;
 
 use proptest::prelude::*;
-use trainer::postprocess::PostProcessing;
+use trainer::predict::PostProcessing;
 
 type Place = [usize; 3];
 

@@ -11,9 +11,10 @@ use clap::Parser;
 use rusty_fork::rusty_fork_test;
 use trainer::cli::Cli;
 use trainer::commands::run;
-use trainer::nifti;
+use volumes::nifti;
 
-use crate::support::{counting::Counting, small};
+use crate::support::counting::Counting;
+use crate::support::small;
 
 const SHAPE: [usize; 3] = [32, 64, 64];
 /// The bytes of an image.
@@ -75,8 +76,8 @@ rusty_fork_test! {
         small::write_data_set(path("data").as_ref(), SHAPE, 1, 2, [3, 0]);
         // The run ends as it reads: no class is called 7.
         let file = path("data/labelsTr/case_2.nii.gz");
-        let label = nifti::read(&file).unwrap();
-        nifti::write(&file, &label.header, &vec![7u8; label.to_f32().len()]).unwrap();
+        let label = volumes::Stored::read(&file).unwrap();
+        nifti::write(&file, label.header.nifti.as_deref().unwrap(), &vec![7u8; label.to_f32().len()]).unwrap();
 
         let around = rayon::ThreadPoolBuilder::new().num_threads(2);
         let around = around.start_handler(|_| IS_AROUND.set(true)).build().unwrap();

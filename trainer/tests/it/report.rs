@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
 use trainer::report::{JsonLines, Progress, SliceFigure};
 
 /// What a pipe has received.

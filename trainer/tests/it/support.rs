@@ -2,6 +2,6 @@
 
 pub(crate) mod counting;
 pub(crate) mod damage;
+pub(crate) mod made;
 pub(crate) mod shared;
 pub(crate) mod small;
-pub(crate) mod volumes;

@@ -1,8 +1,8 @@
 //! Laws of the demonstration data.
 
-use trainer::data::Dataset;
-use trainer::data::synthetic::Synthetic;
-use trainer::inspect::inspect;
+use trainer::curate::inspect::inspect;
+use trainer::dataset::Dataset;
+use trainer::dataset::synthetic::Synthetic;
 
 /// The best F1 of any threshold, for scores of one or more volumes.
 fn best_f1(scores: &[f32], labels: &[u8]) -> f64 {

@@ -7,23 +7,26 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use trainer::data::Dataset;
-use trainer::nifti::{self, Header, Voxel};
-use trainer::verify::Kind::{self, *};
-use trainer::verify::Severity::{self, *};
-use trainer::verify::{Verification, verify};
+use trainer::curate::verify::Kind::{self, *};
+use trainer::curate::verify::Severity::{self, *};
+use trainer::curate::verify::{Verification, verify};
+use trainer::dataset::Dataset;
+use trainer::preprocess::CaseReader;
+use volumes::Voxel;
+use volumes::nifti::{self, NiftiHeader};
 
-use crate::support::{shared::shared, small};
+use crate::support::shared::shared;
+use crate::support::small;
 
 const SHAPE: [usize; 3] = [6, 5, 4];
 const VOXELS: usize = 120;
 const SPACING: [f64; 3] = [1.0, 1.5, 3.0];
 
-fn header() -> Header {
-    Header::new(SHAPE, SPACING)
+fn header() -> NiftiHeader {
+    NiftiHeader::new(SHAPE, SPACING)
 }
 
-fn put<V: Voxel>(root: &Path, file: &str, header: &Header, value: impl Fn(usize) -> V) {
+fn put<V: Voxel>(root: &Path, file: &str, header: &NiftiHeader, value: impl Fn(usize) -> V) {
     let path = root.join(file);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     nifti::write(path, header, &(0..header.len()).map(value).collect::<Vec<V>>()).unwrap();
@@ -75,8 +78,8 @@ fn found(root: &Path) -> (Found, Verification) {
 /// Training would refuse the folder, or one of its cases.
 fn is_refused(root: &Path) -> bool {
     let read = Dataset::open(root).and_then(|set| {
-        set.reader().read_all(&set.training)?;
-        set.reader().read_all(&set.test)
+        CaseReader::native(&set).read_all(&set.training)?;
+        CaseReader::native(&set).read_all(&set.test)
     });
     read.is_err()
 }
@@ -132,11 +135,11 @@ fn bad() -> tempfile::TempDir {
     fs::remove_file(root.join("labelsTr/case_0.nii.gz")).unwrap();
     rename(&folder, "imagesTr/case_1_0000.nii.gz", "imagesTr/case_1_0000.nii.gz.gz");
     cut(&root.join("imagesTr/case_2_0000.nii.gz"));
-    put(root, "labelsTr/case_3.nii.gz", &Header::new([6, 5, 3], SPACING), |i| u8::from(i % 11 == 3));
+    put(root, "labelsTr/case_3.nii.gz", &NiftiHeader::new([6, 5, 3], SPACING), |i| u8::from(i % 11 == 3));
     put(root, "labelsTr/case_4.nii.gz", &header(), |i| if i % 11 == 4 { 255u8 } else { 0 });
     put(root, "labelsTr/case_5.nii.gz", &header(), |i| if i == 5 { 0.5f32 } else { 0.0 });
     put(root, "imagesTr/case_6_0000.nii.gz", &header(), |i| if i == 6 { f32::NAN } else { image(6, i) });
-    let mut moved = Header { qform_code: 0, ..header() };
+    let mut moved = NiftiHeader { qform_code: 0, ..header() };
     moved.srow[2][3] = 12.0;
     put(root, "labelsTr/case_7.nii.gz", &moved, |i| u8::from(i % 11 == 7));
     put(root, "labelsTr/case_8.nii.gz", &header(), |_| 0u8);

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use memory::{Machine, in_words};
+
 use super::Failures;
 use super::members::Member;
 use crate::cli::Predict;
-use crate::data::{CaseFiles, Geometry, note_on_spacing, notes};
-use crate::plan::{CaseMemory, Machine, MemoryProbe, PredictionMemory, in_words};
+use crate::dataset::{CaseFiles, note_on_spacing, notes};
+use crate::preprocess::Geometry;
+use crate::training::{CaseMemory, MemoryProbe, PredictionMemory};
 use crate::{Error, Result};
 
 /// An image whose headers can be read.

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use unet3d::UNet3d;
 
-use super::super::{all_folds, run_folder};
-use crate::checkpoint::{Saved, State};
 use crate::cli::Predict;
+use crate::commands::all_folds;
 use crate::config::Config;
-use crate::data::Case;
-use crate::inference::{Logits, Restore, SlidingWindow};
-use crate::postprocess::{Asked, ByClass, Choice};
+use crate::predict::{Asked, ByClass, Choice, Logits, Restore, SlidingWindow};
+use crate::preprocess::Case;
 use crate::report::PatchProgress;
+use crate::run::checkpoint::{Saved, State};
+use crate::run::folder;
 use crate::{Error, Result};
 
 /// A trained network with all that it takes to ask it.
@@ -92,7 +92,7 @@ fn runs(folder: &Path) -> Result<Vec<PathBuf>> {
 
 impl Member {
     fn load(run: &Path, args: &Predict) -> Result<Self> {
-        let (path, saved) = run_folder::checkpoint(run, args.checkpoint)?;
+        let (path, saved) = folder::checkpoint(run, args.checkpoint)?;
         let state = saved.state.clone();
         let config = Config::for_prediction("the checkpoint's configuration", &state.config)?;
         let window = SlidingWindow {

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use volumes::Voxel;
+
 use super::images::Image;
 use crate::cli::Predict;
-use crate::data::Case;
-use crate::decision::Decision;
-use crate::inference::{Logits, Restore};
-use crate::nifti::Voxel;
-use crate::postprocess::ByClass;
-use crate::{Error, Result, memory};
+use crate::predict::{ByClass, Decision, Logits, Restore};
+use crate::preprocess::Case;
+use crate::{Error, Result};
 
 /// The logit that stands for certainty outside of what was looked at; its probability differs from 0 or 1 by 1e-13.
 const CERTAIN: f32 = 30.0;

@@ -2,9 +2,8 @@
 
 use std::fs;
 
-use trainer::checkpoint::Checkpoint;
-use trainer::nifti;
-use trainer::postprocess::PostProcessing;
+use trainer::predict::PostProcessing;
+use trainer::run::checkpoint::Checkpoint;
 
 use super::{Place, borrowed, refuses, small, succeeds};
 
@@ -21,7 +20,7 @@ impl Place {
     }
 
     fn values(&self, name: &str) -> Vec<f32> {
-        nifti::read(self.path(&format!("{name}.nii.gz"))).unwrap().to_f32()
+        volumes::Stored::read(self.path(&format!("{name}.nii.gz"))).unwrap().to_f32()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use trainer::nifti::{self, Header};
+use volumes::nifti::{self, NiftiHeader};
 
 use super::{Place, borrowed, refuses, small, succeeds};
 
@@ -49,9 +49,9 @@ fn a_mask_of_0_and_255_is_recognised_and_the_run_can_be_started_again() {
     let place = Place::new();
     let path = place.path("data/labelsTr/case_1.nii.gz");
     let good = fs::read(&path).unwrap();
-    let label = nifti::read(&path).unwrap();
+    let label = volumes::Stored::read(&path).unwrap();
     let mask: Vec<u8> = label.to_f32().iter().map(|&v| if v > 0.0 { 255 } else { 0 }).collect();
-    nifti::write(&path, &label.header, &mask).unwrap();
+    nifti::write(&path, label.header.nifti.as_deref().unwrap(), &mask).unwrap();
     let error = refuses(&borrowed(&place.training("run", &[])));
     assert!(error.starts_with("case case_1: the label map"), "{error}");
     assert!(error.contains("holds 255 (27 voxels), not in dataset.json"), "{error}");
@@ -66,8 +66,8 @@ fn cases_with_nothing_to_tell_apart_are_refused_by_name() {
     for (label, want) in [(0u8, "hold no voxel of the foreground"), (1, "hold no voxel of the background")] {
         let path = place.path("data/labelsTr");
         for name in ["case_0.nii.gz", "case_1.nii.gz"] {
-            let old = nifti::read(path.join(name)).unwrap();
-            nifti::write(path.join(name), &old.header, &vec![label; small::SHAPE.iter().product()]).unwrap();
+            let old = nifti::read_header(path.join(name)).unwrap();
+            nifti::write(path.join(name), &old, &vec![label; small::SHAPE.iter().product()]).unwrap();
         }
         let error = refuses(&borrowed(&place.training("run", &["--set", "validation.split=none"])));
         assert!(error.contains(&format!("the training cases case_0, case_1 {want}")), "{error}");
@@ -175,7 +175,7 @@ fn images_with_other_channels_than_in_training_are_refused() {
         "{error}"
     );
     // Four axes in one file.
-    let header = Header { shape: vec![4, 4, 4, 2], ..Header::new([4, 4, 4], [1.0; 3]) };
+    let header = NiftiHeader { shape: vec![4, 4, 4, 2], ..NiftiHeader::new([4, 4, 4], [1.0; 3]) };
     nifti::write(place.path("series_0000.nii.gz"), &header, &[0.0f32; 128]).unwrap();
     nifti::write(place.path("series_0001.nii.gz"), &header, &[0.0f32; 128]).unwrap();
     let error = refuses(&["predict", &run, &place.text("series_0000.nii.gz"), "--out", &masks]);

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use metrics::BinaryCounts;
 use serde_json::{Value, json};
-use trainer::metrics::BinaryCounts;
 
 use super::interrupt::interrupted;
 use super::{Place, borrowed, json, refuses, say, small, succeeds};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use trainer::nifti::{self, Header};
-use trainer::volume::{self, Volume};
+use volumes::Volume;
+use volumes::nifti::{self, NiftiHeader};
 
 use super::{Place, small, succeeds};
 
@@ -11,7 +11,7 @@ use super::{Place, small, succeeds};
 const REGRIDDED: [&str; 2] = ["--set", "data.spacing=[4.0,2.0,1.25]"];
 
 /// A volume with borders of 0, not at the origin: shape and values (x fastest), and where it lies.
-fn image() -> ([usize; 3], Vec<f32>, Header) {
+fn image() -> ([usize; 3], Vec<f32>, NiftiHeader) {
     let shape = [19, 14, 9];
     let inside =
         |x: usize, y: usize, z: usize| (2..18).contains(&x) && (1..12).contains(&y) && (1..9).contains(&z);
@@ -22,7 +22,7 @@ fn image() -> ([usize; 3], Vec<f32>, Header) {
             values.extend((0..shape[0]).map(|x| if inside(x, y, z) { small::noise(row + x) } else { 0.0 }));
         }
     }
-    let mut header = Header::new(shape, [1.0, 1.5, 3.0]);
+    let mut header = NiftiHeader::new(shape, [1.0, 1.5, 3.0]);
     for (row, shift) in [-7.5, 3.25, 11.0].into_iter().enumerate() {
         header.srow[row][3] = shift;
     }
@@ -32,10 +32,10 @@ fn image() -> ([usize; 3], Vec<f32>, Header) {
 
 /// Axis a of the new file is axis `order[a]` of the old one, turned round where `flips[a]`: values and header.
 fn turned<V: Copy>(
-    (shape, values, header): (&[usize; 3], &[V], &Header),
+    (shape, values, header): (&[usize; 3], &[V], &NiftiHeader),
     order: [usize; 3],
     flips: [bool; 3],
-) -> (Vec<V>, Header) {
+) -> (Vec<V>, NiftiHeader) {
     let new_shape = order.map(|axis| shape[axis]);
     let mut new = Vec::with_capacity(values.len());
     for z in 0..new_shape[2] {
@@ -50,7 +50,7 @@ fn turned<V: Copy>(
         }
     }
     let spacing = header.spacing();
-    let mut turned = Header::new(new_shape, order.map(|axis| spacing[axis]));
+    let mut turned = NiftiHeader::new(new_shape, order.map(|axis| spacing[axis]));
     turned.qform_code = 0;
     for row in 0..3 {
         let old = header.srow[row];
@@ -79,7 +79,7 @@ fn training_says_what_verify_says_of_lesions_that_vanish_and_of_headers_taken_ot
     // Twice as fine as the others, with a voxel that is too small for their grid, and a sform without inverse.
     let native = nifti::read_header(&image).unwrap();
     let shape = native.shape3().unwrap().map(|n| 2 * n);
-    let mut fine = Header::new(shape, native.spacing().map(|s| s / 2.0));
+    let mut fine = NiftiHeader::new(shape, native.spacing().map(|s| s / 2.0));
     fine.srow = [[0.0; 4]; 3];
     nifti::write(&image, &fine, &(0..fine.len()).map(small::noise).collect::<Vec<f32>>()).unwrap();
     nifti::write(&label, &fine, &(0..fine.len()).map(|i| u8::from(i == 5)).collect::<Vec<u8>>()).unwrap();
@@ -113,26 +113,27 @@ fn a_mask_overlays_the_same_voxels_in_each_of_the_48_orientations() {
         ["run", "inputs", "inputs/o00.nii.gz", "whole", "masks"].map(|name| place.text(name));
     // Half of what is looked at shall be foreground.
     succeeds(&["predict", &run, &first, "--out", &whole, "--save-probabilities"]);
-    let probabilities = nifti::read(place.path("whole/probability/o00_lesion.nii.gz")).unwrap().to_f32();
+    let probabilities =
+        volumes::Stored::read(place.path("whole/probability/o00_lesion.nii.gz")).unwrap().to_f32();
     let mut inside: Vec<f32> = probabilities.into_iter().filter(|&p| p > 0.0).collect();
     inside.sort_by(f32::total_cmp);
     let threshold = inside[inside.len() / 2].to_string();
     let at = ["--threshold", threshold.as_str()];
     succeeds(&[&["predict", &run, &inputs, "--out", &masks][..], &at].concat());
-    let mask = |i: usize| nifti::read(place.path(&format!("masks/o{i:02}.nii.gz"))).unwrap();
+    let mask = |i: usize| volumes::Stored::read(place.path(&format!("masks/o{i:02}.nii.gz"))).unwrap();
     let first_mask = mask(0).stored::<u8>().unwrap();
     let foreground = first_mask.iter().filter(|&&v| v == 1).count();
     assert!(foreground > inside.len() / 4 && foreground < inside.len(), "{foreground} of {}", inside.len());
     for (i, (order, flips)) in orientations().enumerate() {
         let (wanted, header) = turned((&shape, &first_mask, &header), order, flips);
         let found = mask(i);
-        assert_eq!(found.header.affine().unwrap(), header.affine().unwrap(), "{order:?} {flips:?}");
+        assert_eq!(found.header.affine, header.affine().unwrap(), "{order:?} {flips:?}");
         assert_eq!(found.header.shape, header.shape);
         assert!(found.stored::<u8>().unwrap() == wanted, "{order:?} {flips:?}");
     }
     // A mask alone is made plane by plane; with probabilities it is of all logits.
     succeeds(&[&["predict", &run, &first, "--out", &whole, "--save-logits", "--force"][..], &at].concat());
-    let whole = nifti::read(place.path("whole/o00.nii.gz")).unwrap();
+    let whole = volumes::Stored::read(place.path("whole/o00.nii.gz")).unwrap();
     assert!(whole.stored::<u8>().unwrap() == first_mask);
 }
 
@@ -146,9 +147,10 @@ fn what_was_cut_off_is_background() {
     // Everything is above this threshold.
     let flags = ["--threshold", "0", "--save-probabilities", "--save-logits"];
     succeeds(&[&["predict", &arguments[0], &arguments[1], "--out", &arguments[2]][..], &flags].concat());
-    let mask = nifti::read(place.path("masks/a.nii.gz")).unwrap().stored::<u8>().unwrap();
-    let [probability, logit] = ["probability", "logit"]
-        .map(|kind| nifti::read(place.path(&format!("masks/{kind}/a_lesion.nii.gz"))).unwrap().to_f32());
+    let mask = volumes::Stored::read(place.path("masks/a.nii.gz")).unwrap().stored::<u8>().unwrap();
+    let [probability, logit] = ["probability", "logit"].map(|kind| {
+        volumes::Stored::read(place.path(&format!("masks/{kind}/a_lesion.nii.gz"))).unwrap().to_f32()
+    });
     for (i, &label) in mask.iter().enumerate() {
         let [x, y, z] = [i % shape[0], i / shape[0] % shape[1], i / shape[0] / shape[1]];
         let inside = (2..18).contains(&x) && (1..12).contains(&y) && (1..9).contains(&z);
@@ -164,7 +166,7 @@ fn rewrite(folder: &Path, ending: &str) {
         let path = entry.unwrap().path();
         let read = Volume::read(&path).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap().replace(".nii.gz", ending);
-        volume::write(folder.join(name), &read.header, &read.data).unwrap();
+        volumes::write(folder.join(name), &read.header, &read.data).unwrap();
         std::fs::remove_file(path).unwrap();
     }
 }

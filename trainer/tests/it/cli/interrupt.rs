@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
-use trainer::checkpoint::Checkpoint;
+use trainer::run::checkpoint::Checkpoint;
 
 use super::Place;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use trainer::nifti::{self, Header};
+use volumes::nifti::{self, NiftiHeader};
 
 use super::{Place, Said, small};
 
@@ -28,10 +28,10 @@ fn with_large_image() -> Place {
     for folder in ["large/images", "large/masks"] {
         fs::create_dir_all(place.path(folder)).unwrap();
     }
-    nifti::write(place.path("large/images/big.nii.gz"), &Header::new(shape, [1.0; 3]), &voxels).unwrap();
+    nifti::write(place.path("large/images/big.nii.gz"), &NiftiHeader::new(shape, [1.0; 3]), &voxels).unwrap();
     // Two slabs.
     let labels: Vec<u8> = (0..voxels.len()).map(|i| u8::from(i / (192 * 192) % 50 > 45)).collect();
-    nifti::write(place.path("large/masks/big.nii.gz"), &Header::new(shape, [1.0; 3]), &labels).unwrap();
+    nifti::write(place.path("large/masks/big.nii.gz"), &NiftiHeader::new(shape, [1.0; 3]), &labels).unwrap();
     place
 }
 

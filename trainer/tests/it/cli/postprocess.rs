@@ -1,9 +1,8 @@
 //! Laws of the post-processing that training chooses and predicting does.
 
-use trainer::checkpoint::Checkpoint;
-use trainer::metrics::Mean;
-use trainer::nifti;
-use trainer::postprocess::{Choice, ClassChoice, PostProcessing};
+use metrics::Mean;
+use trainer::predict::{Choice, ClassChoice, PostProcessing};
+use trainer::run::checkpoint::Checkpoint;
 
 use super::{Place, json, small, succeeds};
 
@@ -35,7 +34,7 @@ impl Place {
         others.iter().for_each(|other| args.extend(["--ensemble", other]));
         args.extend(more);
         let printed = succeeds(&args);
-        let mask = nifti::read(self.path(&format!("{out}/case_2.nii.gz"))).unwrap();
+        let mask = volumes::Stored::read(self.path(&format!("{out}/case_2.nii.gz"))).unwrap();
         (mask.stored::<u8>().unwrap(), printed)
     }
 }
@@ -49,7 +48,8 @@ fn predict_does_what_the_checkpoint_chose_unless_it_is_told_otherwise() {
     place.train("other", &[&AUTO[..], &["--seed", "5"]].concat());
     // The most probable tenth of a net that has hardly learnt: so many components that something is done to them.
     place.treated(&["run"], "any", &["--save-probabilities"]);
-    let probabilities = nifti::read(place.path("any/probability/case_2_lesion.nii.gz")).unwrap().to_f32();
+    let probabilities =
+        volumes::Stored::read(place.path("any/probability/case_2_lesion.nii.gz")).unwrap().to_f32();
     let mut sorted = probabilities;
     sorted.sort_by(f32::total_cmp);
     let tenth = sorted[sorted.len() * 9 / 10].to_string();

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use trainer::checkpoint::Checkpoint;
-use trainer::decision::Rule;
-use trainer::metrics::Aim;
-use trainer::nifti::{self, VoxelType};
+use metrics::Aim;
+use trainer::predict::Rule;
+use trainer::run::checkpoint::Checkpoint;
+use volumes::VoxelType;
 
 use super::{Place, json, refuses, small, succeeds};
 
@@ -35,11 +35,11 @@ fn masks_lie_where_their_images_lie() {
     assert!(printed.contains("a voxel is foreground above probability"), "{printed}");
     for image in images {
         let case = image.rsplit('/').next().unwrap().strip_suffix("_0000").unwrap();
-        let image = nifti::read(place.path(&format!("{image}.nii.gz"))).unwrap();
-        let mask = nifti::read(place.path(&format!("masks/{case}.nii.gz"))).unwrap();
+        let image = volumes::Stored::read(place.path(&format!("{image}.nii.gz"))).unwrap();
+        let mask = volumes::Stored::read(place.path(&format!("masks/{case}.nii.gz"))).unwrap();
         assert_eq!(mask.header.shape, image.header.shape);
-        assert_eq!(mask.header.affine().unwrap(), image.header.affine().unwrap());
-        assert_eq!(mask.header.spacing(), image.header.spacing());
+        assert_eq!(mask.header.affine, image.header.affine);
+        assert_eq!(mask.header.spacing, image.header.spacing);
         assert_eq!(mask.header.voxel_type, VoxelType::U8);
         let values = mask.to_f32();
         assert!(values.iter().all(|&v| v == 0.0 || v == 1.0));
@@ -77,11 +77,12 @@ fn probabilities_are_from_0_to_1_and_the_threshold_divides_them() {
         let decision = threshold.map_or(decision.clone(), |threshold| decision.at(threshold));
         assert!(printed.contains(&decision.to_string()), "{printed}");
         for case in ["case_2", "case_3"] {
-            let read = |name: &str| nifti::read(place.path(&format!("masks/{name}.nii.gz"))).unwrap();
+            let read =
+                |name: &str| volumes::Stored::read(place.path(&format!("masks/{name}.nii.gz"))).unwrap();
             let mask = read(case).to_f32();
             let probability = read(&format!("probability/{case}_lesion"));
             let logit = read(&format!("logit/{case}_lesion")).to_f32();
-            assert_eq!(probability.header.affine().unwrap(), read(case).header.affine().unwrap());
+            assert_eq!(probability.header.affine, read(case).header.affine);
             for ((m, p), z) in mask.iter().zip(probability.to_f32()).zip(logit) {
                 assert!((0.0..=1.0).contains(&p), "{p}");
                 // A sigmoid, which is nowhere steeper than 1/4, of a number below 16 that was rounded twice in f32.
@@ -104,7 +105,8 @@ fn several_channels_and_classes_give_the_most_probable_class() {
     let printed = succeeds(&["predict", &run, &images, "--out", &masks, "--save-probabilities"]);
     assert!(printed.contains("a voxel has the class of its largest logit"), "{printed}");
     let decision = Checkpoint::load(&place.path("run/checkpoints/best")).unwrap().state.decision;
-    let read = |name: &str| nifti::read(place.path(&format!("masks/{name}.nii.gz"))).unwrap().to_f32();
+    let read =
+        |name: &str| volumes::Stored::read(place.path(&format!("masks/{name}.nii.gz"))).unwrap().to_f32();
     let classes = ["background", "lesion", "vessel"].map(|c| read(&format!("probability/case_2_{c}")));
     // Masks are of the logits as they are: without the calibration's shifts.
     let unshifted = |p: f32, class: usize| f64::from(p).ln() - decision.calibration.shift[class];
@@ -127,7 +129,7 @@ fn the_number_of_threads_changes_no_mask_and_no_probability() {
         let masks = format!("masks{threads}");
         let out = place.text(&masks);
         succeeds(&["predict", &run, &images, "--out", &out, "--save-logits", "--threads", threads]);
-        nifti::read(place.path(&format!("{masks}/logit/case_2_lesion.nii.gz"))).unwrap().to_f32()
+        volumes::Stored::read(place.path(&format!("{masks}/logit/case_2_lesion.nii.gz"))).unwrap().to_f32()
     });
     assert!(one == two);
 }
@@ -146,8 +148,9 @@ fn evaluation_compares_masks_with_labels() {
     for (case, name) in [(0, "case_2"), (1, "case_3")] {
         assert_eq!(found["cases"][case]["case"], name);
         let class = &found["cases"][case]["classes"][0];
-        let mask = nifti::read(place.path(&format!("masks/{name}.nii.gz"))).unwrap().to_f32();
-        let truth = nifti::read(place.path(&format!("data/labelsTs/{name}.nii.gz"))).unwrap().to_f32();
+        let mask = volumes::Stored::read(place.path(&format!("masks/{name}.nii.gz"))).unwrap().to_f32();
+        let truth =
+            volumes::Stored::read(place.path(&format!("data/labelsTs/{name}.nii.gz"))).unwrap().to_f32();
         let both = mask.iter().zip(&truth).filter(|&(&m, &t)| m == 1.0 && t == 1.0).count();
         assert_eq!(class["tp"], both);
         assert_eq!(class["fn"], 27 - both);

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use trainer::nifti::{self, Header};
-use trainer::volume::{self, Volume};
+use volumes::Volume;
+use volumes::nifti::{self, NiftiHeader};
 
-use super::{Place, borrowed, refuses, say, small, succeeds, volumes};
+use super::{Place, borrowed, made, refuses, say, small, succeeds};
 
 /// A place with a trained run and test images of two cases, case_2 and case_3.
 fn trained(more: &[&str]) -> Place {
@@ -130,22 +130,22 @@ fn in_every_format(folder: &Path) -> [&'static str; 6] {
     let shape = [20usize, 18, 10];
     let pixels = shape[0] * shape[1];
     let values: Vec<u8> = (0..pixels * shape[2]).map(|i| (small::noise(i) * 100.0 + 120.0) as u8).collect();
-    let header = Header::new(shape, [0.8, 0.8, 2.0]);
+    let header = NiftiHeader::new(shape, [0.8, 0.8, 2.0]);
     nifti::write(folder.join("nifti.nii.gz"), &header, &values).unwrap();
     let mut affine = [[0.0; 4]; 4];
     [0.8, 0.8, 2.0, 1.0].into_iter().enumerate().for_each(|(i, size)| affine[i][i] = size);
-    let header = volume::Header::new(&shape, affine);
-    volume::write(folder.join("nrrd.nrrd"), &header, &values).unwrap();
-    volume::write(folder.join("numpy.npy"), &header, &values).unwrap();
+    let header = volumes::Header::new(&shape, affine);
+    volumes::write(folder.join("nrrd.nrrd"), &header, &values).unwrap();
+    volumes::write(folder.join("numpy.npy"), &header, &values).unwrap();
     // MetaImage's x and y grow to the left and back.
     let lines = "NDims = 3\nDimSize = 20 18 10\nElementType = MET_UCHAR\nElementSpacing = 0.8 0.8 2\n\
                  TransformMatrix = -1 0 0 0 -1 0 0 0 1\nElementDataFile = LOCAL\n";
-    volumes::put(folder, "meta.mha", &format!("ObjectType = Image\n{lines}"), &values);
+    made::put(folder, "meta.mha", &format!("ObjectType = Image\n{lines}"), &values);
     let size = [shape[0] as u32, shape[1] as u32];
     let pages: Vec<Vec<u8>> = values.chunks(pixels).map(<[u8]>::to_vec).collect();
-    fs::write(folder.join("tiff.tif"), volumes::tiff(false, size, 8, 1, &pages)).unwrap();
+    fs::write(folder.join("tiff.tif"), made::tiff(false, size, 8, 1, &pages)).unwrap();
     for (slice, page) in pages.iter().enumerate() {
-        let png = volumes::png(size, png::BitDepth::Eight, page);
+        let png = made::png(size, png::BitDepth::Eight, page);
         fs::write(folder.join(format!("png/slice_{slice}.png")), png).unwrap();
     }
     ["nifti.nii.gz", "nrrd.nrrd", "numpy.npy", "meta.nii.gz", "tiff.nii.gz", "png.nii.gz"]
@@ -158,7 +158,7 @@ fn the_same_voxels_have_the_same_mask_in_every_format() {
     let probabilities = predicting(&place, "images/nifti.nii.gz", "first", &["--save-probabilities"]);
     succeeds(&borrowed(&probabilities));
     let path = place.path("first/probability/nifti_lesion.nii.gz");
-    let mut sorted = nifti::read(path).unwrap().to_f32();
+    let mut sorted = volumes::Stored::read(path).unwrap().to_f32();
     sorted.sort_by(f32::total_cmp);
     // Half of the voxels shall be foreground.
     let half = sorted[sorted.len() / 2].to_string();
@@ -188,8 +188,8 @@ fn voxel_sizes_that_no_file_says_are_told_or_given() {
     let given = predicting(&place, "images/nifti.nii.gz", "given", &["--spacing", "1,1,1"]);
     let printed = succeeds(&borrowed(&given));
     assert!(printed.contains("--spacing is not used: every case has a file that says"), "{printed}");
-    let mask = nifti::read(place.path("given/nifti.nii.gz")).unwrap();
-    assert!((mask.header.spacing()[0] - 0.8).abs() < 1e-6, "{:?}", mask.header.spacing());
+    let mask = volumes::Stored::read(place.path("given/nifti.nii.gz")).unwrap();
+    assert!((mask.header.spacing[0] - 0.8).abs() < 1e-6, "{:?}", mask.header.spacing);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn mirror_images_and_overlap_are_chosen_at_prediction() {
         let args =
             predicting(&place, "data/imagesTs/case_2_0000.nii.gz", out, &[&["--save-logits"], more].concat());
         succeeds(&borrowed(&args));
-        nifti::read(place.path(&format!("{out}/logit/case_2_lesion.nii.gz"))).unwrap().to_f32()
+        volumes::Stored::read(place.path(&format!("{out}/logit/case_2_lesion.nii.gz"))).unwrap().to_f32()
     };
     let (configured, all) = (logits("configured", &[]), logits("all", &["--mirror", "all"]));
     assert!(configured == all);

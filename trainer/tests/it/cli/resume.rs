@@ -25,7 +25,7 @@ fn a_validation_on_training_cases_that_was_cut_off_is_made_up_for() {
     place.train("whole", &[&["--epochs", "4"][..], &plateau].concat());
     place.train("run", &[&["--epochs", "1"][..], &plateau].concat());
     let path = place.path("run/checkpoints/last");
-    let mut checkpoint = trainer::checkpoint::Checkpoint::load(&path).unwrap();
+    let mut checkpoint = trainer::run::checkpoint::Checkpoint::load(&path).unwrap();
     assert!(std::mem::take(&mut checkpoint.state.validated));
     checkpoint.state.plateau =
         *nn::schedule::Scheduler::new(nn::schedule::Schedule::Constant).unwrap().state();
@@ -44,9 +44,9 @@ fn a_validation_without_a_metric_is_not_repeated() {
     let place = Place::with(small::SHAPE, 1, 2, [2, 0]);
     small::write_data_set(&place.path("other"), small::SHAPE, 1, 2, [1, 0]);
     let label = place.path("other/labelsTr/case_0.nii.gz");
-    let header = trainer::nifti::read_header(&label).unwrap();
+    let header = volumes::nifti::read_header(&label).unwrap();
     let [d, h, w] = small::SHAPE;
-    trainer::nifti::write(&label, &header, &vec![0u8; d * h * w]).unwrap();
+    volumes::nifti::write(&label, &header, &vec![0u8; d * h * w]).unwrap();
     let other = place.text("other");
     place.train("run", &["--validation", &other]);
     let (data, run) = (place.text("data"), place.text("run"));
@@ -137,7 +137,7 @@ fn patches_without_a_voxel_that_counts_are_counted_over_interruptions() {
     let description = r#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "lesion": 1, "ignore": 2}, "numTraining": 1, "file_ending": ".nii.gz"}"#;
     fs::write(place.path("data/dataset.json"), description).unwrap();
     let label = place.path("data/labelsTr/case_0.nii.gz");
-    let header = trainer::nifti::read_header(&label).unwrap();
+    let header = volumes::nifti::read_header(&label).unwrap();
     let [d, h, w] = small::SHAPE;
     let corner = |i: usize| {
         if i == 0 {
@@ -148,7 +148,7 @@ fn patches_without_a_voxel_that_counts_are_counted_over_interruptions() {
             2
         }
     };
-    trainer::nifti::write(&label, &header, &(0..d * h * w).map(corner).collect::<Vec<_>>()).unwrap();
+    volumes::nifti::write(&label, &header, &(0..d * h * w).map(corner).collect::<Vec<_>>()).unwrap();
     let small_patches = [
         "--set",
         "data.patch_size=[4,4,8]",

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use trainer::checkpoint::Checkpoint;
 use trainer::config::Config;
 use trainer::report::LogLine;
+use trainer::run::checkpoint::Checkpoint;
 
 use super::{Place, borrowed, json, refuses, small, succeeds};
 
@@ -265,8 +265,8 @@ fn planes_are_trained_as_volumes_of_one_slice() {
     assert!(printed.contains("patches of 1 x 32 x 40 voxels"), "{printed}");
     let masks = place.text("masks");
     succeeds(&["predict", &place.text("run"), &place.text("data/imagesTs"), "--out", &masks]);
-    let mask = trainer::nifti::read(place.path("masks/case_3.nii.gz")).unwrap();
-    assert_eq!(mask.header.shape3(), Some([40, 32, 1]));
+    let mask = volumes::Stored::read(place.path("masks/case_3.nii.gz")).unwrap();
+    assert_eq!(mask.header.size(), [40, 32, 1]);
 }
 
 /// Of a run that was stopped in a validation the steps are taken and the figures are missing.
@@ -284,7 +284,7 @@ fn a_validation_that_was_cut_off_is_made_up_for_wherever_it_was() {
         let run = format!("run{epochs}");
         place.train(&run, &[&["--epochs", epochs][..], &constant].concat());
         let path = place.path(&run).join("checkpoints/last");
-        let mut checkpoint = trainer::checkpoint::Checkpoint::load(&path).unwrap();
+        let mut checkpoint = trainer::run::checkpoint::Checkpoint::load(&path).unwrap();
         assert!(checkpoint.state.metric_now.take().is_some());
         assert!(std::mem::take(&mut checkpoint.state.validated));
         checkpoint.save(&path).unwrap();

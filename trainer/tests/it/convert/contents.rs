@@ -2,12 +2,14 @@
 
 use std::fs;
 
-use super::faults::has;
-use super::volumes::{directory, npy, zip};
-use super::{FOLDERS, Place};
-use trainer::data::Dataset;
+use trainer::curate::verify::verify;
+use trainer::dataset::Dataset;
 use trainer::evaluate::read_labels;
-use trainer::verify::verify;
+use trainer::preprocess::CaseReader;
+
+use super::faults::has;
+use super::made::{directory, npy, zip};
+use super::{FOLDERS, Place};
 
 /// An image and a mask of 2 x 2 x 2 voxels in one archive.
 fn archive(seed: u8) -> Vec<u8> {
@@ -48,7 +50,7 @@ fn a_data_set_of_archives_trains_on_the_arrays_that_are_meant() {
     let found = verify(place.path("set")).unwrap();
     assert_eq!(found.errors, 0, "{found}");
     let set = Dataset::open(place.path("set")).unwrap();
-    let cases = set.reader().read_all(&set.training).unwrap();
+    let cases = CaseReader::native(&set).read_all(&set.training).unwrap();
     assert_eq!(cases[1].labels.as_deref(), Some(&[0, 1, 0, 0, 1, 0, 0, 1][..]));
     assert_eq!(cases[1].image[0], 61.0);
     let labels = read_labels(place.path("set/labelsTr/b.npz")).unwrap().labels;

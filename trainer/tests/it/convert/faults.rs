@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use super::{FOLDERS, Place, good, header, image, volumes};
-use trainer::nifti::Header;
+use volumes::nifti::NiftiHeader;
+
+use super::{FOLDERS, Place, good, header, image, made};
 
 /// Each finding's subject and message, and below it the remedy.
 #[track_caller]
@@ -20,7 +21,7 @@ fn all_faults_are_listed_at_once() {
         place.put(&format!("images/{name}.nii.gz"), image);
         place.put(&format!("masks/{name}.nii.gz"), |i| u8::from(i % 5 == 1));
     }
-    place.put_at("masks/a.nii.gz", &Header::new([6, 5, 3], [1.0, 1.5, 3.0]), |_| 1u8);
+    place.put_at("masks/a.nii.gz", &NiftiHeader::new([6, 5, 3], [1.0, 1.5, 3.0]), |_| 1u8);
     let mut moved = header();
     moved.srow[1][3] = 9.0;
     place.put_at("masks/b.nii.gz", &moved, |i| u8::from(i == 3));
@@ -30,7 +31,7 @@ fn all_faults_are_listed_at_once() {
     place.write("images/e.nii.gz", &cut[..cut.len() / 2]);
     fs::remove_file(place.path("masks/f.nii.gz")).unwrap();
     fs::remove_file(place.path("images/g.nii.gz")).unwrap();
-    place.put_at("images/h.nii.gz", &Header { shape: vec![6, 5, 4, 2], ..header() }, |i| i as f32);
+    place.put_at("images/h.nii.gz", &NiftiHeader { shape: vec![6, 5, 4, 2], ..header() }, |i| i as f32);
     let (page, error) = place.refuses(&FOLDERS);
     has(
         &page,
@@ -67,7 +68,7 @@ fn a_mask_of_0_and_255_is_refused_with_the_flag_that_maps_it() {
     place.converts(&[&FOLDERS[..], &["--label", "255=1", "--names", "lesion"]].concat());
     let labels = &super::json(&place.path("out/dataset.json"))["labels"];
     assert_eq!(labels, &serde_json::json!({"background": 0, "lesion": 1}));
-    let written = trainer::nifti::read(place.path("out/labelsTr/b.nii.gz")).unwrap();
+    let written = volumes::Stored::read(place.path("out/labelsTr/b.nii.gz")).unwrap();
     let want: Vec<u8> = (0..120).map(|i| u8::from(i % 9 == 2)).collect();
     assert_eq!(written.stored::<u8>(), Some(want));
 }
@@ -106,7 +107,7 @@ fn images_in_place_of_masks_and_masks_without_foreground_are_told_apart() {
     }
     let (page, _) = place.refuses(&FOLDERS);
     has(&page, "masks/a.nii.gz: holds no foreground, nor does any other mask", "with --names");
-    place.put_at("masks/b.nii.gz", &Header { shape: vec![6, 5, 4, 3], ..header() }, |_| 1u8);
+    place.put_at("masks/b.nii.gz", &NiftiHeader { shape: vec![6, 5, 4, 3], ..header() }, |_| 1u8);
     let (page, _) = place.refuses(&FOLDERS);
     has(&page, "masks/b.nii.gz: has 3 values at each place, shape [6, 5, 4, 3]", "one label map");
 }
@@ -143,7 +144,7 @@ fn names_that_do_not_fit_are_refused() {
 fn an_array_in_the_order_of_nifti_is_recognised() {
     let place = Place::new();
     place.put("images/a.nii.gz", image);
-    place.write("masks/a.npy", volumes::npy("|u1", false, "(6, 5, 4)", &[1; 120]));
+    place.write("masks/a.npy", made::npy("|u1", false, "(6, 5, 4)", &[1; 120]));
     let (page, _) = place.refuses(&FOLDERS);
     has(&page, "masks/a.npy, has shape [4, 5, 6]", "its axes are in reverse order: save it transposed");
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use proptest::prelude::*;
-use trainer::convert::{Conversion, Geometry, Pairs, Relabel};
-use trainer::nifti::{self, Affine, Voxel, VoxelType};
-use trainer::volume::{self, Stored, Volume};
+use trainer::curate::convert::{Conversion, Geometry, Pairs, Relabel};
+use volumes::{Affine, Stored, Volume, Voxel, VoxelType, nifti};
 
-use super::{FOLDERS, Place, json, volumes};
+use super::{FOLDERS, Place, json, made};
 
 /// As NIfTI-1 keeps it.
 fn rounded(affine: &Affine) -> [[f32; 4]; 4] {
@@ -19,14 +18,14 @@ fn rounded(affine: &Affine) -> [[f32; 4]; 4] {
 fn every_format_is_read_as_image_and_as_mask() {
     let place = Place::new();
     fs::create_dir(place.path("images")).unwrap();
-    let samples = volumes::samples(&place.path("images"));
+    let samples = made::samples(&place.path("images"));
     for (name, bytes) in &samples {
         place.write(&format!("images/{name}"), bytes);
     }
     fs::remove_file(place.path("images/made.nii")).unwrap();
     // A folder of slices, in which 10 comes after 9.
     for (slice, number) in [9, 10].into_iter().enumerate() {
-        let bytes = volumes::png([2, 3], png::BitDepth::Eight, &[0, 10, 20, 30, 40, slice as u8]);
+        let bytes = made::png([2, 3], png::BitDepth::Eight, &[0, 10, 20, 30, 40, slice as u8]);
         place.write(&format!("images/slices/s{number}.png"), bytes);
     }
     let mut files: Vec<String> = samples.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -63,7 +62,7 @@ fn every_format_is_read_as_image_and_as_mask() {
 #[test]
 fn voxel_sizes_can_be_given_and_a_file_without_them_takes_the_others() {
     let place = Place::new();
-    let array = |v: u8| volumes::npy("|u1", false, "(2, 3, 4)", &[vec![v; 12], vec![0; 12]].concat());
+    let array = |v: u8| made::npy("|u1", false, "(2, 3, 4)", &[vec![v; 12], vec![0; 12]].concat());
     for name in ["a", "b"] {
         place.write(&format!("images/{name}.npy"), array(7));
         place.write(&format!("masks/{name}_mask.npy"), array(1));
@@ -77,7 +76,7 @@ fn voxel_sizes_can_be_given_and_a_file_without_them_takes_the_others() {
     fs::remove_dir_all(place.path("out")).unwrap();
 
     // One of the files says where it lies: a moved NIfTI image, or a NIfTI mask of an array.
-    let mut moved = nifti::Header::new([4, 3, 2], [1.0, 2.0, 4.0]);
+    let mut moved = nifti::NiftiHeader::new([4, 3, 2], [1.0, 2.0, 4.0]);
     moved.srow[0][3] = -20.0;
     moved.qform_code = 0;
     fs::remove_file(place.path("images/a.npy")).unwrap();
@@ -95,11 +94,11 @@ fn voxel_sizes_can_be_given_and_a_file_without_them_takes_the_others() {
 #[test]
 fn a_scaled_image_keeps_its_numbers_and_its_scale() {
     let place = Place::new();
-    let scaled = nifti::Header { scl_slope: 0.5, scl_inter: -1024.0, ..super::header() };
+    let scaled = nifti::NiftiHeader { scl_slope: 0.5, scl_inter: -1024.0, ..super::header() };
     place.put_at("images/a.nii.gz", &scaled, |i| i as u16);
     place.put("masks/a.nii.gz", |i| u8::from(i == 0));
     place.converts(&FOLDERS);
-    let read = |path: &str| nifti::read(place.path(path)).unwrap();
+    let read = |path: &str| volumes::Stored::read(place.path(path)).unwrap();
     let (source, written) = (read("images/a.nii.gz"), read("out/imagesTr/a_0000.nii.gz"));
     assert_eq!(written.to_f64(), source.to_f64());
     assert_eq!(written.stored::<u16>(), source.stored::<u16>());
@@ -136,21 +135,21 @@ fn cases() -> impl Strategy<Value = Case> {
 
 /// Writes numbers of a type and gives their bytes back as they are to be found.
 fn write<V: Voxel>(place: &Place, case: &Case, shape: &[usize]) {
-    let header = volume::Header::new(shape, case.affine);
+    let header = volumes::Header::new(shape, case.affine);
     let number = |i: usize| {
         let bits = (case.seed ^ i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
-        V::from_bytes(&bits[..V::TYPE.size()], nifti::ByteOrder::Little)
+        V::from_bytes(&bits[..V::TYPE.size()], volumes::ByteOrder::Little)
     };
     // Of the bit patterns those of numbers that f32 can hold.
     let finite = |v: V| {
         if (v.as_f64() as f32).is_finite() {
             v
         } else {
-            V::from_bytes(&[0; 8][..V::TYPE.size()], nifti::ByteOrder::Little)
+            V::from_bytes(&[0; 8][..V::TYPE.size()], volumes::ByteOrder::Little)
         }
     };
     let numbers: Vec<V> = (0..header.len()).map(|i| finite(number(i))).collect();
-    volume::write(place.path(&format!("images/a{}", case.ending)), &header, &numbers).unwrap();
+    volumes::write(place.path(&format!("images/a{}", case.ending)), &header, &numbers).unwrap();
 }
 
 proptest! {
@@ -179,7 +178,7 @@ proptest! {
         let (places, voxels) = (case.size, case.size.iter().product::<usize>());
         let mask: Vec<f64> = (0..voxels).map(|i| if i % 3 == 0 { 200.0 } else { -1.0 }).collect();
         fs::create_dir(place.path("masks")).unwrap();
-        volume::write(place.path("masks/a_seg.npy"), &volume::Header::new(&places, case.affine), &mask).unwrap();
+        volumes::write(place.path("masks/a_seg.npy"), &volumes::Header::new(&places, case.affine), &mask).unwrap();
         let conversion = Conversion {
             pairs: Pairs::Folders { images: place.path("images"), masks: place.path("masks"), test: vec![] },
             out: place.path("Dataset007_Made"),

@@ -5,9 +5,8 @@ use std::fs;
 
 use proptest::prelude::*;
 use serde_json::json;
-use trainer::convert::{Conversion, Geometry, Pairs, Relabel};
-use trainer::data::{Dataset, IGNORE};
-use trainer::nifti;
+use trainer::curate::convert::{Conversion, Geometry, Pairs, Relabel};
+use trainer::dataset::{Dataset, IGNORE};
 
 use super::faults::has;
 use super::{FOLDERS, Place, good, image, json};
@@ -22,7 +21,7 @@ fn with_values(values: [u8; 4]) -> Place {
 }
 
 fn written(place: &Place, name: &str) -> Vec<u8> {
-    nifti::read(place.path(name)).unwrap().stored::<u8>().unwrap()
+    volumes::Stored::read(place.path(name)).unwrap().stored::<u8>().unwrap()
 }
 
 proptest! {

@@ -1,8 +1,8 @@
 //! Masks that lie elsewhere than their images by their headers, and masks whose numbers are nearly whole.
 
 use proptest::prelude::*;
-use trainer::convert::Geometry;
-use trainer::nifti::{self, Header};
+use trainer::curate::convert::Geometry;
+use volumes::nifti::NiftiHeader;
 
 use super::faults::has;
 use super::{FOLDERS, Place, SHAPE, good, header, image};
@@ -12,8 +12,8 @@ fn mask(i: usize) -> u8 {
 }
 
 /// The header of an image, with its affine changed.
-fn placed(srow: [[f64; 4]; 3]) -> Header {
-    Header { srow, qform_code: 0, sform_code: 1, ..header() }
+fn placed(srow: [[f64; 4]; 3]) -> NiftiHeader {
+    NiftiHeader { srow, qform_code: 0, sform_code: 1, ..header() }
 }
 
 #[test]
@@ -39,8 +39,8 @@ fn a_mask_that_lies_elsewhere_is_refused_with_the_flag_that_takes_it() {
                 a up to 9.000 mm, b up to 10.000 mm (LAS instead of RAS)\n";
     assert!(printed.contains(note), "{printed}");
     for case in ["a", "b"] {
-        let written = nifti::read(place.path(&format!("out/labelsTr/{case}.nii.gz"))).unwrap();
-        assert_eq!(written.header.affine().unwrap(), image_affine, "{case}");
+        let written = volumes::Stored::read(place.path(&format!("out/labelsTr/{case}.nii.gz"))).unwrap();
+        assert_eq!(written.header.affine, image_affine, "{case}");
         assert_eq!(written.stored::<u8>().unwrap(), (0..120).map(mask).collect::<Vec<_>>(), "{case}");
     }
 }
@@ -59,7 +59,7 @@ fn a_turned_mask_is_written_in_the_order_of_its_image() {
     for geometry in ["agree", "image"] {
         place.converts(&[&FOLDERS[..], &["--geometry", geometry]].concat());
         for case in ["a", "b"] {
-            let written = nifti::read(place.path(&format!("out/labelsTr/{case}.nii.gz"))).unwrap();
+            let written = volumes::Stored::read(place.path(&format!("out/labelsTr/{case}.nii.gz"))).unwrap();
             assert_eq!(written.stored::<u8>().unwrap(), (0..120).map(mask).collect::<Vec<_>>(), "{case}");
         }
         std::fs::remove_dir_all(place.path("out")).unwrap();
@@ -73,7 +73,7 @@ fn it_takes_neither_another_shape_nor_another_channels_place() {
     moved.srow[1][3] = 9.0;
     place.put("images/a_0000.nii.gz", image);
     place.put_at("images/a_0001.nii.gz", &moved, image);
-    place.put_at("masks/a.nii.gz", &Header::new([6, 5, 3], [1.0, 1.5, 3.0]), mask);
+    place.put_at("masks/a.nii.gz", &NiftiHeader::new([6, 5, 3], [1.0, 1.5, 3.0]), mask);
     let (page, _) = place.refuses(&[&FOLDERS[..], &["--geometry", "image"]].concat());
     has(&page, "images/a_0001.nii.gz: by the headers its voxels lie up to 9.000 mm", "affine or resample");
     has(&page, "masks/a.nii.gz, has shape [6, 5, 3]", "resample");
@@ -106,10 +106,10 @@ proptest! {
         prop_assert_eq!(checked.found.errors, 0, "{}", checked.found);
         prop_assert_eq!(checked.notes.len(), 1);
         checked.write(&mut |_| true).unwrap().unwrap();
-        let read = |name: &str| nifti::read(place.path(name)).unwrap();
+        let read = |name: &str| volumes::Stored::read(place.path(name)).unwrap();
         let (image, mask) = (read("out/imagesTr/a_0000.nii.gz"), read("out/labelsTr/a.nii.gz"));
-        prop_assert_eq!(mask.header.affine().unwrap(), image.header.affine().unwrap());
-        prop_assert_eq!(image.header.affine().unwrap(), header().affine().unwrap());
+        prop_assert_eq!(mask.header.affine, image.header.affine);
+        prop_assert_eq!(image.header.affine, header().affine().unwrap());
         prop_assert_eq!(mask.stored::<u8>().unwrap(), (0..120).map(labels).collect::<Vec<_>>());
     }
 
@@ -119,7 +119,7 @@ proptest! {
         let place = Place::new();
         place.put("images/a.nii.gz", image);
         let slope = 1.0 / f32::from(step);
-        let scaled = Header { scl_slope: slope.into(), scl_inter: inter.into(), ..header() };
+        let scaled = NiftiHeader { scl_slope: slope.into(), scl_inter: inter.into(), ..header() };
         place.put_at("masks/a.nii.gz", &scaled, |i| if mask(i) == 1 { step } else { 0 });
         let label = |value: i8, class: u8| format!("{value}={class}");
         let labels = [label(inter, 0), label(inter + 1, 1)];
@@ -127,7 +127,7 @@ proptest! {
         let mut args = vec!["--label", &labels[0], "--label", &labels[1]];
         args.extend(FOLDERS);
         place.converts(&args);
-        let written = nifti::read(place.path("out/labelsTr/a.nii.gz")).unwrap();
+        let written = volumes::Stored::read(place.path("out/labelsTr/a.nii.gz")).unwrap();
         prop_assert_eq!(written.stored::<u8>().unwrap(), (0..SHAPE.iter().product()).map(mask).collect::<Vec<_>>());
     }
 }
@@ -142,6 +142,6 @@ fn numbers_that_are_farther_from_whole_ones_are_refused() {
     place.put("masks/a.nii.gz", |i| if i == 4 { 1.00005f32 } else { 0.99995 * f32::from(mask(i)) });
     place.converts(&FOLDERS);
     let want: Vec<u8> = (0..120).map(|i| if i == 4 { 1 } else { mask(i) }).collect();
-    let written = nifti::read(place.path("out/labelsTr/a.nii.gz")).unwrap();
+    let written = volumes::Stored::read(place.path("out/labelsTr/a.nii.gz")).unwrap();
     assert_eq!(written.stored::<u8>(), Some(want));
 }

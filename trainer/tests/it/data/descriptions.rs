@@ -1,6 +1,6 @@
 //! What `dataset.json` may say.
 
-use trainer::data::Description;
+use trainer::dataset::Description;
 
 use super::{ONE_CHANNEL, says};
 

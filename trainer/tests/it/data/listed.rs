@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use trainer::data::Dataset;
-use trainer::verify::{Kind, verify};
+use trainer::curate::verify::{Kind, verify};
+use trainer::dataset::Dataset;
+use trainer::preprocess::CaseReader;
 
 use super::{SHAPE, says, volume};
 
@@ -35,7 +36,7 @@ fn files_are_taken_from_where_they_are_listed() {
     let found = Dataset::open(&folder).unwrap();
     let cases: Vec<_> = found.training.iter().map(|c| (c.name.as_str(), c.images[0].clone())).collect();
     assert_eq!(cases, [("a", absolute), ("b", folder.join("../elsewhere/one.nii.gz"))]);
-    let cases = found.reader().read_all(&found.training).unwrap();
+    let cases = CaseReader::native(&found).read_all(&found.training).unwrap();
     assert_eq!(cases[1].class_counts(2).0, [20, 4]);
     assert_eq!(found.checksums().unwrap().len(), 5);
     let found = verify(&folder).unwrap();

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use trainer::data::{Case, Dataset};
+use trainer::dataset::Dataset;
 use trainer::evaluate::read_labels;
-use trainer::volume::{Header, write};
+use trainer::preprocess::{Case, CaseReader};
+use volumes::{Header, write};
 
 use super::{good, refusal, says};
 
@@ -52,7 +53,7 @@ fn intensity([x, y, z]: [usize; 3]) -> u8 {
 
 fn read(folder: &Path) -> Case {
     let set = Dataset::open(folder).unwrap();
-    set.reader().read(&set.training[0]).unwrap()
+    CaseReader::native(&set).read(&set.training[0]).unwrap()
 }
 
 const PLAIN: [usize; 3] = [0, 1, 2];
@@ -114,8 +115,8 @@ fn a_mask_that_was_cut_to_its_segments_is_set_into_its_image() {
         &set.notes.join("\n"),
         &["labelsTr/a.nii.gz: its [4, 2, 2] voxels", "all others count as background"],
     );
-    let found = trainer::verify::verify(folder.path()).unwrap();
-    assert!(found.findings.iter().any(|f| f.kind == trainer::verify::Kind::PlaceDiffers), "{found}");
+    let found = trainer::curate::verify::verify(folder.path()).unwrap();
+    assert!(found.findings.iter().any(|f| f.kind == trainer::curate::verify::Kind::PlaceDiffers), "{found}");
     assert_eq!(found.errors, 0, "{found}");
     // Half a voxel beside the image's, or beyond its border, it is no part of it.
     cut(&label, [1, 1, 0], [4, 4, 2], lesion);

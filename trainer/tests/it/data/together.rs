@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use trainer::data::Dataset;
-use trainer::nifti::{self, Header};
-use trainer::verify::verify;
+use trainer::curate::verify::verify;
+use trainer::dataset::Dataset;
+use trainer::preprocess::CaseReader;
+use volumes::nifti::{self, NiftiHeader};
 
 use super::{SHAPE, good, refusal, says, volume};
 
@@ -14,7 +15,7 @@ const OLD: &str = r#"{"modality": {"0": "T1", "1": "T2"}, "labels": {"0": "backg
 
 fn series(path: &Path, count: usize) {
     let [x, y, z] = SHAPE;
-    let header = Header { shape: vec![x, y, z, count], ..Header::new(SHAPE, [1.0, 1.5, 3.0]) };
+    let header = NiftiHeader { shape: vec![x, y, z, count], ..NiftiHeader::new(SHAPE, [1.0, 1.5, 3.0]) };
     let data: Vec<f32> = (0..x * y * z * count).map(|i| i as f32).collect();
     nifti::write(path, &header, &data).unwrap();
 }
@@ -37,7 +38,7 @@ fn a_fourth_axis_holds_the_channels_in_order() {
     for json in [TWO, OLD] {
         let folder = mixed(json);
         let set = Dataset::open(folder.path()).unwrap();
-        let reader = set.reader();
+        let reader = CaseReader::native(&set);
         let [a, b] = [0, 1].map(|case| reader.read(&set.training[case]).unwrap());
         assert_eq!((a.channels, &a.image, &a.labels), (2, &b.image, &b.labels));
         assert_eq!((a.image[0], a.image[1]), (0.0, 24.0));
@@ -55,7 +56,7 @@ fn a_fourth_axis_holds_the_channels_in_order() {
 fn a_mask_of_such_a_file_is_one_volume() {
     let folder = mixed(TWO);
     let set = Dataset::open(folder.path()).unwrap();
-    let case = set.reader().read(&set.training[0]).unwrap();
+    let case = CaseReader::native(&set).read(&set.training[0]).unwrap();
     let path = folder.path().join("mask.nii.gz");
     case.geometry.write(&path, case.labels.clone().unwrap()).unwrap();
     let written = nifti::read_header(&path).unwrap();
@@ -74,7 +75,7 @@ fn another_number_of_volumes_or_numbered_files_beside_are_refused() {
     volume(&folder.path().join("imagesTr/a_0000.nii.gz"), SHAPE, |i| i as f32);
     says(&refusal(folder.path()), &["a.nii.gz", "other files of case a have one", "take it away"]);
     let folder = mixed(TWO);
-    let moved = Header { shape: vec![4, 3, 2, 2], ..Header::new(SHAPE, [1.0; 3]) };
+    let moved = NiftiHeader { shape: vec![4, 3, 2, 2], ..NiftiHeader::new(SHAPE, [1.0; 3]) };
     nifti::write(folder.path().join("labelsTr/a.nii.gz"), &moved, &[0u8; 48]).unwrap();
     says(&refusal(folder.path()), &["labelsTr/a.nii.gz", "4 axes"]);
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use trainer::data::{Case, IGNORE};
-use trainer::engine::{Batch, Sampler};
+use trainer::dataset::IGNORE;
+use trainer::preprocess::Case;
+use trainer::training::{Batch, Sampler};
 
 use super::sampler::{config, labels};
 use super::small::{self, SHAPE};

@@ -1,8 +1,8 @@
 //! Laws of which cases and classes are met how often. Every number follows from the seed of the configuration, so a test
 //! that passes passes always.
 
-use trainer::data::Case;
-use trainer::engine::Sampler;
+use trainer::preprocess::Case;
+use trainer::training::Sampler;
 
 use super::sampler::{config, labels};
 use super::small;

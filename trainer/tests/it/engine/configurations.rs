@@ -9,8 +9,8 @@ use nn::Module;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tempfile::tempdir;
-use trainer::data::IGNORE;
-use trainer::engine::{Objective, Setup};
+use trainer::dataset::IGNORE;
+use trainer::training::{Objective, Setup};
 use unet3d::UNet3d;
 
 use super::small::{self, SHAPE};

@@ -10,10 +10,11 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use serde_json::Value;
 use tempfile::tempdir;
-use trainer::checkpoint::{Checkpoint, Saved, Tensors};
 use trainer::config::NonFiniteStep;
-use trainer::data::{Case, IGNORE};
-use trainer::engine::{Setup, train};
+use trainer::dataset::IGNORE;
+use trainer::preprocess::Case;
+use trainer::run::checkpoint::{Checkpoint, Saved, Tensors};
+use trainer::training::{Setup, train};
 use unet3d::UNet3d;
 
 use super::small::{self, SHAPE};
@@ -141,7 +142,10 @@ fn initial_weights_are_where_training_starts() {
     let init = Some(weights.clone());
     let outcome =
         small::run(Setup { init, ..small::setup(other.path(), &still, cases(1), vec![], 2) }).unwrap();
-    assert_eq!(outcome.model.state_dict().into_iter().collect::<trainer::checkpoint::Tensors>(), weights);
+    assert_eq!(
+        outcome.model.state_dict().into_iter().collect::<trainer::run::checkpoint::Tensors>(),
+        weights
+    );
 
     let wider = small::setup(other.path(), &["model.base_channels=4"], cases(1), vec![], 2);
     let error = small::run(Setup { init: Some(weights), ..wider }).unwrap_err().to_string();

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use trainer::config::Config;
-use trainer::data::{Case, IGNORE};
-use trainer::engine::{Batch, Sampler};
+use trainer::dataset::IGNORE;
+use trainer::preprocess::Case;
+use trainer::training::{Batch, Sampler};
 
 use super::small::{self, SHAPE};
 

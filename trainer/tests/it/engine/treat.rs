@@ -7,11 +7,11 @@ use nn::Module;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tempfile::tempdir;
-use trainer::checkpoint::{Checkpoint, Saved};
-use trainer::data::Case;
-use trainer::engine::train;
-use trainer::inference::{Mirror, SlidingWindow};
-use trainer::postprocess::{Asked, Candidates, Choice};
+use trainer::config::Mirror;
+use trainer::predict::{Asked, Candidates, Choice, SlidingWindow};
+use trainer::preprocess::Case;
+use trainer::run::checkpoint::{Checkpoint, Saved};
+use trainer::training::train;
 use unet3d::UNet3d;
 
 use super::small::{self, SHAPE};
@@ -95,7 +95,7 @@ fn without_validation_cases_and_before_the_end_nothing_is_chosen() {
     let build = |resume| {
         let [training, validation] = cases(2);
         let setup = small::setup(folder.path(), &AUTO, training, validation, 2);
-        trainer::engine::Setup { resume, ..setup }
+        trainer::training::Setup { resume, ..setup }
     };
     let outcome = train(build(None), &AtomicBool::new(true)).unwrap();
     assert!(outcome.stopped && outcome.postprocess.is_none());

@@ -1,9 +1,9 @@
 //! Laws of what is chosen on validation cases.
 
+use metrics::{BinaryCounts, Mean};
 use proptest::prelude::*;
-use trainer::data::IGNORE;
-use trainer::metrics::{BinaryCounts, Mean};
-use trainer::postprocess::{Asked, ByClass, Candidates, Choice, ClassChoice, LEAST_GAIN, PostProcessing};
+use trainer::dataset::IGNORE;
+use trainer::predict::{Asked, ByClass, Candidates, Choice, ClassChoice, LEAST_GAIN, PostProcessing};
 
 use super::{Place, applied, masks, settings};
 

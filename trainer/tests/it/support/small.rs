@@ -4,13 +4,12 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use trainer::config::Config;
-use trainer::data::{
-    AxisOrder, Case, CaseReader, Description, Geometry, Normalisation, PreparedCase, Preprocessing,
-};
-use trainer::engine::{Outcome, Setup, train};
-use trainer::nifti::{self, Header};
-use trainer::plan::{Facts, Plan};
-use trainer::volume;
+use trainer::dataset::Description;
+use trainer::preprocess::{Case, CaseReader, Geometry, Normalisation, PreparedCase, Preprocessing};
+use trainer::run::{Facts, Plan};
+use trainer::training::{Outcome, Setup, train};
+use volumes::AxisOrder;
+use volumes::nifti::{self, NiftiHeader};
 
 /// The shape `[d, h, w]` of most volumes here.
 pub(crate) const SHAPE: [usize; 3] = [8, 16, 16];
@@ -65,7 +64,7 @@ pub(crate) fn case(shape: [usize; 3], channels: usize, classes: usize, index: us
     let [d, h, w] = shape;
     let mut affine = [[0.0; 4]; 4];
     (0..4).for_each(|i| affine[i][i] = 1.0);
-    let header = volume::Header::new(&[w, h, d], affine);
+    let header = volumes::Header::new(&[w, h, d], affine);
     Case {
         name: format!("case_{index}"),
         image,
@@ -103,7 +102,7 @@ pub(crate) fn setup(
         ignore: None,
         file_ending: ".nii.gz".into(),
     };
-    let normalisation = Normalisation { channels: vec![trainer::data::ChannelNorm::None; in_channels] };
+    let normalisation = Normalisation { channels: vec![trainer::preprocess::ChannelNorm::None; in_channels] };
     let preprocessing = Preprocessing::NATIVE;
     let reader = CaseReader { description, order: AxisOrder::ZYX, preprocessing };
     let training = training.into_iter().map(PreparedCase::from).collect();
@@ -136,7 +135,7 @@ pub(crate) fn write_data_set(
     cases: [usize; 2],
 ) {
     let [d, h, w] = shape;
-    let mut header = Header::new([w, h, d], [1.0, 1.5, 3.0]);
+    let mut header = NiftiHeader::new([w, h, d], [1.0, 1.5, 3.0]);
     // Not at the origin, so that a lost transformation is seen.
     for (axis, shift) in [-7.5, 3.25, 11.0].into_iter().enumerate() {
         header.srow[axis][3] = shift;

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use trainer::nifti::Header;
-use trainer::verify::Kind::*;
-use trainer::verify::Severity::*;
+use trainer::curate::verify::Kind::*;
+use trainer::curate::verify::Severity::*;
+use volumes::nifti::NiftiHeader;
 
 use super::*;
 
@@ -137,8 +137,13 @@ fn each_fault_of_a_name_is_found_alone() {
             .chain(["labelsTr/a", "labelsTr/b", "labelsTr/c", "labelsTs/t"])
     {
         let from = folder.path().join(format!("{name}.nii.gz"));
-        let volume = nifti::read(&from).unwrap();
-        nifti::write(folder.path().join(format!("{name}.hdr")), &volume.header, &volume.to_f32()).unwrap();
+        let volume = volumes::Stored::read(&from).unwrap();
+        nifti::write(
+            folder.path().join(format!("{name}.hdr")),
+            volume.header.nifti.as_deref().unwrap(),
+            &volume.to_f32(),
+        )
+        .unwrap();
         fs::remove_file(from).unwrap();
     }
     assert_eq!(found(folder.path()).0, []);
@@ -203,29 +208,29 @@ fn each_fault_of_a_header_is_found_alone() {
         alone(&folder, (Error, Unreadable, file), &["copy or export"]);
     }
     let folder = good(1, ONE);
-    put(folder.path(), "labelsTr/a.nii.gz", &Header::new([6, 5, 3], SPACING), |i| label(0, i));
+    put(folder.path(), "labelsTr/a.nii.gz", &NiftiHeader::new([6, 5, 3], SPACING), |i| label(0, i));
     alone(&folder, (Error, ShapeDiffers, "case a"), &["labelsTr/a.nii.gz, has shape [6, 5, 3]", "resample"]);
     let folder = good(1, ONE);
-    let series = Header { shape: vec![6, 5, 4, 2], ..header() };
+    let series = NiftiHeader { shape: vec![6, 5, 4, 2], ..header() };
     put(folder.path(), "imagesTr/a_0000.nii.gz", &series, |i| i as f32);
     alone(&folder, (Error, NotOneVolume, "imagesTr/a_0000.nii.gz"), &["4 axes", "split it"]);
     // 3 mm along x and 4 mm along y.
     let folder = good(2, TWO);
-    let mut moved = Header { qform_code: 0, ..header() };
+    let mut moved = NiftiHeader { qform_code: 0, ..header() };
     (moved.srow[0][3], moved.srow[1][3]) = (3.0, 4.0);
     put(folder.path(), "imagesTr/b_0001.nii.gz", &moved, |i| image(42, i));
     let parts = ["5.000 mm from those of imagesTr/b_0000.nii.gz", "affine"];
     alone(&folder, (Warning, PlaceDiffers, "imagesTr/b_0001.nii.gz"), &parts);
-    let recase = |header: &Header| {
+    let recase = |header: &NiftiHeader| {
         let folder = good(1, ONE);
         put(folder.path(), "imagesTr/c_0000.nii.gz", header, |i| image(2, i));
         put(folder.path(), "labelsTr/c.nii.gz", header, |i| label(2, i));
         folder
     };
-    let folder = recase(&Header::new(SHAPE, [1.0, 1.5, 9.0]));
+    let folder = recase(&NiftiHeader::new(SHAPE, [1.0, 1.5, 9.0]));
     let parts = ["1 x 1.5 x 9 mm (x, y, z), where the median is 1 x 1.5 x 3", "resample"];
     alone(&folder, (Warning, UnusualSpacing, "case c"), &parts);
-    let mut flipped = Header { qform_code: 0, ..header() };
+    let mut flipped = NiftiHeader { qform_code: 0, ..header() };
     flipped.srow[0][0] = -1.0;
     let parts = ["its axes run LAS, where 4 of 5 cases have RAS", "check that the header is right"];
     alone(&recase(&flipped), (Warning, UnusualOrientation, "case c"), &parts);
@@ -234,7 +239,7 @@ fn each_fault_of_a_header_is_found_alone() {
 #[test]
 fn a_lesion_that_resampling_leaves_nothing_of_is_found() {
     let folder = good(1, ONE);
-    let fine = Header::new([12, 10, 8], SPACING.map(|s| s / 2.0));
+    let fine = NiftiHeader::new([12, 10, 8], SPACING.map(|s| s / 2.0));
     put(folder.path(), "imagesTr/c_0000.nii.gz", &fine, |i| image(2, i));
     // A single voxel, and a block of two voxels along each axis of the others' grid.
     let in_block = |i: usize| [i % 12, i / 12 % 10, i / 120].iter().all(|at| (4..8).contains(at));
@@ -245,9 +250,9 @@ fn a_lesion_that_resampling_leaves_nothing_of_is_found() {
 
 #[test]
 fn each_header_that_says_two_things_is_found_alone() {
-    let mut small = Header { xyzt_units: 3, qform_code: 0, ..header() };
+    let mut small = NiftiHeader { xyzt_units: 3, qform_code: 0, ..header() };
     small.srow.iter_mut().flatten().chain(&mut small.pixdim[1..4]).for_each(|length| *length *= 1e3);
-    let mut thick = Header { qform_code: 0, ..header() };
+    let mut thick = NiftiHeader { qform_code: 0, ..header() };
     thick.srow[2][2] *= 2.0;
     let mut moved = header();
     moved.qoffset[1] += 7.0;

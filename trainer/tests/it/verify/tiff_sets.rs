@@ -3,9 +3,10 @@
 use std::fs;
 
 use ::tiff::encoder::{TiffEncoder, colortype};
-use trainer::data::{Dataset, Fingerprint};
-use trainer::verify::Kind::*;
-use trainer::verify::Severity::*;
+use trainer::curate::verify::Kind::*;
+use trainer::curate::verify::Severity::*;
+use trainer::dataset::Dataset;
+use trainer::preprocess::Fingerprint;
 
 use super::*;
 

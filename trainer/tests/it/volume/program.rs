@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use trainer::nifti::{self, Header};
-use trainer::volume;
+use volumes::nifti::{self, NiftiHeader};
 
-use crate::support::volumes::samples;
+use crate::support::made::samples;
 
 /// Exit code, stdout and stderr.
 fn info(args: &[&str]) -> (Option<i32>, String, String) {
@@ -26,7 +25,7 @@ fn a_label_map_is_told_with_its_labels_and_where_it_lies() {
     let path = folder.path().join("labels.nrrd");
     let affine =
         [[-0.5, 0.0, 0.0, 10.0], [0.0, 0.0, 2.5, -20.0], [0.0, -0.5, 0.0, 30.25], [0.0, 0.0, 0.0, 1.0]];
-    volume::write(&path, &volume::Header::new(&[3, 2, 1], affine), &[0u8, 0, 1, 0, 2, 0]).unwrap();
+    volumes::write(&path, &volumes::Header::new(&[3, 2, 1], affine), &[0u8, 0, 1, 0, 2, 0]).unwrap();
     let (code, stdout, stderr) = info(&[name(&path)]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     let want = "  format       NRRD
@@ -51,7 +50,7 @@ fn a_label_map_is_told_with_its_labels_and_where_it_lies() {
 fn scaling_and_numbers_that_are_not_finite_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.nii");
-    let header = Header { scl_slope: 0.5, scl_inter: -10.25, ..Header::new([3, 1, 1], [1.0; 3]) };
+    let header = NiftiHeader { scl_slope: 0.5, scl_inter: -10.25, ..NiftiHeader::new([3, 1, 1], [1.0; 3]) };
     nifti::write(&path, &header, &[1.0f32, f32::NAN, f32::INFINITY]).unwrap();
     let (code, stdout, _) = info(&[name(&path)]);
     assert_eq!(code, Some(0));

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use trainer::convert::{Conversion, Geometry, Pairs};
-use trainer::info::Entry;
-use trainer::volume::{Role, Stored, Volume, read_header_as};
+use trainer::curate::convert::{Conversion, Geometry, Pairs};
+use volumes::info::Entry;
+use volumes::{Role, Stored, Volume, read_header_as};
 
-use crate::support::volumes::{npy, zip};
+use crate::support::made::{npy, zip};
 
 /// An archive of arrays of one voxel, whose value is where they stand.
 fn archive(path: &Path, names: &[&str]) {
@@ -93,7 +93,7 @@ fn the_indices_of_a_png_are_its_values_and_that_is_said() {
     let slices = folder.path().join("slices");
     fs::create_dir(&slices).unwrap();
     indexed(&slices.join("1.png"), [2, 1], png::BitDepth::Eight, &[1, 2]);
-    let grey = crate::support::volumes::png([2, 1], png::BitDepth::Eight, &[1, 2]);
+    let grey = crate::support::made::png([2, 1], png::BitDepth::Eight, &[1, 2]);
     fs::write(slices.join("2.png"), grey).unwrap();
     let message = Volume::read(&slices).unwrap_err().to_string();
     assert!(

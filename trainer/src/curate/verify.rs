@@ -1,0 +1,242 @@
+//! Everything that is wrong with a data set, at once: [`Dataset::open`] stops at the first fault, this goes on.
+//!
+//! An error is what training, or for a test case whatever reads it, refuses; a warning is what trains, but deserves a
+//! look. Where one mistake has several consequences, such as a label map under a wrong name, whose image then has no
+//! labels, it is listed once. Nothing is changed in the folder.
+
+mod files;
+mod page;
+mod set;
+mod voxels;
+
+pub use crate::dataset::fault::Kind;
+
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::dataset::description::{Labels, Parts};
+use crate::dataset::fault::{Fault, Subject};
+use crate::dataset::folder::must_be_folder;
+use crate::dataset::listed::ListedCase;
+use crate::dataset::names::{LooseCase, Part};
+use crate::dataset::{CaseFiles, Dataset, Description};
+use crate::preprocess::{CaseReader, vanished};
+use crate::{Error, Result};
+
+/// What [`verify`] found. Its `Display` is a page for reading.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Verification {
+    /// The data set's name, or its folder's.
+    pub name: String,
+    /// Training cases of which there is at least one image.
+    pub training_cases: usize,
+    /// The same for testing.
+    pub test_cases: usize,
+    /// Errors, then warnings.
+    pub findings: Vec<Finding>,
+    /// How many findings are errors.
+    pub errors: usize,
+    /// How many findings are warnings.
+    pub warnings: usize,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What kind of mistake it is.
+    pub kind: Kind,
+    /// The file, relative to the data set's folder, or `case` and its name.
+    pub subject: String,
+    /// What is wrong, with the offending value.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// It is refused.
+    Error,
+    /// It is accepted.
+    Warning,
+}
+
+/// Looks at every file of a data set. Voxels are read in parallel over cases, one file a thread at a time.
+///
+/// ```no_run
+/// let found = trainer::curate::verify::verify("MY_DATA")?;
+/// println!("{found}");
+/// # Ok::<(), trainer::Error>(())
+/// ```
+///
+/// # Errors
+/// A path that is no folder, or a folder that cannot be listed; all else is a finding.
+pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
+    let path = path.as_ref();
+    must_be_folder(path)?;
+    let mut found = Faults::default();
+    let folder = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let mut name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let (mut training, mut test) = (Vec::new(), Vec::new());
+    let parts = Parts::read(path).map_err(|fault| found.errors.push(fault)).ok();
+    if let Some(parts) = parts.as_ref().filter(|parts| !parts.name.is_empty()) {
+        name.clone_from(&parts.name);
+    }
+    if let Some(meant) = Meant::new(path, parts, &mut found)? {
+        training = files::side(path, Part::Training, &meant, &mut found)?;
+        test = files::side(path, Part::Test, &meant, &mut found)?;
+        files::between(path, &meant, &training, &test, &mut found);
+        let read = |part, cases: &[LooseCase]| voxels::read(part, cases, &meant);
+        let mut cases = read(Part::Training, &training);
+        cases.extend(read(Part::Test, &test));
+        set::compare(path, &meant, cases, &mut found);
+        if found.errors.is_empty() {
+            vanished(path, &mut found);
+        }
+    }
+    // Whatever was overlooked above: no error here means that the folder opens.
+    if let (true, Err(error)) = (found.errors.is_empty(), Dataset::open(path)) {
+        found.errors.push(unreadable(Kind::Refused, path, error));
+    }
+    Ok(found.sorted(path, name, [training.len(), test.len()]))
+}
+
+/// Cases whose lesions the default configuration would resample to nothing.
+fn vanished(path: &Path, found: &mut Faults) {
+    // Whatever keeps it from opening is found by the caller.
+    let Ok(dataset) = Dataset::open(path) else { return };
+    let reader = CaseReader::new(&dataset, &Config::default().data);
+    let Some(spacing) = reader.preprocessing.spacing else { return };
+    let fault = |files: &CaseFiles| -> Result<Option<Fault>> {
+        let complaint = vanished::complaint(&reader.vanished(files)?, &dataset.description.classes, spacing);
+        Ok(complaint.map(|[message, remedy]| Fault::case(Kind::Vanished, &files.name, message, remedy)))
+    };
+    let all: Vec<Result<Option<Fault>>> = dataset.training.par_iter().map(fault).collect();
+    for case in all {
+        match case {
+            Ok(fault) => found.warnings.extend(fault),
+            Err(error) => found.errors.push(unreadable(Kind::UnusualSpacing, path, error)),
+        }
+    }
+}
+
+/// What is wrong so far.
+#[derive(Default)]
+pub(crate) struct Faults {
+    pub(crate) errors: Vec<Fault>,
+    pub(crate) warnings: Vec<Fault>,
+}
+
+impl Faults {
+    fn push(&mut self, is_error: bool, fault: Fault) {
+        if is_error { &mut self.errors } else { &mut self.warnings }.push(fault);
+    }
+
+    /// The findings; `cases` are counted for training and for testing.
+    pub(crate) fn sorted(self, root: &Path, name: String, cases: [usize; 2]) -> Verification {
+        let finding = |severity| move |fault| Finding::new(severity, fault, root);
+        let (errors, warnings) = (self.errors.len(), self.warnings.len());
+        let all = self.errors.into_iter().map(finding(Severity::Error));
+        let mut findings: Vec<_> =
+            all.chain(self.warnings.into_iter().map(finding(Severity::Warning))).collect();
+        // What concerns the whole set comes first.
+        findings.sort_by_cached_key(|f| (f.severity, f.subject != "dataset.json", f.subject.clone(), f.kind));
+        let [training_cases, test_cases] = cases;
+        Verification { name, training_cases, test_cases, findings, errors, warnings }
+    }
+}
+
+impl Finding {
+    fn new(severity: Severity, fault: Fault, root: &Path) -> Self {
+        let subject = match &fault.subject {
+            Subject::Case(case) => format!("case {case}"),
+            Subject::File(path) if path == root => ".".into(),
+            Subject::File(path) => path.strip_prefix(root).unwrap_or(path).display().to_string(),
+        };
+        let prefix = root.join("").display().to_string();
+        let [message, remedy] = [fault.message, fault.remedy].map(|text| without_root(&text, &prefix));
+        Self { severity, kind: fault.kind, subject, message, remedy }
+    }
+}
+
+/// A text whose paths begin in the data set's folder, `prefix`, instead of leading there.
+fn without_root(text: &str, prefix: &str) -> String {
+    if prefix.is_empty() {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for (at, part) in text.split(prefix).enumerate() {
+        // Within a path the same letters are another folder's.
+        let is_within = short.ends_with(|c: char| c.is_alphanumeric() || "/._-".contains(c));
+        if at > 0 && is_within {
+            short.push_str(prefix);
+        }
+        short.push_str(part);
+    }
+    short
+}
+
+/// What `dataset.json` means as far as it can be told.
+struct Meant {
+    /// Where a part is faulty, what lets the rest be looked at.
+    description: Description,
+    /// The labels are known, so that values can be compared with them.
+    labels_known: bool,
+    num_training: Option<u64>,
+    /// Training cases that `dataset.json` lists.
+    listed: Option<Vec<ListedCase>>,
+}
+
+impl Meant {
+    /// `None` where not even the files' ending is known. Where there is no `dataset.json` to speak of, the usual ending
+    /// is looked for.
+    fn new(root: &Path, parts: Option<Parts>, found: &mut Faults) -> Result<Option<Self>> {
+        let (mut name, mut num_training, mut listed) = (String::new(), None, None);
+        let (mut channels, mut labels, mut ending) = (None, None, Some(".nii.gz".to_owned()));
+        if let Some(parts) = parts {
+            (name, num_training) = (parts.name, parts.num_training);
+            // A list that cannot be read is no reason to look for other cases.
+            listed = parts.cases.unwrap_or_else(|fault| {
+                found.errors.push(fault);
+                Some(Vec::new())
+            });
+            labels = parts.labels.map_err(|faults| found.errors.extend(faults)).ok();
+            channels = parts.channel_names.map_err(|fault| found.errors.push(fault)).ok();
+            ending = parts.file_ending.map_err(|fault| found.errors.push(fault)).ok();
+        }
+        let Some(file_ending) = ending else { return Ok(None) };
+        let labels_known = labels.is_some();
+        let any = || Labels { classes: (0..255).map(|value| value.to_string()).collect(), ignore: None };
+        let Labels { classes, ignore } = labels.unwrap_or_else(any);
+        let channel_names = match channels {
+            Some(names) => names,
+            None => (0..files::channels(root, &file_ending)?).map(|channel| channel.to_string()).collect(),
+        };
+        let description = Description { name, channel_names, classes, ignore, file_ending };
+        Ok(Some(Self { description, labels_known, num_training, listed }))
+    }
+}
+
+/// An error of reading as a fault. Messages say what is wrong, then the remedy.
+pub(crate) fn unreadable(kind: Kind, path: &Path, error: Error) -> Fault {
+    let message = match &error {
+        Error::File(volumes::Error::File { message, .. }) => message.clone(),
+        Error::File(volumes::Error::Io { source, .. }) => format!("cannot be read: {source}"),
+        other => other.to_string(),
+    };
+    let path = match &error {
+        Error::File(volumes::Error::File { path, .. } | volumes::Error::Io { path, .. }) => path,
+        _ => path,
+    };
+    match message.rsplit_once("; ") {
+        Some((message, remedy)) => Fault::file(kind, path, message, remedy),
+        None => Fault::file(kind, path, message, "see that it is there and may be read"),
+    }
+}

@@ -1,0 +1,25 @@
+//! A data set as its folder has it: nnU-Net's layout, the names of its files, `dataset.json`, and which cases are held out.
+//!
+//! ```text
+//! FOLDER/dataset.json             what channels and labels mean
+//! FOLDER/imagesTr/CASE_0000.nii.gz   channel 0 of a training case; _0001 is channel 1, …
+//! FOLDER/labelsTr/CASE.nii.gz        its label map
+//! FOLDER/imagesTs, FOLDER/labelsTs   the same for testing, both optional
+//! ```
+
+pub(crate) mod description;
+pub mod fault;
+pub(crate) mod folder;
+pub(crate) mod listed;
+pub(crate) mod listing;
+pub(crate) mod names;
+pub(crate) mod notes;
+mod spacing_note;
+mod split;
+pub(crate) mod survey;
+pub mod synthetic;
+
+pub use description::{Description, IGNORE};
+pub use folder::{CaseFiles, Dataset, FileSum};
+pub(crate) use spacing_note::{note_on_spacing, taken_as_a_millimetre};
+pub use split::{Fold, split};

@@ -1,0 +1,305 @@
+//! A data set's folder: its cases, and whether their files fit together.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use volumes::{Alignment, Format, Header, Role};
+
+use super::description::Parts;
+use super::fault::{Fault, Kind, first};
+use super::names::{LooseCase, Part, leads_out, side};
+use super::notes::{self, Note};
+use super::{Description, listed};
+use crate::{Error, Result};
+
+/// The files of one case.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CaseFiles {
+    /// The case's name.
+    pub name: String,
+    /// One image per channel, in the channels' order; or one that holds all of them along its fourth axis.
+    pub images: Vec<PathBuf>,
+    /// The label map.
+    pub label: Option<PathBuf>,
+}
+
+/// A data set whose files are all there and fit together. Voxels are read later, by a `CaseReader`.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its `dataset.json`.
+    pub description: Description,
+    /// The training cases by name; each has labels.
+    pub training: Vec<CaseFiles>,
+    /// The test cases by name; some may have labels.
+    pub test: Vec<CaseFiles>,
+    /// What the first image of each training case says of its grid.
+    pub headers: Vec<Header>,
+    /// What is to be said of how its files are taken, a line each.
+    pub notes: Vec<String>,
+}
+
+/// A file's length and checksum, for the record of a run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FileSum {
+    /// Relative to the data set's folder.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// CRC-32C of its content.
+    pub crc32c: u32,
+}
+
+impl Dataset {
+    /// Opens a folder and checks its files' names, headers and shapes; voxels are not read.
+    ///
+    /// # Errors
+    /// A folder, `dataset.json`, image, label map or channel that is missing; a link that leads out of the folder; shapes that differ within a case;
+    /// volumes with more than three axes; files that are no NIfTI.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        must_be_folder(path)?;
+        first(leads_out(path, &path.join("dataset.json")).into_iter().collect())?;
+        let mut parts = Parts::read(path)?;
+        let listed = std::mem::replace(&mut parts.cases, Ok(None))?;
+        let description = parts.whole()?;
+        let (channels, ending) = (description.channel_names.len(), &description.file_ending);
+        let cases_of = |part: Part| {
+            let mut faults = Vec::new();
+            let cases = match &listed {
+                Some(listed) if part == Part::Training => {
+                    listed::loose(listed, path, channels, ending, &mut faults)
+                }
+                _ => side(path, part, channels, ending, &mut faults)?,
+            };
+            first(faults)?;
+            cases.into_iter().map(LooseCase::whole).collect::<Result<Vec<_>>>()
+        };
+        let (training, test) = (cases_of(Part::Training)?, cases_of(Part::Test)?);
+        let check = |case: &CaseFiles| check_headers(case, channels);
+        let checked = training.par_iter().map(check).collect::<Result<Vec<_>>>()?;
+        let of_test = test.par_iter().map(check).collect::<Result<Vec<_>>>()?;
+        let notes = checked.iter().chain(&of_test).flat_map(|checked| checked.notes.iter().cloned());
+        let notes = notes::lines(&notes.collect::<Vec<_>>(), path);
+        let headers = checked.into_iter().map(|checked| checked.header).collect();
+        Ok(Self { path: path.to_path_buf(), description, training, test, headers, notes })
+    }
+
+    /// Length and checksum of `dataset.json` and of every file of every case, with the spacings beside
+    /// TIFF files, in a fixed order.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn checksums(&self) -> Result<Vec<FileSum>> {
+        let described = std::iter::once(self.path.join("dataset.json"));
+        self.sums(described.chain(files_of(self.training.iter().chain(&self.test))).collect())
+    }
+
+    /// Length and checksum of every file of some cases of this data set.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn checksums_of(&self, cases: &[CaseFiles]) -> Result<Vec<FileSum>> {
+        self.sums(files_of(cases))
+    }
+
+    fn sums(&self, files: Vec<PathBuf>) -> Result<Vec<FileSum>> {
+        files.par_iter().map(|file| checksum(&self.path, file)).collect()
+    }
+}
+
+/// All files of cases, those with voxel sizes beside them first.
+fn files_of<'a>(cases: impl IntoIterator<Item = &'a CaseFiles>) -> Vec<PathBuf> {
+    let cases = cases.into_iter();
+    let files: Vec<PathBuf> = cases.flat_map(|case| case.images.iter().chain(&case.label).cloned()).collect();
+    volumes::sidecars(&files).into_iter().chain(files).collect()
+}
+
+/// Length and checksum of a file; its name is told from `folder` on.
+pub(crate) fn checksum(folder: &Path, path: &Path) -> Result<FileSum> {
+    let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let mut buffer = vec![0; 1 << 16];
+    let mut sum = FileSum {
+        path: path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned(),
+        bytes: 0,
+        crc32c: 0,
+    };
+    loop {
+        match file.read(&mut buffer).map_err(Error::io(path))? {
+            0 => return Ok(sum),
+            n => {
+                sum.bytes += n as u64;
+                sum.crc32c = crc32c::crc32c_append(sum.crc32c, &buffer[..n]);
+            }
+        }
+    }
+}
+
+/// Refuses what is no folder, or one of a scanner's files.
+pub(crate) fn must_be_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        let instead = if path.join("dataset.json").exists() { None } else { volumes::dicom_instead(path) };
+        return instead.map_or(Ok(()), |message| Err(Error::file(path, message)));
+    }
+    let what = if path.exists() { "is a file" } else { "does not exist" };
+    let remedy = "name the folder that holds dataset.json, imagesTr and labelsTr";
+    Err(Error::file(path, format!("{what}; {remedy}")))
+}
+
+/// What the headers of a case say.
+pub(crate) struct Checked {
+    /// The first image's.
+    pub(crate) header: Header,
+    /// What is to be said of the files.
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Checks that a case's files lie on one grid and hold so many channels.
+pub(crate) fn check_headers(case: &CaseFiles, channels: usize) -> Result<Checked> {
+    let mut first: Option<Header> = None;
+    let mut notes = Vec::new();
+    for path in case.images.iter().chain(&case.label) {
+        let role = if case.label.as_ref() == Some(path) { Role::Mask } else { Role::Image };
+        let header = volumes::read_header_as(path, role)?;
+        one_volume_each(case, path, &header, channels)?;
+        notes.extend(header.notes.iter().map(|text| (path.clone(), text.clone())));
+        match &first {
+            Some(other) => {
+                if let Alignment::Part(_) = same_grid(case, path, &header, (&case.images[0], other))? {
+                    notes.push((path.clone(), part_of(&header, &case.images[0])));
+                }
+            }
+            None => first = Some(header),
+        }
+    }
+    let header = first.ok_or_else(|| Error::case(&case.name, "has no image; name at least one file"))?;
+    Ok(Checked { header, notes })
+}
+
+/// Says of a label map that it is a part of its image.
+pub(crate) fn part_of(header: &Header, image: &Path) -> String {
+    let size = header.size();
+    format!(
+        "its {size:?} voxels (x, y, z) are a part of those of {} by its header: all others count as background",
+        image.display()
+    )
+}
+
+/// Checks that a file of a case holds one volume, or is the only image and holds one for each of the channels.
+pub(crate) fn one_volume_each(
+    case: &CaseFiles,
+    path: &Path,
+    header: &Header,
+    channels: usize,
+) -> Result<(), Fault> {
+    let holds_all = case.images.len() == 1 && channels > 1 && case.images[0] == path;
+    if !holds_all {
+        return one_volume(path, header);
+    }
+    let (held, name) = (header.channels(), &case.name);
+    if held == channels {
+        return Ok(());
+    }
+    planes_of_one_slice(path)?;
+    let message = format!(
+        "holds {held} volume(s), shape {:?}, but dataset.json names {channels} channels",
+        header.shape
+    );
+    let remedy = format!(
+        "name it {name}_0000 (channel 0), and the others {name}_0001, …; or let its fourth axis hold all {channels}"
+    );
+    Err(Fault::file(Kind::NotOneVolume, path, message, remedy))
+}
+
+/// Checks that a file holds one volume.
+fn one_volume(path: &Path, header: &Header) -> Result<(), Fault> {
+    if header.channels() == 1 {
+        return Ok(());
+    }
+    planes_of_one_slice(path)?;
+    let message =
+        format!("has {} axes, shape {:?}: each file must hold one volume", header.shape.len(), header.shape);
+    let remedy = "split it into one file per channel (_0000, _0001, …) or per case";
+    Err(Fault::file(Kind::NotOneVolume, path, message, remedy))
+}
+
+/// Checks that a file's voxels are those of the case's first file, in its order or another.
+pub(crate) fn same_grid(
+    case: &CaseFiles,
+    path: &Path,
+    header: &Header,
+    (first_path, first): (&Path, &Header),
+) -> Result<Alignment, Fault> {
+    let alignment = Alignment::of(first, header);
+    match alignment {
+        Alignment::Turned(_) => return Ok(alignment),
+        // A channel has to be there everywhere.
+        Alignment::Part(_) if case.label.as_deref() == Some(path) => return Ok(alignment),
+        Alignment::Same | Alignment::Part(_) | Alignment::Apart => {}
+    }
+    same_shape(case, path, header.size(), (first_path, first.size()))?;
+    if alignment == Alignment::Same {
+        return Ok(alignment);
+    }
+    let message = format!(
+        "{}, {}, runs {} by its header and {} {}, and their voxels are not the same ones",
+        role(case, path),
+        path.display(),
+        header.axcodes(),
+        first_path.display(),
+        first.axcodes()
+    );
+    let remedy = "if they belong together voxel by voxel, save it with the image's affine; else resample it onto the image's grid";
+    Err(Fault::case(Kind::PlaceDiffers, &case.name, message, remedy))
+}
+
+/// Refuses slices that a file counts as times or channels.
+pub(crate) fn planes_of_one_slice(path: &Path) -> Result<(), Fault> {
+    let Some(planes) = volumes::of_one_slice(path) else { return Ok(()) };
+    let remedy = "if they are slices, say so: in ImageJ by Image > Properties, where they and slices are swapped, in tifffile by metadata={'axes': 'ZYX'}";
+    Err(Fault::file(Kind::NotOneVolume, path, format!("has {planes}"), remedy))
+}
+
+/// What a file is to its case.
+fn role(case: &CaseFiles, path: &Path) -> &'static str {
+    if case.label.as_deref() == Some(path) { "the label map" } else { "a channel" }
+}
+
+/// Checks that a file of a case has the shape of the case's first file.
+pub(crate) fn same_shape(
+    case: &CaseFiles,
+    path: &Path,
+    shape: [usize; 3],
+    (first, other): (&Path, [usize; 3]),
+) -> Result<(), Fault> {
+    if shape == other {
+        let Some(numbers) = volumes::other_slices(path, first) else { return Ok(()) };
+        let [own, others] = numbers.map(|all| all.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
+        let message = format!(
+            "{}, {}, has the slices {own}, but {} has {others}",
+            role(case, path),
+            path.display(),
+            first.display()
+        );
+        let remedy = "add those that are missing, or take away those that have no counterpart";
+        return Err(Fault::case(Kind::ShapeDiffers, &case.name, message, remedy));
+    }
+    [path, first].into_iter().try_for_each(planes_of_one_slice)?;
+    let message = format!(
+        "{}, {}, has shape {shape:?} but {} has {other:?} (x, y, z)",
+        role(case, path),
+        path.display(),
+        first.display()
+    );
+    let says_where = |path: &Path| Format::of(path).is_ok_and(Format::has_geometry);
+    let remedy = match says_where(path) && says_where(first) {
+        true => {
+            "if they are of one scan, resample it onto the image's grid by their headers; else name the right file"
+        }
+        false => "nothing says how their voxels lie to each other: save it voxel by voxel as the image",
+    };
+    Err(Fault::case(Kind::ShapeDiffers, &case.name, message, remedy))
+}

@@ -1,0 +1,161 @@
+//! What a cross-validation says: the figures of each fold, and their mean and spread over the folds.
+//!
+//! Every case is counted once, by the network that was not trained on it. Figures are those of the last step, not of the
+//! best: which step is best was chosen on the very cases that are measured.
+
+use std::collections::BTreeSet;
+
+use metrics::{BinaryCounts, Mean};
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::Fold;
+use crate::{Error, Result};
+
+mod table;
+
+/// The figures of one fold, over the voxels of the cases that it held out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoldFigures {
+    /// Which fold.
+    pub fold: Fold,
+    /// The cases that it held out.
+    pub cases: Vec<String>,
+    /// The foreground classes.
+    pub classes: Vec<FoldClass>,
+}
+
+/// One class in one fold. Ratios are `None` where their denominator is 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoldClass {
+    /// The class.
+    pub name: String,
+    /// Its voxels, found, missed and invented.
+    pub counts: BinaryCounts,
+    /// 2·tp / (2·tp + fp + fn).
+    pub dice: Option<f64>,
+    /// tp / (tp + fp).
+    pub precision: Option<f64>,
+    /// tp / (tp + fn).
+    pub recall: Option<f64>,
+    /// The area under the precision-recall curve.
+    pub average_precision: Option<f64>,
+}
+
+/// A mean and how far the values lie apart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The mean of the defined values, with their number.
+    #[serde(flatten)]
+    pub mean: Mean,
+    /// Their standard deviation, √(Σ (x − mean)² / (n − 1)); `None` with fewer than two.
+    pub deviation: Option<f64>,
+}
+
+/// One class over all folds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassSummary {
+    /// The class.
+    pub name: String,
+    /// Over the folds, as the following ones.
+    pub dice: Spread,
+    /// See [`FoldClass`].
+    pub precision: Spread,
+    /// See [`FoldClass`].
+    pub recall: Spread,
+    /// See [`FoldClass`].
+    pub average_precision: Spread,
+    /// The voxels of all cases together. Average precision has no such figure: each network ranks voxels by its own scale.
+    pub all_cases: FoldClass,
+}
+
+/// A whole cross-validation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// How many folds there are.
+    pub folds: usize,
+    /// How many cases, each held out once.
+    pub cases: usize,
+    /// Above this probability a voxel is foreground (one foreground class).
+    pub threshold: f64,
+    /// The foreground classes.
+    pub classes: Vec<ClassSummary>,
+    /// Each fold by itself.
+    pub by_fold: Vec<FoldFigures>,
+}
+
+impl FoldClass {
+    /// The ratios of counts.
+    pub fn new(name: String, counts: BinaryCounts, average_precision: Option<f64>) -> Self {
+        let (dice, precision, recall) = (counts.dice(), counts.precision(), counts.recall());
+        Self { name, counts, dice, precision, recall, average_precision }
+    }
+}
+
+impl Spread {
+    /// Of the values that are defined, summed in the order given.
+    ///
+    /// ```
+    /// let dice = trainer::evaluate::folds::Spread::of(&[Some(0.5), None, Some(1.0)]);
+    /// assert_eq!((dice.mean.value, dice.mean.n, dice.mean.undefined), (Some(0.75), 2, 1));
+    /// assert_eq!(dice.deviation, Some(0.125f64.sqrt()));
+    /// ```
+    pub fn of(values: &[Option<f64>]) -> Self {
+        let mean = Mean::of(values.iter().copied());
+        let squares = |centre: f64| values.iter().flatten().map(|x| (x - centre).powi(2)).sum::<f64>();
+        let deviation = mean.value.filter(|_| mean.n > 1).map(|m| (squares(m) / (mean.n - 1) as f64).sqrt());
+        Self { mean, deviation }
+    }
+}
+
+impl Summary {
+    /// Of the folds in their order, which hold out `cases` between them.
+    ///
+    /// # Errors
+    /// If a case is held out by no fold or by two, or the folds have other classes or are not all there.
+    pub fn new(by_fold: Vec<FoldFigures>, cases: &[String], threshold: f64) -> Result<Self> {
+        let folds = by_fold.len();
+        let in_order = by_fold.iter().enumerate().all(|(index, f)| f.fold == Fold { index, of: folds });
+        let names = |figures: &FoldFigures| -> Vec<String> {
+            figures.classes.iter().map(|class| class.name.clone()).collect()
+        };
+        let first = by_fold.first().map(names).unwrap_or_default();
+        if !in_order || by_fold.iter().any(|figures| names(figures) != first) {
+            let message = "the folds are not of one cross-validation: train them all with --all-folds";
+            return Err(Error::Usage(message.into()));
+        }
+        let mut missing: BTreeSet<&String> = cases.iter().collect();
+        if let Some(case) = by_fold.iter().flat_map(|f| &f.cases).find(|case| !missing.remove(case)) {
+            let message = "is held out by two folds, or is no training case: the data set has changed since a fold was trained; train all folds into a new --out";
+            return Err(Error::case(case, message));
+        }
+        if let Some(case) = missing.first() {
+            let message = "is held out by no fold: the data set has changed since a fold was trained; train all folds into a new --out";
+            return Err(Error::case(*case, message));
+        }
+        let classes = (0..first.len()).map(|class| of_class(&by_fold, class)).collect();
+        Ok(Self { folds, cases: cases.len(), threshold, classes, by_fold })
+    }
+}
+
+fn of_class(by_fold: &[FoldFigures], class: usize) -> ClassSummary {
+    let spread = |value: fn(&FoldClass) -> Option<f64>| {
+        Spread::of(&by_fold.iter().map(|figures| value(&figures.classes[class])).collect::<Vec<_>>())
+    };
+    let mut counts = BinaryCounts::default();
+    for figures in by_fold {
+        let more = figures.classes[class].counts;
+        counts.true_positives += more.true_positives;
+        counts.false_positives += more.false_positives;
+        counts.false_negatives += more.false_negatives;
+        counts.true_negatives += more.true_negatives;
+    }
+    let name = by_fold[0].classes[class].name.clone();
+    ClassSummary {
+        name: name.clone(),
+        dice: spread(|class| class.dice),
+        precision: spread(|class| class.precision),
+        recall: spread(|class| class.recall),
+        average_precision: spread(|class| class.average_precision),
+        all_cases: FoldClass::new(name, counts, None),
+    }
+}

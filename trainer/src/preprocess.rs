@@ -1,0 +1,32 @@
+//! From files to the voxels that a network sees: reading, orientation, cropping, resampling, normalisation, and the cache
+//! that keeps what came of it.
+//!
+//! A case in memory is `[d, h, w, c]`. It was turned to the patient's right, front and head ([`volumes::Frame`]), its axes
+//! put in an order in which d has the largest spacing ([`volumes::AxisOrder`], decided once for a data set), empty borders
+//! cut off, and resampled to the data set's spacing ([`Preprocessing`], [`mod@resample`]); all of it is undone when
+//! something is written ([`Geometry`]).
+
+mod cache;
+mod case;
+mod foreground;
+mod geometry;
+mod grid;
+mod normalise;
+mod prepared;
+mod read;
+pub mod resample;
+mod source;
+pub(crate) mod vanished;
+
+pub use cache::{Cache, CachedCase, Fingerprint, Found};
+pub use case::Case;
+pub use foreground::Listed;
+pub use geometry::Geometry;
+pub use grid::{Preprocessing, common_spacing};
+pub use normalise::{ChannelNorm, Fit, Normalisation};
+pub(crate) use normalise::{mean_sd, quantile};
+pub use prepared::{CaseSummary, PreparedCase};
+pub use read::CaseReader;
+pub(crate) use resample::Tap;
+pub use source::{Block, Region, Source};
+pub use vanished::Vanished;

@@ -1,0 +1,42 @@
+//! One case in memory.
+
+use super::{Geometry, Vanished};
+use crate::dataset::IGNORE;
+
+/// The images of one patient or specimen, and its labels where they are known.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Case {
+    /// The file's name without channel and ending.
+    pub name: String,
+    /// Intensities, `[d, h, w, c]`: channels run fastest. As in the file until a normalisation is applied.
+    pub image: Vec<f32>,
+    /// Voxels along d, h, w.
+    pub shape: [usize; 3],
+    /// Images per case.
+    pub channels: usize,
+    /// Millimetres along d, h, w.
+    pub spacing: [f32; 3],
+    /// The class of each voxel, `[d, h, w]`; [`IGNORE`] where it takes no part.
+    pub labels: Option<Vec<u8>>,
+    /// Lesions that are in the file and not among the labels, which lie on another grid.
+    pub vanished: Vec<Vanished>,
+    /// Where it lies, for writing.
+    pub geometry: Geometry,
+}
+
+impl Case {
+    /// Voxels of one channel.
+    pub fn voxels(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Voxels of each class, for classes 0 to `classes` − 1, and of those that are ignored.
+    /// All zero where the labels are unknown.
+    pub fn class_counts(&self, classes: usize) -> (Vec<u64>, u64) {
+        let mut counts = [0u64; 256];
+        for &label in self.labels.iter().flatten() {
+            counts[usize::from(label)] += 1;
+        }
+        (counts[..classes.min(255)].to_vec(), counts[usize::from(IGNORE)])
+    }
+}

@@ -1,0 +1,128 @@
+//! Cases that are ready to be trained on, wherever their voxels are.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Block, CachedCase, Case, Region, Source, Vanished};
+use crate::Result;
+use crate::dataset::IGNORE;
+
+/// What is known of a case without its voxels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseSummary {
+    /// The case's name.
+    pub name: String,
+    /// Voxels along d, h, w.
+    pub shape: [usize; 3],
+    /// Images per case.
+    pub channels: usize,
+    /// Millimetres along d, h, w.
+    pub spacing: [f32; 3],
+    /// Whether there are labels.
+    pub labelled: bool,
+    /// Voxels of each label from 0 to 255; all 0 where the labels are unknown.
+    pub(super) counts: Vec<u64>,
+    /// Lesions that are in the file and not among the labels.
+    pub vanished: Vec<Vanished>,
+    /// Voxels of one channel on the grid of its file.
+    pub file_voxels: usize,
+}
+
+impl CaseSummary {
+    /// Of a case in memory, whose labels are counted.
+    pub fn of(case: &Case) -> Self {
+        let mut counts = vec![0; 256];
+        case.labels.iter().flatten().for_each(|&label| counts[usize::from(label)] += 1);
+        Self {
+            name: case.name.clone(),
+            shape: case.shape,
+            channels: case.channels,
+            spacing: case.spacing,
+            labelled: case.labels.is_some(),
+            counts,
+            vanished: case.vanished.clone(),
+            file_voxels: case.geometry.whole_shape().iter().product(),
+        }
+    }
+
+    /// Voxels of one channel.
+    pub fn voxels(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Bytes of the case's voxels in memory: `d·h·w·(4·channels + 1)`, or without the 1 where it has no labels.
+    pub fn bytes(&self) -> usize {
+        self.voxels() * (size_of::<f32>() * self.channels + usize::from(self.labelled))
+    }
+
+    /// Voxels of each class, for classes 0 to `classes` − 1, and of those that are ignored.
+    /// All zero where the labels are unknown.
+    pub fn class_counts(&self, classes: usize) -> (Vec<u64>, u64) {
+        (self.counts[..classes.min(255)].to_vec(), self.counts[usize::from(IGNORE)])
+    }
+}
+
+/// A normalised case: in memory, or in a file of a [`Cache`](super::Cache).
+#[derive(Debug)]
+pub struct PreparedCase {
+    summary: CaseSummary,
+    voxels: Voxels,
+}
+
+#[derive(Debug)]
+enum Voxels {
+    Memory(Box<Case>),
+    File(Box<CachedCase>),
+}
+
+impl From<Case> for PreparedCase {
+    fn from(case: Case) -> Self {
+        Self { summary: CaseSummary::of(&case), voxels: Voxels::Memory(Box::new(case)) }
+    }
+}
+
+impl From<CachedCase> for PreparedCase {
+    fn from(case: CachedCase) -> Self {
+        Self { summary: case.summary().clone(), voxels: Voxels::File(Box::new(case)) }
+    }
+}
+
+impl<'a> From<&'a PreparedCase> for Source<'a> {
+    fn from(case: &'a PreparedCase) -> Self {
+        match &case.voxels {
+            Voxels::Memory(case) => (&**case).into(),
+            Voxels::File(case) => (&**case).into(),
+        }
+    }
+}
+
+impl PreparedCase {
+    /// What is known without its voxels.
+    pub fn summary(&self) -> &CaseSummary {
+        &self.summary
+    }
+
+    /// The case's name.
+    pub fn name(&self) -> &str {
+        &self.summary.name
+    }
+
+    /// Voxels of each class, for classes 0 to `classes` − 1, of all cases together.
+    pub fn class_counts(cases: &[Self], classes: usize) -> Vec<u64> {
+        cases.iter().fold(vec![0; classes], |mut sums, case| {
+            let (counts, _) = case.summary.class_counts(classes);
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            sums
+        })
+    }
+
+    /// All voxels; read where they are in a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn whole(&self) -> Result<Region<'_>> {
+        match &self.voxels {
+            Voxels::Memory(case) => Ok(Region::of(case)),
+            Voxels::File(case) => case.region(Block::whole(self.summary.shape)),
+        }
+    }
+}

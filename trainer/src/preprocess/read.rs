@@ -1,0 +1,324 @@
+//! From files to cases: values are checked here, so that what comes after can rely on them.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use volumes::{
+    Alignment, AxisOrder, Format, Frame, Grid, Header, Role, Stored, dicom_instead, split_channel,
+    split_ending,
+};
+
+use super::grid::{content, cut, image_to_grid, labels_to_grid};
+use super::{Case, Geometry, Preprocessing, Vanished};
+use crate::config::{Auto, Data, Word};
+use crate::dataset::fault::first;
+use crate::dataset::folder::check_headers;
+use crate::dataset::listing::{Volumes, folder_of_volumes};
+use crate::dataset::names::group;
+use crate::dataset::notes::Note;
+use crate::dataset::survey::{LabelSurvey, not_finite};
+use crate::dataset::{CaseFiles, Dataset, Description};
+use crate::preprocess::common_spacing;
+use crate::{Error, Result};
+
+/// A case may be resampled to this many times its file's voxels; slices a hundred times as thick as pixels stay below.
+const MOST_GROWTH: usize = 1000;
+/// And smaller files as if they had so many.
+const SMALL: usize = 1 << 14;
+
+/// What is needed to read a case as the training cases were read; a checkpoint keeps it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct CaseReader {
+    /// What channels and labels mean.
+    pub description: Description,
+    /// Which axis is d.
+    pub order: AxisOrder,
+    /// What is done before intensities are normalised.
+    pub preprocessing: Preprocessing,
+}
+
+impl CaseReader {
+    /// What reads cases of a data set as they lie in their files, but turned.
+    pub fn native(dataset: &Dataset) -> Self {
+        Self::on(dataset, Preprocessing::NATIVE)
+    }
+
+    /// What reads cases of a data set, and of others with the same meaning, as a configuration wants them.
+    pub fn new(dataset: &Dataset, data: &Data) -> Self {
+        let native =
+            Self::on(dataset, Preprocessing { reorient: data.reorient, crop: data.crop, spacing: None });
+        let spacing = match data.spacing {
+            Auto::Value(spacing) => Some(spacing),
+            Auto::Word(Word::None) => None,
+            Auto::Word(Word::Auto) => Some(common_spacing(&native.grids(dataset))),
+        };
+        Self { preprocessing: Preprocessing { spacing, ..native.preprocessing }, ..native }
+    }
+
+    fn on(dataset: &Dataset, preprocessing: Preprocessing) -> Self {
+        // Along z, y, x of space or of the files.
+        let unordered =
+            Self { description: dataset.description.clone(), order: AxisOrder::ZYX, preprocessing };
+        let order = AxisOrder::for_grids(&unordered.grids(dataset));
+        Self { order, ..unordered }
+    }
+
+    fn grids(&self, dataset: &Dataset) -> Vec<Grid> {
+        dataset.headers.iter().map(|header| self.frame(header).grid(header)).collect()
+    }
+
+    /// Reads a case's images and, where it has them, its labels.
+    ///
+    /// # Errors
+    /// Files that do not fit together; voxels that are NaN or infinite; labels that are no whole number or are not in
+    /// `dataset.json`.
+    pub fn read(&self, files: &CaseFiles) -> Result<Case> {
+        self.read_sized(files, None)
+    }
+
+    /// As [`read`](Self::read); `voxel_sizes` are those along x, y, z in mm of files that do not say.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_sized(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Case> {
+        memory::within(|| self.read_voxels(files, voxel_sizes)).map_err(|error| error.of_case(&files.name))
+    }
+
+    fn read_voxels(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Case> {
+        let Loaded { image, labels, geometry } = self.load(files, voxel_sizes)?;
+        let channels = self.description.channel_names.len();
+        let (shape, spacing) = (geometry.shape(), geometry.spacing());
+        let labels = labels.map(|labels| labels_to_grid(labels, geometry.part(), shape));
+        let (labels, vanished) = labels.unzip();
+        let image = image_to_grid(image, channels, geometry.part(), shape);
+        let (name, vanished) = (files.name.clone(), vanished.unwrap_or_default());
+        Ok(Case { name, image, shape, channels, spacing, labels, vanished, geometry })
+    }
+
+    /// What of a case's lesions is lost where it is resampled.
+    ///
+    /// # Errors
+    /// As [`CaseReader::read`].
+    pub(crate) fn vanished(&self, files: &CaseFiles) -> Result<Vec<Vanished>> {
+        let native = self.native_geometry(files, None)?;
+        if files.label.is_none() || self.largest_shape(files)? == native.whole_shape() {
+            return Ok(Vec::new());
+        }
+        let lost: Result<_> = memory::within(|| {
+            let Loaded { labels, geometry, .. } = self.load(files, None)?;
+            let lost = labels.map(|labels| labels_to_grid(labels, geometry.part(), geometry.shape()).1);
+            Ok(lost.unwrap_or_default())
+        });
+        lost.map_err(|error| error.of_case(&files.name))
+    }
+
+    /// What is to be said of how a case's files are taken.
+    ///
+    /// # Errors
+    /// Files that cannot be read or do not fit together.
+    pub(crate) fn notes(&self, files: &CaseFiles) -> Result<Vec<Note>> {
+        Ok(check_headers(files, self.description.channel_names.len())?.notes)
+    }
+
+    /// Where a case lies by the headers of its files: as a whole, for what is to be cut off only its voxels say.
+    pub(crate) fn geometry(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Geometry> {
+        let whole = self.native_geometry(files, voxel_sizes)?;
+        let all = whole.whole_shape().map(|n| 0..n);
+        let geometry = whole.looked_at(all, self.preprocessing.spacing);
+        check_growth(&files.name, geometry.whole_shape(), &geometry)?;
+        Ok(geometry)
+    }
+
+    /// As [`geometry`](Self::geometry), with the file's voxels.
+    fn native_geometry(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Geometry> {
+        let channels = self.description.channel_names.len();
+        if ![1, channels].contains(&files.images.len()) {
+            let message =
+                format!("has {} image(s), but {channels} channel(s) are expected", files.images.len());
+            return Err(Error::case(&files.name, message));
+        }
+        let header = check_headers(files, channels)?.header;
+        let header = match voxel_sizes {
+            Some(sizes) if !header.spacing_known => header.with_spacing(sizes),
+            _ => header,
+        };
+        Ok(Geometry::new(header, self.order, self.preprocessing))
+    }
+
+    /// The part of a case that is looked at, with the voxels of its files.
+    fn load(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Loaded> {
+        let channels = self.description.channel_names.len();
+        let Preprocessing { crop, spacing, .. } = self.preprocessing;
+        let geometry = self.native_geometry(files, voxel_sizes)?;
+        let (frame, whole) = (geometry.frame(), geometry.whole_shape());
+        let mut image = Vec::new();
+        let mut channel = 0;
+        for path in &files.images {
+            let stored = Stored::read(path)?;
+            let alignment = Alignment::of(geometry.header(), &stored.header);
+            let (values, count) = (finite(&stored, &files.name)?, stored.header.channels());
+            // Or they would lie in memory twice while they are turned.
+            drop(stored);
+            for values in volumes_of(values, count) {
+                let values = frame.to_volume(alignment.in_order(values), whole);
+                if channels == 1 {
+                    image = values;
+                    continue;
+                }
+                if channel == 0 {
+                    image = memory::filled(0.0, values.len() * channels);
+                }
+                for (voxel, value) in image.chunks_exact_mut(channels).zip(values) {
+                    voxel[channel] = value;
+                }
+                channel += 1;
+            }
+        }
+        let labels = match &files.label {
+            Some(path) => {
+                let stored = Stored::read_as(path, Role::Mask)?;
+                let labels = labels(&stored, &files.name, &self.description)?;
+                let labels = Alignment::of(geometry.header(), &stored.header).in_order(labels);
+                Some(frame.to_volume(labels, whole))
+            }
+            None => None,
+        };
+        let part = match crop {
+            true => content(&image, channels, labels.as_deref(), whole),
+            false => whole.map(|n| 0..n),
+        };
+        let image = cut(image, whole, channels, &part);
+        let labels = labels.map(|labels| cut(labels, whole, 1, &part));
+        let geometry = geometry.looked_at(part, spacing);
+        check_growth(&files.name, whole, &geometry)?;
+        Ok(Loaded { image, labels, geometry })
+    }
+
+    /// The shape `[d, h, w]` of a case by the headers of its files: what it has where no border is cut off.
+    ///
+    /// # Errors
+    /// Files that cannot be read or do not fit together.
+    pub fn largest_shape(&self, files: &CaseFiles) -> Result<[usize; 3]> {
+        Ok(self.geometry(files, None)?.shape())
+    }
+
+    /// How the axes of a file lie to those of its case.
+    pub(crate) fn frame(&self, header: &Header) -> Frame {
+        self.preprocessing.frame(header, self.order)
+    }
+
+    /// Reads several cases, in parallel, in their order.
+    ///
+    /// # Errors
+    /// As [`CaseReader::read`], for the first case that fails.
+    pub fn read_all(&self, files: &[CaseFiles]) -> Result<Vec<Case>> {
+        // Collected whole, so that the error is that of the first case for any number of threads.
+        let cases: Vec<Result<Case>> = files.par_iter().map(|f| self.read(f)).collect();
+        cases.into_iter().collect()
+    }
+
+    /// The cases of a plain folder of images, or of one image: `CASE_0000.nii.gz` and its further channels, or
+    /// `CASE.nii.gz` where there is one channel; the same with the endings of other formats, and with folders of PNG slices
+    /// in place of files. A folder that holds nothing but PNG files is one volume, unless the data set's own files are PNG.
+    /// No labels.
+    ///
+    /// # Errors
+    /// A path that does not exist, a folder without images, a missing channel.
+    pub fn inputs(&self, path: impl AsRef<Path>) -> Result<Vec<CaseFiles>> {
+        let path = path.as_ref();
+        let channels = self.description.channel_names.len();
+        // `.` has a name, too.
+        let named = if path.file_name().is_some() { None } else { path.canonicalize().ok() };
+        let name = named.as_deref().unwrap_or(path).file_name().map(|n| n.to_string_lossy().into_owned());
+        if path.is_dir() {
+            let found = Volumes::of(path)?;
+            let is_data_set = path.join("dataset.json").is_file() && path.join("imagesTr").is_dir();
+            if found.volumes.is_empty() || is_data_set {
+                if let Some(message) = dicom_instead(path) {
+                    return Err(Error::file(path, message));
+                }
+                let hint = match (path.join("dataset.json").is_file(), folder_of_volumes(path)) {
+                    (true, _) => "; name its imagesTs".into(),
+                    (_, Some(inner)) => format!(" but folders of them, such as {inner}; name these, or the images"),
+                    _ => "; name a folder with .nii.gz, .nrrd, .mha, .npy, .npz or .tif files, or folders of .png slices".into(),
+                };
+                return Err(Error::file(path, format!("holds no images{hint}")));
+            }
+            let is_slice = |(_, file): &(String, PathBuf)| {
+                !file.is_dir() && Format::of(file).is_ok_and(|format| format == Format::Png)
+            };
+            let own_are_png = self.description.file_ending == ".png";
+            return match name {
+                Some(name) if !own_are_png && found.volumes.iter().all(is_slice) => {
+                    group(&[(name, path.to_path_buf())], channels)
+                }
+                _ => group(&found.by_stem(), channels),
+            };
+        }
+        let (Some(name), true) = (name, path.is_file()) else {
+            return Err(Error::file(path, "does not exist; name an image or a folder of them"));
+        };
+        let Some((stem, _)) = split_ending(&name) else {
+            let message = dicom_instead(path);
+            let message = message.unwrap_or("is not named as a volume; convert it to .nii.gz".into());
+            return Err(Error::file(path, message));
+        };
+        match split_channel(stem) {
+            Some((case, channel)) if channel < channels => {
+                let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let of_case = |(stem, _): &(String, PathBuf)| {
+                    split_channel(stem).is_some_and(|(other, c)| other == case && c < channels)
+                };
+                group(
+                    &Volumes::of(folder)?.by_stem().into_iter().filter(of_case).collect::<Vec<_>>(),
+                    channels,
+                )
+            }
+            _ => group(&[(stem.to_owned(), path.to_path_buf())], channels),
+        }
+    }
+}
+
+/// A case before it is resampled.
+struct Loaded {
+    image: Vec<f32>,
+    labels: Option<Vec<u8>>,
+    geometry: Geometry,
+}
+
+/// Refuses voxel sizes so far apart that resampling would take memory that the file does not warrant.
+fn check_growth(case: &str, whole: [usize; 3], geometry: &Geometry) -> Result<()> {
+    let shape = geometry.shape();
+    let voxels = |shape: [usize; 3]| shape.into_iter().fold(1usize, usize::saturating_mul);
+    if voxels(shape) <= voxels(whole).max(SMALL).saturating_mul(MOST_GROWTH) {
+        return Ok(());
+    }
+    let [d, h, w] = geometry.spacing_of_file();
+    let message = format!(
+        "has {whole:?} voxels of {d} x {h} x {w} mm and would be resampled to {shape:?}; correct its voxel sizes, or give data.spacing"
+    );
+    Err(Error::case(case, message))
+}
+
+/// The volumes of a file, one after another.
+fn volumes_of(values: Vec<f32>, count: usize) -> Vec<Vec<f32>> {
+    if count == 1 {
+        return vec![values];
+    }
+    values.chunks_exact(values.len() / count).map(|one| memory::collected(one.iter().copied())).collect()
+}
+
+fn finite(image: &Stored, case: &str) -> Result<Vec<f32>> {
+    let values = image.to_f32();
+    match not_finite(image, &values, case) {
+        Some(fault) => Err(fault.into()),
+        None => Ok(values),
+    }
+}
+
+fn labels(image: &Stored, case: &str, description: &Description) -> Result<Vec<u8>> {
+    let survey = LabelSurvey::new(image, description);
+    first(survey.faults(image, case, description))?;
+    Ok(survey.labels)
+}

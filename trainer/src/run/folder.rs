@@ -1,0 +1,156 @@
+//! The folder that a run leaves behind.
+//!
+//! | file | what |
+//! |---|---|
+//! | `config.toml` | the full configuration |
+//! | `run.json` | versions, instruction set, threads, plan and the memory that it takes, cases, checksums of the data |
+//! | `log.jsonl` | a line for each log line and validation |
+//! | `checkpoints/last`, `previous`, `best` | see [`crate::run::checkpoint`]; `best` only with validation cases |
+//! | `slices.png` | image, truth and prediction of one case |
+//! | `.lock` | held by the process that writes here |
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use volumes::files::WRITING;
+
+use super::checkpoint::{BEST, CHECKPOINTS, LAST, PREVIOUS, Saved, exists, latest};
+use crate::{Error, Result};
+
+/// A checkpoint of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Which {
+    /// The best by the run's metric on validation cases.
+    Best,
+    /// The last.
+    Last,
+    /// The one before the last.
+    Previous,
+}
+
+/// The file that is locked.
+const LOCK: &str = ".lock";
+/// What a run has written before its first checkpoint.
+const UNSTARTED: [&str; 3] = ["config.toml", "run.json", "log.jsonl"];
+
+/// Makes the folder, which must not hold a run yet.
+pub(crate) fn create(folder: &Path) -> Result<()> {
+    let occupied = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied {
+        return Err(not_empty(folder));
+    }
+    fs::create_dir_all(folder).map_err(Error::io(folder))
+}
+
+/// Makes the folder of a run and keeps others from it; what a run left there that ended before its first checkpoint is
+/// taken away.
+pub(crate) fn begin(folder: &Path) -> Result<fs::File> {
+    // Nothing is put into a folder that belongs to something else.
+    if !folder.join(LOCK).is_file() {
+        create(folder)?;
+        return lock(folder);
+    }
+    let lock = lock(folder)?;
+    let is_file = |name: &str| UNSTARTED.contains(&name) || name.starts_with(WRITING);
+    let is_ours = |name: &str| is_file(name) || name == LOCK || name == CHECKPOINTS;
+    let names = fs::read_dir(folder).and_then(|entries| {
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    });
+    let names: Vec<String> = names.map_err(Error::io(folder))?;
+    if !names.iter().all(|name| is_ours(name)) || latest(folder).is_some() {
+        return Err(not_empty(folder));
+    }
+    for name in names.iter().filter(|name| is_file(name)).map(|name| folder.join(name)) {
+        fs::remove_file(&name).map_err(Error::io(&name))?;
+    }
+    // Without a checkpoint it holds at most one that was half written.
+    let checkpoints = folder.join(CHECKPOINTS);
+    if checkpoints.is_dir() {
+        fs::remove_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
+    }
+    Ok(lock)
+}
+
+/// Makes the folder of several runs, which the file `terms` marks, and keeps others from it.
+pub(crate) fn share(folder: &Path, terms: &str) -> Result<fs::File> {
+    let is_new = || !folder.join(terms).exists();
+    // Nothing is put into a folder that belongs to something else.
+    if is_new() && !folder.join(LOCK).is_file() {
+        create(folder)?;
+    }
+    let lock = lock(folder)?;
+    // What holds more than a lock, and what a kill left of the terms, is a run's own.
+    let is_left = |name: &str| name == LOCK || name.starts_with(WRITING);
+    let mut entries = fs::read_dir(folder).map_err(Error::io(folder))?.flatten();
+    if is_new() && !entries.all(|entry| is_left(&entry.file_name().to_string_lossy())) {
+        return Err(not_empty(folder));
+    }
+    Ok(lock)
+}
+
+fn not_empty(folder: &Path) -> Error {
+    Error::file(folder, "is not empty: name another --out, or go on with its run with --resume")
+}
+
+/// Keeps others from writing to a run's folder as long as the file lives, also where its process is killed.
+///
+/// # Errors
+/// If another process has it.
+pub(crate) fn lock(folder: &Path) -> Result<fs::File> {
+    let path = folder.join(LOCK);
+    let file = fs::File::create(&path).map_err(Error::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            let message =
+                "another process is writing to this folder: wait for it, stop it, or name another --out";
+            Err(Error::file(folder, message))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(Error::io(&path)(error)),
+    }
+}
+
+/// Opens a checkpoint: the one asked for, else the best if there is one, else the last.
+pub(crate) fn checkpoint(folder: &Path, which: Option<Which>) -> Result<(PathBuf, Saved)> {
+    let all = folder.join(CHECKPOINTS);
+    let [best, previous] = [BEST, PREVIOUS].map(|name| all.join(name));
+    if !all.is_dir() {
+        return Err(Error::file(
+            folder,
+            "is no run folder (it holds no checkpoints): name the --out of `trainer train`",
+        ));
+    }
+    let path = match which {
+        Some(Which::Best) if !exists(&best) => {
+            let message = "does not exist: without validation cases no checkpoint is best; use last";
+            return Err(Error::file(best, message));
+        }
+        Some(Which::Best) => best,
+        Some(Which::Previous) => previous,
+        None if exists(&best) => best,
+        _ => match latest(folder) {
+            Some(path) => path,
+            None => return Err(Error::file(&all, "holds no checkpoint yet: begin again, without --resume")),
+        },
+    };
+    match Saved::open(&path) {
+        Ok(checkpoint) => Ok((path, checkpoint)),
+        Err(error) => Err(offer_others(error, &all, &path)),
+    }
+}
+
+/// An error with the names of the checkpoints that can be read instead.
+fn offer_others(error: Error, all: &Path, refused: &Path) -> Error {
+    let others = [LAST, PREVIOUS, BEST].into_iter().filter(|name| all.join(name) != refused);
+    let offers: Vec<String> = others
+        .filter_map(|name| {
+            let step = Saved::open(&all.join(name)).ok()?.state.step;
+            Some(format!("--checkpoint {name} (after {step} steps)"))
+        })
+        .collect();
+    match offers.as_slice() {
+        [] => error,
+        offers => Error::Usage(format!("{error}; whole is {}", offers.join(", "))),
+    }
+}

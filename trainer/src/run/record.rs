@@ -1,0 +1,128 @@
+//! What a run's folder says of how the run came about, and whether it is still so when the run goes on.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use volumes::files::{read_text, rename_into_place, write_json};
+
+use super::Plan;
+use crate::config::Config;
+use crate::dataset::{Dataset, FileSum, Fold};
+use crate::{Error, Result};
+
+const RECORD: &str = "run.json";
+
+/// What a result depends on beside the code.
+#[derive(Serialize)]
+struct Record<'a, O> {
+    version: &'static str,
+    instruction_set: String,
+    threads: usize,
+    dataset: String,
+    plan: &'a Plan,
+    /// What it takes of the machine.
+    outlook: &'a O,
+    #[serde(flatten)]
+    division: &'a Division,
+    files: Vec<FileSum>,
+}
+
+/// Of a record, what must still hold.
+#[derive(Deserialize)]
+struct Began {
+    instruction_set: String,
+    #[serde(flatten)]
+    division: Division,
+    files: Vec<FileSum>,
+}
+
+/// Which cases a run is trained on, and which it is held against.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Division {
+    /// The fold that is held out; `None` where the cases are not divided so.
+    #[serde(default)]
+    pub(crate) fold: Option<Fold>,
+    pub(crate) training_cases: Vec<String>,
+    pub(crate) validation_cases: Vec<String>,
+}
+
+/// Writes `config.toml` and `run.json`.
+pub(crate) fn write(
+    folder: &Path,
+    config: &Config,
+    dataset: &Dataset,
+    (plan, outlook): (&Plan, &impl Serialize),
+    division: &Division,
+) -> Result<()> {
+    write_configuration(folder, config)?;
+    let record = Record {
+        version: env!("CARGO_PKG_VERSION"),
+        instruction_set: autograd::simd::active().to_string(),
+        threads: config.training.pool_threads(),
+        dataset: dataset.path.display().to_string(),
+        plan,
+        outlook,
+        division,
+        files: dataset.checksums()?,
+    };
+    Ok(write_json(&folder.join(RECORD), &record)?)
+}
+
+/// Writes `config.toml`; a run that goes on may have other settings than it began with.
+pub(crate) fn write_configuration(folder: &Path, config: &Config) -> Result<()> {
+    let text = config.to_toml();
+    Ok(rename_into_place(&folder.join("config.toml"), |out| out.write_all(text.as_bytes()))?)
+}
+
+/// Checks that a run goes on with the cases that it began with, voxel by voxel. Another instruction set is said: the run
+/// is then not, bit for bit, the one that was not interrupted.
+pub(crate) fn check(folder: &Path, dataset: &Dataset, now: &Division) -> Result<()> {
+    let path = folder.join(RECORD);
+    let began: Began = serde_json::from_str(&read_text(&path)?).map_err(|e| {
+        let remedy = "begin anew in another --out, from this run's weights with --init if you like";
+        Error::file(&path, format!("is no record of a run ({e}): {remedy}"))
+    })?;
+    check_cases(&path, &began.division, now)?;
+    check_files(&path, &began.files, dataset)?;
+    let active = autograd::simd::active().to_string();
+    if began.instruction_set != active {
+        println!(
+            "the run began with {} and goes on with {active}: it will differ in rounding from one that was not interrupted",
+            began.instruction_set
+        );
+    }
+    Ok(())
+}
+
+fn check_cases(record: &Path, began: &Division, now: &Division) -> Result<()> {
+    let cases = |division: &Division| (listed(&division.training_cases), listed(&division.validation_cases));
+    let ((training, validation), (now_training, now_validation)) = (cases(began), cases(now));
+    if training == now_training && validation == now_validation {
+        return Ok(());
+    }
+    let message = format!(
+        "the run began with training cases {training} and validation cases {validation}{}, not {now_training} and {now_validation}: name the same data set, and the same --validation if there was one",
+        began.fold.map(|fold| format!(", {fold}")).unwrap_or_default(),
+    );
+    Err(Error::file(record, message))
+}
+
+fn listed(names: &[String]) -> String {
+    format!("[{}]", names.join(", "))
+}
+
+/// The training cases' files; those for testing and the words of `dataset.json` may change.
+fn check_files(record: &Path, began: &[FileSum], dataset: &Dataset) -> Result<()> {
+    let now = dataset.checksums_of(&dataset.training)?;
+    let Some(file) = now.iter().find(|file| !began.contains(file)) else { return Ok(()) };
+    let sum = |file: &FileSum| format!("of {} bytes with CRC-32C {:08x}", file.bytes, file.crc32c);
+    let before = match began.iter().find(|before| before.path == file.path) {
+        Some(before) => format!("with another {}: {}", file.path, sum(before)),
+        None => format!("without {}", file.path),
+    };
+    let message = format!(
+        "the run began {before}, now it is one {}; make it as it was, or begin a new run in another --out, from this one's weights with --init if you like",
+        sum(file)
+    );
+    Err(Error::file(record, message))
+}

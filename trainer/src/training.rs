@@ -1,0 +1,22 @@
+//! The training loop: sample, step, log, validate, keep; and what that will take of memory.
+
+mod augment;
+mod balance;
+mod choose;
+mod cost;
+mod objective;
+mod sampler;
+mod settings;
+mod setup;
+mod train;
+mod validation;
+
+pub use cost::{CaseMemory, MemoryProbe, Outlook, PredictionMemory, Settled, StepMemory, TrainingMemory};
+pub use objective::Objective;
+pub use sampler::{Batch, PatchPlace, Sampler};
+pub use settings::check_settings;
+pub(crate) use settings::optimizer;
+pub use setup::{End, Outcome, Setup};
+pub(crate) use train::Passes;
+pub use train::{READY, train};
+pub use validation::{ClassFigures, Validation};

@@ -1,0 +1,189 @@
+//! What a run holds beside the network's passes: cases, batches that lie ready, a validation.
+
+use serde::Serialize;
+
+use super::probe::{MemoryProbe, StepMemory};
+use crate::Result;
+use crate::preprocess::CaseSummary;
+use crate::run::Plan;
+use crate::training::READY;
+
+/// The program itself, its threads' stacks, and small blocks, measured.
+const PROGRAM: usize = 20 << 20;
+/// Weights while they are read: as in the file, as a network begins, and turned for it.
+const LOADING: usize = 3;
+/// A histogram of a validation; see [`metrics::ScoreHistogram`].
+const HISTOGRAM: usize = 1 << 20;
+/// More logits than this are not kept for an average precision.
+const KEPT_LOGITS: usize = 1 << 24;
+/// What the cases of a run are, as far as memory is concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CaseMemory {
+    /// Bytes of all images, labels and lists of foreground.
+    pub bytes: usize,
+    /// Voxels of the cases that validations run over.
+    pub validated: usize,
+    /// Voxels of the largest of them.
+    pub largest_validated: usize,
+    /// The shape `[d, h, w]` of the largest case.
+    pub largest: [usize; 3],
+    /// Voxels of the largest file.
+    pub largest_file: usize,
+    /// Channels of the images.
+    pub channels: usize,
+    /// How many cases there are.
+    pub count: usize,
+    /// Bytes of the largest case where cases lie in a cache's files and are read one at a time; else 0.
+    pub read_whole: usize,
+}
+
+impl CaseMemory {
+    /// Of training and validation cases that were read; without the latter the former are validated on.
+    pub fn of(training: &[CaseSummary], validation: &[CaseSummary], classes: usize) -> Self {
+        let foreground = |case: &CaseSummary| {
+            let (counts, _) = case.class_counts(classes);
+            counts.iter().skip(1).map(|&voxels| voxels as usize * size_of::<u32>()).sum::<usize>()
+        };
+        let all = || training.iter().chain(validation);
+        let validated = if validation.is_empty() { training } else { validation };
+        let voxels = |cases: &[CaseSummary]| cases.iter().map(CaseSummary::voxels).collect::<Vec<_>>();
+        let largest = all().max_by_key(|case| case.voxels());
+        Self {
+            bytes: all().map(CaseSummary::bytes).sum::<usize>()
+                + training.iter().map(foreground).sum::<usize>(),
+            validated: voxels(validated).iter().sum(),
+            largest_validated: voxels(validated).into_iter().max().unwrap_or(0),
+            largest: largest.map_or([0; 3], |case| case.shape),
+            largest_file: all().map(|case| case.file_voxels).max().unwrap_or(0),
+            channels: largest.map_or(0, |case| case.channels),
+            count: all().count(),
+            read_whole: 0,
+        }
+    }
+
+    /// The same cases in the files of a cache.
+    #[must_use]
+    pub fn in_files(self) -> Self {
+        let voxels: usize = self.largest.iter().product();
+        let read_whole = voxels * (size_of::<f32>() * self.channels + 1);
+        Self { bytes: 0, read_whole, ..self }
+    }
+
+    /// Bytes that reading the cases takes at most, each thread being at one of the largest.
+    fn reading(&self, threads: usize) -> usize {
+        let at_once = if self.read_whole > 0 { 1 } else { threads.min(self.count) };
+        self.bytes + self.read_whole + at_once * self.reading_one()
+    }
+
+    /// The file's numbers, as `f32`, turned; where the case is resampled, both grids and, as many as the larger's voxels, the
+    /// coefficients of a spline through them.
+    fn reading_one(&self) -> usize {
+        let (voxel, case) = (size_of::<f32>() * self.channels, self.largest.iter().product::<usize>());
+        let file = self.largest_file * (voxel + 6);
+        if case == self.largest_file {
+            return file;
+        }
+        let labels = self.largest_file + case;
+        file.max((self.largest_file + case + self.largest_file.max(case)) * voxel + labels)
+    }
+}
+
+/// Bytes that training holds at most, by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TrainingMemory {
+    /// Images, labels and lists of foreground.
+    pub cases: usize,
+    /// Batches that are made or lie ready while one is trained on.
+    pub batches: usize,
+    /// A step; see [`StepMemory`].
+    pub step: StepMemory,
+    /// Logits, probabilities and histograms of a validation.
+    pub between: usize,
+    /// The program itself.
+    pub program: usize,
+    /// All together, or what reading the cases takes if that is more.
+    pub total: usize,
+}
+
+impl TrainingMemory {
+    /// Of a plan with so many patches in a batch.
+    ///
+    /// # Errors
+    /// As [`MemoryProbe::training`].
+    pub fn new(plan: &Plan, batch: usize, cases: &CaseMemory, probe: &MemoryProbe<'_>) -> Result<Self> {
+        let step = probe.training(plan, batch)?;
+        let voxels = batch * plan.patch_size.iter().product::<usize>();
+        let one_batch = voxels * (plan.model.in_channels * size_of::<f32>() + 1);
+        let between = cases.read_whole + validation(plan, cases);
+        // Blocks that turned patches are cut from; they reach further than the patch.
+        let blocks = if cases.read_whole > 0 { 2 * one_batch } else { 0 };
+        let mut memory = Self {
+            cases: cases.bytes,
+            // Those that lie ready, and the one that waits for room.
+            batches: (READY + 1) * one_batch + blocks,
+            step,
+            between,
+            program: PROGRAM,
+            total: 0,
+        };
+        let together = memory.cases + memory.batches + step.total() + between + PROGRAM;
+        memory.total = together.max(PROGRAM + cases.reading(probe.threads()));
+        Ok(memory)
+    }
+}
+
+/// What a validation holds: of each case its logits, probabilities and one class's scores; of all of them the logits that an
+/// average precision is taken of, and histograms.
+fn validation(plan: &Plan, cases: &CaseMemory) -> usize {
+    let channels = plan.model.out_channels;
+    let foreground = channels.max(2) - 1;
+    let of_voxel = (2 * channels + 1) * size_of::<f32>() + 1;
+    let kept = cases.validated.min(KEPT_LOGITS) * size_of::<f32>();
+    cases.largest_validated * of_voxel + foreground * (kept + 2 * HISTOGRAM)
+}
+
+/// Bytes that predicting the mask of the largest case holds at most, by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PredictionMemory {
+    /// The shape `[d, h, w]` of that case.
+    pub shape: [usize; 3],
+    /// Its images.
+    pub image: usize,
+    /// Weighted sums of the planes that patches still reach.
+    pub sums: usize,
+    /// One patch, and its mirror images.
+    pub step: StepMemory,
+    /// The mask, on the grids of case and file.
+    pub mask: usize,
+    /// The program itself.
+    pub program: usize,
+    /// All together, or what reading the image or the weights takes if that is more.
+    pub total: usize,
+}
+
+impl PredictionMemory {
+    /// Of a plan.
+    ///
+    /// # Errors
+    /// As [`MemoryProbe::prediction`].
+    pub fn new(plan: &Plan, cases: &CaseMemory, probe: &MemoryProbe<'_>) -> Result<Self> {
+        let (model, step) = (&plan.model, probe.prediction(plan)?);
+        let shape = cases.largest;
+        let voxels: usize = shape.iter().product();
+        let plane = shape[1] * shape[2] * model.out_channels * size_of::<f32>();
+        let image = voxels * model.in_channels * size_of::<f32>();
+        let mut memory = Self {
+            shape,
+            image,
+            sums: (plan.patch_size[0].min(shape[0]) + 4) * plane,
+            step,
+            mask: voxels.max(cases.largest_file) + cases.largest_file,
+            program: PROGRAM,
+            total: 0,
+        };
+        let together = image + memory.sums + step.total() + memory.mask;
+        let one = CaseMemory { bytes: image, count: 1, ..*cases };
+        memory.total = PROGRAM + together.max(step.weights + one.reading(1)).max(LOADING * step.weights);
+        Ok(memory)
+    }
+}

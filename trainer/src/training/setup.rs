@@ -1,0 +1,90 @@
+//! What a run is given, and what it gives back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nn::Module;
+use serde::Serialize;
+use unet3d::UNet3d;
+
+use super::Validation;
+use crate::config::Config;
+use crate::predict::{Choice, Decision};
+use crate::preprocess::{CaseReader, Normalisation, PreparedCase};
+use crate::run::Plan;
+use crate::run::checkpoint::{Idle, Saved, Tensors};
+
+/// Everything a run needs.
+#[derive(Debug)]
+pub struct Setup {
+    /// The run folder, which exists.
+    pub folder: PathBuf,
+    /// All settings.
+    pub config: Config,
+    /// The patch and the network.
+    pub plan: Plan,
+    /// How the cases below were read, and what the classes are called.
+    pub reader: CaseReader,
+    /// How they were normalised.
+    pub normalisation: Normalisation,
+    /// Normalised cases with labels.
+    pub training: Arc<[PreparedCase]>,
+    /// Normalised cases that are not trained on; empty: metrics are of the training cases.
+    pub validation: Arc<[PreparedCase]>,
+    /// Weights to start from.
+    pub init: Option<Tensors>,
+    /// A checkpoint to go on from.
+    pub resume: Option<Saved>,
+    /// Whether that one is not the last: the first that is written then takes the last one's place for good.
+    pub abandons_last: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The model after the last step.
+    pub model: UNet3d<f32>,
+    /// The last validation.
+    pub validation: Option<Validation>,
+    /// How the model's logits are read.
+    pub decision: Decision,
+    /// What is done to the masks of the best weights, where that was to be chosen and could be.
+    pub postprocess: Option<Choice>,
+    /// The best metric, with validation cases.
+    pub best: Option<f64>,
+    /// Whether it was stopped before its last step.
+    pub stopped: bool,
+    /// Steps taken in all.
+    pub steps: u64,
+    /// Time spent in all.
+    pub elapsed: Duration,
+    /// The last line of the log.
+    pub end: End,
+}
+
+/// How a log ends.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct End {
+    /// Steps taken in all.
+    pub step: u64,
+    /// CRC-32C of all weights' bits, in the order of their names: equal for equal runs, whatever the number of threads.
+    pub weights_crc32c: String,
+    /// Steps and patches that taught nothing.
+    #[serde(flatten)]
+    pub idle: Idle,
+    /// The share of this session's time that the training thread waited for batches.
+    pub waited_for_data: f64,
+    /// The most memory in bytes that the process has held; `None` where the system does not tell.
+    pub peak_memory: Option<usize>,
+}
+
+/// See [`End::weights_crc32c`].
+pub(super) fn digest(model: &UNet3d<f32>) -> u32 {
+    let mut weights: Vec<_> = model.state_dict().into_iter().collect();
+    weights.sort_by(|(a, _), (b, _)| a.cmp(b));
+    weights
+        .iter()
+        .flat_map(|(_, weight)| weight.data())
+        .fold(0, |sum, value| crc32c::crc32c_append(sum, &value.to_bits().to_le_bytes()))
+}

@@ -1,0 +1,136 @@
+//! One step, and what is said of one whose numbers are not finite.
+
+use autograd::{Gradients, NonFinite, Pass, Tape, Tensor};
+use losses::Labels;
+use nn::Module;
+use unet3d::UNet3d;
+
+use super::Run;
+use crate::config::NonFiniteStep;
+use crate::random::{Purpose, key};
+use crate::training::{Batch, Objective};
+use crate::{Error, Result};
+
+/// After so many steps in a row without a finite loss and gradient a run is given up, also one that leaves them out.
+const MOST_BAD_STEPS: u64 = 20;
+
+/// What the two passes gave.
+pub(crate) struct Passes {
+    pub(super) loss: f64,
+    /// Whether no voxel of the batch has a weight.
+    pub(super) is_empty: bool,
+    /// None where no voxel of the batch counts.
+    pub(crate) gradients: Option<Gradients<f32>>,
+    /// Of a tape that watched.
+    pub(super) fault: Option<NonFinite>,
+}
+
+impl Passes {
+    /// The forward and the backward pass of a batch.
+    pub(crate) fn of(
+        model: &UNet3d<f32>,
+        objective: &Objective,
+        tape: &Tape<f32>,
+        image: &Tensor<f32>,
+        labels: &Labels,
+    ) -> Result<Self> {
+        let scales = model
+            .forward_scales(tape.constant(image.clone()))
+            .map_err(|e| Error::config("model", e.to_string()))?;
+        let (loss, is_empty) = objective.forward(&scales, labels)?;
+        drop(scales);
+        let value = f64::from(loss.item());
+        let gradients = (!loss.is_constant()).then(|| loss.backward());
+        Ok(Self { loss: value, is_empty, gradients, fault: tape.first_non_finite() })
+    }
+}
+
+impl Run {
+    /// One forward and backward pass and a step of the optimiser; returns the loss.
+    pub(super) fn one_step(&mut self, batch: &Batch, lr: f64) -> Result<f64> {
+        let config = &self.setup.config;
+        let (clip, watched) = (config.optimizer.clip_norm, config.training.check_numerics);
+        let Passes { loss, is_empty, gradients, fault } = self.passes(batch, watched)?;
+        self.idle.empty_patches += batch.empty_patches();
+        self.idle.empty_batches += u64::from(is_empty);
+        let Some(mut gradients) = gradients else { return Ok(loss) };
+        let norm = if clip > 0.0 { gradients.clip_global_norm(clip) } else { gradients.global_norm() };
+        if !loss.is_finite() || !norm.is_finite() || fault.is_some() {
+            self.leave_out(batch, loss, norm, fault)?;
+            return Ok(loss);
+        }
+        self.idle.left_out_in_a_row = 0;
+        self.optimizer.set_lr(lr);
+        self.optimizer.step(&mut self.model, &gradients);
+        Ok(loss)
+    }
+
+    fn passes(&self, batch: &Batch, watched: bool) -> Result<Passes> {
+        let tape = Tape::train(key(self.setup.config.training.seed, Purpose::Dropout, self.step));
+        if watched {
+            tape.watch();
+        }
+        Passes::of(&self.model, &self.objective, &tape, &batch.image, &batch.labels)
+    }
+
+    /// Says what is wrong with a step; an error unless such steps are to be left out.
+    fn leave_out(&mut self, batch: &Batch, loss: f64, norm: f64, fault: Option<NonFinite>) -> Result<()> {
+        self.idle.left_out += 1;
+        self.idle.left_out_in_a_row += 1;
+        // The same step again, watched: it is a function of the weights, the batch and the step's number.
+        let fault = match fault {
+            Some(fault) => Some(fault),
+            None => self.passes(batch, true)?.fault,
+        };
+        let step = self.step + 1;
+        let what = format!(
+            "step {step}: loss {loss}, gradient norm {norm}; {}; the batch is {}",
+            self.first(batch, fault),
+            self.patches(batch)
+        );
+        let training = &self.setup.config.training;
+        let lr = self.setup.config.optimizer.lr;
+        match training.non_finite {
+            NonFiniteStep::Stop => Err(Error::Diverged(format!(
+                "{what}. The checkpoints before are whole. Lower optimizer.lr ({lr:e}), or leave such steps out with training.non_finite = \"skip\""
+            ))),
+            NonFiniteStep::Skip if self.idle.left_out_in_a_row >= MOST_BAD_STEPS => {
+                Err(Error::Diverged(format!(
+                    "{what}. It is number {MOST_BAD_STEPS} in a row that is left out: lower optimizer.lr ({lr:e})"
+                )))
+            }
+            NonFiniteStep::Skip => {
+                self.progress.println(format!("{what}: the step is left out"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Where numbers first were not finite, in words.
+    fn first(&self, batch: &Batch, fault: Option<NonFinite>) -> String {
+        if !batch.image.is_finite() {
+            return "the batch's intensities are not finite before the network sees them".into();
+        }
+        let Some(NonFinite { operation, pass, shape, parameter }) = fault else {
+            return "no single operation's numbers are not finite, only their sum".into();
+        };
+        let named = self.model.named_parameters();
+        let name = named.iter().find(|(_, of_model)| Some(of_model.id()) == parameter).map(|(name, _)| name);
+        let name = name.map_or("no parameter", String::as_str);
+        match (pass, operation) {
+            (Pass::Backward, "parameter") => format!("first not finite is the gradient of {name} {shape:?}"),
+            (Pass::Forward, _) => format!("first not finite is the value of {operation} {shape:?} at {name}"),
+            (Pass::Backward, _) => {
+                format!("first not finite is the gradient of the value of {operation} {shape:?} at {name}")
+            }
+        }
+    }
+
+    /// The cases and places of a batch, in words.
+    fn patches(&self, batch: &Batch) -> String {
+        let place = |patch: &crate::training::PatchPlace| {
+            format!("case {} at {:?} (d, h, w)", self.setup.training[patch.case].name(), patch.offset)
+        };
+        batch.patches.iter().map(place).collect::<Vec<_>>().join(", ")
+    }
+}
