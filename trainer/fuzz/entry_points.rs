@@ -169,7 +169,10 @@ fn load(folder: &Path, file: &[u8], weights: &[u8]) -> bool {
     else {
         return false;
     };
-    let _ = (checkpoint.state.decision.to_string(), checkpoint.state.reader.preprocessing.to_string());
+    let _ = (
+        checkpoint.state.decision.to_string(),
+        checkpoint.state.preparation.reader.preprocessing.to_string(),
+    );
     let _ = (checkpoint.state.postprocess.as_ref().map(ToString::to_string), config.to_toml());
     checkpoint.into_network(&path).is_ok()
 }

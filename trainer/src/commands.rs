@@ -1,7 +1,6 @@
 //! What each subcommand does.
 
 mod all_folds;
-mod cases;
 mod convert;
 mod demo;
 mod plan;

@@ -36,8 +36,10 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     };
     let (decision, words) = reading(args, &members, &ensemble);
     let (postprocess, treatment) = members::postprocess(&members);
-    let channels =
-        output::channel_names(&first.state.reader.description.classes, first.state.plan.model.out_channels);
+    let channels = output::channel_names(
+        &first.state.preparation.reader.description.classes,
+        first.state.plan.model.out_channels,
+    );
     let output = Output { args, channels, decision, postprocess };
     let named = images::named(args, first)?;
     let (total, mut failures) = (named.len(), Failures::default());
@@ -101,7 +103,7 @@ fn predicted(
     stop: &AtomicBool,
 ) -> Result<Option<(Case, Predicted)>> {
     let first = &members[0];
-    let mut case = first.state.reader.read_sized(&image.files, output.args.spacing)?;
+    let mut case = first.state.preparation.reader.read_sized(&image.files, output.args.spacing)?;
     let found = if members.len() == 1 && output.is_mask_alone() {
         let voxels = std::mem::take(&mut case.image);
         let own = Case { image: voxels, ..case.clone() };

@@ -9,19 +9,18 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use unet3d::UNet3d;
 
-use super::cases::{Cases, Sources};
 use super::plan;
 use crate::cli::Train;
 use crate::config::{Auto, Config, Mirror};
 use crate::dataset::{CaseFiles, Dataset, Fold, taken_as_a_millimetre};
 use crate::predict::{Asked, SlidingWindow};
-use crate::preprocess::{CaseReader, PreparedCase};
+use crate::preprocess::{CaseLoader, CaseReader, LoadedCases, PreparedCase};
 use crate::report::{SliceFigure, hms};
-use crate::run::Plan;
 use crate::run::checkpoint::{Saved, Tensors, clear_unfinished, load_weights};
 use crate::run::folder::{self, Which};
 use crate::run::record::{self, Division};
-use crate::training::{Objective, Outcome, Settled, Setup, check_settings, train};
+use crate::run::{Facts, Plan};
+use crate::training::{CaseMemory, Objective, Outcome, Settled, Setup, check_settings, train};
 use crate::{Error, Result};
 
 /// Trains, and says at the end what to type next.
@@ -62,23 +61,24 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     }
     // A run goes on with the cases as it began with them.
     let reader = match &resumed {
-        Some(checkpoint) => checkpoint.state.reader.clone(),
+        Some(checkpoint) => checkpoint.state.preparation.reader.clone(),
         None => CaseReader::new(&dataset, &config.data),
     };
     let (training, validation) = divide(args, &config, &dataset, fold)?;
-    let sources = Sources {
+    let loader = CaseLoader {
         reader: &reader,
         training,
         validation,
         scheme: config.data.normalization,
-        normalisation: resumed.as_ref().map(|checkpoint| checkpoint.state.normalisation.clone()),
+        normalisation: resumed.as_ref().map(|checkpoint| checkpoint.state.preparation.normalisation.clone()),
+        say: &|line| println!("{line}"),
     };
-    let cases = sources.read(args.cache.as_deref(), args.force, config.training.threads)?;
+    let cases = loader.load(args.cache.as_deref(), args.force, config.training.threads)?;
     cases.check_classes(classes)?;
-    cases.vanished(&reader).iter().for_each(|line| println!("{line}"));
+    cases.vanished().iter().for_each(|line| println!("{line}"));
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.state.plan.clone());
-    let settled = cases.settle(&config, &reader, plan)?;
-    let Cases { training, validation, normalisation, .. } = cases;
+    let settled = settle(&cases, &config, plan)?;
+    let LoadedCases { training, validation, preparation, .. } = cases;
     config.data.batch_size = Auto::Value(settled.outlook.batch_size);
     if !args.force {
         settled.outlook.check()?;
@@ -105,8 +105,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         folder: args.out.clone(),
         config: config.clone(),
         plan: plan.clone(),
-        reader,
-        normalisation,
+        preparation,
         training,
         validation,
         init,
@@ -122,6 +121,18 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     }
     conclude(args, &config, &outcome);
     Ok(outcome)
+}
+
+/// The plan for these cases, or what there is to say of one that was made before.
+fn settle(cases: &LoadedCases, config: &Config, before: Option<Plan>) -> Result<Settled> {
+    let summaries =
+        |cases: &[PreparedCase]| cases.iter().map(|case| case.summary().clone()).collect::<Vec<_>>();
+    let (training, validation) = (summaries(&cases.training), summaries(&cases.validation));
+    let reader = &cases.preparation.reader;
+    let classes = reader.description.num_classes();
+    let memory = CaseMemory::of(&training, &validation, classes);
+    let memory = if cases.in_files { memory.in_files() } else { memory };
+    plan::settle(Facts::of(&training, classes), config, &memory, reader, before)
 }
 
 /// What a run came to, and what to type next.

@@ -23,7 +23,7 @@ use self::tensors::Summed;
 use super::Plan;
 use crate::codec::options;
 use crate::predict::{Choice, Decision};
-use crate::preprocess::{CaseReader, Normalisation};
+use crate::preprocess::Preparation;
 use crate::{Error, Result};
 
 mod check;
@@ -62,10 +62,8 @@ pub struct State {
     pub config: String,
     /// The patch and the network.
     pub plan: Plan,
-    /// How files become cases, and what the classes are called.
-    pub reader: CaseReader,
-    /// How cases become inputs.
-    pub normalisation: Normalisation,
+    /// How files become what the network sees.
+    pub preparation: Preparation,
     /// How its logits are read.
     pub decision: Decision,
     /// What is done to its masks; none where that was not to be chosen, could not be, or the run has not ended.

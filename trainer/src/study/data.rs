@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::dataset::{Dataset, IGNORE, split};
-use crate::preprocess::{Case, CaseReader, CaseSummary, Normalisation, PreparedCase};
+use crate::preprocess::{Case, CaseReader, CaseSummary, Normalisation, Preparation, PreparedCase};
 use crate::run::{Facts, Plan};
 use crate::{Error, Result};
 
@@ -13,10 +13,8 @@ use crate::{Error, Result};
 pub struct StudyData {
     /// The data set's name.
     pub name: String,
-    /// How cases were read; the foreground classes are one.
-    pub reader: CaseReader,
-    /// How they were normalised.
-    pub normalisation: Normalisation,
+    /// How its cases become what the network sees.
+    pub preparation: Preparation,
     /// The patch and the network with one channel of logits.
     pub plan: Plan,
     /// Cases to train on.
@@ -89,8 +87,7 @@ impl StudyData {
         let name = set.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Self {
             name,
-            reader,
-            normalisation,
+            preparation: Preparation { reader, normalisation },
             plan,
             training: training.into_iter().map(PreparedCase::from).collect(),
             evaluation,

@@ -61,7 +61,7 @@ fn of_checkpoint(
     // As validations are.
     let overlap = setup.config.inference.overlap;
     let window = SlidingWindow { patch: setup.plan.patch_size, overlap, mirror: Mirror::NONE };
-    let mut candidates = Candidates::new(asked, &setup.reader.description.classes[1..]);
+    let mut candidates = Candidates::new(asked, &setup.preparation.reader.description.classes[1..]);
     for case in &*setup.validation {
         let voxels = case.whole()?;
         let (Some(labels), shape) = (voxels.labels(), voxels.shape()) else { continue };

@@ -11,7 +11,7 @@ use unet3d::UNet3d;
 use super::Validation;
 use crate::config::Config;
 use crate::predict::{Choice, Decision};
-use crate::preprocess::{CaseReader, Normalisation, PreparedCase};
+use crate::preprocess::{Preparation, PreparedCase};
 use crate::run::Plan;
 use crate::run::checkpoint::{Idle, Saved, Tensors};
 
@@ -24,10 +24,8 @@ pub struct Setup {
     pub config: Config,
     /// The patch and the network.
     pub plan: Plan,
-    /// How the cases below were read, and what the classes are called.
-    pub reader: CaseReader,
-    /// How they were normalised.
-    pub normalisation: Normalisation,
+    /// How the cases below were made.
+    pub preparation: Preparation,
     /// Normalised cases with labels.
     pub training: Arc<[PreparedCase]>,
     /// Normalised cases that are not trained on; empty: metrics are of the training cases.

@@ -254,7 +254,7 @@ impl Run {
                 mirror: Mirror::NONE,
             };
             let go_on = || !stop.load(Ordering::Relaxed);
-            let names = &self.setup.reader.description.classes;
+            let names = &self.setup.preparation.reader.description.classes;
             // Reports are at probability 1/2, or at the one that was given; a threshold that is chosen has lines of its own.
             let given = config.inference.threshold.value();
             let logit = given.map_or(0.0, |&p| self.untouched().at(p).logit);
@@ -351,8 +351,7 @@ impl Run {
             seconds: self.progress.elapsed().as_secs_f64(),
             config: self.setup.config.to_toml(),
             plan: self.setup.plan.clone(),
-            reader: self.setup.reader.clone(),
-            normalisation: self.setup.normalisation.clone(),
+            preparation: self.setup.preparation.clone(),
             decision: self.decision.clone(),
             postprocess: None,
             metric: METRIC.to_owned(),

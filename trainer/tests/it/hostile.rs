@@ -172,7 +172,7 @@ fn voxel_sizes_too_far_apart_are_refused_before_a_case_is_resampled() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.nii");
     nifti::write(&path, &NiftiHeader::new([5, 4, 3], [1.0, 1e9, 1.0]), &[1u8; 60]).unwrap();
-    let reader = state().reader;
+    let reader = state().preparation.reader;
     let preprocessing = Preprocessing { spacing: Some([1.0; 3]), ..reader.preprocessing };
     let files = CaseFiles { name: "a".into(), images: vec![path], label: None };
     let (case, most) = counting::most_held(|| CaseReader { preprocessing, ..reader }.read(&files));
@@ -189,8 +189,7 @@ fn state() -> State {
         seconds: 1.0,
         config: setup.config.to_toml(),
         plan: setup.plan,
-        reader: setup.reader,
-        normalisation: setup.normalisation,
+        preparation: setup.preparation,
         decision: Decision::untouched(&LossConfig::GeneralisedDice { regions: Default::default() }, 1),
         postprocess: None,
         metric: "dice".into(),
@@ -234,18 +233,21 @@ fn a_checkpoint_whose_parts_do_not_fit_together_is_refused() {
     type Change = fn(&mut State);
     const CT: ChannelNorm = ChannelNorm::Ct { low: 0.0, high: 0.0, mean: 0.0, sd: f32::NAN };
     let changes: [(Change, &str); 11] = [
-        (|s| s.reader.description.classes.clear(), "classes"),
-        (|s| s.reader.description.classes = vec!["a".into(); 3], "logits"),
-        (|s| s.reader.description.channel_names.clear(), "channels"),
-        (|s| s.normalisation.channels.clear(), "normalised"),
+        (|s| s.preparation.reader.description.classes.clear(), "classes"),
+        (|s| s.preparation.reader.description.classes = vec!["a".into(); 3], "logits"),
+        (|s| s.preparation.reader.description.channel_names.clear(), "channels"),
+        (|s| s.preparation.normalisation.channels.clear(), "normalised"),
         (
-            |s| s.normalisation.channels = vec![ChannelNorm::Ct { low: 1.0, high: 0.0, mean: 0.0, sd: 1.0 }],
+            |s| {
+                s.preparation.normalisation.channels =
+                    vec![ChannelNorm::Ct { low: 1.0, high: 0.0, mean: 0.0, sd: 1.0 }]
+            },
             "normalised",
         ),
-        (|s| s.normalisation.channels = vec![CT], "normalised"),
+        (|s| s.preparation.normalisation.channels = vec![CT], "normalised"),
         (|s| s.decision.calibration.shift.clear(), "calibrated"),
         (|s| s.decision.calibration.scale = f64::NAN, "logits"),
-        (|s| s.reader.preprocessing.spacing = Some([1.0, 0.0, 1.0]), "mm"),
+        (|s| s.preparation.reader.preprocessing.spacing = Some([1.0, 0.0, 1.0]), "mm"),
         (|s| s.plan.patch_size = [0; 3], "strides"),
         (|s| s.plan.patch_size = [1 << 40; 3], "voxels"),
     ];

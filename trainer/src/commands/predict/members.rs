@@ -57,7 +57,7 @@ pub(super) fn read_weights(members: &mut [Member]) -> Result<()> {
 
 /// What is done to masks, and the words for it and for where it comes from.
 pub(super) fn postprocess(members: &[Member]) -> (ByClass, String) {
-    let (asked, classes) = (&members[0].asked, &members[0].state.reader.description.classes);
+    let (asked, classes) = (&members[0].asked, &members[0].state.preparation.reader.description.classes);
     let choices: Vec<Option<&Choice>> =
         members.iter().map(|member| member.state.postprocess.as_ref()).collect();
     let by_class = ByClass::new(&classes[1..], asked, &choices);
@@ -112,7 +112,7 @@ impl Member {
 
     /// Refuses a member that does not mean the same as this one.
     fn check(&self, other: &Self) -> Result<()> {
-        let (ours, theirs) = (&self.state.reader, &other.state.reader);
+        let (ours, theirs) = (&self.state.preparation.reader, &other.state.preparation.reader);
         let differ = |what: &str, ours: String, theirs: String| {
             let message = format!(
                 "{what} {theirs}, {} {ours}: runs that predict together must agree on that",
@@ -157,7 +157,7 @@ impl Member {
 
     /// The logits of a case whose intensities are as in the files; `None` if the work was stopped.
     pub(super) fn logits(&self, mut case: Case, title: &str, stop: &AtomicBool) -> Result<Option<Logits>> {
-        self.state.normalisation.apply(&mut case)?;
+        self.state.preparation.normalisation.apply(&mut case)?;
         watched(title, stop, |progress| self.window.run(self.model(), &case.image, case.shape, progress))
     }
 
@@ -169,7 +169,7 @@ impl Member {
         title: &str,
         stop: &AtomicBool,
     ) -> Result<Option<Vec<u8>>> {
-        self.state.normalisation.apply(&mut case)?;
+        self.state.preparation.normalisation.apply(&mut case)?;
         watched(title, stop, |progress| {
             let restore = Restore::new(&case.geometry, self.state.plan.model.out_channels);
             self.window.classes(self.model(), &case.image, restore, logit, progress)

@@ -1,12 +1,12 @@
 //! Whether the parts of a state fit together. Checksums say that a file is whole, not that it was written by this program.
 
 use super::State;
-use crate::preprocess::ChannelNorm;
+use crate::preprocess::{ChannelNorm, Preparation};
 
 impl State {
     /// What does not fit, in words.
     pub(super) fn check(&self) -> Result<(), String> {
-        let Self { plan, reader, normalisation, decision, .. } = self;
+        let Self { plan, preparation: Preparation { reader, normalisation }, decision, .. } = self;
         let (model, calibration) = (&plan.model, &decision.calibration);
         model
             .clone()

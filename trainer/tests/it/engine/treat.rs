@@ -34,7 +34,7 @@ fn measured(checkpoint: &Checkpoint, asked: &Asked, cases: &[Case]) -> Choice {
     let mut model = UNet3d::<f32>::new(state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
     model.load_state_dict(checkpoint.weights.clone()).unwrap();
     let window = SlidingWindow { patch: state.plan.patch_size, overlap: 0.5, mirror: Mirror::NONE };
-    let mut candidates = Candidates::new(asked, &state.reader.description.classes[1..]);
+    let mut candidates = Candidates::new(asked, &state.preparation.reader.description.classes[1..]);
     for case in cases {
         let logits = window.run(&model, &case.image, case.shape, |_, _| true).unwrap();
         let mask = logits.classes(state.decision.logit);

@@ -6,39 +6,49 @@ use bincode::Options;
 use memory::{Machine, in_words};
 use rayon::prelude::*;
 
-use super::plan;
+use super::{Cache, CaseReader, Fingerprint, Fit, Found, Normalisation, Preparation, PreparedCase, vanished};
 use crate::codec::options;
-use crate::config::{Config, Scheme};
+use crate::config::Scheme;
 use crate::dataset::CaseFiles;
-use crate::preprocess::{Cache, CaseReader, Fingerprint, Fit, Found, Normalisation, PreparedCase, vanished};
-use crate::run::{Facts, Plan};
-use crate::training::{CaseMemory, Settled};
 use crate::{Error, Result};
 
 const GIGABYTE: f64 = (1u64 << 30) as f64;
 
-/// What cases are read from, and how.
-pub(super) struct Sources<'a> {
-    pub(super) reader: &'a CaseReader,
-    pub(super) training: Vec<CaseFiles>,
-    pub(super) validation: Vec<CaseFiles>,
-    pub(super) scheme: Scheme,
-    /// Of a run that goes on.
-    pub(super) normalisation: Option<Normalisation>,
+/// What cases are loaded from, and how.
+pub struct CaseLoader<'a> {
+    /// How files become cases.
+    pub reader: &'a CaseReader,
+    /// The cases that the normalisation is fitted on.
+    pub training: Vec<CaseFiles>,
+    /// Further cases.
+    pub validation: Vec<CaseFiles>,
+    /// How intensities are made comparable.
+    pub scheme: Scheme,
+    /// As it was fitted before, of a run that goes on.
+    pub normalisation: Option<Normalisation>,
+    /// Is told what goes on, a line each.
+    pub say: &'a (dyn Fn(String) + Sync),
 }
 
-/// Normalised cases, and how they were normalised.
-pub(super) struct Cases {
-    pub(super) training: Vec<PreparedCase>,
-    pub(super) validation: Vec<PreparedCase>,
-    pub(super) normalisation: Normalisation,
+/// Cases as a network sees them, and how they were made so.
+#[derive(Debug)]
+pub struct LoadedCases {
+    /// The cases to train on.
+    pub training: Vec<PreparedCase>,
+    /// Those to validate on.
+    pub validation: Vec<PreparedCase>,
+    /// What was done to both.
+    pub preparation: Preparation,
     /// Whether voxels are in files.
-    in_files: bool,
+    pub in_files: bool,
 }
 
-impl Cases {
+impl LoadedCases {
     /// Refuses training cases in which there is nothing to tell apart.
-    pub(super) fn check_classes(&self, classes: usize) -> Result<()> {
+    ///
+    /// # Errors
+    /// Names the cases.
+    pub fn check_classes(&self, classes: usize) -> Result<()> {
         let voxels = PreparedCase::class_counts(&self.training, classes);
         let what = match (voxels[0], voxels[1..].iter().sum::<u64>()) {
             (0, 0) => "hold no voxel that counts: all are to be ignored",
@@ -55,9 +65,10 @@ impl Cases {
     }
 
     /// What resampling loses of the cases' lesions, a line a case.
-    pub(super) fn vanished(&self, reader: &CaseReader) -> Vec<String> {
+    pub fn vanished(&self) -> Vec<String> {
         let line = |case: &PreparedCase| {
             let summary = case.summary();
+            let reader = &self.preparation.reader;
             let spacing = reader.preprocessing.spacing.unwrap_or(summary.spacing.map(f64::from));
             let classes = &reader.description.classes;
             let [message, remedy] = vanished::complaint(&summary.vanished, classes, spacing)?;
@@ -65,27 +76,15 @@ impl Cases {
         };
         self.training.iter().chain(&self.validation).filter_map(line).collect()
     }
-
-    /// The plan for these cases, or what there is to say of one that was made before.
-    pub(super) fn settle(
-        &self,
-        config: &Config,
-        reader: &CaseReader,
-        before: Option<Plan>,
-    ) -> Result<Settled> {
-        let summaries =
-            |cases: &[PreparedCase]| cases.iter().map(|case| case.summary().clone()).collect::<Vec<_>>();
-        let (training, validation) = (summaries(&self.training), summaries(&self.validation));
-        let classes = reader.description.num_classes();
-        let memory = CaseMemory::of(&training, &validation, classes);
-        let memory = if self.in_files { memory.in_files() } else { memory };
-        plan::settle(Facts::of(&training, classes), config, &memory, reader, before)
-    }
 }
 
-impl Sources<'_> {
-    /// Reads the cases, in as many threads as the plan's memory reckons with.
-    pub(super) fn read(self, cache: Option<&Path>, force: bool, threads: usize) -> Result<Cases> {
+impl CaseLoader<'_> {
+    /// Loads the cases, in as many threads as the plan's memory reckons with: into the files of a cache where one is named,
+    /// else into memory, which `force` tries though the files' headers say that they are too many.
+    ///
+    /// # Errors
+    /// As [`CaseReader::read`]; cases that memory will not hold; a cache that cannot be written.
+    pub fn load(self, cache: Option<&Path>, force: bool, threads: usize) -> Result<LoadedCases> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|e| Error::config("training.threads", format!("is {threads}: {e}")))?;
         pool.install(|| match cache {
@@ -95,7 +94,7 @@ impl Sources<'_> {
     }
 
     /// All voxels in memory; refused where the files' headers already say that they are too many, unless by `force`.
-    fn in_memory(self, force: bool) -> Result<Cases> {
+    fn in_memory(self, force: bool) -> Result<LoadedCases> {
         let machine = Machine::here();
         if let (Some(there), false) = (machine.available, force) {
             let bytes = self.most_bytes(self.all())?;
@@ -118,17 +117,17 @@ impl Sources<'_> {
         let applied: Vec<Result<()>> = all.map(|case| normalisation.apply(case)).collect();
         applied.into_iter().collect::<Result<()>>()?;
         let prepared = |cases: Vec<_>| cases.into_iter().map(PreparedCase::from).collect();
-        Ok(Cases {
+        Ok(LoadedCases {
             training: prepared(training),
             validation: prepared(validation),
-            normalisation,
+            preparation: Preparation { reader: reader.clone(), normalisation },
             in_files: false,
         })
     }
 
     /// One case at a time in memory. What the cache holds of these files and settings is taken from there; the rest is made
     /// and written, after its size was said.
-    fn cached(self, folder: &Path) -> Result<Cases> {
+    fn cached(self, folder: &Path) -> Result<LoadedCases> {
         let settings = self.settings()?;
         // What was fitted on other cases, such as those of another fold, keeps a place of its own.
         let folder = &match self.fit().needs_cases() {
@@ -147,11 +146,11 @@ impl Sources<'_> {
                 *found = Found::Unusable { why };
             }
         }
-        self.say(folder, &found)?;
+        self.announce(folder, &found)?;
         let make = |files: &CaseFiles, fingerprint: &Fingerprint| -> Result<PreparedCase> {
             let mut case = self.reader.read(files)?;
             normalisation.apply(&mut case)?;
-            println!("{} goes into the cache", case.name);
+            (self.say)(format!("{} goes into the cache", case.name));
             Ok(cache.write(&case, &normalisation, fingerprint)?.into())
         };
         let prepared = self.all().zip(found).map(|(files, (fingerprint, found))| match found {
@@ -160,7 +159,8 @@ impl Sources<'_> {
         });
         let mut training = prepared.collect::<Result<Vec<_>>>()?;
         let validation = training.split_off(self.training.len());
-        Ok(Cases { training, validation, normalisation, in_files: true })
+        let preparation = Preparation { reader: self.reader.clone(), normalisation };
+        Ok(LoadedCases { training, validation, preparation, in_files: true })
     }
 
     /// Training cases, then validation cases.
@@ -208,7 +208,7 @@ impl Sources<'_> {
         let mut fit = self.fit();
         if fit.needs_cases() {
             for files in &self.training {
-                println!("{}: the foreground's intensities", files.name);
+                (self.say)(format!("{}: the foreground's intensities", files.name));
                 fit.add(&self.reader.read(files)?);
             }
         }
@@ -216,10 +216,10 @@ impl Sources<'_> {
     }
 
     /// Says what will be written, and why.
-    fn say(&self, folder: &Path, found: &[(Fingerprint, Found)]) -> Result<()> {
+    fn announce(&self, folder: &Path, found: &[(Fingerprint, Found)]) -> Result<()> {
         for (_, found) in found {
             if let Found::Unusable { why } = found {
-                println!("{why}; it is made again");
+                (self.say)(format!("{why}; it is made again"));
             }
         }
         let missing = self.all().zip(found).filter(|(_, (_, found))| !matches!(found, Found::Case(_)));
@@ -227,12 +227,12 @@ impl Sources<'_> {
         let (all, there) = (found.len(), found.len() - missing.len());
         let bytes = self.most_bytes(missing.iter().copied())?;
         match bytes {
-            0 => println!("all {all} cases are in the cache {}", folder.display()),
-            bytes => println!(
+            0 => (self.say)(format!("all {all} cases are in the cache {}", folder.display())),
+            bytes => (self.say)(format!(
                 "the cache {} holds {there} of {all} cases; the others take up to {:.2} GB of disk",
                 folder.display(),
                 bytes as f64 / GIGABYTE
-            ),
+            )),
         }
         Ok(())
     }
