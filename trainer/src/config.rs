@@ -206,6 +206,7 @@ pub enum NonFiniteStep {
 #[allow(missing_docs, reason = "config/default.toml explains every key, once")]
 pub struct Validation {
     pub every: usize,
+    pub full_every: Auto<usize>,
     pub split: Word,
     pub fold: usize,
     pub folds: Auto<usize>,
@@ -295,6 +296,7 @@ impl Config {
             ("training.steps_per_epoch", self.training.steps_per_epoch),
             ("training.log_every", self.training.log_every),
             ("validation.every", self.validation.every),
+            ("validation.full_every", self.validation.full_every.value().copied().unwrap_or(1)),
             ("schedule.every", self.schedule.every),
         ];
         for (key, value) in positive {

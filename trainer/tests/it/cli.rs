@@ -4,6 +4,7 @@ mod cache;
 mod ensemble;
 mod errors;
 mod folds;
+mod golden;
 mod grids;
 mod interrupt;
 mod limits;

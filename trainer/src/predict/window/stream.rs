@@ -99,7 +99,7 @@ impl SlidingWindow {
             Ok(model.forward(tape.constant(patch))?.into_value())
         };
         let mut sum = forward(patch.clone())?;
-        let axes: Vec<usize> = (0..3).filter(|&a| self.mirror.0[a] && self.patch[a] > 1).collect();
+        let axes = self.mirrored_axes();
         for choice in 1..1usize << axes.len() {
             let flips: [bool; 3] = std::array::from_fn(|a| {
                 axes.iter().position(|&axis| axis == a).is_some_and(|bit| choice >> bit & 1 == 1)
@@ -107,6 +107,17 @@ impl SlidingWindow {
             sum.add_assign(&flipped(&forward(flipped(patch, flips))?, flips));
         }
         Ok(sum.scaled(1.0 / (1 << axes.len()) as f32))
+    }
+
+    /// How many forward passes a volume of this shape takes, mirror images counted.
+    pub fn forward_passes(&self, shape: [usize; 3]) -> usize {
+        let windows: usize = (0..3).map(|a| self.starts(shape[a], self.patch[a]).len()).product();
+        windows << self.mirrored_axes().len()
+    }
+
+    /// The axes along which patches are mirrored.
+    fn mirrored_axes(&self) -> Vec<usize> {
+        (0..3).filter(|&a| self.mirror.0[a] && self.patch[a] > 1).collect()
     }
 
     /// Where patches start along an axis: evenly spread, at most (1 − overlap) of a patch apart.

@@ -1,0 +1,101 @@
+//! When a run looks at whole cases: settled from counted work before its first step, so that no clock changes a bit.
+//!
+//! The unit is one forward pass of a patch. A step takes three for each patch of its batch, one forward and about two
+//! backward; a validation of whole cases takes one for each window and mirror image. Whole cases take at most a fifth of all,
+//! but the last epoch always ends with them.
+
+use serde::Serialize;
+
+use crate::config::{Auto, Validation, Word};
+
+/// Forward passes that a forward and a backward pass take together.
+const PASSES_OF_A_STEP: u64 = 3;
+/// Whole-case validations take at most one part in so many of all work.
+const PARTS: u64 = 5;
+
+/// The work of a run, in forward passes of one patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Work {
+    /// Of a step.
+    pub step: u64,
+    /// Of a validation of all whole cases.
+    pub validation: u64,
+}
+
+impl Work {
+    /// With so many patches in a batch, and so many windows, mirror images counted, over the cases that are validated on.
+    pub fn new(batch: usize, windows: usize) -> Self {
+        Self { step: PASSES_OF_A_STEP * batch as u64, validation: windows as u64 }
+    }
+}
+
+/// The epochs, counted from 1, that end with a validation of whole cases.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ValidationSchedule {
+    /// Ascending; the last epoch is always one.
+    pub whole_cases_after: Vec<u64>,
+    /// The share of all work that they take.
+    pub share: f64,
+}
+
+impl ValidationSchedule {
+    /// Of a run of so many epochs: every so many where the configuration says so, else as many as a fifth of the work pays,
+    /// evenly spread.
+    pub fn new(config: &Validation, epochs: u64, steps_per_epoch: u64, work: Work) -> Self {
+        let training = epochs * steps_per_epoch * work.step;
+        let whole_cases_after: Vec<u64> = match config.full_every {
+            Auto::Value(every) => {
+                (1..=epochs).filter(|e| e.is_multiple_of(every as u64) || *e == epochs).collect()
+            }
+            Auto::Word(Word::None) => vec![epochs],
+            Auto::Word(Word::Auto) => {
+                let paid = training / ((PARTS - 1) * work.validation.max(1));
+                let validations = paid.clamp(1, epochs.max(1));
+                (1..=validations).map(|i| (i * epochs).div_ceil(validations)).collect()
+            }
+        };
+        let validating = whole_cases_after.len() as u64 * work.validation;
+        let share = validating as f64 / (training + validating).max(1) as f64;
+        Self { whole_cases_after, share }
+    }
+
+    /// Whether this epoch ends with whole cases.
+    pub fn is_due(&self, epoch: u64) -> bool {
+        self.whole_cases_after.binary_search(&epoch).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whole_cases_take_a_fifth_at_most_or_come_once_at_the_end(
+            epochs in 1u64..200, steps in 1u64..300, batch in 1usize..9, windows in 0usize..5000,
+        ) {
+            let config = Config::default().validation;
+            let schedule = ValidationSchedule::new(&config, epochs, steps, Work::new(batch, windows));
+            let after = &schedule.whole_cases_after;
+            prop_assert_eq!(after.last(), Some(&epochs));
+            prop_assert!(after[0] >= 1 && after.is_sorted_by(|a, b| a < b));
+            prop_assert!(schedule.share <= 0.2 || after.len() == 1, "{}", schedule.share);
+            prop_assert!((1..=epochs).all(|epoch| schedule.is_due(epoch) == after.contains(&epoch)));
+            // One more would be too much.
+            if (after.len() as u64) < epochs {
+                let (training, more) = (epochs * steps * 3 * batch as u64, (after.len() as u64 + 1) * windows as u64);
+                prop_assert!(5 * more > training + more);
+            }
+        }
+
+        #[test]
+        fn what_the_configuration_says_is_done(epochs in 1u64..50, every in 1usize..60) {
+            let config = crate::config::Validation { full_every: Auto::Value(every), ..Config::default().validation };
+            let schedule = ValidationSchedule::new(&config, epochs, 10, Work::new(2, 100_000));
+            let wanted = (1..=epochs).filter(|e| e % every as u64 == 0 || *e == epochs);
+            prop_assert!(schedule.whole_cases_after.iter().copied().eq(wanted));
+        }
+    }
+}
