@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Logits;
-use crate::preprocess::{Geometry, Tap};
+use crate::preprocess::{Grids, Tap};
 
 /// Takes the planes of a case one by one and hands on those of the part of the file that the case is.
 ///
@@ -22,12 +22,12 @@ pub struct Restore {
 
 impl Restore {
     /// For logits of so many channels.
-    pub fn new(geometry: &Geometry, channels: usize) -> Self {
+    pub fn new(grids: &Grids, channels: usize) -> Self {
         Self {
-            from: geometry.shape(),
-            to: geometry.part_shape(),
+            from: grids.shape(),
+            to: grids.part_shape(),
             channels,
-            taps: geometry.taps_back(),
+            taps: grids.taps_back(),
             planes: Default::default(),
             taken: 0,
             given: 0,
@@ -116,6 +116,7 @@ impl Restore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preprocess::Geometry;
     use crate::preprocess::Preprocessing;
     use crate::preprocess::resample::Interpolation;
     use crate::preprocess::resample::per_axis;
@@ -138,12 +139,12 @@ mod tests {
             let affine = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, thick, 0.0], [0.0, 0.0, 0.0, 1.0]];
             let preprocessing = Preprocessing { spacing: Some(spacing), ..Preprocessing::NATIVE };
             let geometry = Geometry::new(Header::new(&[w, h, d], affine), AxisOrder::ZYX, preprocessing)
-                .looked_at(part.map(|n| 0..n), Some(spacing));
-            let shape = geometry.shape();
+                .cropped(part.map(|n| 0..n), Some(spacing));
+            let shape = geometry.grids.shape();
             let values: Vec<f32> = seed.iter().copied().cycle().take(shape.iter().product::<usize>() * channels).collect();
             let kinds = per_axis([thick, 1.0, 1.0], Interpolation::Linear);
             let wanted = resample(values.clone(), shape, channels, part, kinds);
-            let found = Restore::new(&geometry, channels).all(Logits { shape, channels, values });
+            let found = Restore::new(&geometry.grids, channels).all(Logits { shape, channels, values });
             prop_assert_eq!(found.shape, part);
             prop_assert_eq!(found.values.len(), wanted.len());
             for (a, b) in found.values.iter().zip(&wanted) {

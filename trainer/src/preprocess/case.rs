@@ -1,6 +1,6 @@
 //! One case in memory.
 
-use super::{Geometry, Vanished};
+use super::{Geometry, PackedLabels, Vanished};
 use crate::dataset::IGNORE;
 
 /// The images of one patient or specimen, and its labels where they are known.
@@ -18,6 +18,8 @@ pub struct Case {
     pub spacing: [f32; 3],
     /// The class of each voxel, `[d, h, w]`; [`IGNORE`] where it takes no part.
     pub labels: Option<Vec<u8>>,
+    /// The labels of the whole file, where those above are of a part of it or on another grid.
+    pub file_labels: Option<PackedLabels>,
     /// Lesions that are in the file and not among the labels, which lie on another grid.
     pub vanished: Vec<Vanished>,
     /// Where it lies, for writing.

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Block, CachedCase, Case, Region, Source, Vanished};
-use crate::Result;
+use super::{Block, CachedCase, Case, Grids, Region, Source, Vanished};
 use crate::dataset::IGNORE;
+use crate::{Error, Result};
 
 /// What is known of a case without its voxels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,8 +23,8 @@ pub struct CaseSummary {
     pub(super) counts: Vec<u64>,
     /// Lesions that are in the file and not among the labels.
     pub vanished: Vec<Vanished>,
-    /// Voxels of one channel on the grid of its file.
-    pub file_voxels: usize,
+    /// The grids of its file and of the case.
+    pub grids: Grids,
 }
 
 impl CaseSummary {
@@ -40,7 +40,7 @@ impl CaseSummary {
             labelled: case.labels.is_some(),
             counts,
             vanished: case.vanished.clone(),
-            file_voxels: case.geometry.whole_shape().iter().product(),
+            grids: case.geometry.grids.clone(),
         }
     }
 
@@ -113,6 +113,23 @@ impl PreparedCase {
             sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             sums
         })
+    }
+
+    /// The labels `[d, h, w]` of the whole file, whatever of it the case is; `None` where they are unknown.
+    ///
+    /// # Errors
+    /// If a file of the cache cannot be read, or is damaged.
+    pub fn file_labels(&self) -> Result<Option<Vec<u8>>> {
+        let packed = match &self.voxels {
+            Voxels::Memory(case) => case.file_labels.clone(),
+            Voxels::File(case) => case.file_labels()?,
+        };
+        if let Some(packed) = packed {
+            let damaged =
+                || Error::case(self.name(), "its packed labels are damaged: remove it from the cache");
+            return packed.unpack().map(Some).ok_or_else(damaged);
+        }
+        Ok(self.whole()?.labels.map(|labels| memory::collected(labels.iter().copied())))
     }
 
     /// All voxels; read where they are in a file.

@@ -10,7 +10,7 @@ use volumes::{
 };
 
 use super::grid::{content, cut, image_to_grid, labels_to_grid};
-use super::{Case, Geometry, Preprocessing, Vanished};
+use super::{Case, Geometry, PackedLabels, Preprocessing, Vanished};
 use crate::config::{Auto, Data, Word};
 use crate::dataset::fault::first;
 use crate::dataset::folder::check_headers;
@@ -86,14 +86,14 @@ impl CaseReader {
     }
 
     fn read_voxels(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Case> {
-        let Loaded { image, labels, geometry } = self.load(files, voxel_sizes)?;
+        let Loaded { image, labels, file_labels, geometry } = self.load(files, voxel_sizes)?;
         let channels = self.description.channel_names.len();
-        let (shape, spacing) = (geometry.shape(), geometry.spacing());
-        let labels = labels.map(|labels| labels_to_grid(labels, geometry.part(), shape));
+        let (shape, spacing) = (geometry.grids.shape(), geometry.grids.spacing());
+        let labels = labels.map(|labels| labels_to_grid(labels, geometry.grids.part(), shape));
         let (labels, vanished) = labels.unzip();
-        let image = image_to_grid(image, channels, geometry.part(), shape);
+        let image = image_to_grid(image, channels, geometry.grids.part(), shape);
         let (name, vanished) = (files.name.clone(), vanished.unwrap_or_default());
-        Ok(Case { name, image, shape, channels, spacing, labels, vanished, geometry })
+        Ok(Case { name, image, shape, channels, spacing, labels, file_labels, vanished, geometry })
     }
 
     /// What of a case's lesions is lost where it is resampled.
@@ -102,12 +102,13 @@ impl CaseReader {
     /// As [`CaseReader::read`].
     pub(crate) fn vanished(&self, files: &CaseFiles) -> Result<Vec<Vanished>> {
         let native = self.native_geometry(files, None)?;
-        if files.label.is_none() || self.largest_shape(files)? == native.whole_shape() {
+        if files.label.is_none() || self.largest_shape(files)? == native.grids.whole_shape() {
             return Ok(Vec::new());
         }
         let lost: Result<_> = memory::within(|| {
             let Loaded { labels, geometry, .. } = self.load(files, None)?;
-            let lost = labels.map(|labels| labels_to_grid(labels, geometry.part(), geometry.shape()).1);
+            let lost =
+                labels.map(|labels| labels_to_grid(labels, geometry.grids.part(), geometry.grids.shape()).1);
             Ok(lost.unwrap_or_default())
         });
         lost.map_err(|error| error.of_case(&files.name))
@@ -124,9 +125,9 @@ impl CaseReader {
     /// Where a case lies by the headers of its files: as a whole, for what is to be cut off only its voxels say.
     pub(crate) fn geometry(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Geometry> {
         let whole = self.native_geometry(files, voxel_sizes)?;
-        let all = whole.whole_shape().map(|n| 0..n);
-        let geometry = whole.looked_at(all, self.preprocessing.spacing);
-        check_growth(&files.name, geometry.whole_shape(), &geometry)?;
+        let all = whole.grids.whole_shape().map(|n| 0..n);
+        let geometry = whole.cropped(all, self.preprocessing.spacing);
+        check_growth(&files.name, geometry.grids.whole_shape(), &geometry)?;
         Ok(geometry)
     }
 
@@ -151,7 +152,7 @@ impl CaseReader {
         let channels = self.description.channel_names.len();
         let Preprocessing { crop, spacing, .. } = self.preprocessing;
         let geometry = self.native_geometry(files, voxel_sizes)?;
-        let (frame, whole) = (geometry.frame(), geometry.whole_shape());
+        let (frame, whole) = (geometry.frame(), geometry.grids.whole_shape());
         let mut image = Vec::new();
         let mut channel = 0;
         for path in &files.images {
@@ -188,11 +189,12 @@ impl CaseReader {
             true => content(&image, channels, labels.as_deref(), whole),
             false => whole.map(|n| 0..n),
         };
+        let geometry = geometry.cropped(part.clone(), spacing);
+        check_growth(&files.name, whole, &geometry)?;
+        let file_labels = labels.as_deref().filter(|_| !geometry.grids.is_whole()).map(PackedLabels::new);
         let image = cut(image, whole, channels, &part);
         let labels = labels.map(|labels| cut(labels, whole, 1, &part));
-        let geometry = geometry.looked_at(part, spacing);
-        check_growth(&files.name, whole, &geometry)?;
-        Ok(Loaded { image, labels, geometry })
+        Ok(Loaded { image, labels, file_labels, geometry })
     }
 
     /// The shape `[d, h, w]` of a case by the headers of its files: what it has where no border is cut off.
@@ -200,7 +202,7 @@ impl CaseReader {
     /// # Errors
     /// Files that cannot be read or do not fit together.
     pub fn largest_shape(&self, files: &CaseFiles) -> Result<[usize; 3]> {
-        Ok(self.geometry(files, None)?.shape())
+        Ok(self.geometry(files, None)?.grids.shape())
     }
 
     /// How the axes of a file lie to those of its case.
@@ -284,17 +286,19 @@ impl CaseReader {
 struct Loaded {
     image: Vec<f32>,
     labels: Option<Vec<u8>>,
+    /// Of the whole file, where these are not.
+    file_labels: Option<PackedLabels>,
     geometry: Geometry,
 }
 
 /// Refuses voxel sizes so far apart that resampling would take memory that the file does not warrant.
 fn check_growth(case: &str, whole: [usize; 3], geometry: &Geometry) -> Result<()> {
-    let shape = geometry.shape();
+    let shape = geometry.grids.shape();
     let voxels = |shape: [usize; 3]| shape.into_iter().fold(1usize, usize::saturating_mul);
     if voxels(shape) <= voxels(whole).max(SMALL).saturating_mul(MOST_GROWTH) {
         return Ok(());
     }
-    let [d, h, w] = geometry.spacing_of_file();
+    let [d, h, w] = geometry.grids.spacing_of_file();
     let message = format!(
         "has {whole:?} voxels of {d} x {h} x {w} mm and would be resampled to {shape:?}; correct its voxel sizes, or give data.spacing"
     );

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::dataset::{Dataset, IGNORE, split};
-use crate::preprocess::{Case, CaseReader, CaseSummary, Normalisation, Preparation, PreparedCase};
+use crate::preprocess::{
+    Case, CaseReader, CaseSummary, Normalisation, PackedLabels, Preparation, PreparedCase,
+};
 use crate::run::{Facts, Plan};
 use crate::{Error, Result};
 
@@ -105,6 +107,9 @@ impl StudyData {
 }
 
 fn join_foreground(case: &mut Case) {
+    let joined = |label: &u8| if *label == IGNORE { IGNORE } else { (*label).min(1) };
+    let whole = case.file_labels.take().and_then(|packed| packed.unpack());
+    case.file_labels = whole.map(|labels| PackedLabels::new(&labels.iter().map(joined).collect::<Vec<_>>()));
     for label in case.labels.iter_mut().flatten() {
         if *label != IGNORE {
             *label = (*label).min(1);

@@ -240,7 +240,7 @@ fn a_checkpoint_whose_parts_do_not_fit_together_is_refused() {
         (
             |s| {
                 s.preparation.normalisation.channels =
-                    vec![ChannelNorm::Ct { low: 1.0, high: 0.0, mean: 0.0, sd: 1.0 }]
+                    vec![ChannelNorm::Ct { low: 1.0, high: 0.0, mean: 0.0, sd: 1.0 }];
             },
             "normalised",
         ),

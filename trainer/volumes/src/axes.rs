@@ -64,7 +64,7 @@ impl AxisOrder {
 }
 
 /// Voxels along three axes and their sizes in mm.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Grid {
     /// Voxels.
     pub size: [usize; 3],

@@ -97,8 +97,8 @@ fn check_memory(
     let Some(available) = machine.available else { return Ok(()) };
     let (reader, plan) = (&members[0].state.preparation.reader, &members[0].state.plan);
     let voxels = |shape: [usize; 3]| shape.into_iter().fold(1usize, usize::saturating_mul);
-    let largest = if reader.preprocessing.crop { [1; 3] } else { geometry.shape() };
-    let largest_file = voxels(geometry.whole_shape());
+    let largest = if reader.preprocessing.crop { [1; 3] } else { geometry.grids.shape() };
+    let largest_file = voxels(geometry.grids.whole_shape());
     if voxels(largest).max(largest_file) > MOST_VOXELS {
         return Ok(());
     }

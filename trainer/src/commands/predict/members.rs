@@ -171,7 +171,7 @@ impl Member {
     ) -> Result<Option<Vec<u8>>> {
         self.state.preparation.normalisation.apply(&mut case)?;
         watched(title, stop, |progress| {
-            let restore = Restore::new(&case.geometry, self.state.plan.model.out_channels);
+            let restore = Restore::new(&case.geometry.grids, self.state.plan.model.out_channels);
             self.window.classes(self.model(), &case.image, restore, logit, progress)
         })
     }

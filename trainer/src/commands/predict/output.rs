@@ -144,10 +144,12 @@ impl Output<'_> {
     /// Writes a case's mask, given that of the part that was looked at.
     pub(super) fn write_mask(&self, case: &Case, part: Vec<u8>) -> Result<()> {
         let geometry = &case.geometry;
-        let mut mask = geometry.uncropped(part, &[0]);
+        let mut mask = geometry.grids.uncropped(part, &[0]);
         let foreground = |mask: &[u8]| mask.iter().filter(|&&m| m > 0).count();
         let before = foreground(&mask);
-        self.postprocess.on_grid(geometry.file_voxels_per_voxel()).apply(&mut mask, geometry.whole_shape());
+        self.postprocess
+            .on_grid(geometry.grids.file_voxels_per_voxel())
+            .apply(&mut mask, geometry.grids.whole_shape());
         let path = self.mask_file(&case.name, geometry.ending());
         let note = if self.postprocess.is_off() {
             String::new()
@@ -163,7 +165,7 @@ impl Output<'_> {
     /// Writes a case's mask and, if asked for, probabilities and logits, given the logits on the case's grid.
     pub(super) fn write(&self, case: &Case, logits: Logits) -> Result<()> {
         let channels = logits.channels;
-        let logits = Restore::new(&case.geometry, channels).all(logits);
+        let logits = Restore::new(&case.geometry.grids, channels).all(logits);
         self.write_mask(case, logits.classes(self.decision.logit))?;
         let outside = |of_background: f32, of_others: f32| {
             let class = |c: usize| if channels > 1 && c == 0 { of_background } else { of_others };
@@ -190,7 +192,7 @@ impl Output<'_> {
         for (channel, &outside) in outside.iter().enumerate() {
             let channels = self.channels.len();
             let values = memory::collected(values.iter().copied().skip(channel).step_by(channels));
-            let values = case.geometry.uncropped(values, &[outside]);
+            let values = case.geometry.grids.uncropped(values, &[outside]);
             let file = self.channel_file(kind, channel, &case.name, case.geometry.ending());
             self.write_file(case, &file, values)?;
         }

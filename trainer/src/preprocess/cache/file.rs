@@ -11,7 +11,7 @@ use super::format::{Header, LONGEST_HEADER, Layout, MAGIC, PREFIX, VERSION, head
 use super::positioned::Positioned;
 use crate::codec::options;
 use crate::preprocess::foreground::Listed;
-use crate::preprocess::{Block, CaseSummary, Normalisation, Region};
+use crate::preprocess::{Block, CaseSummary, Normalisation, PackedLabels, Region};
 use crate::{Error, Result};
 
 /// Bytes that are read at once where many are.
@@ -154,6 +154,18 @@ impl CachedCase {
             }
         }
         Ok(Region { block, shape, channels, image: Cow::Owned(image), labels: labels.map(Cow::Owned) })
+    }
+
+    /// The packed labels of the whole file, where those of the case are not they.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(in crate::preprocess) fn file_labels(&self) -> Result<Option<PackedLabels>> {
+        let Some(length) = self.header.file_labels else { return Ok(None) };
+        let mut bytes = memory::filled(0, length as usize);
+        self.read(self.layout.file_labels, &mut bytes)?;
+        let voxels = self.header.summary.grids.whole_shape().iter().product();
+        Ok(Some(PackedLabels::from_bytes(bytes, voxels)))
     }
 
     /// Fills a buffer from `offset` of the body on.

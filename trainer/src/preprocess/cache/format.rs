@@ -9,7 +9,7 @@
 //! | 28 | CRC-32C of the body, u32 |
 //! | 32 | CRC-32C of the 32 bytes before and of the header, u32 |
 //! | 36 | the header (bincode) |
-//! | then | the body: listed foreground voxels (u32) class by class, intensities `[d, h, w, c]` (f32), labels `[d, h, w]` (u8) |
+//! | then | the body: listed foreground voxels (u32) class by class, intensities `[d, h, w, c]` (f32), labels `[d, h, w]` (u8), packed labels of the whole file |
 
 use std::io;
 use std::path::Path;
@@ -26,7 +26,7 @@ use crate::preprocess::{Case, CaseSummary, ChannelNorm, Normalisation, Vanished}
 use crate::{Error, Result};
 
 pub(super) const MAGIC: &[u8; 8] = b"UNET3D-V";
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 /// Bytes before the header.
 pub(super) const PREFIX: usize = 36;
 /// Names and checksums of a case's files are a few kilobytes; a longer header is none.
@@ -44,6 +44,8 @@ pub(super) struct Header {
     /// How its intensities were normalised.
     pub(super) normalisation: Normalisation,
     pub(super) foreground: Vec<Listed>,
+    /// Bytes of the packed labels of the whole file, where those of the case are not they.
+    pub(super) file_labels: Option<u64>,
 }
 
 /// Where the parts of a body lie, in bytes from its start.
@@ -51,6 +53,7 @@ pub(super) struct Header {
 pub(super) struct Layout {
     pub(super) image: u64,
     pub(super) labels: u64,
+    pub(super) file_labels: u64,
     /// The body's length.
     pub(super) end: u64,
 }
@@ -58,9 +61,9 @@ pub(super) struct Layout {
 impl Header {
     /// Whether its parts fit together. Checksums say that a file is whole, not that it was written by this program.
     pub(super) fn fits(&self) -> bool {
-        let CaseSummary { shape, channels, spacing, labelled, counts, vanished, file_voxels, .. } =
-            &self.summary;
+        let CaseSummary { shape, channels, spacing, labelled, counts, vanished, grids, .. } = &self.summary;
         let voxels = shape.iter().fold(1u64, |n, &size| n.saturating_mul(size as u64));
+        let file_voxels = grids.whole_shape().iter().fold(1u64, |n, &size| n.saturating_mul(size as u64));
         let is_spacing = |spacing: f32| spacing.is_finite() && spacing > 0.0;
         let counted = counts.iter().fold(0u64, |sum, &n| sum.saturating_add(n));
         let labels: Vec<u8> = self.foreground.iter().map(|class| class.label).collect();
@@ -72,7 +75,9 @@ impl Header {
             ![0, IGNORE].contains(&lost.label) && (1..=lost.of).contains(&lost.lesions) && *labelled
         };
         (1..=MOST_VOXELS).contains(&voxels)
-            && (1..=MOST_VOXELS).contains(&(*file_voxels as u64))
+            && grids.is_sound()
+            && grids.shape() == *shape
+            && (1..=MOST_VOXELS).contains(&file_voxels)
             && *channels > 0
             && spacing.iter().copied().all(is_spacing)
             && counts.len() == 256
@@ -91,8 +96,9 @@ impl Header {
         let voxels = shape.iter().try_fold(1u64, |n, &size| n.checked_mul(size as u64))?;
         let image = listed.checked_mul(4)?;
         let labels = voxels.checked_mul(*channels as u64)?.checked_mul(4)?.checked_add(image)?;
-        let end = labels.checked_add(if *labelled { voxels } else { 0 })?;
-        Some(Layout { image, labels, end })
+        let file_labels = labels.checked_add(if *labelled { voxels } else { 0 })?;
+        let end = file_labels.checked_add(self.file_labels.unwrap_or(0))?;
+        Some(Layout { image, labels, file_labels, end })
     }
 }
 
@@ -112,6 +118,7 @@ pub(super) fn write(
         fingerprint: fingerprint.clone(),
         normalisation: normalisation.clone(),
         foreground: foreground.listed().to_vec(),
+        file_labels: case.file_labels.as_ref().map(|packed| packed.bytes().len() as u64),
     };
     let bytes = options().serialize(&header).expect("a header is plain data");
     if bytes.len() as u64 > LONGEST_HEADER {
@@ -164,12 +171,14 @@ fn body(
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         give(&bytes)?;
     }
-    case.labels.as_deref().map_or(Ok(()), give)
+    case.labels.as_deref().map_or(Ok(()), &mut *give)?;
+    case.file_labels.as_ref().map_or(Ok(()), |packed| give(packed.bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preprocess::Grids;
 
     fn header() -> Header {
         let mut counts = vec![0; 256];
@@ -182,13 +191,14 @@ mod tests {
             labelled: true,
             counts,
             vanished: Vec::new(),
-            file_voxels: 40,
+            grids: Grids::of_whole(volumes::Grid { size: [2, 3, 4], spacing: [3.0, 1.0, 1.0] }),
         };
         Header {
             summary,
             fingerprint: Fingerprint { files: Vec::new(), settings: Vec::new() },
             normalisation: Normalisation { channels: vec![ChannelNorm::ZScore, ChannelNorm::None] },
             foreground: vec![Listed { label: 1, voxels: 3 }, Listed { label: 3, voxels: 1 }],
+            file_labels: None,
         }
     }
 
@@ -206,7 +216,10 @@ mod tests {
             |header| header.summary.counts[0] += 1,
             |header| header.summary.counts[5] = u64::MAX,
             |header| header.summary.counts.truncate(4),
-            |header| header.summary.file_voxels = usize::MAX,
+            |header| {
+                let grid = volumes::Grid { size: [2, 3, 5], spacing: [3.0, 1.0, 1.0] };
+                header.summary.grids = Grids::of_whole(grid);
+            },
             |header| header.summary.vanished = vec![Vanished { label: 1, lesions: 3, of: 2 }],
             |header| header.summary.vanished = vec![Vanished { label: IGNORE, lesions: 1, of: 2 }],
             |header| {

@@ -54,7 +54,7 @@ impl CaseMemory {
             validated: voxels(validated).iter().sum(),
             largest_validated: voxels(validated).into_iter().max().unwrap_or(0),
             largest: largest.map_or([0; 3], |case| case.shape),
-            largest_file: all().map(|case| case.file_voxels).max().unwrap_or(0),
+            largest_file: all().map(|case| case.grids.whole_shape().iter().product()).max().unwrap_or(0),
             channels: largest.map_or(0, |case| case.channels),
             count: all().count(),
             read_whole: 0,

@@ -72,6 +72,7 @@ pub(crate) fn case(shape: [usize; 3], channels: usize, classes: usize, index: us
         channels,
         spacing: [1.0; 3],
         labels: Some(labels),
+        file_labels: None,
         vanished: Vec::new(),
         geometry: Geometry::new(header, AxisOrder::ZYX, Preprocessing::NATIVE),
     }
