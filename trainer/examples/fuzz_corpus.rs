@@ -17,15 +17,15 @@ use std::fs;
 use std::path::Path;
 
 use autograd::Tensor;
-use losses::LossConfig;
 use metrics::Mean;
 use nn::Module;
 use nn::schedule::{Schedule, Scheduler};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use trainer::predict::{Choice, ClassChoice, Decision, PostProcessing};
+use trainer::predict::Tensors;
+use trainer::predict::{Choice, ClassChoice, PostProcessing};
 use trainer::preprocess::{Cache, ChannelNorm, Fingerprint, Normalisation};
-use trainer::run::checkpoint::{Checkpoint, Idle, State, Tensors};
+use trainer::run::checkpoint::{Checkpoint, Idle, State};
 use unet3d::UNet3d;
 
 /// Bytes of `state.bin` before the state, and where the lengths of its parts stand.
@@ -218,14 +218,12 @@ fn checkpoint(folder: &Path, set: &[&str]) -> Result<[Vec<u8>; 2], Box<dyn Error
     let mean = |value: Option<f64>| Mean { value, n: 2, undefined: 1 };
     let taken = PostProcessing { min_component: 30, keep_largest: true, fill_holes: false };
     let class = ClassChoice { name: "lesion".into(), taken, before: mean(None), after: mean(Some(0.75)) };
+    let mut card = small::card(&setup);
+    card.networks[0].postprocessing = Some(Choice { cases: vec!["case_1".into()], classes: vec![class] });
     let state = State {
         step: 3,
         seconds: 1.5,
         config: "[inference]\noverlap = 0.25\n".into(),
-        plan: setup.plan,
-        preparation: setup.preparation,
-        decision: Decision::untouched(&LossConfig::GeneralisedDice { regions: Default::default() }, 1),
-        postprocess: Some(Choice { cases: vec!["case_1".into()], classes: vec![class] }),
         metric: "dice".into(),
         metric_now: None,
         metric_best: Some(0.25),
@@ -235,6 +233,7 @@ fn checkpoint(folder: &Path, set: &[&str]) -> Result<[Vec<u8>; 2], Box<dyn Error
         log_bytes: 4096,
     };
     let path = folder.join("last");
-    Checkpoint { state, weights, optimizer: ["exp_avg", "exp_avg_sq"].map(memory).into() }.save(&path)?;
-    Ok([fs::read(path.join("state.bin"))?, fs::read(path.join("weights.safetensors"))?])
+    let optimizer = ["exp_avg", "exp_avg_sq"].map(memory).into();
+    Checkpoint { state, card, weights, optimizer }.save(&path)?;
+    Ok([fs::read(path.join("state.bin"))?, fs::read(path.join("model.safetensors"))?])
 }

@@ -138,7 +138,7 @@ fn checkpoint(folder: &Path, bytes: &[u8]) -> bool {
     let length = |at: usize| usize::from(u16::from_le_bytes([lengths[at], lengths[at + 1]]));
     let (state, rest) = rest.split_at(length(0).min(rest.len()));
     let (optimizer, weights) = rest.split_at(length(2).min(rest.len()));
-    let mut file = b"UNET3D-C\x04\0\0\0".to_vec();
+    let mut file = b"UNET3D-C\x05\0\0\0".to_vec();
     file.extend((state.len() as u64).to_le_bytes());
     file.extend((optimizer.len() as u64).to_le_bytes());
     for part in [state, optimizer, weights] {
@@ -160,21 +160,15 @@ fn checkpoint_raw(folder: &Path, bytes: &[u8]) -> bool {
 fn load(folder: &Path, file: &[u8], weights: &[u8]) -> bool {
     let path = folder.join("run");
     fs::write(path.join("state.bin"), file).unwrap();
-    fs::write(path.join("weights.safetensors"), weights).unwrap();
+    fs::write(path.join("model.safetensors"), weights).unwrap();
     let Ok(mut checkpoint) = Saved::open(&path) else { return false };
     if checkpoint.optimizer().is_err() {
         return false;
     }
-    let Ok(config) = Config::for_prediction("the checkpoint's configuration", &checkpoint.state.config)
-    else {
-        return false;
-    };
-    let _ = (
-        checkpoint.state.decision.to_string(),
-        checkpoint.state.preparation.reader.preprocessing.to_string(),
-    );
-    let _ = (checkpoint.state.postprocess.as_ref().map(ToString::to_string), config.to_toml());
-    checkpoint.into_network(&path).is_ok()
+    let network = checkpoint.card.networks[0].clone();
+    let words = (network.decision.to_string(), network.preparation().reader.preprocessing.to_string());
+    let _ = (words, network.postprocessing.as_ref().map(ToString::to_string));
+    checkpoint.into_network().is_ok()
 }
 
 /// The length of the header (u16), the header, the body: into a cached case whose checksums are right.
@@ -198,7 +192,7 @@ fn cached_case(folder: &Path, bytes: &[u8]) -> bool {
             return false;
         }
     };
-    let whole = case.whole().unwrap();
+    let whole = case.voxels().unwrap();
     assert_eq!(whole.image().len(), case.summary().voxels() * case.summary().channels);
     let source = Source::from(&case);
     for (i, class) in source.foreground().iter().enumerate() {

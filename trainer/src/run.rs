@@ -5,4 +5,6 @@ pub(crate) mod folder;
 mod plan;
 pub(crate) mod record;
 
-pub use plan::{Facts, Plan};
+pub use plan::Facts;
+
+pub use crate::predict::Plan;

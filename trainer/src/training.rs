@@ -2,14 +2,15 @@
 
 mod augment;
 mod balance;
-mod choose;
 mod cost;
 mod objective;
 mod sampler;
 mod schedule;
 mod settings;
 mod setup;
+mod spill;
 mod train;
+mod validate;
 mod validation;
 
 pub use cost::{CaseMemory, MemoryProbe, Outlook, PredictionMemory, Settled, StepMemory, TrainingMemory};
@@ -21,4 +22,5 @@ pub(crate) use settings::optimizer;
 pub use setup::{End, Outcome, Setup};
 pub(crate) use train::Passes;
 pub use train::{READY, train};
-pub use validation::{ClassFigures, Validation};
+pub use validate::Validator;
+pub use validation::{CaseCounts, ClassFigures, Validation};

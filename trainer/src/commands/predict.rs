@@ -7,7 +7,7 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::cli::Predict;
-use crate::predict::{Decision, Ensemble, Logits, ProbabilityMean};
+use crate::predict::{Logits, Pipeline, ProbabilityMean};
 use crate::preprocess::Case;
 use crate::report::Failures;
 use crate::{Error, Result};
@@ -27,20 +27,22 @@ pub(super) fn run(args: &Predict, stop: &AtomicBool) -> Result<()> {
 }
 
 fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
-    let mut members = members::load(args)?;
+    let (mut members, together) = members::load(args)?;
     let first = &members[0];
-    let ensemble = Ensemble::new(members.iter().map(|member| member.state.decision.clone()).collect());
-    let ensemble = match threshold(args, first)? {
-        Some(threshold) => ensemble.at(threshold),
-        None => ensemble,
-    };
-    let (decision, words) = reading(args, &members, &ensemble);
-    let (postprocess, treatment) = members::postprocess(&members);
-    let channels = output::channel_names(
-        &first.state.preparation.reader.description.classes,
-        first.state.plan.model.out_channels,
-    );
-    let output = Output { args, channels, decision, postprocess };
+    let (decision, words) = members::reading(&members, together.as_ref(), threshold(args, first)?);
+    let (postprocessing, treatment) = members::postprocess(&members, together.as_ref());
+    let classes = &first.preparation().reader.description.classes;
+    let channels = output::channel_names(classes, first.card.plan.model.out_channels);
+    let pipelines: Vec<Pipeline> = members
+        .iter()
+        .map(|member| Pipeline {
+            preparation: member.preparation().clone(),
+            window: member.window,
+            decision: decision.clone(),
+            postprocessing: postprocessing.clone(),
+        })
+        .collect();
+    let output = Output { args, channels, pipeline: &pipelines[0] };
     let named = images::named(args, first)?;
     let (total, mut failures) = (named.len(), Failures::default());
     let images = images::readable(args, &members, output.is_mask_alone(), named, &mut failures);
@@ -51,7 +53,7 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     let first = &members[0];
     output.prepare(&images)?;
     for member in &members {
-        println!("{}, after {} steps", member.path.display(), member.state.step);
+        println!("{}", member.source);
     }
     println!("{words}");
     if !treatment.is_empty() {
@@ -60,8 +62,8 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     images::notes(args, first, &images)?.iter().for_each(|note| println!("{note}"));
     for image in &images {
         let case = &image.files.name;
-        let found = memory::within(|| predicted(&members, &ensemble, image, &output, stop));
-        let written = match found {
+        let found = memory::within(|| predicted(&members, &pipelines, image, &output, stop));
+        let written: Result<()> = match found {
             Ok(Some((case, Predicted::Mask(mask)))) => memory::within(|| output.write_mask(&case, mask)),
             Ok(Some((case, Predicted::Logits(logits)))) => memory::within(|| output.write(&case, logits)),
             Ok(None) => {
@@ -89,44 +91,47 @@ const NOT_PREDICTED: &str = "images could not be predicted";
 
 /// What was found for a case.
 enum Predicted {
-    /// The mask of the part that was looked at.
+    /// The mask of its whole file.
     Mask(Vec<u8>),
+    /// In the voxels of the part of the file that it is.
     Logits(Logits),
 }
 
 /// Reads an image and asks the networks; `None` if it was stopped.
 fn predicted(
     members: &[Member],
-    ensemble: &Ensemble,
+    pipelines: &[Pipeline],
     image: &Image,
     output: &Output<'_>,
     stop: &AtomicBool,
 ) -> Result<Option<(Case, Predicted)>> {
-    let first = &members[0];
-    let mut case = first.state.preparation.reader.read_sized(&image.files, output.args.spacing)?;
-    let found = if members.len() == 1 && output.is_mask_alone() {
-        let voxels = std::mem::take(&mut case.image);
-        let own = Case { image: voxels, ..case.clone() };
-        first.mask(own, output.decision.logit, &case.name, stop)?.map(Predicted::Mask)
-    } else {
-        logits(members, &mut case, ensemble, stop)?.map(Predicted::Logits)
-    };
-    Ok(found.map(|found| (case, found)))
-}
-
-/// How the logits are read, and the words for it: a single run's own, or the ensemble's.
-fn reading(args: &Predict, members: &[Member], ensemble: &Ensemble) -> (Decision, String) {
-    let [member] = members else { return (ensemble.decision(), ensemble.to_string()) };
-    let own = member.state.decision.clone();
-    let decision = args.threshold.map_or(own.clone(), |threshold| own.at(threshold));
-    let words = decision.to_string();
-    (decision, words)
+    let prepared = |pipeline: &Pipeline| pipeline.prepare(&image.files, output.args.spacing);
+    let mut case = prepared(&pipelines[0])?;
+    if let ([member], [pipeline]) = (members, pipelines) {
+        let title = case.name.clone();
+        let found = match output.is_mask_alone() {
+            true => member.mask(pipeline, &case, &title, stop)?.map(Predicted::Mask),
+            false => member.logits(pipeline, &case, &title, stop)?.map(Predicted::Logits),
+        };
+        return Ok(found.map(|found| (case, found)));
+    }
+    let mut mean = ProbabilityMean::default();
+    for (number, (member, pipeline)) in (1..).zip(members.iter().zip(pipelines)) {
+        // Each sees the image in its own way.
+        if number > 1 && pipeline.preparation != pipelines[number - 2].preparation {
+            case = prepared(pipeline)?;
+        }
+        let title = format!("{} {number}/{}", case.name, members.len());
+        let Some(logits) = member.logits(pipeline, &case, &title, stop)? else { return Ok(None) };
+        mean.add(logits, &member.card.decision.calibration);
+    }
+    Ok(Some((case, Predicted::Logits(mean.logits()))))
 }
 
 /// The threshold of the command line, if there is one and it can be used.
 fn threshold(args: &Predict, member: &Member) -> Result<Option<f64>> {
     let Some(threshold) = args.threshold else { return Ok(None) };
-    if member.state.plan.model.out_channels > 1 {
+    if member.card.plan.model.out_channels > 1 {
         let message = "--threshold is for one foreground class; of several the most probable is taken";
         return Err(Error::Usage(message.into()));
     }
@@ -134,35 +139,4 @@ fn threshold(args: &Predict, member: &Member) -> Result<Option<f64>> {
         return Err(Error::Usage(format!("--threshold {threshold}: a probability from 0 to 1")));
     }
     Ok(Some(threshold))
-}
-
-/// One network's logits, or those of the mean probability of several; takes the case's image. `None` if it was stopped.
-fn logits(
-    members: &[Member],
-    case: &mut Case,
-    ensemble: &Ensemble,
-    stop: &AtomicBool,
-) -> Result<Option<Logits>> {
-    let mut mean = ProbabilityMean::default();
-    for (number, member) in (1..).zip(members) {
-        // Each normalises the image in its own way; the last may have it.
-        let image = std::mem::take(&mut case.image);
-        let mut own = case.clone();
-        if number < members.len() {
-            own.image = memory::collected(image.iter().copied());
-            case.image = image;
-        } else {
-            own.image = image;
-        }
-        let title = match members {
-            [_] => case.name.clone(),
-            _ => format!("{} {number}/{}", case.name, members.len()),
-        };
-        let Some(logits) = member.logits(own, &title, stop)? else { return Ok(None) };
-        if members.len() == 1 {
-            return Ok(Some(logits));
-        }
-        mean.add(logits, &member.state.decision.calibration);
-    }
-    Ok(Some(ensemble.logits(mean)))
 }

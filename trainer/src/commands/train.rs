@@ -11,15 +11,15 @@ use unet3d::UNet3d;
 
 use super::plan;
 use crate::cli::Train;
-use crate::config::{Auto, Config, Mirror};
+use crate::config::{Auto, Config};
 use crate::dataset::{CaseFiles, Dataset, Fold, taken_as_a_millimetre};
-use crate::predict::{Asked, SlidingWindow};
+use crate::predict::{Asked, Plan, Tensors};
 use crate::preprocess::{CaseLoader, CaseReader, LoadedCases, PreparedCase};
 use crate::report::{SliceFigure, hms};
-use crate::run::checkpoint::{Saved, Tensors, clear_unfinished, load_weights};
+use crate::run::Facts;
+use crate::run::checkpoint::{Saved, clear_unfinished, load_weights};
 use crate::run::folder::{self, Which};
 use crate::run::record::{self, Division};
-use crate::run::{Facts, Plan};
 use crate::training::{CaseMemory, Objective, Outcome, Settled, Setup, check_settings, train};
 use crate::{Error, Result};
 
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     }
     // A run goes on with the cases as it began with them.
     let reader = match &resumed {
-        Some(checkpoint) => checkpoint.state.preparation.reader.clone(),
+        Some(checkpoint) => checkpoint.card.networks[0].preparation().reader.clone(),
         None => CaseReader::new(&dataset, &config.data),
     };
     let (training, validation) = divide(args, &config, &dataset, fold)?;
@@ -70,13 +70,15 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         training,
         validation,
         scheme: config.data.normalization,
-        normalisation: resumed.as_ref().map(|checkpoint| checkpoint.state.preparation.normalisation.clone()),
+        normalisation: resumed
+            .as_ref()
+            .map(|checkpoint| checkpoint.card.networks[0].preparation().normalisation.clone()),
         say: &|line| println!("{line}"),
     };
     let cases = loader.load(args.cache.as_deref(), args.force, config.training.threads)?;
     cases.check_classes(classes)?;
     cases.vanished().iter().for_each(|line| println!("{line}"));
-    let plan = resumed.as_ref().map(|checkpoint| checkpoint.state.plan.clone());
+    let plan = resumed.as_ref().map(|checkpoint| checkpoint.card.networks[0].plan.clone());
     let settled = settle(&cases, &config, plan)?;
     let LoadedCases { training, validation, preparation, .. } = cases;
     config.data.batch_size = Auto::Value(settled.outlook.batch_size);
@@ -116,7 +118,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let (training, validation) = shown;
     if let Some(case) = validation.first().or(training.first()).filter(|_| !outcome.stopped) {
         let path = args.out.join("slices.png");
-        draw(&outcome, &plan, &config, case, &path)?;
+        draw(&outcome, case, &path)?;
         println!("slices of {} with truth and prediction: {}", case.name(), path.display());
     }
     conclude(args, &config, &outcome);
@@ -137,7 +139,7 @@ fn settle(cases: &LoadedCases, config: &Config, before: Option<Plan>) -> Result<
 
 /// What a run came to, and what to type next.
 fn conclude(args: &Train, config: &Config, outcome: &Outcome) {
-    println!("{}", outcome.decision);
+    println!("{}", outcome.pipeline.decision);
     match &outcome.postprocess {
         Some(choice) => println!("{choice}"),
         None if outcome.stopped || Asked::of(&config.inference).is_settled() => {}
@@ -274,16 +276,14 @@ fn describe(args: &Train, settled: &Settled, config: &Config, division: &Divisio
     );
 }
 
-fn draw(outcome: &Outcome, plan: &Plan, config: &Config, case: &PreparedCase, path: &Path) -> Result<()> {
-    let (voxels, shape) = (case.whole()?, case.summary().shape);
-    let window =
-        SlidingWindow { patch: plan.patch_size, overlap: config.inference.overlap, mirror: Mirror::NONE };
-    let logits = window.run(&outcome.model, voxels.image(), shape, |_, _| true)?;
+fn draw(outcome: &Outcome, case: &PreparedCase, path: &Path) -> Result<()> {
+    let (voxels, shape) = (case.voxels()?, case.summary().shape);
+    let logits = outcome.pipeline.window.run(&outcome.model, voxels.image(), shape, |_, _| true)?;
     let image: Vec<f32> = voxels.image().iter().copied().step_by(voxels.channels()).collect();
     let figure = SliceFigure {
         image: &image,
         truth: voxels.labels(),
-        prediction: &logits.classes(outcome.decision.logit),
+        prediction: &outcome.pipeline.decision.classes(&logits.values),
         shape,
         spacing: case.summary().spacing.map(f64::from),
     };

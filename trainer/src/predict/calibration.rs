@@ -67,22 +67,28 @@ impl Calibration {
     }
 
     /// The calibration under which a histogram's voxels are most likely, from this one on: with another shift, and with
-    /// `scaled` another scale. This one, where a class is missing.
+    /// `scaled` another scale. This one, where a class is missing or the mean negative log-likelihood falls by less than the
+    /// share `least`.
     #[must_use]
-    pub fn fitted(&self, histogram: &ScoreHistogram, scaled: bool, cases: &[String]) -> Self {
-        match fit::binary(histogram, [self.scale, self.shift[0]], scaled) {
-            Some([scale, shift]) => {
-                Self { scale, shift: vec![shift], source: Source::Fitted(cases.to_vec()) }
-            }
+    pub fn fitted(&self, histogram: &ScoreHistogram, scaled: bool, cases: &[String], least: f64) -> Self {
+        let fit = fit::binary(histogram, [self.scale, self.shift[0]], scaled);
+        match fit.filter(|fit| fit.gain() >= least) {
+            Some(fit) => Self { scale: fit.scale, shift: fit.shift, source: Source::Fitted(cases.to_vec()) },
             None => self.clone(),
         }
     }
 
     /// As [`fitted`](Self::fitted), for several classes.
     #[must_use]
-    pub fn fitted_to_classes(&self, sample: &ClassSample, scaled: bool, cases: &[String]) -> Self {
-        match fit::classes(sample, self, scaled) {
-            Some((scale, shift)) => Self { scale, shift, source: Source::Fitted(cases.to_vec()) },
+    pub fn fitted_to_classes(
+        &self,
+        sample: &ClassSample,
+        scaled: bool,
+        cases: &[String],
+        least: f64,
+    ) -> Self {
+        match fit::classes(sample, self, scaled).filter(|fit| fit.gain() >= least) {
+            Some(fit) => Self { scale: fit.scale, shift: fit.shift, source: Source::Fitted(cases.to_vec()) },
             None => self.clone(),
         }
     }

@@ -1,30 +1,53 @@
-//! From logits to masks and probabilities: the operating point that a checkpoint carries.
+//! From logits to masks and probabilities: the operating point that a model carries.
 
 use std::fmt;
 
 use losses::LossConfig;
 use metrics::{Aim, OperatingPoint, ScoreHistogram};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::calibration::Source;
 use super::{Calibration, ClassSample};
+
+/// So many cases are enough to choose on. On fewer, what is chosen must gain more: [`FEW_GAIN`], [`FEW_LIKELIHOOD`].
+pub const ENOUGH_CASES: usize = 3;
+/// On fewer cases than enough, a threshold or a treatment is taken where it raises F1 (Dice) by this much.
+pub const FEW_GAIN: f64 = 0.02;
+/// On fewer cases than enough, a fitted calibration is taken where it lowers the mean negative log-likelihood by this share.
+pub const FEW_LIKELIHOOD: f64 = 0.05;
 
 /// How a network's logits are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// What makes probabilities of them.
     pub calibration: Calibration,
-    /// With one channel, a voxel is foreground where its logit (as the network gives it) is above this. Of several classes
-    /// the largest logit wins, uncalibrated: weights given to classes are meant to move the mask.
-    pub logit: f32,
-    /// Where the threshold comes from.
-    pub rule: Rule,
+    /// What makes a mask of them.
+    pub rule: MaskRule,
+}
+
+/// Which class a voxel of the mask has.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskRule {
+    /// Of one channel: foreground where its logit, as the network gives it, is above this.
+    Above {
+        /// The threshold.
+        logit: f32,
+        /// Where it comes from.
+        origin: Threshold,
+    },
+    /// Of several channels: the class of the largest calibrated probability.
+    MostProbable,
+    /// Of several channels: the class of the largest logit, whatever the calibration. Models of version 4 are read so.
+    LargestLogit,
 }
 
 /// Where a threshold comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Rule {
-    /// Logit 0, as trained: there was nothing to choose it on.
+#[serde(rename_all = "snake_case")]
+pub enum Threshold {
+    /// Logit 0, as trained: there was nothing to choose it on, or what was chosen was not worth it on few cases.
     Untouched,
     /// A calibrated probability, given by hand.
     Given(f64),
@@ -46,39 +69,94 @@ pub struct Evidence<'a> {
 impl Decision {
     /// Without validation cases: the loss's known shift, and the threshold as trained.
     pub fn untouched(loss: &LossConfig, channels: usize) -> Self {
-        Self { calibration: Calibration::known(loss, channels), logit: 0.0, rule: Rule::Untouched }
+        let rule = match channels {
+            1 => MaskRule::Above { logit: 0.0, origin: Threshold::Untouched },
+            _ => MaskRule::MostProbable,
+        };
+        Self { calibration: Calibration::known(loss, channels), rule }
     }
 
-    /// Fitted on validation cases.
+    /// Fitted on validation cases. Few cases move it only by a margin, unless the aim is not the default one and so was asked
+    /// for.
     pub fn fitted(loss: &LossConfig, channels: usize, evidence: Evidence<'_>, aim: Aim) -> Self {
         let start = Self::untouched(loss, channels);
         let scaled = !Calibration::is_shift_enough(loss);
         let Evidence { histogram, sample, cases } = evidence;
+        let is_few = cases.len() < ENOUGH_CASES;
+        let least = if is_few { FEW_LIKELIHOOD } else { 0.0 };
         if channels > 1 {
-            return Self { calibration: start.calibration.fitted_to_classes(sample, scaled, cases), ..start };
+            let calibration = start.calibration.fitted_to_classes(sample, scaled, cases, least);
+            return Self { calibration, ..start };
         }
-        let calibration = start.calibration.fitted(histogram, scaled, cases);
-        match OperatingPoint::find(histogram, aim) {
-            Some(point) => Self { calibration, logit: point.logit, rule: Rule::Chosen(aim, point) },
+        let calibration = start.calibration.fitted(histogram, scaled, cases, least);
+        let f1 = |counts: metrics::BinaryCounts| counts.f1().unwrap_or(0.0);
+        let as_trained = f1(histogram.counts_above(0.0));
+        let point = OperatingPoint::find(histogram, aim);
+        let is_worth_it = |point: &OperatingPoint| {
+            !is_few || aim != Aim::MaxF1 || f1(point.counts) >= as_trained + FEW_GAIN
+        };
+        match point.filter(is_worth_it) {
+            Some(point) => {
+                let origin = Threshold::Chosen(aim, point);
+                Self { calibration, rule: MaskRule::Above { logit: point.logit, origin } }
+            }
             None => Self { calibration, ..start },
         }
     }
 
-    /// With a threshold on the calibrated probability.
+    /// With a threshold on the calibrated probability; for one channel.
     #[must_use]
     pub fn at(mut self, probability: f64) -> Self {
-        self.logit = self.calibration.logit(probability) as f32;
-        self.rule = Rule::Given(probability);
+        let logit = self.calibration.logit(probability) as f32;
+        self.rule = MaskRule::Above { logit, origin: Threshold::Given(probability) };
         self
     }
 
-    /// The calibrated probability at the threshold.
-    pub fn probability(&self) -> f64 {
-        self.calibration.probability(f64::from(self.logit))
+    /// Of one channel the threshold, on its logit as the network gives it.
+    pub fn logit(&self) -> Option<f32> {
+        match self.rule {
+            MaskRule::Above { logit, .. } => Some(logit),
+            MaskRule::MostProbable | MaskRule::LargestLogit => None,
+        }
+    }
+
+    /// Of one channel the calibrated probability at the threshold.
+    pub fn probability(&self) -> Option<f64> {
+        self.logit().map(|logit| self.calibration.probability(f64::from(logit)))
+    }
+
+    /// The class of each voxel, from its logits `[…, c]`.
+    pub fn classes(&self, logits: &[f32]) -> Vec<u8> {
+        let scale = self.calibration.scale as f32;
+        let shift: Vec<f32> = self.calibration.shift.iter().map(|&shift| shift as f32).collect();
+        let channels = shift.len();
+        // Probabilities rise with the calibrated logits; that of 0 and its like is the first of equals.
+        let largest = |of: &(dyn Fn(usize, f32) -> f32 + Sync), z: &[f32]| {
+            let mut best = (0, of(0, z[0]));
+            for (class, &z) in z.iter().enumerate().skip(1) {
+                let value = of(class, z);
+                if value > best.1 {
+                    best = (class, value);
+                }
+            }
+            best.0 as u8
+        };
+        match self.rule {
+            MaskRule::Above { logit, .. } => {
+                memory::in_parallel(logits.par_iter().map(|&z| u8::from(z > logit)))
+            }
+            MaskRule::MostProbable => {
+                let calibrated = |class: usize, z: f32| scale * z + shift[class];
+                memory::in_parallel(logits.par_chunks_exact(channels).map(|z| largest(&calibrated, z)))
+            }
+            MaskRule::LargestLogit => {
+                memory::in_parallel(logits.par_chunks_exact(channels).map(|z| largest(&|_, z| z, z)))
+            }
+        }
     }
 }
 
-/// A sentence on the probabilities and, for one channel, another on the threshold.
+/// A sentence on the probabilities and another on the mask.
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Calibration { scale, shift, source } = &self.calibration;
@@ -88,23 +166,28 @@ impl fmt::Display for Decision {
         match source {
             Source::Known => write!(
                 f,
-                "probabilities are {function}({formula}), by the loss's weights alone: no validation cases that hold every class to fit them on"
+                "probabilities are {function}({formula}), by the loss's weights alone: no validation cases that hold every class, or too few, to fit them on"
             )?,
             Source::Fitted(cases) => {
-                write!(f, "probabilities are {function}({formula}), fitted on {}", cases.join(", "))?;
+                let (names, count) = (cases.join(", "), cases.len());
+                let cases = if count == 1 { "case" } else { "cases" };
+                write!(f, "probabilities are {function}({formula}), fitted on {count} {cases}: {names}")?;
             }
         }
-        if shift.len() > 1 {
-            return write!(f, "\na voxel has the class of its largest logit");
-        }
-        let (probability, logit) = (self.probability(), self.logit);
+        let (logit, origin) = match self.rule {
+            MaskRule::MostProbable => return write!(f, "\na voxel has the class of its largest probability"),
+            MaskRule::LargestLogit => return write!(f, "\na voxel has the class of its largest logit"),
+            MaskRule::Above { logit, origin } => (logit, origin),
+        };
+        let probability = self.calibration.probability(f64::from(logit));
         write!(f, "\na voxel is foreground above probability {probability:.4} (logit {logit:.3}), ")?;
-        match self.rule {
-            Rule::Untouched => {
-                write!(f, "the cut of training: no validation case holds foreground to choose another on")
-            }
-            Rule::Given(_) => write!(f, "as given"),
-            Rule::Chosen(aim, point) => {
+        match origin {
+            Threshold::Untouched => write!(
+                f,
+                "the cut of training: no validation case holds foreground to choose another on, or they are fewer than {ENOUGH_CASES} and no other raises f1 by {FEW_GAIN}"
+            ),
+            Threshold::Given(_) => write!(f, "as given"),
+            Threshold::Chosen(aim, point) => {
                 let percent =
                     |v: Option<f64>| v.map_or_else(|| "undefined".to_owned(), |v| format!("{v:.4}"));
                 let counts = point.counts;

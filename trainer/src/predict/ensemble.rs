@@ -13,13 +13,14 @@ use std::fmt;
 use rayon::prelude::*;
 
 use super::calibration::Source;
-use super::{Calibration, Decision, Logits, Rule};
+use super::{Calibration, Decision, Logits};
 
 /// How the answers of several networks are read together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ensemble {
     members: Vec<Decision>,
-    given: Option<f64>,
+    /// A threshold on the mean probability, and what it was chosen on where it was not given by hand.
+    threshold: Option<(f64, Option<String>)>,
 }
 
 /// The mean of the probabilities so far.
@@ -41,69 +42,55 @@ impl Ensemble {
         let channels = |decision: &Decision| decision.calibration.shift.len();
         let same = members.iter().all(|member| channels(member) == channels(&members[0]));
         assert!(same, "the members of an ensemble have the same channels");
-        Self { members, given: None }
+        Self { members, threshold: None }
     }
 
-    /// With a threshold on the mean probability, instead of the mean of the members' thresholds.
+    /// With a threshold on the mean probability, given by hand, instead of the mean of the members' thresholds.
     #[must_use]
     pub fn at(self, probability: f64) -> Self {
-        Self { given: Some(probability), ..self }
+        Self { threshold: Some((probability, None)), ..self }
+    }
+
+    /// With a threshold that was chosen on what no member was trained on; `on` says in words what that was.
+    #[must_use]
+    pub fn chosen(self, probability: f64, on: String) -> Self {
+        Self { threshold: Some((probability, Some(on))), ..self }
     }
 
     /// Above this mean probability a voxel is foreground (one channel).
     pub fn threshold(&self) -> f64 {
-        let mean = || self.members.iter().map(Decision::probability).sum::<f64>() / self.members.len() as f64;
-        self.given.unwrap_or_else(mean)
+        let of_members = || self.members.iter().filter_map(Decision::probability);
+        let mean = || of_members().sum::<f64>() / self.members.len() as f64;
+        self.threshold.as_ref().map_or_else(mean, |(probability, _)| *probability)
     }
 
-    /// How the logits of [`logits`](Self::logits) are read.
-    ///
-    /// A single network's mask of several classes is of its logits without the calibration's shifts, because weights given
-    /// to classes are meant to move the mask; of an ensemble they are without the mean of the members' shifts.
+    /// How the logits of [`ProbabilityMean::logits`] are read: nothing is left to calibrate, and of several classes the
+    /// most probable one is taken.
     pub fn decision(&self) -> Decision {
+        let channels = self.channels();
         let calibration = Calibration {
-            scale: 1.0,
-            shift: self.shift(),
             source: self.members[0].calibration.source.clone(),
+            ..Calibration::identity(channels)
         };
-        match self.channels() {
-            1 => Decision { calibration, logit: 0.0, rule: Rule::Untouched }.at(self.threshold()),
-            _ => Decision { calibration, logit: 0.0, rule: Rule::Untouched },
-        }
-    }
-
-    /// The logits whose calibrated probabilities, by [`decision`](Self::decision), are the mean.
-    ///
-    /// # Panics
-    /// Where nothing was added to the mean.
-    #[track_caller]
-    pub fn logits(&self, mean: ProbabilityMean) -> Logits {
-        let mut logits = mean.mean.expect("the mean of no probabilities");
-        let shift = self.shift();
-        if logits.channels > 1 {
-            logits.values.par_chunks_exact_mut(logits.channels).for_each(|voxel| {
-                voxel.iter_mut().zip(&shift).for_each(|(z, shift)| *z = (f64::from(*z) - shift) as f32);
-            });
-        }
-        logits
+        let read = Decision { calibration, rule: super::MaskRule::MostProbable };
+        if channels == 1 { read.at(self.threshold()) } else { read }
     }
 
     fn channels(&self) -> usize {
         self.members[0].calibration.shift.len()
     }
-
-    /// The mean of the members' shifts; of a single channel none, as its threshold is on the probability.
-    fn shift(&self) -> Vec<f64> {
-        let channels = self.channels();
-        let mean = |channel: usize| {
-            let sum: f64 = self.members.iter().map(|member| member.calibration.shift[channel]).sum();
-            sum / self.members.len() as f64
-        };
-        if channels == 1 { vec![0.0] } else { (0..channels).map(mean).collect() }
-    }
 }
 
 impl ProbabilityMean {
+    /// The logits whose probabilities, by [`Ensemble::decision`], are the mean.
+    ///
+    /// # Panics
+    /// Where nothing was added.
+    #[track_caller]
+    pub fn logits(self) -> Logits {
+        self.mean.expect("the mean of no probabilities")
+    }
+
     /// Adds a network's probabilities.
     ///
     /// # Panics
@@ -175,18 +162,16 @@ impl fmt::Display for Ensemble {
             }
         }?;
         if self.channels() > 1 {
-            write!(f, "\na voxel has the class of its largest mean probability")?;
-            if self.shift().iter().any(|&shift| shift != 0.0) {
-                let shift: Vec<String> = self.shift().iter().map(|shift| format!("{shift:+.3}")).collect();
-                write!(f, ", taken without the runs' mean shift of logits {}", shift.join(", "))?;
-            }
-            return Ok(());
+            return write!(f, "\na voxel has the class of its largest mean probability");
         }
         write!(f, "\na voxel is foreground above probability {:.4}, ", self.threshold())?;
-        if self.given.is_some() {
-            return write!(f, "as given");
+        match &self.threshold {
+            Some((_, None)) => return write!(f, "as given"),
+            Some((_, Some(on))) => return write!(f, "chosen on {on}"),
+            None => {}
         }
-        let thresholds = self.members.iter().map(|member| format!("{:.4}", member.probability()));
+        let thresholds =
+            self.members.iter().map(|member| format!("{:.4}", member.probability().unwrap_or(0.5)));
         write!(f, "the mean of the runs' {}", thresholds.collect::<Vec<_>>().join(", "))
     }
 }

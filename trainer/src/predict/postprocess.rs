@@ -56,6 +56,15 @@ impl PostProcessing {
         apply(mask, shape, |_| *self);
     }
 
+    /// The same for a file that has `ratio` voxels for each one that the network sees: sizes that were chosen were counted
+    /// there, sizes that were asked for count the file's.
+    fn on_grid(self, ratio: f64, asked: &Asked) -> Self {
+        match asked.min_component {
+            Some(_) => self,
+            None => Self { min_component: (self.min_component as f64 * ratio).round() as usize, ..self },
+        }
+    }
+
     /// The steps in words.
     fn steps(&self) -> Vec<String> {
         let mut steps = Vec::new();

@@ -38,15 +38,6 @@ pub struct Logits {
 }
 
 impl Logits {
-    /// The class of the largest logit of each voxel; with one channel, 1 where it is above `logit`.
-    pub fn classes(&self, logit: f32) -> Vec<u8> {
-        if self.channels == 1 {
-            return memory::in_parallel(self.values.par_iter().map(|&z| u8::from(z > logit)));
-        }
-        let argmax = |z: &[f32]| (1..z.len()).fold(0, |best, i| if z[i] > z[best] { i } else { best });
-        memory::in_parallel(self.values.par_chunks_exact(self.channels).map(|z| argmax(z) as u8))
-    }
-
     /// Sigmoid of one channel, softmax of several, of the calibrated logits.
     pub fn probabilities(&self, calibration: &Calibration) -> Vec<f32> {
         let scale = calibration.scale as f32;
@@ -64,20 +55,6 @@ impl Logits {
             p.iter_mut().for_each(|p| *p /= sum);
         });
         probabilities
-    }
-
-    /// The logit by which a class is ranked for its precision-recall curve: z for one channel, else
-    /// z_class − ln Σ e^z of the others, whose sigmoid is the class's softmax probability.
-    pub fn scores(&self, class: usize) -> Vec<f32> {
-        if self.channels == 1 {
-            return memory::collected(self.values.iter().copied());
-        }
-        let score = |z: &[f32]| {
-            let others = || z.iter().enumerate().filter(|&(i, _)| i != class).map(|(_, &z)| z);
-            let largest = others().fold(f32::NEG_INFINITY, f32::max);
-            z[class] - largest - others().map(|z| (z - largest).exp()).sum::<f32>().ln()
-        };
-        memory::in_parallel(self.values.par_chunks_exact(self.channels).map(score))
     }
 }
 

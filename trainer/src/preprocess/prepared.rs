@@ -129,14 +129,14 @@ impl PreparedCase {
                 || Error::case(self.name(), "its packed labels are damaged: remove it from the cache");
             return packed.unpack().map(Some).ok_or_else(damaged);
         }
-        Ok(self.whole()?.labels.map(|labels| memory::collected(labels.iter().copied())))
+        Ok(self.voxels()?.labels.map(|labels| memory::collected(labels.iter().copied())))
     }
 
     /// All voxels; read where they are in a file.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn whole(&self) -> Result<Region<'_>> {
+    pub fn voxels(&self) -> Result<Region<'_>> {
         match &self.voxels {
             Voxels::Memory(case) => Ok(Region::of(case)),
             Voxels::File(case) => case.region(Block::whole(self.summary.shape)),

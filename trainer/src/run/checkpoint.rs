@@ -2,33 +2,28 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `weights.safetensors` | the model's parameters and buffers under PyTorch's names and layouts, `f32` |
-//! | `state.bin` | everything else: a header, the state (bincode), the optimiser's tensors (safetensors) |
+//! | `model.safetensors` | the [model](crate::predict::ModelFile): all that a prediction needs |
+//! | `state.bin` | what a run that goes on needs beside it: a header, the state (bincode), the optimiser's tensors (safetensors) |
 //!
 //! The header of `state.bin`, little endian: 8 bytes of magic, version (u32), lengths of state and optimiser (u64 each),
-//! CRC-32C of state, optimiser and weights file (u32 each). So a truncated, mixed or foreign folder is refused
+//! CRC-32C of state, optimiser and model file (u32 each). So a truncated, mixed or foreign folder is refused
 //! before anything is made of it.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use autograd::Tensor;
 use bincode::Options;
 use serde::{Deserialize, Serialize};
 use volumes::files::{open_plain, sync_folder};
 
-use self::tensors::Summed;
-use super::Plan;
 use crate::codec::options;
-use crate::predict::{Choice, Decision};
-use crate::preprocess::Preparation;
+use crate::predict::model::tensors::{self, Summed};
+use crate::predict::{ModelCard, ModelFile, NetworkCard, Tensors};
 use crate::{Error, Result};
 
-mod check;
 mod saved;
-mod tensors;
+mod version_4;
 
 pub use self::saved::Saved;
 
@@ -42,16 +37,16 @@ pub const LAST: &str = "last";
 pub const PREVIOUS: &str = "previous";
 
 const MAGIC: &[u8; 8] = b"UNET3D-C";
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 const HEADER: usize = 8 + 4 + 8 + 8 + 4 + 4 + 4;
 /// How the names of folders begin that are being written.
 const FRESH: &str = ".checkpoint-";
 /// Bytes that are read or written at once.
 const BUFFER: usize = 1 << 16;
-const WEIGHTS: &str = "weights.safetensors";
+const MODEL: &str = "model.safetensors";
 const STATE: &str = "state.bin";
 
-/// What a run is at the end of a step, beside its weights.
+/// What a run is at the end of a step, beside its model and its optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Steps taken.
@@ -60,14 +55,6 @@ pub struct State {
     pub seconds: f64,
     /// The configuration, as TOML.
     pub config: String,
-    /// The patch and the network.
-    pub plan: Plan,
-    /// How files become what the network sees.
-    pub preparation: Preparation,
-    /// How its logits are read.
-    pub decision: Decision,
-    /// What is done to its masks; none where that was not to be chosen, could not be, or the run has not ended.
-    pub postprocess: Option<Choice>,
     /// What "best" means.
     pub metric: String,
     /// The metric's value at this step and its best so far; none without validation cases.
@@ -97,14 +84,13 @@ pub struct Idle {
     pub left_out_in_a_row: u64,
 }
 
-/// Named tensors, in PyTorch's layouts where they are weights.
-pub type Tensors = BTreeMap<String, Tensor<f32>>;
-
 /// A checkpoint in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// What is not a tensor.
+    /// What only a run that goes on needs.
     pub state: State,
+    /// What a prediction needs beside the weights, of one network.
+    pub card: ModelCard,
     /// The model's parameters and buffers.
     pub weights: Tensors,
     /// The optimiser's.
@@ -112,6 +98,11 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// The only network of the card.
+    pub fn network(&self) -> &NetworkCard {
+        &self.card.networks[0]
+    }
+
     /// Writes the folder `path`; an older one of that name is there until the new one is complete, then it is gone.
     ///
     /// # Errors
@@ -129,12 +120,32 @@ impl Checkpoint {
     }
 
     fn save_beside(&self, path: &Path, before: Option<&Path>) -> Result<()> {
-        write(
-            (path, before),
-            &self.state,
-            |out| tensors::write(&self.weights, out),
-            |out| tensors::write(&self.optimizer, out),
-        )
+        let parent = path.parent().unwrap_or(Path::new("."));
+        let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(parent).map_err(Error::io(parent))?;
+        let of_model = write_synced(&fresh.path().join(MODEL), |file| {
+            let mut file = Summed::new(file);
+            ModelFile::write_to(&self.card, std::slice::from_ref(&self.weights), &mut file)?;
+            Ok(file.sum)
+        })?;
+        write_synced(&fresh.path().join(STATE), |file| {
+            let state = options().serialize(&self.state).expect("a state is plain data");
+            // The header is written last, when all sums are known.
+            file.write_all(&[0; HEADER])?;
+            file.write_all(&state)?;
+            let mut summed = Summed::new(&mut *file);
+            let optimizer = self.optimizer.iter().map(|(name, tensor)| (name.clone(), tensor));
+            tensors::write(optimizer.collect(), None, &mut summed)?;
+            let Summed { bytes, sum, .. } = summed;
+            file.rewind()?;
+            file.write_all(MAGIC)?;
+            file.write_all(&VERSION.to_le_bytes())?;
+            file.write_all(&(state.len() as u64).to_le_bytes())?;
+            file.write_all(&bytes.to_le_bytes())?;
+            let sums = [crc32c::crc32c(&state), sum, of_model];
+            sums.iter().try_for_each(|sum| file.write_all(&sum.to_le_bytes()))
+        })?;
+        sync_folder(fresh.path())?;
+        put_in_place(fresh, path, before)
     }
 
     /// Reads a folder that [`save`](Self::save) wrote.
@@ -144,44 +155,8 @@ impl Checkpoint {
     pub fn load(path: &Path) -> Result<Self> {
         let mut saved = Saved::open(path)?;
         let (weights, optimizer) = (saved.weights()?, saved.optimizer()?);
-        Ok(Self { state: saved.state, weights, optimizer })
+        Ok(Self { state: saved.state, card: saved.card, weights, optimizer })
     }
-}
-
-/// Writes a folder in place of another, which becomes the folder `before` where one is named; tensors are written by
-/// `weights` and `optimizer`.
-fn write(
-    (path, before): (&Path, Option<&Path>),
-    state: &State,
-    weights: impl FnOnce(&mut Summed<&mut Out>) -> io::Result<()>,
-    optimizer: impl FnOnce(&mut Summed<&mut Out>) -> io::Result<()>,
-) -> Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(parent).map_err(Error::io(parent))?;
-    let of_weights = write_synced(&fresh.path().join(WEIGHTS), |file| {
-        let mut file = Summed::new(file);
-        weights(&mut file)?;
-        Ok(file.sum)
-    })?;
-    write_synced(&fresh.path().join(STATE), |file| {
-        let state = options().serialize(state).expect("a state is plain data");
-        // The header is written last, when all sums are known.
-        file.write_all(&[0; HEADER])?;
-        file.write_all(&state)?;
-        let mut summed = Summed::new(&mut *file);
-        optimizer(&mut summed)?;
-        let Summed { bytes, sum, .. } = summed;
-        file.rewind()?;
-        file.write_all(MAGIC)?;
-        file.write_all(&VERSION.to_le_bytes())?;
-        file.write_all(&(state.len() as u64).to_le_bytes())?;
-        file.write_all(&bytes.to_le_bytes())?;
-        [crc32c::crc32c(&state), sum, of_weights]
-            .iter()
-            .try_for_each(|sum| file.write_all(&sum.to_le_bytes()))
-    })?;
-    sync_folder(fresh.path())?;
-    put_in_place(fresh, path, before)
 }
 
 /// Weights from a safetensors file of any origin, as `f32`.
@@ -189,8 +164,8 @@ fn write(
 /// # Errors
 /// If it is not one, or holds something other than `f32` or `f64`.
 pub fn load_weights(path: &Path) -> Result<Tensors> {
-    let (mut file, length) = open(path)?;
-    tensors::read(path, &mut file, length)
+    let (file, length) = open(path)?;
+    tensors::open(path, file, length)?.read(|name| Some(name.to_owned()))
 }
 
 /// The last checkpoint of a run's folder, if there is one. A crash between two renamings leaves only the one before.
@@ -202,6 +177,37 @@ pub fn latest(run: &Path) -> Option<PathBuf> {
 /// Whether there is a checkpoint of this name, be it one that a crash left half-way through being replaced.
 pub fn exists(path: &Path) -> bool {
     path.exists() || aside(path).exists()
+}
+
+/// The file of a run's model: of the best weights, or of the last where none are best.
+pub const MODEL_FILE: &str = "model.safetensors";
+/// The file of the model after the last step.
+pub const LAST_MODEL_FILE: &str = "model_last.safetensors";
+
+/// Puts the models of a run's checkpoints where they are looked for: [`MODEL_FILE`], and at the run's `end`
+/// [`LAST_MODEL_FILE`].
+///
+/// # Errors
+/// If the disk refuses.
+pub(crate) fn publish(run: &Path, end: bool) -> Result<()> {
+    let all = run.join(CHECKPOINTS);
+    let model = |name: &str| all.join(name).join(MODEL);
+    let best = if model(BEST).is_file() { model(BEST) } else { model(LAST) };
+    link(&best, &run.join(MODEL_FILE))?;
+    if end { link(&model(LAST), &run.join(LAST_MODEL_FILE)) } else { Ok(()) }
+}
+
+/// Gives a file, which is never written to again, another name; a copy where the disk has no links.
+fn link(from: &Path, to: &Path) -> Result<()> {
+    let folder = to.parent().unwrap_or(Path::new("."));
+    let place = tempfile::Builder::new().prefix(volumes::files::WRITING).tempdir_in(folder);
+    let place = place.map_err(Error::io(folder))?;
+    let fresh = place.path().join(MODEL);
+    if fs::hard_link(from, &fresh).is_err() {
+        fs::copy(from, &fresh).map_err(Error::io(to))?;
+    }
+    fs::rename(&fresh, to).map_err(Error::io(to))?;
+    Ok(sync_folder(folder)?)
 }
 
 /// Moves a whole folder to `path`. A folder cannot replace another in one step: the old one first steps aside, to where
@@ -248,9 +254,6 @@ fn open(path: &Path) -> Result<(BufReader<fs::File>, u64)> {
     let (file, length) = open_plain(path)?;
     Ok((BufReader::with_capacity(BUFFER, file), length))
 }
-
-/// A file that is being written.
-type Out = BufWriter<fs::File>;
 
 /// Writes a file with `fill` and waits until it is on disk.
 fn write_synced<R>(path: &Path, fill: impl FnOnce(&mut BufWriter<fs::File>) -> io::Result<R>) -> Result<R> {

@@ -8,25 +8,16 @@
 
 mod patch;
 
-use serde::{Deserialize, Serialize};
 use unet3d::UNet3dConfig;
 
 use self::patch::{SHORTEST, choose_kernels, choose_strides, fit_patch};
 use crate::config::{Config, SMALLEST_BATCH};
+use crate::predict::Plan;
 use crate::preprocess::CaseSummary;
 use crate::{Error, Result};
 
 /// An automatic network has at most this many levels.
 const MOST_LEVELS: usize = 5;
-
-/// What training and inference agree on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
-    /// The size `[d, h, w]` of a patch, which the network's strides divide.
-    pub patch_size: [usize; 3],
-    /// The network.
-    pub model: UNet3dConfig,
-}
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use unet3d::UNet3d;
 use super::{Arm, StudyData};
 use crate::Result;
 use crate::dataset::IGNORE;
-use crate::predict::{Calibration, Logits, SlidingWindow};
+use crate::predict::{Calibration, Logits, SlidingWindow, one_against_rest};
 
 /// Points of a curve that are kept.
 const CURVE: usize = 256;
@@ -100,7 +100,7 @@ pub(super) fn measure(
     for (case, planes) in data.evaluation.iter().zip(&data.fitted) {
         let Some(truth) = &case.labels else { continue };
         let logits = window.run(model, &case.image, case.shape, |_, _| true)?;
-        let scores = logits.scores(1);
+        let scores = one_against_rest(&logits.values, logits.channels).swap_remove(0);
         halves.precision.update(&scores, truth)?;
         count(&mut halves.at_half, &scores, truth);
         let plane = case.shape[1] * case.shape[2];
@@ -110,7 +110,7 @@ pub(super) fn measure(
         first.get_or_insert(Logits { shape: case.shape, channels: 1, values: scores });
     }
     let logits = first.expect("there are labelled evaluation cases");
-    let calibration = known.fitted(&halves.fitted, scaled, std::slice::from_ref(&data.halves));
+    let calibration = known.fitted(&halves.fitted, scaled, std::slice::from_ref(&data.halves), 0.0);
     Ok((Measured { halves, calibration }, logits))
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use autograd::Tensor;
+use metrics::BinaryCounts;
 use nn::Module;
 use serde::Deserialize;
 use unet3d::UNet3d;
@@ -13,12 +14,12 @@ use volumes::files::write_json;
 use super::measure::measure;
 use super::{Arm, EpochFigures, RunResult, StudyData};
 use crate::config::{Auto, Config, Mirror, Word};
-use crate::predict::{Calibration, SlidingWindow};
+use crate::predict::{Calibration, SlidingWindow, Tensors};
 use crate::preprocess::PreparedCase;
 use crate::random::{Purpose, generator};
 use crate::report::SliceFigure;
 use crate::run::Plan;
-use crate::run::checkpoint::{CHECKPOINTS, LAST, PREVIOUS, Saved, Tensors, clear_unfinished, exists};
+use crate::run::checkpoint::{CHECKPOINTS, LAST, PREVIOUS, Saved, clear_unfinished, exists};
 use crate::training::{Objective, Setup, train};
 use crate::{Error, Result};
 
@@ -47,7 +48,9 @@ pub fn run_arm(
     let mut config = arm.configure(config, positives, negatives);
     // Reports are at probability 1/2, as the network gives it; thresholds are chosen afterwards.
     config.inference.threshold = Auto::Word(Word::Auto);
-    // Measured is the network's answer alone.
+    // Measured is the network's answer alone, after every epoch.
+    config.inference.mirror = Mirror::NONE;
+    config.validation.full_every = Auto::Value(1);
     config.inference.min_component = Auto::Value(0);
     config.inference.keep_largest = Auto::Value(false);
     config.inference.fill_holes = Auto::Value(false);
@@ -83,7 +86,7 @@ pub fn run_arm(
     let figure = SliceFigure {
         image: &image,
         truth: case.labels.as_deref(),
-        prediction: &logits.classes(0.0),
+        prediction: &logits.values.iter().map(|&z| u8::from(z > 0.0)).collect::<Vec<_>>(),
         shape: case.shape,
         spacing: case.spacing.map(f64::from),
     };
@@ -161,22 +164,11 @@ fn epochs(path: &Path) -> Result<Vec<EpochFigures>> {
     #[derive(Deserialize)]
     struct Event {
         epoch: u64,
-        report: Report,
         classes: Vec<Class>,
     }
     #[derive(Deserialize)]
-    struct Report {
-        classes: Vec<Row>,
-    }
-    #[derive(Deserialize)]
-    struct Row {
-        precision: f64,
-        recall: f64,
-        #[serde(rename = "f1-score")]
-        f1_score: f64,
-    }
-    #[derive(Deserialize)]
     struct Class {
+        at_half: BinaryCounts,
         average_precision: Option<f64>,
         mean_probability: f64,
         share: f64,
@@ -184,15 +176,16 @@ fn epochs(path: &Path) -> Result<Vec<EpochFigures>> {
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
     let mut epochs: Vec<EpochFigures> = Vec::new();
     for line in text.lines().filter(|line| line.starts_with(r#"{"event":"validation""#)) {
-        let Event { epoch, report, classes } = serde_json::from_str(line)
+        let Event { epoch, classes } = serde_json::from_str(line)
             .map_err(|e| Error::file(path, format!("holds a damaged line ({e})")))?;
-        let (row, class) = (&report.classes[1], &classes[0]);
+        let class = &classes[0];
+        let ratio = |value: Option<f64>| value.unwrap_or(0.0);
         epochs.retain(|other| other.epoch != epoch);
         epochs.push(EpochFigures {
             epoch,
-            precision: row.precision,
-            recall: row.recall,
-            f1: row.f1_score,
+            precision: ratio(class.at_half.precision()),
+            recall: ratio(class.at_half.recall()),
+            f1: ratio(class.at_half.f1()),
             average_precision: class.average_precision,
             mean_probability: class.mean_probability,
             share: class.share,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::config::{Auto, Validation, Word};
 
 /// Forward passes that a forward and a backward pass take together.
-const PASSES_OF_A_STEP: u64 = 3;
+pub(super) const PASSES_OF_A_STEP: u64 = 3;
 /// Whole-case validations take at most one part in so many of all work.
 const PARTS: u64 = 5;
 

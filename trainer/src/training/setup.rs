@@ -4,16 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nn::Module;
 use serde::Serialize;
 use unet3d::UNet3d;
 
-use super::Validation;
+use super::{Validation, ValidationSchedule};
 use crate::config::Config;
-use crate::predict::{Choice, Decision};
+use crate::predict::{Choice, Pipeline, Tensors};
 use crate::preprocess::{Preparation, PreparedCase};
 use crate::run::Plan;
-use crate::run::checkpoint::{Idle, Saved, Tensors};
+use crate::run::checkpoint::{Idle, Saved};
 
 /// Everything a run needs.
 #[derive(Debug)]
@@ -45,9 +44,9 @@ pub struct Outcome {
     pub model: UNet3d<f32>,
     /// The last validation.
     pub validation: Option<Validation>,
-    /// How the model's logits are read.
-    pub decision: Decision,
-    /// What is done to the masks of the best weights, where that was to be chosen and could be.
+    /// How cases are predicted with the model after the last step.
+    pub pipeline: Pipeline,
+    /// What was chosen of post-processing, where that was to be chosen and could be.
     pub postprocess: Option<Choice>,
     /// The best metric, with validation cases.
     pub best: Option<f64>,
@@ -57,6 +56,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Time spent in all.
     pub elapsed: Duration,
+    /// When whole cases were validated, and the share of the work that this was.
+    pub schedule: ValidationSchedule,
     /// The last line of the log.
     pub end: End,
 }
@@ -78,11 +79,9 @@ pub struct End {
 }
 
 /// See [`End::weights_crc32c`].
-pub(super) fn digest(model: &UNet3d<f32>) -> u32 {
-    let mut weights: Vec<_> = model.state_dict().into_iter().collect();
-    weights.sort_by(|(a, _), (b, _)| a.cmp(b));
+pub(crate) fn digest(weights: &Tensors) -> u32 {
     weights
-        .iter()
-        .flat_map(|(_, weight)| weight.data())
+        .values()
+        .flat_map(|weight| weight.data())
         .fold(0, |sum, value| crc32c::crc32c_append(sum, &value.to_bits().to_le_bytes()))
 }

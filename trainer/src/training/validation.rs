@@ -1,39 +1,43 @@
-//! How good a model is, over whole volumes.
+//! How good a model is, over whole cases.
 
 use std::fmt;
 
-use metrics::{
-    Aim, AveragePrecision, BinaryCounts, ClassificationReport, ConfusionMatrix, OperatingPoint,
-    PositiveClass, Reliability, ScoreHistogram,
-};
+use metrics::{Aim, BinaryCounts, ClassificationReport, Mean, OperatingPoint, Reliability, ScoreHistogram};
 use serde::Serialize;
-use unet3d::UNet3d;
 
-use crate::Result;
-use crate::dataset::IGNORE;
-use crate::predict::{Calibration, ClassSample, Evidence, SlidingWindow};
-use crate::preprocess::PreparedCase;
+use crate::predict::{Choice, Decision};
 
-/// The figures of one validation, over the voxels of all its cases together.
+/// The figures of one validation: of the masks that `trainer predict` would write, in the voxels of their files.
 #[derive(Clone, Debug, Serialize)]
 pub struct Validation {
     /// Whether the model was trained on these very cases, so that the figures flatter it.
     pub on_training_cases: bool,
     /// The cases.
     pub cases: Vec<String>,
-    /// Precision, recall, f1 and support of each class.
+    /// Precision, recall, f1 and support of each class, over the voxels of all cases together.
     pub report: ClassificationReport,
     /// What the report does not hold, for each foreground class.
     pub classes: Vec<ClassFigures>,
-    /// The logits of each foreground class against the rest.
+    /// Each case by itself.
+    pub by_case: Vec<CaseCounts>,
+    /// How logits were read, as it was chosen on these cases.
     #[serde(skip)]
-    pub histograms: Vec<ScoreHistogram>,
-    /// The logits of several classes.
-    #[serde(skip)]
-    pub sample: ClassSample,
+    pub decision: Decision,
+    /// What was done to masks, where that was chosen.
+    #[serde(rename = "postprocessing", skip_serializing_if = "Option::is_none")]
+    pub postprocess: Option<Choice>,
 }
 
-/// Dice and average precision of a class.
+/// The voxels of one case, found, missed and invented.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CaseCounts {
+    /// The case.
+    pub name: String,
+    /// Of each foreground class.
+    pub classes: Vec<BinaryCounts>,
+}
+
+/// A class over the voxels of all cases together.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClassFigures {
     /// The class.
@@ -42,6 +46,8 @@ pub struct ClassFigures {
     pub counts: BinaryCounts,
     /// 2·tp / (2·tp + fp + fn), from 0 to 1, higher is better; undefined if the class occurs nowhere.
     pub dice: Option<f64>,
+    /// At probability 1/2 as the network gives it, before calibration and post-processing.
+    pub at_half: BinaryCounts,
     /// The area under the precision-recall curve, from the share of the class to 1, higher is better.
     pub average_precision: Option<f64>,
     /// The threshold of the largest f1, on these very voxels.
@@ -54,81 +60,65 @@ pub struct ClassFigures {
     pub mean_probability: f64,
     /// The class's share of the voxels.
     pub share: f64,
+    /// Its logits against the rest.
+    #[serde(skip)]
+    pub histogram: ScoreHistogram,
+}
+
+impl ClassFigures {
+    pub(super) fn new(name: &str, counts: BinaryCounts, histogram: &ScoreHistogram) -> Self {
+        let reliability = Reliability::new(histogram, autograd::Real::sigmoid);
+        Self {
+            name: name.to_owned(),
+            counts,
+            dice: counts.dice(),
+            at_half: histogram.counts_above(0.0),
+            average_precision: histogram.average_precision().value,
+            best_f1: OperatingPoint::find(histogram, Aim::MaxF1),
+            brier: reliability.brier,
+            calibration_error: reliability.calibration_error,
+            mean_probability: reliability.mean_probability.unwrap_or(0.0),
+            share: reliability.share.unwrap_or(0.0),
+            histogram: histogram.clone(),
+        }
+    }
 }
 
 impl Validation {
-    /// Predicts every case and compares with its labels. With one channel a voxel is foreground above `logit`.
-    ///
-    /// # Errors
-    /// If a case and the model do not fit, or the work was stopped.
-    pub fn run(
-        model: &UNet3d<f32>,
-        cases: &[PreparedCase],
-        on_training_cases: bool,
-        class_names: &[String],
-        window: &SlidingWindow,
-        logit: f32,
-        mut go_on: impl FnMut() -> bool,
-    ) -> Result<Self> {
-        let classes = class_names.len();
-        let mut matrix = ConfusionMatrix::new(classes).ignore_label(IGNORE);
-        let positive = |class: usize| PositiveClass::new(class as i64).ignore_label(IGNORE);
-        let mut precision: Vec<_> = (1..classes).map(|c| AveragePrecision::new(positive(c))).collect();
-        let mut histograms = vec![ScoreHistogram::new(); classes - 1];
-        let all = cases.iter().map(|case| case.summary().voxels()).sum();
-        let mut sample = ClassSample::new(model.config().out_channels, all);
-        let mut probability = vec![0.0f64; classes];
-        let mut voxels = 0u64;
-        for case in cases {
-            let case = case.whole()?;
-            let Some(truth) = case.labels() else { continue };
-            let logits = window.run(model, case.image(), case.shape(), |_, _| go_on())?;
-            matrix.update(truth, &logits.classes(logit))?;
-            sample.update(&logits.values, truth);
-            let probabilities = logits.probabilities(&Calibration::identity(logits.channels));
-            for class in 1..classes {
-                let scores = logits.scores(class);
-                precision[class - 1].update(&scores, truth)?;
-                histograms[class - 1].update(&scores, truth, positive(class))?;
-                let channel = if logits.channels == 1 { 0 } else { class };
-                let of_class = probabilities.iter().skip(channel).step_by(logits.channels);
-                let counted = of_class.zip(truth).filter(|&(_, &t)| t != IGNORE);
-                probability[class] += counted.map(|(&p, _)| f64::from(p)).sum::<f64>();
-            }
-            voxels += truth.iter().filter(|&&t| t != IGNORE).count() as u64;
-        }
-        let identity = Calibration::identity(1);
-        let reliabilities: Vec<_> =
-            histograms.iter().map(|h| Reliability::new(h, |logit| identity.probability(logit))).collect();
-        let figures = |class: usize| ClassFigures {
-            best_f1: OperatingPoint::find(&histograms[class - 1], Aim::MaxF1),
-            brier: reliabilities[class - 1].brier,
-            calibration_error: reliabilities[class - 1].calibration_error,
-            name: class_names[class].clone(),
-            counts: matrix.binary(class),
-            dice: matrix.binary(class).dice(),
-            average_precision: precision[class - 1].finish().value,
-            mean_probability: probability[class] / voxels.max(1) as f64,
-            share: matrix.binary(class).support() as f64 / voxels.max(1) as f64,
-        };
-        Ok(Self {
-            on_training_cases,
-            cases: cases.iter().map(|c| c.name().to_owned()).collect(),
-            report: ClassificationReport::new(&matrix).with_names(class_names),
-            classes: (1..classes).map(figures).collect(),
-            histograms,
-            sample,
-        })
-    }
-
-    /// What a decision can be fitted on.
-    pub fn evidence(&self) -> Evidence<'_> {
-        Evidence { histogram: &self.histograms[0], sample: &self.sample, cases: &self.cases }
-    }
-
-    /// The mean Dice over the foreground classes that occur or are predicted: the metric by which "best" is judged.
+    /// The mean over the foreground classes that occur or are predicted of their Dice over all cases together.
     pub fn mean_dice(&self) -> Option<f64> {
-        metrics::Mean::of(self.classes.iter().map(|c| c.dice)).value
+        Mean::of(self.classes.iter().map(|c| c.dice)).value
+    }
+
+    /// What "best" is judged by: where a threshold is chosen for an aim, how well the aim is served, from 0 to 1, or below 0
+    /// by how far it is missed; else the mean Dice.
+    pub fn metric(&self, aim: Option<Aim>) -> Option<f64> {
+        let (Some(aim), [class]) = (aim, self.classes.as_slice()) else { return self.mean_dice() };
+        let OperatingPoint { counts, reached, .. } = OperatingPoint::find(&class.histogram, aim)?;
+        let (sought, bound, wanted) = match aim {
+            Aim::MaxF1 => return counts.f1(),
+            Aim::Recall(wanted) => (counts.precision(), counts.recall(), wanted),
+            Aim::Precision(wanted) => (counts.recall(), counts.precision(), wanted),
+        };
+        if reached { sought } else { bound.map(|bound| bound - wanted) }
+    }
+}
+
+/// `case NAME: class C: Dice 0.1234 tp T fp F fn N`, a line for each foreground class.
+impl fmt::Display for CaseCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, counts) in self.classes.iter().enumerate() {
+            let BinaryCounts { true_positives, false_positives, false_negatives, .. } = counts;
+            let end = if index > 0 { "\n" } else { "" };
+            write!(
+                f,
+                "{end}case {}: class {}: Dice {} tp {true_positives} fp {false_positives} fn {false_negatives}",
+                self.name,
+                index + 1,
+                digits(counts.dice())
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -141,28 +131,34 @@ impl fmt::Display for Validation {
             writeln!(f, "on the validation case{plural} {}:", self.cases.join(", "))?;
         }
         writeln!(f, "{}", self.report)?;
-        let digits = |v: Option<f64>| v.map_or_else(|| "undefined".to_owned(), |v| format!("{v:.4}"));
         let width = self.classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
         for class in &self.classes {
-            let ClassFigures { name, dice, average_precision, mean_probability, share, .. } = class;
+            let ClassFigures { name, dice, average_precision, mean_probability, share, at_half, .. } = class;
             writeln!(
                 f,
                 "{name:>width$}  Dice {}  average precision {}  mean probability {mean_probability:.4} (share {share:.4})",
                 digits(*dice),
                 digits(*average_precision),
             )?;
-            if let Some(OperatingPoint { logit, counts, .. }) = class.best_f1 {
-                let probability = autograd::Real::sigmoid(f64::from(logit));
+            let ratios = |counts: &BinaryCounts| {
+                let [precision, recall, f1] = [counts.precision(), counts.recall(), counts.f1()].map(digits);
+                format!("precision {precision}  recall {recall}  f1 {f1}")
+            };
+            writeln!(f, "{:>width$}  above 1/2, as trained: {}", "", ratios(at_half))?;
+            if let Some(OperatingPoint { logit, counts, .. }) = &class.best_f1 {
+                let probability = autograd::Real::sigmoid(f64::from(*logit));
                 writeln!(
                     f,
-                    "{:>width$}  above {probability:.4}, the best threshold: precision {}  recall {}  f1 {}",
+                    "{:>width$}  above {probability:.4}, the best threshold: {}",
                     "",
-                    digits(counts.precision()),
-                    digits(counts.recall()),
-                    digits(counts.f1()),
+                    ratios(counts)
                 )?;
             }
         }
-        Ok(())
+        self.by_case.iter().try_for_each(|case| writeln!(f, "{case}"))
     }
+}
+
+fn digits(value: Option<f64>) -> String {
+    value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:.4}"))
 }

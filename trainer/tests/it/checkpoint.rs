@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use autograd::Tensor;
-use losses::LossConfig;
 use metrics::Mean;
 use nn::Module;
 use nn::schedule::{Schedule, Scheduler};
@@ -13,8 +12,9 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tempfile::{TempDir, tempdir};
-use trainer::predict::{Choice, ClassChoice, Decision, PostProcessing};
-use trainer::run::checkpoint::{Checkpoint, Idle, State, Tensors, load_weights};
+use trainer::predict::{Choice, ClassChoice, ModelCard, PostProcessing, Tensors};
+use trainer::run::checkpoint::{Checkpoint, Idle, State, load_weights};
+use trainer::training::Setup;
 use unet3d::UNet3d;
 
 use crate::support::small;
@@ -22,16 +22,22 @@ use crate::support::small;
 /// Bytes of `state.bin` before the state: magic, version, two lengths, three checksums.
 const HEADER: usize = 8 + 4 + 8 + 8 + 3 * 4;
 
+fn setup() -> Setup {
+    small::setup(Path::new("unused"), &[], vec![small::case(small::SHAPE, 1, 2, 0)], vec![], 2)
+}
+
+fn card() -> ModelCard {
+    let mut card = small::card(&setup());
+    card.networks[0].postprocessing = Some(choice());
+    card
+}
+
 fn state(step: u64) -> State {
-    let setup = small::setup(Path::new("unused"), &[], vec![small::case(small::SHAPE, 1, 2, 0)], vec![], 2);
+    let setup = setup();
     State {
         step,
         seconds: 1.5,
         config: setup.config.to_toml(),
-        plan: setup.plan,
-        preparation: setup.preparation,
-        decision: Decision::untouched(&LossConfig::GeneralisedDice { regions: Default::default() }, 1),
-        postprocess: Some(choice()),
         metric: "dice".into(),
         metric_now: None,
         metric_best: Some(0.25),
@@ -50,7 +56,7 @@ fn choice() -> Choice {
 }
 
 fn model() -> UNet3d<f32> {
-    UNet3d::new(state(0).plan.model, &mut ChaCha8Rng::seed_from_u64(3)).unwrap()
+    UNet3d::new(setup().plan.model, &mut ChaCha8Rng::seed_from_u64(3)).unwrap()
 }
 
 /// A checkpoint of a small network whose optimiser remembers two tensors.
@@ -59,7 +65,8 @@ fn checkpoint(step: u64) -> Checkpoint {
     let memory = |slot: &str| {
         (format!("head.weight.{slot}"), Tensor::from_fn([1, 2, 1, 1, 1], |i| i as f32 + step as f32))
     };
-    Checkpoint { state: state(step), weights, optimizer: ["exp_avg", "exp_avg_sq"].map(memory).into() }
+    let optimizer = ["exp_avg", "exp_avg_sq"].map(memory).into();
+    Checkpoint { state: state(step), card: card(), weights, optimizer }
 }
 
 /// A saved checkpoint.
@@ -107,31 +114,32 @@ proptest! {
         prop_assume!(best.is_none_or(|b| !b.is_nan()));
         let folder = tempdir().unwrap();
         let path = folder.path().join("last");
-        let before = Checkpoint { state: State { step, metric_best: best, ..state(0) }, weights, optimizer };
+        let state = State { step, metric_best: best, ..state(0) };
+        let before = Checkpoint { state, card: card(), weights, optimizer };
         before.save(&path).unwrap();
         let read = Checkpoint::load(&path).unwrap();
-        prop_assert_eq!(&read.state, &before.state);
+        prop_assert_eq!((&read.state, &read.card), (&before.state, &before.card));
         prop_assert_eq!(bits(&read.weights), bits(&before.weights));
         prop_assert_eq!(bits(&read.optimizer), bits(&before.optimizer));
-        let alone = load_weights(&path.join("weights.safetensors")).unwrap();
+        let alone = load_weights(&path.join("model.safetensors")).unwrap();
         prop_assert_eq!(bits(&alone), bits(&before.weights));
     }
 
     #[test]
     fn one_flipped_bit_anywhere_is_refused(at in any::<prop::sample::Index>(), bit in 0u8..8, in_weights in any::<bool>()) {
         let (_folder, path) = saved(1);
-        let file = if in_weights { "weights.safetensors" } else { "state.bin" };
+        let file = if in_weights { "model.safetensors" } else { "state.bin" };
         let message = after(&path, file, |bytes| {
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
         });
-        prop_assert!(message.contains(file) || message.contains("weights.safetensors"), "{}", message);
+        prop_assert!(message.contains(file) || message.contains("model.safetensors"), "{}", message);
     }
 
     #[test]
     fn a_file_cut_off_anywhere_is_refused(at in any::<prop::sample::Index>(), in_weights in any::<bool>()) {
         let (_folder, path) = saved(1);
-        let file = if in_weights { "weights.safetensors" } else { "state.bin" };
+        let file = if in_weights { "model.safetensors" } else { "state.bin" };
         let message = after(&path, file, |bytes| bytes.truncate(at.index(bytes.len())));
         prop_assert!(message.contains(file), "{}", message);
     }
@@ -140,7 +148,7 @@ proptest! {
 /// Of each file, 64 lengths and 64 places: none is taken for a checkpoint, and each message names the file.
 #[test]
 fn a_cut_or_a_flipped_byte_at_each_64th_is_refused() {
-    for file in ["state.bin", "weights.safetensors"] {
+    for file in ["state.bin", "model.safetensors"] {
         for part in 0..64 {
             let (_folder, path) = saved(1);
             let message = after(&path, file, |bytes| bytes.truncate(bytes.len() * part / 64));
@@ -150,10 +158,7 @@ fn a_cut_or_a_flipped_byte_at_each_64th_is_refused() {
                 let at = bytes.len() * part / 64;
                 bytes[at] ^= 0xff;
             });
-            assert!(
-                message.contains(file) || message.contains("weights.safetensors"),
-                "{part}/64: {message}"
-            );
+            assert!(message.contains(file) || message.contains("model.safetensors"), "{part}/64: {message}");
         }
     }
 }
@@ -176,7 +181,7 @@ fn the_one_before_is_kept_until_the_next_is_whole() {
 fn each_region_of_the_state_file_has_its_message() {
     for (at, want) in [
         (0, "is not a checkpoint of this program"),
-        (8, "has version 5, this program reads 4"),
+        (8, "has version 7, this program reads 4 and 5"),
         (12, "is damaged (its length)"),
         (20, "is damaged (its length)"),
         (28, "is damaged (the state)"),
@@ -185,7 +190,7 @@ fn each_region_of_the_state_file_has_its_message() {
         (HEADER, "is damaged (the state)"),
     ] {
         let (_folder, path) = saved(1);
-        let message = after(&path, "state.bin", |bytes| bytes[at] ^= 1);
+        let message = after(&path, "state.bin", |bytes| bytes[at] ^= 2);
         assert!(message.contains(want), "byte {at}: {message}");
     }
     let (_folder, path) = saved(1);
@@ -218,14 +223,14 @@ fn weights_of_another_step_are_refused() {
     let mut other = checkpoint(2);
     other.weights.values_mut().for_each(|w| *w = w.clone().scaled(2.0));
     other.save(&second).unwrap();
-    fs::copy(second.join("weights.safetensors"), first.join("weights.safetensors")).unwrap();
+    fs::copy(second.join("model.safetensors"), first.join("model.safetensors")).unwrap();
     let message = refusal(&first);
-    assert!(message.contains("weights.safetensors: does not belong to the state.bin beside it"), "{message}");
+    assert!(message.contains("model.safetensors: does not belong to the state.bin beside it"), "{message}");
 }
 
 #[test]
 fn missing_and_foreign_files_are_refused_by_name() {
-    for file in ["state.bin", "weights.safetensors"] {
+    for file in ["state.bin", "model.safetensors"] {
         let (_folder, path) = saved(1);
         fs::remove_file(path.join(file)).unwrap();
         assert!(refusal(&path).contains(&path.join(file).display().to_string()));
@@ -263,7 +268,7 @@ fn a_replacement_that_was_interrupted_leaves_one_that_loads() {
 #[test]
 fn the_weights_file_has_pytorchs_names_and_layouts() {
     let (_folder, path) = saved(1);
-    let bytes = fs::read(path.join("weights.safetensors")).unwrap();
+    let bytes = fs::read(path.join("model.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let shape = |name: &str| file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}")).shape().to_vec();
     // Convolutions are [out, in, d, h, w], transposed ones [in, out, d, h, w]; the decoder reads skip and upsampled.

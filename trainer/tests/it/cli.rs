@@ -7,6 +7,7 @@ mod folds;
 mod golden;
 mod grids;
 mod interrupt;
+mod law;
 mod limits;
 mod plan;
 mod postprocess;

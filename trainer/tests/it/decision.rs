@@ -3,7 +3,7 @@
 use losses::{LossConfig, WeightConfig};
 use metrics::{Aim, BinaryCounts, GROUPS, OperatingPoint, PositiveClass, Reliability, ScoreHistogram};
 use proptest::prelude::*;
-use trainer::predict::{Calibration, ClassSample, Decision, Evidence, Logits, Rule};
+use trainer::predict::{Calibration, ClassSample, Decision, Evidence, MaskRule, Threshold};
 
 fn histogram(logits: &[f32], labels: &[u8]) -> ScoreHistogram {
     let mut histogram = ScoreHistogram::new();
@@ -47,10 +47,13 @@ proptest! {
             prop_assert!(!labels.contains(&1));
             return Ok(());
         };
-        let volume = Logits { shape: [1, 1, logits.len()], channels: 1, values: logits.clone() };
-        prop_assert_eq!(count(&volume.classes(point.logit), &labels), point.counts);
+        let above = |logit: f32| {
+            let rule = MaskRule::Above { logit, origin: Threshold::Untouched };
+            Decision { calibration: Calibration::identity(1), rule }.classes(&logits)
+        };
+        prop_assert_eq!(count(&above(point.logit), &labels), point.counts);
         // Every cut that there is.
-        let cuts = logits.iter().map(|z| count(&volume.classes(z.next_down()), &labels));
+        let cuts = logits.iter().map(|z| count(&above(z.next_down()), &labels));
         let all: Vec<_> = cuts.map(|c| (c.f1().unwrap_or(0.0), c.recall().unwrap(), c.precision().unwrap())).collect();
         let (f1, recall, precision) =
             (point.counts.f1().unwrap(), point.counts.recall().unwrap(), point.counts.precision().unwrap());
@@ -125,10 +128,10 @@ fn a_threshold_by_hand_is_on_the_calibrated_probability() {
     let loss = LossConfig::Bce { pos_weight: WeightConfig::Scalar(9.0) };
     let untouched = Decision::untouched(&loss, 1);
     // Logit 0 under weight 9 is one in ten.
-    assert!((untouched.probability() - 0.1).abs() < 1e-12 && untouched.logit == 0.0);
+    assert!((untouched.probability().unwrap() - 0.1).abs() < 1e-12 && untouched.logit() == Some(0.0));
     let half = untouched.at(0.5);
-    assert!((f64::from(half.logit) - 9f64.ln()).abs() < 1e-6, "{}", half.logit);
-    assert_eq!(half.rule, Rule::Given(0.5));
+    let MaskRule::Above { logit, origin: Threshold::Given(0.5) } = half.rule else { panic!("{half}") };
+    assert!((f64::from(logit) - 9f64.ln()).abs() < 1e-6, "{logit}");
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn a_validation_moves_probabilities_and_threshold_and_says_so() {
     logits.extend([2.0; 200]);
     labels.extend([vec![1u8; 100], vec![0; 100]].concat());
     let histogram = histogram(&logits, &labels);
-    let (sample, cases) = (ClassSample::new(1, 1), ["case_7".to_owned()]);
+    let (sample, cases) = (ClassSample::new(1, 1), ["case_7", "case_8", "case_9"].map(str::to_owned));
     let evidence = Evidence { histogram: &histogram, sample: &sample, cases: &cases };
     let dice = LossConfig::Dice { regions: Default::default(), smooth: 1e-5, squared: false };
     let decision = Decision::fitted(&dice, 1, evidence, Aim::MaxF1);
@@ -148,11 +151,41 @@ fn a_validation_moves_probabilities_and_threshold_and_says_so() {
         // Platt's targets move each class by one voxel of hundreds.
         assert!((p - share).abs() < 5e-3, "{p} for {share}");
     }
-    assert!(decision.logit > 0.0 && decision.logit < 2.0);
+    let logit = decision.logit().unwrap();
+    assert!(logit > 0.0 && logit < 2.0);
     let text = decision.to_string();
     assert!(
-        text.contains("fitted on case_7")
+        text.contains("fitted on 3 cases: case_7, ")
             && text.contains("chosen for max-f1: precision 0.5000, recall 0.5000"),
         "{text}"
     );
+}
+
+/// What few cases say counts where it counts much, or was asked for.
+#[test]
+fn few_cases_move_a_threshold_only_by_a_margin_or_where_an_aim_was_asked_for() {
+    let (logits, labels) = (vec![-1.0f32, -0.5, 0.5, 1.0], vec![0u8, 1, 1, 1]);
+    let logits = logits.repeat(50);
+    let labels = labels.repeat(50);
+    let histogram = histogram(&logits, &labels);
+    let sample = ClassSample::new(1, 1);
+    let loss = LossConfig::Bce { pos_weight: WeightConfig::Scalar(1.0) };
+    let fitted = |cases: usize, aim: Aim| {
+        let cases: Vec<String> = (0..cases).map(|i| format!("case_{i}")).collect();
+        Decision::fitted(&loss, 1, Evidence { histogram: &histogram, sample: &sample, cases: &cases }, aim)
+    };
+    // Above -1 F1 is 1, above 0 it is 0.8: worth it on a single case.
+    assert!(fitted(1, Aim::MaxF1).logit().unwrap() < -0.5);
+    let near = ([-1.0f32, 1.0].repeat(100), [0u8, 1].repeat(100));
+    let mut labels = near.1;
+    labels[0] = 1;
+    let histogram = self::histogram(&near.0, &labels);
+    let fitted = |cases: usize, aim: Aim| {
+        let cases: Vec<String> = (0..cases).map(|i| format!("case_{i}")).collect();
+        Decision::fitted(&loss, 1, Evidence { histogram: &histogram, sample: &sample, cases: &cases }, aim)
+    };
+    // The best threshold gains nothing to speak of, and stays as trained on two cases, but not on three.
+    assert_eq!(fitted(2, Aim::MaxF1).logit(), Some(0.0));
+    assert!(fitted(3, Aim::MaxF1).logit().unwrap() != 0.0);
+    assert!(fitted(1, Aim::Recall(1.0)).logit().unwrap() < -1.0);
 }

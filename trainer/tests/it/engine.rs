@@ -2,9 +2,9 @@
 
 mod augmentation;
 mod balance;
+mod choices;
 mod configurations;
 mod runs;
 mod sampler;
-mod treat;
 
 use crate::support::small;

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use losses::LossConfig;
 use nn::Module;
 use nn::schedule::{Schedule, Scheduler};
 use proptest::prelude::*;
@@ -15,9 +14,9 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use trainer::config::Config;
 use trainer::dataset::{CaseFiles, Dataset, Description};
-use trainer::predict::Decision;
-use trainer::preprocess::{CaseReader, ChannelNorm, Preprocessing};
-use trainer::run::checkpoint::{Checkpoint, Idle, Saved, State, Tensors};
+use trainer::predict::{NetworkCard, PreparationKind, Tensors};
+use trainer::preprocess::{CaseReader, ChannelNorm, Preparation, Preprocessing};
+use trainer::run::checkpoint::{Checkpoint, Idle, Saved, State};
 use unet3d::UNet3d;
 use volumes::info::Entry;
 use volumes::nifti::{self, NiftiHeader};
@@ -172,7 +171,9 @@ fn voxel_sizes_too_far_apart_are_refused_before_a_case_is_resampled() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.nii");
     nifti::write(&path, &NiftiHeader::new([5, 4, 3], [1.0, 1e9, 1.0]), &[1u8; 60]).unwrap();
-    let reader = state().preparation.reader;
+    let set = ["data.patch_size=[8,16,16]"];
+    let cases = vec![small::case(small::SHAPE, 1, 2, 0)];
+    let reader = small::setup(Path::new("unused"), &set, cases, vec![], 2).preparation.reader;
     let preprocessing = Preprocessing { spacing: Some([1.0; 3]), ..reader.preprocessing };
     let files = CaseFiles { name: "a".into(), images: vec![path], label: None };
     let (case, most) = counting::most_held(|| CaseReader { preprocessing, ..reader }.read(&files));
@@ -181,17 +182,18 @@ fn voxel_sizes_too_far_apart_are_refused_before_a_case_is_resampled() {
     assert!(most < BUFFERS, "{most}");
 }
 
-fn state() -> State {
+/// Why a checkpoint of this network, which its checksums call whole, is refused; for as much memory as it warrants.
+fn refusal(change: impl Fn(&mut NetworkCard)) -> String {
     let set = ["data.patch_size=[8,16,16]"];
     let setup = small::setup(Path::new("unused"), &set, vec![small::case(small::SHAPE, 1, 2, 0)], vec![], 2);
-    State {
+    let model = UNet3d::<f32>::new(setup.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
+    let weights: Tensors = model.state_dict().into_iter().collect();
+    let mut card = small::card(&setup);
+    change(&mut card.networks[0]);
+    let state = State {
         step: 1,
         seconds: 1.0,
         config: setup.config.to_toml(),
-        plan: setup.plan,
-        preparation: setup.preparation,
-        decision: Decision::untouched(&LossConfig::GeneralisedDice { regions: Default::default() }, 1),
-        postprocess: None,
         metric: "dice".into(),
         metric_now: None,
         metric_best: None,
@@ -199,61 +201,58 @@ fn state() -> State {
         idle: Idle { empty_batches: 2, ..Idle::default() },
         plateau: *Scheduler::new(Schedule::Constant).unwrap().state(),
         log_bytes: 0,
-    }
-}
-
-/// Why a checkpoint of this state, which its checksums call whole, is refused; for as much memory as it warrants.
-fn refusal(change: impl Fn(&mut State)) -> String {
-    let mut state = state();
-    let model = UNet3d::<f32>::new(state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
-    let weights: Tensors = model.state_dict().into_iter().collect();
-    change(&mut state);
+    };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("last");
-    Checkpoint { state, weights, optimizer: Tensors::new() }.save(&path).unwrap();
-    let (result, most) =
-        counting::most_held(|| Saved::open(&path).and_then(|saved| saved.into_network(&path)));
+    Checkpoint { state, card, weights, optimizer: Tensors::new() }.save(&path).unwrap();
+    let (result, most) = counting::most_held(|| Saved::open(&path).and_then(Saved::into_network));
     assert!(most < BUFFERS, "{most}");
     result.expect_err("must be refused").to_string()
 }
 
+/// The preparation, to change it.
+fn prepared(network: &mut NetworkCard) -> &mut Preparation {
+    let PreparationKind::Trainer(preparation) = &mut network.preparation;
+    preparation
+}
+
 #[test]
 fn a_checkpoint_that_names_a_larger_network_than_it_holds_is_refused_before_it_is_built() {
-    let error = refusal(|state| {
-        state.plan.model.base_channels = 1 << 13;
-        state.plan.model.max_channels = 1 << 13;
+    let error = refusal(|network| {
+        network.plan.model.base_channels = 1 << 13;
+        network.plan.model.max_channels = 1 << 13;
     });
     assert!(error.contains("weights, but holds"), "{error}");
-    let error = refusal(|state| state.plan.model.base_channels = 1 << 40);
+    let error = refusal(|network| network.plan.model.base_channels = 1 << 40);
     assert!(error.contains("max_channels"), "{error}");
 }
 
 #[test]
 fn a_checkpoint_whose_parts_do_not_fit_together_is_refused() {
-    type Change = fn(&mut State);
+    type Change = fn(&mut NetworkCard);
     const CT: ChannelNorm = ChannelNorm::Ct { low: 0.0, high: 0.0, mean: 0.0, sd: f32::NAN };
     let changes: [(Change, &str); 11] = [
-        (|s| s.preparation.reader.description.classes.clear(), "classes"),
-        (|s| s.preparation.reader.description.classes = vec!["a".into(); 3], "logits"),
-        (|s| s.preparation.reader.description.channel_names.clear(), "channels"),
-        (|s| s.preparation.normalisation.channels.clear(), "normalised"),
+        (|s| prepared(s).reader.description.classes.clear(), "classes"),
+        (|s| prepared(s).reader.description.classes = vec!["a".into(); 3], "logits"),
+        (|s| prepared(s).reader.description.channel_names.clear(), "channels"),
+        (|s| prepared(s).normalisation.channels.clear(), "normalised"),
         (
             |s| {
-                s.preparation.normalisation.channels =
+                prepared(s).normalisation.channels =
                     vec![ChannelNorm::Ct { low: 1.0, high: 0.0, mean: 0.0, sd: 1.0 }];
             },
             "normalised",
         ),
-        (|s| s.preparation.normalisation.channels = vec![CT], "normalised"),
+        (|s| prepared(s).normalisation.channels = vec![CT], "normalised"),
         (|s| s.decision.calibration.shift.clear(), "calibrated"),
         (|s| s.decision.calibration.scale = f64::NAN, "logits"),
-        (|s| s.preparation.reader.preprocessing.spacing = Some([1.0, 0.0, 1.0]), "mm"),
+        (|s| prepared(s).reader.preprocessing.spacing = Some([1.0, 0.0, 1.0]), "mm"),
         (|s| s.plan.patch_size = [0; 3], "strides"),
         (|s| s.plan.patch_size = [1 << 40; 3], "voxels"),
     ];
     for (change, word) in changes {
         let error = refusal(change);
-        assert!(error.contains("state.bin") && error.contains(word), "{word}: {error}");
+        assert!(error.contains("model.safetensors") && error.contains(word), "{word}: {error}");
     }
 }
 

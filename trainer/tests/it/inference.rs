@@ -1,13 +1,16 @@
 //! Laws of sliding-window inference with real networks.
 
 use autograd::{Tape, Tensor};
+use losses::{LossConfig, WeightConfig};
 use nn::Module;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use trainer::config::Mirror;
-use trainer::predict::{Calibration, Logits, Restore, SlidingWindow};
+use trainer::predict::{Calibration, Decision, Logits, SlidingWindow};
+use trainer::preprocess::Grids;
 use unet3d::{Norm, UNet3d, UNet3dConfig};
+use volumes::Grid;
 
 use crate::support::small;
 
@@ -177,8 +180,10 @@ fn a_mask_that_is_streamed_is_the_mask_of_all_logits() {
         let image = image(shape, 1);
         let window = window(PATCH, 0.6, true);
         let logits = run(window, &model, &image, shape);
-        let mask = window.classes(&model, &image, Restore::same(shape, outputs), 0.01, |_, _| true).unwrap();
-        assert_eq!(mask, logits.classes(0.01));
+        let pipeline = small::pipeline(window, outputs);
+        let grids = Grids::of_whole(Grid { size: shape, spacing: [1.0; 3] });
+        let mask = pipeline.mask(&model, &image, &grids, |_, _| true).unwrap();
+        assert_eq!(mask, pipeline.decision.classes(&logits.values));
         seen.extend(mask);
     }
     assert!(seen.len() > 1, "there is something to see");
@@ -240,8 +245,9 @@ fn probabilities_sum_to_1_and_the_threshold_is_on_them() {
     let probabilities = logits.probabilities(&Calibration::identity(1));
     let near = |p: f32, t: f64| (f64::from(p) - t).abs() < 4.0 * f64::from(f32::EPSILON);
     for threshold in [0.0, 0.2, 0.5, 0.8, 1.0] {
-        let logit = Calibration::identity(1).logit(threshold) as f32;
-        for (&mask, &p) in logits.classes(logit).iter().zip(&probabilities) {
+        let loss = LossConfig::Bce { pos_weight: WeightConfig::Scalar(1.0) };
+        let decision = Decision::untouched(&loss, 1).at(threshold);
+        for (&mask, &p) in decision.classes(&logits.values).iter().zip(&probabilities) {
             assert!(mask == u8::from(f64::from(p) > threshold) || near(p, threshold), "{p} at {threshold}");
         }
     }

@@ -3,10 +3,12 @@
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use trainer::config::Mirror;
-use trainer::predict::{Restore, SlidingWindow};
+use trainer::predict::SlidingWindow;
+use trainer::preprocess::Grids;
 use unet3d::{UNet3d, UNet3dConfig};
+use volumes::Grid;
 
-use crate::support::counting;
+use crate::support::{counting, small};
 
 const SHAPE: [usize; 3] = [96, 48, 48];
 const CLASSES: usize = 4;
@@ -17,6 +19,7 @@ fn a_mask_takes_less_than_a_quarter_of_the_logits_of_the_volume() {
     let model = UNet3d::<f32>::new(config, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     let image: Vec<f32> = (0..SHAPE.iter().product()).map(|i: usize| (i % 97) as f32 / 97.0 - 0.5).collect();
     let window = SlidingWindow { patch: [8, 16, 16], overlap: 0.5, mirror: Mirror::NONE };
+    let pipeline = small::pipeline(window, CLASSES);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let logits = image.len() * CLASSES * size_of::<f32>();
     // The network's scratch memory is kept for the next patch; it is none of the volume's.
@@ -26,13 +29,13 @@ fn a_mask_takes_less_than_a_quarter_of_the_logits_of_the_volume() {
     // What is held is counted by thread, so it is measured in the only one that computes.
     let (mask, streamed) = pool.install(|| {
         counting::most_held(|| {
-            let restore = Restore::same(SHAPE, CLASSES);
-            window.classes(&model, &image, restore, 0.0, |_, _| true).unwrap()
+            let grids = Grids::of_whole(Grid { size: SHAPE, spacing: [1.0; 3] });
+            pipeline.mask(&model, &image, &grids, |_, _| true).unwrap()
         })
     });
     let (whole, kept) =
         pool.install(|| counting::most_held(|| window.run(&model, &image, SHAPE, |_, _| true).unwrap()));
-    assert_eq!(mask, whole.classes(0.0));
+    assert_eq!(mask, pipeline.decision.classes(&whole.values));
     assert!(4 * streamed < logits, "{streamed} bytes, of {logits} for all logits");
     assert!(kept > logits, "what is measured are the blocks that are held: {kept} of {logits}");
 }

@@ -68,7 +68,7 @@ fn result(run: &Path) -> (Vec<Value>, Vec<Vec<u8>>) {
         line
     };
     let weights = ["last", "best", "previous"].map(|name| {
-        let file = run.join("checkpoints").join(name).join("weights.safetensors");
+        let file = run.join("checkpoints").join(name).join("model.safetensors");
         load_weights(&file).unwrap();
         fs::read(file).unwrap()
     });

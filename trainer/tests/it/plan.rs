@@ -24,8 +24,6 @@ fn cases(facts: Facts) -> CaseMemory {
     let voxels = facts.shape.iter().product();
     CaseMemory {
         bytes: 5 * voxels,
-        validated: voxels,
-        largest_validated: voxels,
         largest: facts.shape,
         largest_file: voxels,
         channels: 1,
@@ -101,7 +99,7 @@ fn batches_grow_only_where_a_patch_covers_the_volume_and_memory_allows() {
 fn cases_in_files_take_the_memory_of_one() {
     let facts = facts([160, 600, 625], [1.0; 3]);
     let one = cases(facts);
-    let many = CaseMemory { bytes: 40 * one.bytes, validated: 8 * one.validated, count: 40, ..one };
+    let many = CaseMemory { bytes: 40 * one.bytes, count: 40, ..one };
     let machine = Machine { available: Some(8 << 30), limit: Limit::Machine };
     let settle = |cases: CaseMemory| {
         Settled::new(facts, &config(&[]), &cases, Preprocessing::NATIVE, machine).unwrap().outlook
@@ -111,7 +109,7 @@ fn cases_in_files_take_the_memory_of_one() {
     let error = memory.check().unwrap_err().to_string();
     assert!(error.contains("--cache DIR, which keeps the cases in files"), "{error}");
     assert_eq!(files.training.cases, 0);
-    assert!(files.training.between >= 5 * one.validated, "a case is read whole to validate on");
+    assert!(files.training.between >= 5 * one.largest_file, "a case is read whole to validate on");
 }
 
 #[test]
@@ -137,9 +135,9 @@ fn what_does_not_fit_is_refused_with_the_numbers_and_every_remedy_that_is_left()
         assert!(error.contains(part), "{part}: {error}");
     }
     let patch = "data.patch_size=[64,128,128]";
-    let narrow = settle(&["data.batch_size=1", "model.checkpointing=level", "data.memory=0.5", patch], None);
+    let narrow = settle(&["data.batch_size=1", "model.checkpointing=level", "data.memory=0.4", patch], None);
     let error = narrow.check().unwrap_err().to_string();
-    assert!(error.contains("the limit is 512 MB") && error.contains("a smaller data.patch_size"), "{error}");
+    assert!(error.contains("the limit is 410 MB") && error.contains("a smaller data.patch_size"), "{error}");
     assert!(!error.contains("checkpointing") && !error.contains("batch_size"), "{error}");
     // A limit is one beside the machine's own.
     assert_eq!(settle(&["data.memory=8", patch], Some(1 << 30)).fits, Some(false));

@@ -7,6 +7,7 @@ use memory::{Machine, in_words};
 use super::Failures;
 use super::members::Member;
 use crate::cli::Predict;
+use crate::config::Config;
 use crate::dataset::{CaseFiles, note_on_spacing, notes};
 use crate::preprocess::Geometry;
 use crate::training::{CaseMemory, MemoryProbe, PredictionMemory};
@@ -30,7 +31,7 @@ impl Image {
 pub(super) fn named(args: &Predict, member: &Member) -> Result<Vec<CaseFiles>> {
     let mut inputs: Vec<CaseFiles> = Vec::new();
     for input in &args.inputs {
-        inputs.extend(member.state.preparation.reader.inputs(input)?);
+        inputs.extend(member.preparation().reader.inputs(input)?);
     }
     inputs.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(twice) = inputs.windows(2).find(|pair| pair[0].name == pair[1].name) {
@@ -48,10 +49,11 @@ pub(super) fn readable(
     inputs: Vec<CaseFiles>,
     failures: &mut Failures,
 ) -> Vec<Image> {
-    let probe = MemoryProbe::new(&members[0].config, rayon::current_num_threads(), Machine::here());
+    let config = Config { inference: members[0].inference.clone(), ..Config::default() };
+    let probe = MemoryProbe::new(&config, rayon::current_num_threads(), Machine::here());
     let mut images = Vec::new();
     for files in inputs {
-        let reader = &members[0].state.preparation.reader;
+        let reader = &members[0].preparation().reader;
         let geometry = reader.geometry(&files, args.spacing);
         let checked = geometry.and_then(|geometry| {
             check_memory(members, is_mask_alone, &files, &geometry, &probe).map(|()| geometry)
@@ -75,7 +77,7 @@ pub(super) fn notes(args: &Predict, member: &Member, images: &[Image]) -> Result
     let silent = images.iter().filter(|image| !image.geometry.header().spacing_known).count();
     let mut notes = Vec::new();
     for image in images {
-        notes.extend(member.state.preparation.reader.notes(&image.files)?);
+        notes.extend(member.preparation().reader.notes(&image.files)?);
     }
     let lines = notes::lines(&notes, Path::new(""));
     Ok(lines.into_iter().chain(note_on_spacing(silent, images.len(), args.spacing)).collect())
@@ -95,7 +97,7 @@ fn check_memory(
 ) -> Result<()> {
     let machine = Machine::here();
     let Some(available) = machine.available else { return Ok(()) };
-    let (reader, plan) = (&members[0].state.preparation.reader, &members[0].state.plan);
+    let (reader, plan) = (&members[0].preparation().reader, &members[0].card.plan);
     let voxels = |shape: [usize; 3]| shape.into_iter().fold(1usize, usize::saturating_mul);
     let largest = if reader.preprocessing.crop { [1; 3] } else { geometry.grids.shape() };
     let largest_file = voxels(geometry.grids.whole_shape());

@@ -1,4 +1,4 @@
-//! The networks that predict: one run's, or those of several runs that agree.
+//! The networks that predict: a model's, a run's, or those of several that agree.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,59 +7,100 @@ use unet3d::UNet3d;
 
 use crate::cli::Predict;
 use crate::commands::all_folds;
-use crate::config::Config;
-use crate::predict::{Asked, ByClass, Choice, Logits, Restore, SlidingWindow};
-use crate::preprocess::Case;
+use crate::config::Inference;
+use crate::predict::{
+    Asked, ByClass, Choice, Decision, Ensemble, Logits, ModelFile, NetworkCard, Pipeline, SlidingWindow,
+    Together,
+};
+use crate::preprocess::{Case, Preparation};
 use crate::report::PatchProgress;
-use crate::run::checkpoint::{Saved, State};
+use crate::run::checkpoint::MODEL_FILE;
 use crate::run::folder;
 use crate::{Error, Result};
 
 /// A trained network with all that it takes to ask it.
 pub(super) struct Member {
-    /// The run's folder.
-    run: PathBuf,
-    /// The checkpoint's.
-    pub(super) path: PathBuf,
-    pub(super) state: State,
-    pub(super) config: Config,
+    /// What the command line named.
+    named: PathBuf,
+    /// Where its weights are, in words.
+    pub(super) source: String,
+    pub(super) card: NetworkCard,
+    pub(super) inference: Inference,
     /// What its configuration and the command line ask for.
     asked: Asked,
-    /// Where the weights are, until they are read.
-    saved: Option<Saved>,
+    pub(super) window: SlidingWindow,
+    /// The weights' place, and which network of it this is.
+    file: Option<(ModelFile, usize)>,
     model: Option<UNet3d<f32>>,
-    window: SlidingWindow,
 }
 
-/// The networks that a command line names, which agree on what they read and answer.
-pub(super) fn load(args: &Predict) -> Result<Vec<Member>> {
+/// The networks that a command line names, which agree on what they read and answer, and what they decided together.
+pub(super) fn load(args: &Predict) -> Result<(Vec<Member>, Option<Together>)> {
     let mut members: Vec<Member> = Vec::new();
-    for run in std::iter::once(&args.run).chain(&args.ensemble) {
-        for folder in runs(run)? {
-            let member = Member::load(&folder, args)?;
-            members.first().map_or(Ok(()), |first| first.check(&member))?;
-            members.push(member);
+    let mut together = None;
+    for named in std::iter::once(&args.run).chain(&args.ensemble) {
+        for place in places(named)? {
+            let open = || match place.is_file() {
+                true => ModelFile::open(&place),
+                false => Ok(folder::checkpoint(&place, args.checkpoint)?.1.into_model()),
+            };
+            let networks = open()?.card.networks.len();
+            for network in 0..networks {
+                let file = open()?;
+                together = file.card.together.clone();
+                let member = Member::new(named, file, network, args);
+                members.first().map_or(Ok(()), |first| first.check(&member))?;
+                members.push(member);
+            }
         }
     }
-    Ok(members)
+    // What the networks of one model decided together is not for others beside them.
+    Ok((members, together.filter(|_| args.ensemble.is_empty())))
 }
 
 /// Reads the networks' weights. Not before it is known whether memory suffices: that is measured with networks alike.
 pub(super) fn read_weights(members: &mut [Member]) -> Result<()> {
     for member in members {
-        let Some(saved) = member.saved.take() else { continue };
-        member.model = Some(saved.into_network(&member.path)?);
+        let Some((mut file, network)) = member.file.take() else { continue };
+        member.model = Some(file.network(network)?);
     }
     // What they were read into is none of the patches'.
     autograd::buffer::release_unused();
     Ok(())
 }
 
+/// How logits, or the mean of several networks' probabilities, are read, and the words for it.
+pub(super) fn reading(
+    members: &[Member],
+    together: Option<&Together>,
+    given: Option<f64>,
+) -> (Decision, String) {
+    if let [member] = members {
+        let own = member.card.decision.clone();
+        let decision = given.map_or(own.clone(), |threshold| own.at(threshold));
+        let words = decision.to_string();
+        return (decision, words);
+    }
+    let ensemble = Ensemble::new(members.iter().map(|member| member.card.decision.clone()).collect());
+    let chosen = together.and_then(|together| Some((together.threshold?, together.cases.len())));
+    let ensemble = match (given, chosen) {
+        (Some(threshold), _) => ensemble.at(threshold),
+        (None, Some((threshold, cases))) => {
+            ensemble.chosen(threshold, format!("{cases} cases, each by the network that had not seen it"))
+        }
+        (None, None) => ensemble,
+    };
+    (ensemble.decision(), ensemble.to_string())
+}
+
 /// What is done to masks, and the words for it and for where it comes from.
-pub(super) fn postprocess(members: &[Member]) -> (ByClass, String) {
-    let (asked, classes) = (&members[0].asked, &members[0].state.preparation.reader.description.classes);
-    let choices: Vec<Option<&Choice>> =
-        members.iter().map(|member| member.state.postprocess.as_ref()).collect();
+pub(super) fn postprocess(members: &[Member], together: Option<&Together>) -> (ByClass, String) {
+    let first = &members[0];
+    let (asked, classes) = (&first.asked, &first.preparation().reader.description.classes);
+    let choices: Vec<Option<&Choice>> = match together {
+        Some(together) => vec![together.postprocessing.as_ref()],
+        None => members.iter().map(|member| member.card.postprocessing.as_ref()).collect(),
+    };
     let by_class = ByClass::new(&classes[1..], asked, &choices);
     let whence = match choices.as_slice() {
         _ if asked.is_settled() && by_class.is_off() => return (by_class, String::new()),
@@ -73,52 +114,61 @@ pub(super) fn postprocess(members: &[Member]) -> (ByClass, String) {
     (by_class, words)
 }
 
-/// The run itself, or the runs of its folds.
-fn runs(folder: &Path) -> Result<Vec<PathBuf>> {
-    let fold = |index: usize| all_folds::folder(folder, index);
-    if folder.join("checkpoints").is_dir() || !fold(0).is_dir() {
-        return Ok(vec![folder.to_owned()]);
+/// What is named: a model's file, a run's folder, or what the folds of a cross-validation left.
+fn places(named: &Path) -> Result<Vec<PathBuf>> {
+    let fold = |index: usize| all_folds::folder(named, index);
+    if named.is_file() || named.join("checkpoints").is_dir() || !fold(0).is_dir() {
+        return Ok(vec![named.to_owned()]);
     }
     let folds: Vec<PathBuf> = (0..).map(fold).take_while(|folder| folder.is_dir()).collect();
-    if let Some(unfinished) = all_folds::unfinished(folder)? {
+    if let Some(unfinished) = all_folds::unfinished(named)? {
         let message = format!(
             "is not trained to its end: go on with the `trainer train --all-folds` that it was begun with, or name single runs such as {} and further ones with --ensemble",
             folds[0].display()
         );
         return Err(Error::file(unfinished, message));
     }
-    Ok(folds)
+    let model = named.join(MODEL_FILE);
+    if model.is_file() { Ok(vec![model]) } else { Ok(folds) }
 }
 
 impl Member {
-    fn load(run: &Path, args: &Predict) -> Result<Self> {
-        let (path, saved) = folder::checkpoint(run, args.checkpoint)?;
-        let state = saved.state.clone();
-        let config = Config::for_prediction("the checkpoint's configuration", &state.config)?;
+    fn new(named: &Path, file: ModelFile, network: usize, args: &Predict) -> Self {
+        let card = file.card.networks[network].clone();
+        let inference = file.card.inference.clone();
         let window = SlidingWindow {
-            patch: state.plan.patch_size,
-            overlap: args.overlap.unwrap_or(config.inference.overlap),
-            mirror: args.mirror.unwrap_or(config.inference.mirror),
+            patch: card.plan.patch_size,
+            overlap: args.overlap.unwrap_or(inference.overlap),
+            mirror: args.mirror.unwrap_or(inference.mirror),
         };
-        let configured = Asked::of(&config.inference);
+        let configured = Asked::of(&inference);
         let asked = Asked {
             min_component: args.min_component.or(configured.min_component),
             keep_largest: args.keep_largest.or(configured.keep_largest),
             fill_holes: args.fill_holes.or(configured.fill_holes),
         };
-        let (saved, model) = (Some(saved), None);
-        Ok(Self { run: run.to_owned(), path, state, config, asked, saved, model, window })
+        let path = file.path();
+        // A checkpoint is known by its folder.
+        let place = if path.is_file() && named.is_file() { path } else { path.parent().unwrap_or(path) };
+        let of = if card.name.is_empty() { String::new() } else { format!(" {}", card.name) };
+        let source = format!("{}{of}, after {} steps", place.display(), card.steps);
+        let (file, model) = (Some((file, network)), None);
+        Self { named: named.to_owned(), source, card, inference, asked, window, file, model }
+    }
+
+    pub(super) fn preparation(&self) -> &Preparation {
+        self.card.preparation()
     }
 
     /// Refuses a member that does not mean the same as this one.
     fn check(&self, other: &Self) -> Result<()> {
-        let (ours, theirs) = (&self.state.preparation.reader, &other.state.preparation.reader);
+        let (ours, theirs) = (&self.preparation().reader, &other.preparation().reader);
         let differ = |what: &str, ours: String, theirs: String| {
             let message = format!(
                 "{what} {theirs}, {} {ours}: runs that predict together must agree on that",
-                self.run.display()
+                self.named.display()
             );
-            Err(Error::file(&other.run, message))
+            Err(Error::file(&other.named, message))
         };
         let (a, b) = (&ours.description, &theirs.description);
         if a.classes != b.classes {
@@ -135,7 +185,7 @@ impl Member {
             let [a, b] = [ours, theirs].map(|reader| reader.preprocessing.to_string());
             return differ("looks at cases", a, b);
         }
-        let [a, b] = [self, other].map(|member| member.state.plan.model.out_channels);
+        let [a, b] = [self, other].map(|member| member.card.plan.model.out_channels);
         if a != b {
             return differ("answers with channels of logits:", a.to_string(), b.to_string());
         }
@@ -143,10 +193,10 @@ impl Member {
             let message = format!(
                 "is configured with {}, {} with {}: give --min-component, --keep-largest and --fill-holes for both",
                 other.asked,
-                self.run.display(),
+                self.named.display(),
                 self.asked
             );
-            return Err(Error::file(&other.run, message));
+            return Err(Error::file(&other.named, message));
         }
         Ok(())
     }
@@ -155,25 +205,35 @@ impl Member {
         self.model.as_ref().expect("weights are read before the first image")
     }
 
-    /// The logits of a case whose intensities are as in the files; `None` if the work was stopped.
-    pub(super) fn logits(&self, mut case: Case, title: &str, stop: &AtomicBool) -> Result<Option<Logits>> {
-        self.state.preparation.normalisation.apply(&mut case)?;
-        watched(title, stop, |progress| self.window.run(self.model(), &case.image, case.shape, progress))
+    /// The logits of a prepared case in its file's voxels, of the part of the file that it is; `None` if the work was
+    /// stopped.
+    pub(super) fn logits(
+        &self,
+        pipeline: &Pipeline,
+        case: &Case,
+        title: &str,
+        stop: &AtomicBool,
+    ) -> Result<Option<Logits>> {
+        let (grids, channels) = (&case.geometry.grids, self.card.plan.model.out_channels);
+        let shape = grids.part_shape();
+        watched(title, stop, |progress| {
+            let mut values = memory::with_capacity(shape.iter().product::<usize>() * channels);
+            let take = |plane: &[f32]| values.extend_from_slice(plane);
+            pipeline.logits(self.model(), &case.image, grids, progress, take)?;
+            Ok(Logits { shape, channels, values })
+        })
     }
 
-    /// The mask alone, of the part of the file that the case is, for which the logits of the whole volume are never in memory.
+    /// The mask of a prepared case's whole file, for which the logits of the whole volume are never in memory.
     pub(super) fn mask(
         &self,
-        mut case: Case,
-        logit: f32,
+        pipeline: &Pipeline,
+        case: &Case,
         title: &str,
         stop: &AtomicBool,
     ) -> Result<Option<Vec<u8>>> {
-        self.state.preparation.normalisation.apply(&mut case)?;
-        watched(title, stop, |progress| {
-            let restore = Restore::new(&case.geometry.grids, self.state.plan.model.out_channels);
-            self.window.classes(self.model(), &case.image, restore, logit, progress)
-        })
+        let grids = &case.geometry.grids;
+        watched(title, stop, |progress| pipeline.mask(self.model(), &case.image, grids, progress))
     }
 }
 

@@ -8,7 +8,7 @@ use volumes::Voxel;
 
 use super::images::Image;
 use crate::cli::Predict;
-use crate::predict::{ByClass, Decision, Logits, Restore};
+use crate::predict::{Logits, Pipeline};
 use crate::preprocess::Case;
 use crate::{Error, Result};
 
@@ -20,8 +20,8 @@ pub(super) struct Output<'a> {
     pub(super) args: &'a Predict,
     /// Those that a channel of logits is of, by the names of their files.
     pub(super) channels: Vec<String>,
-    pub(super) decision: Decision,
-    pub(super) postprocess: ByClass,
+    /// Which all networks share but for what they see.
+    pub(super) pipeline: &'a Pipeline,
 }
 
 /// What is written beside a mask, for each channel of logits.
@@ -141,32 +141,21 @@ impl Output<'_> {
         self.kinds().next().is_none()
     }
 
-    /// Writes a case's mask, given that of the part that was looked at.
-    pub(super) fn write_mask(&self, case: &Case, part: Vec<u8>) -> Result<()> {
-        let geometry = &case.geometry;
-        let mut mask = geometry.grids.uncropped(part, &[0]);
-        let foreground = |mask: &[u8]| mask.iter().filter(|&&m| m > 0).count();
-        let before = foreground(&mask);
-        self.postprocess
-            .on_grid(geometry.grids.file_voxels_per_voxel())
-            .apply(&mut mask, geometry.grids.whole_shape());
-        let path = self.mask_file(&case.name, geometry.ending());
-        let note = if self.postprocess.is_off() {
-            String::new()
-        } else {
-            format!(" ({before} before post-processing)")
-        };
-        let words = format!("{} of {} voxels are foreground{note}", foreground(&mask), mask.len());
+    /// Writes the mask of a case's whole file.
+    pub(super) fn write_mask(&self, case: &Case, mask: Vec<u8>) -> Result<()> {
+        let path = self.mask_file(&case.name, case.geometry.ending());
+        let foreground = mask.iter().filter(|&&m| m > 0).count();
+        let words = format!("{foreground} of {} voxels are foreground", mask.len());
         self.write_file(case, &path, mask)?;
         println!("{}: {words}", path.display());
         Ok(())
     }
 
-    /// Writes a case's mask and, if asked for, probabilities and logits, given the logits on the case's grid.
+    /// Writes a case's mask and, if asked for, probabilities and logits, given the logits in the file's voxels.
     pub(super) fn write(&self, case: &Case, logits: Logits) -> Result<()> {
-        let channels = logits.channels;
-        let logits = Restore::new(&case.geometry.grids, channels).all(logits);
-        self.write_mask(case, logits.classes(self.decision.logit))?;
+        let (channels, Pipeline { decision, .. }) = (logits.channels, self.pipeline);
+        let part = decision.classes(&logits.values);
+        self.write_mask(case, self.pipeline.finish(part, &case.geometry.grids))?;
         let outside = |of_background: f32, of_others: f32| {
             let class = |c: usize| if channels > 1 && c == 0 { of_background } else { of_others };
             (0..channels).map(class).collect::<Vec<f32>>()
@@ -174,7 +163,7 @@ impl Output<'_> {
         for kind in self.kinds() {
             match kind {
                 Kind::Probability => {
-                    let probabilities = logits.probabilities(&self.decision.calibration);
+                    let probabilities = logits.probabilities(&decision.calibration);
                     self.write_channels(case, kind, &probabilities, &outside(1.0, 0.0))?;
                 }
                 Kind::Logit => {

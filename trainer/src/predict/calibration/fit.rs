@@ -1,8 +1,10 @@
 //! The fits: Newton's method on the mean negative log-likelihood, which is convex.
 
 use metrics::ScoreHistogram;
+use rayon::prelude::*;
 
-use crate::predict::{Calibration, ClassSample};
+use super::sample::Part;
+use super::{Calibration, ClassSample};
 
 /// Newton steps at most; a handful is usual.
 const STEPS: usize = 100;
@@ -11,10 +13,26 @@ const SMALL: f64 = 1e-10;
 /// Scales stay within this factor of 1: beyond, the voxels are separable and the likelihood has no maximum.
 const SCALE: f64 = 100.0;
 
-/// `[scale, shift]`, from a start; `None` where a class is missing.
+/// What a fit came to.
+pub(super) struct Fit {
+    pub(super) scale: f64,
+    pub(super) shift: Vec<f64>,
+    /// The mean negative log-likelihood at the start and at the end.
+    likelihood: [f64; 2],
+}
+
+impl Fit {
+    /// By which share the mean negative log-likelihood fell.
+    pub(super) fn gain(&self) -> f64 {
+        let [before, after] = self.likelihood;
+        if before > 0.0 { (before - after) / before } else { 0.0 }
+    }
+}
+
+/// From a start; `None` where a class is missing.
 ///
 /// Targets are Platt's, (n₊ + 1)/(n₊ + 2) and 1/(n₋ + 2), so that the maximum exists for separable voxels too.
-pub(super) fn binary(histogram: &ScoreHistogram, start: [f64; 2], scaled: bool) -> Option<[f64; 2]> {
+pub(super) fn binary(histogram: &ScoreHistogram, start: [f64; 2], scaled: bool) -> Option<Fit> {
     let (yes, no) = histogram.bins().fold((0, 0), |(yes, no), bin| (yes + bin.positives, no + bin.negatives));
     if yes == 0 || no == 0 {
         return None;
@@ -32,6 +50,7 @@ pub(super) fn binary(histogram: &ScoreHistogram, start: [f64; 2], scaled: bool) 
         histogram.bins().map(of_bin).sum::<f64>() / total
     };
     let mut value = objective(scale, shift);
+    let first = value;
     for _ in 0..STEPS {
         // Gradient and Hessian in (scale, shift).
         let (mut g, mut h) = ([0.0; 2], [0.0; 3]);
@@ -69,7 +88,7 @@ pub(super) fn binary(histogram: &ScoreHistogram, start: [f64; 2], scaled: bool) 
             break;
         }
     }
-    Some([scale, shift])
+    Some(Fit { scale, shift: vec![shift], likelihood: [first, value] })
 }
 
 /// log(1 + eᶻ)
@@ -80,7 +99,7 @@ fn softplus(z: f64) -> f64 {
 /// Scale and shifts of several classes, from a start; `None` where a class is missing.
 ///
 /// Unknowns are the scale and the shifts of all classes but the background, whose shift stays.
-pub(super) fn classes(sample: &ClassSample, start: &Calibration, scaled: bool) -> Option<(f64, Vec<f64>)> {
+pub(super) fn classes(sample: &ClassSample, start: &Calibration, scaled: bool) -> Option<Fit> {
     let classes = start.shift.len();
     if (0..classes).any(|class| !sample.holds(class)) {
         return None;
@@ -88,24 +107,9 @@ pub(super) fn classes(sample: &ClassSample, start: &Calibration, scaled: bool) -
     let n = classes;
     let (mut scale, mut shift) = (start.scale, start.shift.clone());
     let mut value = likelihood(sample, scale, &shift);
+    let first = value;
     for _ in 0..STEPS {
-        let (mut g, mut h) = (vec![0.0; n], vec![0.0; n * n]);
-        sample.for_each(|z, truth| {
-            let p = softmax(z, scale, &shift);
-            // Row k of the design: d logit_k / d unknowns is z_k for the scale and a unit vector for the shift.
-            let mean: f64 = p.iter().zip(z).map(|(p, z)| p * f64::from(*z)).sum();
-            g[0] += mean - f64::from(z[truth]);
-            h[0] += p.iter().zip(z).map(|(p, z)| p * f64::from(*z).powi(2)).sum::<f64>() - mean * mean;
-            for k in 1..n {
-                g[k] += p[k] - f64::from(u8::from(truth == k));
-                let cross = p[k] * (f64::from(z[k]) - mean);
-                h[k] += cross;
-                h[k * n] += cross;
-                for j in 1..n {
-                    h[k * n + j] += if j == k { p[k] * (1.0 - p[k]) } else { -p[k] * p[j] };
-                }
-            }
-        });
+        let (mut g, mut h) = derivatives(sample, scale, &shift);
         if !scaled {
             g[0] = 0.0;
             for k in 1..n {
@@ -135,13 +139,49 @@ pub(super) fn classes(sample: &ClassSample, start: &Calibration, scaled: bool) -
             break;
         }
     }
-    Some((scale, shift))
+    Some(Fit { scale, shift, likelihood: [first, value] })
+}
+
+/// The gradient and the Hessian of the sum, which are added up in the order of the sample's parts.
+fn derivatives(sample: &ClassSample, scale: f64, shift: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let n = shift.len();
+    let of_part = |part: Part<'_>| {
+        let (mut g, mut h) = (vec![0.0; n], vec![0.0; n * n]);
+        for (z, truth) in part.voxels() {
+            let p = softmax(z, scale, shift);
+            // Row k of the design: d logit_k / d unknowns is z_k for the scale and a unit vector for the shift.
+            let mean: f64 = p.iter().zip(z).map(|(p, z)| p * f64::from(*z)).sum();
+            g[0] += mean - f64::from(z[truth]);
+            h[0] += p.iter().zip(z).map(|(p, z)| p * f64::from(*z).powi(2)).sum::<f64>() - mean * mean;
+            for k in 1..n {
+                g[k] += p[k] - f64::from(u8::from(truth == k));
+                let cross = p[k] * (f64::from(z[k]) - mean);
+                h[k] += cross;
+                h[k * n] += cross;
+                for j in 1..n {
+                    h[k * n + j] += if j == k { p[k] * (1.0 - p[k]) } else { -p[k] * p[j] };
+                }
+            }
+        }
+        (g, h)
+    };
+    let add = |sum: &mut [f64], more: &[f64]| sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+    let parts: Vec<_> = sample.parts().map(of_part).collect();
+    parts.into_iter().fold((vec![0.0; n], vec![0.0; n * n]), |(mut g, mut h), (more_g, more_h)| {
+        add(&mut g, &more_g);
+        add(&mut h, &more_h);
+        (g, h)
+    })
 }
 
 fn likelihood(sample: &ClassSample, scale: f64, shift: &[f64]) -> f64 {
-    let mut sum = 0.0;
-    sample.for_each(|z, truth| sum -= softmax(z, scale, shift)[truth].max(f64::MIN_POSITIVE).ln());
-    sum / sample.len() as f64
+    let of_part = |part: Part<'_>| {
+        part.voxels()
+            .map(|(z, truth)| -softmax(z, scale, shift)[truth].max(f64::MIN_POSITIVE).ln())
+            .sum::<f64>()
+    };
+    let parts: Vec<f64> = sample.parts().map(of_part).collect();
+    parts.into_iter().sum::<f64>() / sample.len() as f64
 }
 
 fn softmax(z: &[f32], scale: f64, shift: &[f64]) -> Vec<f64> {

@@ -1,9 +1,13 @@
 //! Logits of several classes, for their fit: every k-th voxel.
 
+use rayon::prelude::*;
+
 use crate::dataset::IGNORE;
 
 /// So many voxels tell a handful of numbers to three digits.
 const MOST: usize = 1 << 17;
+/// Voxels that one thread takes at a time.
+const PART: usize = 1 << 12;
 
 /// Logits and labels of evenly spread voxels.
 #[derive(Clone, Debug)]
@@ -51,9 +55,25 @@ impl ClassSample {
         self.labels.iter().any(|&label| usize::from(label) == class)
     }
 
-    pub(super) fn for_each(&self, mut visit: impl FnMut(&[f32], usize)) {
-        for (z, &label) in self.logits.chunks_exact(self.channels).zip(&self.labels) {
-            visit(z, usize::from(label));
-        }
+    /// The voxels in parts, which are worked on in parallel.
+    pub(super) fn parts(&self) -> impl IndexedParallelIterator<Item = Part<'_>> {
+        let logits = self.logits.par_chunks(PART * self.channels);
+        let parts = logits.zip(self.labels.par_chunks(PART));
+        parts.map(|(logits, labels)| Part { channels: self.channels, logits, labels })
+    }
+}
+
+/// Some voxels of a sample.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    channels: usize,
+    logits: &'a [f32],
+    labels: &'a [u8],
+}
+
+impl<'a> Part<'a> {
+    /// Logits and class of each voxel.
+    pub(super) fn voxels(self) -> impl Iterator<Item = (&'a [f32], usize)> {
+        self.logits.chunks_exact(self.channels).zip(self.labels.iter().map(|&label| usize::from(label)))
     }
 }

@@ -62,8 +62,8 @@ impl fmt::Display for Asked {
 pub struct ByClass {
     /// From class 1 on.
     classes: Vec<(String, PostProcessing)>,
-    /// Whether sizes count voxels as the network sees them, not those of a file.
-    sizes_are_chosen: bool,
+    /// What was asked for; sizes that were not count voxels as the network sees them.
+    asked: Asked,
 }
 
 impl ByClass {
@@ -78,24 +78,17 @@ impl ByClass {
             let common = choices.iter().map(chosen).reduce(in_common).unwrap_or_default();
             (name.clone(), asked.or(common))
         };
-        Self {
-            classes: names.iter().enumerate().map(of).collect(),
-            sizes_are_chosen: asked.min_component.is_none(),
-        }
+        Self { classes: names.iter().enumerate().map(of).collect(), asked: *asked }
     }
 
     /// The same for a file that has `ratio` voxels for each one that the network sees: sizes that were chosen were counted
     /// there, sizes that were asked for count the file's.
     #[must_use]
     pub fn on_grid(&self, ratio: f64) -> Self {
-        let mut scaled = self.clone();
-        if self.sizes_are_chosen {
-            scaled.classes.iter_mut().for_each(|(_, treatment)| {
-                treatment.min_component = (treatment.min_component as f64 * ratio).round() as usize;
-            });
-            scaled.sizes_are_chosen = false;
-        }
-        scaled
+        let of = |(name, treatment): &(String, PostProcessing)| {
+            (name.clone(), treatment.on_grid(ratio, &self.asked))
+        };
+        Self { classes: self.classes.iter().map(of).collect(), ..self.clone() }
     }
 
     /// Whether nothing is done.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::apply;
 use crate::dataset::IGNORE;
 use crate::predict::{Asked, PostProcessing};
+use crate::predict::{ENOUGH_CASES, FEW_GAIN};
 
 /// The sizes, in voxels, below which components may be dropped.
 const SIZES: [usize; 5] = [10, 30, 100, 300, 1000];
@@ -51,12 +52,13 @@ pub struct ClassChoice {
 /// ```
 /// use trainer::predict::{Asked, Candidates};
 /// let mut candidates = Candidates::new(&Asked::default(), &["lesion".to_owned()]);
-/// candidates.add("a", &[1, 0, 1, 1, 1, 1], &[0, 0, 1, 1, 1, 1], [1, 1, 6]);
+/// candidates.add("a", &[1, 0, 1, 1, 1, 1], &[0, 0, 1, 1, 1, 1], [1, 1, 6], 1.0);
 /// let choice = candidates.choose().expect("there is a case");
 /// assert!(choice.classes[0].taken.keep_largest);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Candidates {
+    asked: Asked,
     /// The simplest first, which is what is done where nothing is chosen.
     treatments: Vec<PostProcessing>,
     names: Vec<String>,
@@ -82,15 +84,16 @@ impl Candidates {
         }
         treatments.sort_by_key(|treatment| treatment.steps().len());
         let dice = vec![vec![Vec::new(); treatments.len()]; names.len()];
-        Self { treatments, names: names.to_vec(), cases: Vec::new(), dice }
+        Self { asked: *asked, treatments, names: names.to_vec(), cases: Vec::new(), dice }
     }
 
-    /// Measures the mask `[d, h, w]` of a case against its labels; those that are [`IGNORE`] do not count.
+    /// Measures the mask `[d, h, w]` of a case's file against its labels; those that are [`IGNORE`] do not count. The file has
+    /// `ratio` voxels for each one that the network sees, which sizes that are chosen count.
     ///
     /// # Panics
     /// When mask or labels do not have the shape's number of voxels.
     #[track_caller]
-    pub fn add(&mut self, case: &str, mask: &[u8], labels: &[u8], shape: [usize; 3]) {
+    pub fn add(&mut self, case: &str, mask: &[u8], labels: &[u8], shape: [usize; 3], ratio: f64) {
         let voxels: usize = shape.iter().product();
         assert!(mask.len() == voxels && labels.len() == voxels, "mask and labels are of shape {shape:?}");
         self.cases.push(case.to_owned());
@@ -98,22 +101,25 @@ impl Candidates {
             let cut = Cut::new(class, mask, labels, shape);
             for (treatments, dice) in self.treatments.chunks(AT_ONCE).zip(dice.chunks_mut(AT_ONCE)) {
                 let each = treatments.par_iter().zip(dice);
-                each.for_each(|(treatment, dice)| dice.push(cut.counts(*treatment).dice()));
+                each.for_each(|(treatment, dice)| {
+                    dice.push(cut.counts(treatment.on_grid(ratio, &self.asked)).dice());
+                });
             }
         }
     }
 
-    /// The best treatment of each class; `None` without cases.
+    /// The best treatment of each class; `None` without cases. On few cases it must gain more ([`ENOUGH_CASES`]).
     pub fn choose(self) -> Option<Choice> {
         if self.cases.is_empty() {
             return None;
         }
+        let least = least_gain(self.cases.len());
         let classes = self.names.into_iter().zip(self.dice).map(|(name, dice)| {
             let means: Vec<Mean> = dice.into_iter().map(Mean::of).collect();
             let mut best = 0;
             for candidate in 1..means.len() {
                 let [known, other] = [best, candidate].map(|i| means[i].value);
-                if known.zip(other).is_some_and(|(known, other)| other >= known + LEAST_GAIN) {
+                if known.zip(other).is_some_and(|(known, other)| other >= known + least) {
                     best = candidate;
                 }
             }
@@ -121,6 +127,17 @@ impl Candidates {
         });
         Some(Choice { classes: classes.collect(), cases: self.cases })
     }
+}
+
+impl Choice {
+    /// What a treatment had to raise the mean Dice by.
+    fn least_gain(&self) -> f64 {
+        least_gain(self.cases.len())
+    }
+}
+
+fn least_gain(cases: usize) -> f64 {
+    if cases < ENOUGH_CASES { FEW_GAIN } else { LEAST_GAIN }
 }
 
 /// The box around what is predicted as a class, and one voxel more where there is one.
@@ -177,8 +194,9 @@ impl fmt::Display for Choice {
             match taken.steps().as_slice() {
                 [] => write!(
                     f,
-                    "nothing, as no treatment raises its mean Dice of {} by {LEAST_GAIN}",
-                    digits(*before)
+                    "nothing, as no treatment raises its mean Dice of {} by {}",
+                    digits(*before),
+                    self.least_gain()
                 )?,
                 steps if before == after => {
                     write!(f, "{}, as asked for: mean Dice {}", steps.join(", then "), digits(*after))?;

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use unet3d::UNet3d;
 
 use super::patch::{cut, flipped, gaussian, inside};
-use crate::predict::{Logits, Restore, SlidingWindow};
+use crate::predict::{Logits, SlidingWindow};
 use crate::{Error, Result};
 
 impl SlidingWindow {
@@ -25,30 +25,6 @@ impl SlidingWindow {
         let mut values = memory::with_capacity(shape.iter().product::<usize>() * channels);
         self.stream(model, image, shape, progress, |plane| values.extend_from_slice(plane))?;
         Ok(Logits { shape, channels, values })
-    }
-
-    /// The class of each voxel on the grid that `restore` gives logits on, as [`Restore::all`] and [`Logits::classes`] find
-    /// them, without the logits of the whole volume in memory.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    pub fn classes(
-        &self,
-        model: &UNet3d<f32>,
-        image: &[f32],
-        mut restore: Restore,
-        logit: f32,
-        progress: impl FnMut(usize, usize) -> bool,
-    ) -> Result<Vec<u8>> {
-        let channels = model.config().out_channels;
-        let ([_, h, w], shape) = (restore.to(), restore.from());
-        let mut mask = memory::with_capacity(restore.to().iter().product());
-        let mut classes = |plane: &[f32]| {
-            let values = memory::collected(plane.iter().copied());
-            mask.extend(Logits { shape: [1, h, w], channels, values }.classes(logit));
-        };
-        self.stream(model, image, shape, progress, |plane| restore.push(plane, &mut classes))?;
-        Ok(mask)
     }
 
     /// As [`run`](Self::run), plane by plane: `sink` is given the logits `[h, w, c]` of plane 0, 1, … as they are finished.

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use super::patch::{cut, flipped, gaussian, inside};
 use super::stream::Sums;
 use crate::config::Mirror;
-use crate::predict::{Calibration, Logits, SlidingWindow};
+use crate::predict::SlidingWindow;
 
 /// Weighted sums of a volume, all in memory.
 struct Whole {
@@ -132,17 +132,4 @@ proptest! {
         let patch = Tensor::from_fn([1, 3, 2, 5, 2], |i| i as f32);
         prop_assert_eq!(flipped(&flipped(&patch, flips), flips), patch);
     }
-}
-
-#[test]
-fn softmax_scores_are_the_logits_of_their_probabilities() {
-    let logits = Logits { shape: [1, 1, 2], channels: 3, values: vec![0.5, -1.0, 2.0, 3.0, 0.1, -0.2] };
-    let probabilities = logits.probabilities(&Calibration::identity(3));
-    for class in 0..3 {
-        for (voxel, score) in logits.scores(class).into_iter().enumerate() {
-            let p = probabilities[voxel * 3 + class];
-            assert!((autograd::Real::sigmoid(score) - p).abs() < 1e-6);
-        }
-    }
-    assert_eq!(logits.classes(0.0), [2, 0]);
 }

@@ -14,17 +14,13 @@ const PROGRAM: usize = 20 << 20;
 const LOADING: usize = 3;
 /// A histogram of a validation; see [`metrics::ScoreHistogram`].
 const HISTOGRAM: usize = 1 << 20;
-/// More logits than this are not kept for an average precision.
-const KEPT_LOGITS: usize = 1 << 24;
+/// Bytes of a voxel of a file: its mask, its label, that of a part, and what components of a class take of it.
+const MASKS: usize = 4;
 /// What the cases of a run are, as far as memory is concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaseMemory {
     /// Bytes of all images, labels and lists of foreground.
     pub bytes: usize,
-    /// Voxels of the cases that validations run over.
-    pub validated: usize,
-    /// Voxels of the largest of them.
-    pub largest_validated: usize,
     /// The shape `[d, h, w]` of the largest case.
     pub largest: [usize; 3],
     /// Voxels of the largest file.
@@ -38,21 +34,17 @@ pub struct CaseMemory {
 }
 
 impl CaseMemory {
-    /// Of training and validation cases that were read; without the latter the former are validated on.
+    /// Of training and validation cases that were read.
     pub fn of(training: &[CaseSummary], validation: &[CaseSummary], classes: usize) -> Self {
         let foreground = |case: &CaseSummary| {
             let (counts, _) = case.class_counts(classes);
             counts.iter().skip(1).map(|&voxels| voxels as usize * size_of::<u32>()).sum::<usize>()
         };
         let all = || training.iter().chain(validation);
-        let validated = if validation.is_empty() { training } else { validation };
-        let voxels = |cases: &[CaseSummary]| cases.iter().map(CaseSummary::voxels).collect::<Vec<_>>();
         let largest = all().max_by_key(|case| case.voxels());
         Self {
             bytes: all().map(CaseSummary::bytes).sum::<usize>()
                 + training.iter().map(foreground).sum::<usize>(),
-            validated: voxels(validated).iter().sum(),
-            largest_validated: voxels(validated).into_iter().max().unwrap_or(0),
             largest: largest.map_or([0; 3], |case| case.shape),
             largest_file: all().map(|case| case.grids.whole_shape().iter().product()).max().unwrap_or(0),
             channels: largest.map_or(0, |case| case.channels),
@@ -132,14 +124,13 @@ impl TrainingMemory {
     }
 }
 
-/// What a validation holds: of each case its logits, probabilities and one class's scores; of all of them the logits that an
-/// average precision is taken of, and histograms.
+/// What a validation holds: of a case the sums of the planes that patches reach, mask and labels of its file, and what
+/// post-processing makes of them; of each class a histogram.
 fn validation(plan: &Plan, cases: &CaseMemory) -> usize {
     let channels = plan.model.out_channels;
-    let foreground = channels.max(2) - 1;
-    let of_voxel = (2 * channels + 1) * size_of::<f32>() + 1;
-    let kept = cases.validated.min(KEPT_LOGITS) * size_of::<f32>();
-    cases.largest_validated * of_voxel + foreground * (kept + 2 * HISTOGRAM)
+    let [d, h, w] = cases.largest;
+    let planes = (plan.patch_size[0].min(d) + 4) * h * w * channels * size_of::<f32>();
+    planes + MASKS * cases.largest_file + 2 * (channels.max(2) - 1) * HISTOGRAM
 }
 
 /// Bytes that predicting the mask of the largest case holds at most, by kind.

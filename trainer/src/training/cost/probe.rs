@@ -235,7 +235,7 @@ fn train(plan: &Plan, config: &Config, patch: [usize; 3]) -> Result<()> {
         drop((tape, image));
         buffer::part();
         if step == 0 {
-            validate(plan, &model, Mirror::NONE, patch)?;
+            validate(plan, &model, config.inference.mirror, patch)?;
             buffer::part();
         }
     }

@@ -184,7 +184,7 @@ fn folds_that_were_stopped_and_continued_end_with_the_summary_of_those_that_were
     let bytes = |name: &str| fs::read(place.path(name)).unwrap();
     assert!(bytes("run/summary.json") == bytes("whole/summary.json"));
     for fold in 0..3 {
-        let weights = |run| bytes(&format!("{run}/fold_{fold}/checkpoints/last/weights.safetensors"));
+        let weights = |run| bytes(&format!("{run}/fold_{fold}/checkpoints/last/model.safetensors"));
         assert!(weights("run") == weights("whole"), "fold {fold}");
     }
     // Once more nothing is trained, and the same is said, with any number of threads.

@@ -22,7 +22,8 @@ impl Place {
         let mut checkpoint = Checkpoint::load(&path).unwrap();
         let [before, after] = [0.25, 0.5].map(|value| Mean { value: Some(value), n: 1, undefined: 0 });
         let class = ClassChoice { name: "lesion".into(), taken, before, after };
-        checkpoint.state.postprocess = Some(Choice { cases: vec!["case_1".into()], classes: vec![class] });
+        checkpoint.card.networks[0].postprocessing =
+            Some(Choice { cases: vec!["case_1".into()], classes: vec![class] });
         checkpoint.save(&path).unwrap();
     }
 
@@ -101,12 +102,12 @@ fn training_tells_what_it_chose_and_where_it_could_not() {
     let place = Place::with(small::SHAPE, 1, 2, [2, 1]);
     let printed = place.train("run", &AUTO);
     let best = Checkpoint::load(&place.path("run/checkpoints/best")).unwrap();
-    let choice = best.state.postprocess.expect("there is a validation case");
+    let choice = best.network().postprocessing.clone().expect("there is a validation case");
     assert!(printed.contains(&format!("{choice}\n")), "{printed}");
     let log = std::fs::read_to_string(place.path("run/log.jsonl")).unwrap();
-    let event = log.lines().find(|line| line.contains(r#""event":"postprocess""#)).unwrap();
+    let event = log.lines().rfind(|line| line.contains(r#""event":"validation""#)).unwrap();
     let event: serde_json::Value = serde_json::from_str(event).unwrap();
-    assert_eq!(event["classes"][0]["name"], "lesion");
+    assert_eq!(event["postprocessing"]["classes"][0]["name"], "lesion");
 
     let none = [&AUTO[..], &["--set", "validation.split=none"]].concat();
     let printed = place.train("none", &none);

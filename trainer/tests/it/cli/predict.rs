@@ -3,7 +3,7 @@
 use std::fs;
 
 use metrics::Aim;
-use trainer::predict::Rule;
+use trainer::predict::{MaskRule, Threshold};
 use trainer::run::checkpoint::Checkpoint;
 use volumes::VoxelType;
 
@@ -72,8 +72,12 @@ fn probabilities_are_from_0_to_1_and_the_threshold_divides_them() {
             args.extend(["--threshold", &text, "--force"]);
         }
         let printed = succeeds(&args);
-        let decision = Checkpoint::load(&place.path("run/checkpoints/best")).unwrap().state.decision;
-        assert!(matches!(decision.rule, Rule::Chosen(Aim::MaxF1, _)), "{decision}");
+        let decision =
+            Checkpoint::load(&place.path("run/checkpoints/best")).unwrap().network().decision.clone();
+        assert!(
+            matches!(decision.rule, MaskRule::Above { origin: Threshold::Chosen(Aim::MaxF1, _), .. }),
+            "{decision}"
+        );
         let decision = threshold.map_or(decision.clone(), |threshold| decision.at(threshold));
         assert!(printed.contains(&decision.to_string()), "{printed}");
         for case in ["case_2", "case_3"] {
@@ -88,7 +92,7 @@ fn probabilities_are_from_0_to_1_and_the_threshold_divides_them() {
                 // A sigmoid, which is nowhere steeper than 1/4, of a number below 16 that was rounded twice in f32.
                 let exact = decision.calibration.probability(f64::from(z));
                 assert!((f64::from(p) - exact).abs() < 16.0 * f64::from(f32::EPSILON), "{p} for {z}");
-                assert_eq!(*m == 1.0, z > decision.logit, "{m} for {z}, {exact}");
+                assert_eq!(*m == 1.0, z > decision.logit().unwrap(), "{m} for {z}, {exact}");
                 if let Some(threshold) = threshold {
                     let close = (exact - threshold).abs() < 16.0 * f64::from(f32::EPSILON);
                     assert!(close || (*m == 1.0) == (exact > threshold), "{m} for {exact}");
@@ -103,19 +107,16 @@ fn several_channels_and_classes_give_the_most_probable_class() {
     let place = trained(2, 3);
     let (run, images, masks) = (place.text("run"), place.text("data/imagesTs"), place.text("masks"));
     let printed = succeeds(&["predict", &run, &images, "--out", &masks, "--save-probabilities"]);
-    assert!(printed.contains("a voxel has the class of its largest logit"), "{printed}");
-    let decision = Checkpoint::load(&place.path("run/checkpoints/best")).unwrap().state.decision;
+    assert!(printed.contains("a voxel has the class of its largest probability"), "{printed}");
     let read =
         |name: &str| volumes::Stored::read(place.path(&format!("masks/{name}.nii.gz"))).unwrap().to_f32();
     let classes = ["background", "lesion", "vessel"].map(|c| read(&format!("probability/case_2_{c}")));
-    // Masks are of the logits as they are: without the calibration's shifts.
-    let unshifted = |p: f32, class: usize| f64::from(p).ln() - decision.calibration.shift[class];
     for (voxel, &mask) in read("case_2").iter().enumerate() {
         let p = [0, 1, 2].map(|class| classes[class][voxel]);
         assert!((p.iter().sum::<f32>() - 1.0).abs() <= 5.0 * f32::EPSILON, "{p:?}");
-        let z = [0, 1, 2].map(|class| unshifted(p[class], class));
-        let largest = z.into_iter().fold(f64::NEG_INFINITY, f64::max);
-        assert!(largest - z[mask as usize] < 1e-4, "{mask} of {z:?}");
+        // The mask and the probabilities beside it say the same.
+        let largest = p.into_iter().fold(0.0, f32::max);
+        assert!(largest - p[mask as usize] < 1e-6, "{mask} of {p:?}");
     }
     let error = refuses(&["predict", &run, &images, "--out", &masks, "--threshold", "0.4"]);
     assert_eq!(error, "--threshold is for one foreground class; of several the most probable is taken");

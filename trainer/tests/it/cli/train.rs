@@ -8,6 +8,7 @@ use serde_json::Value;
 use trainer::config::Config;
 use trainer::report::LogLine;
 use trainer::run::checkpoint::Checkpoint;
+use trainer::run::checkpoint::load_weights;
 
 use super::{Place, borrowed, json, refuses, small, succeeds};
 
@@ -18,8 +19,10 @@ fn log(run: &Path, event: &str) -> Vec<Value> {
 }
 
 /// The bytes of a run's last weights.
-fn weights(run: &Path) -> Vec<u8> {
-    fs::read(run.join("checkpoints/last/weights.safetensors")).unwrap()
+fn weights(run: &Path) -> Vec<(String, Vec<u32>)> {
+    let weights = load_weights(&run.join("checkpoints/last/model.safetensors")).unwrap();
+    let bits = |weight: autograd::Tensor<f32>| weight.data().iter().map(|value| value.to_bits()).collect();
+    weights.into_iter().map(|(name, weight)| (name, bits(weight))).collect()
 }
 
 #[test]
@@ -99,6 +102,8 @@ fn after_each_epoch_the_report_and_the_mean_probability_are_printed() {
             );
             assert_eq!(lines.next(), Some(expected.as_str()));
             assert_eq!(class["share"].as_f64(), Some(27.0 / 2048.0));
+            let row = lines.next().unwrap().trim_start();
+            assert!(row.starts_with("above 1/2, as trained: precision "), "{row}");
             let best = &class["best_f1"]["counts"];
             let count = |key: &str| best[key].as_u64().unwrap() as f64;
             let row = lines.next().unwrap().trim_start();
@@ -151,7 +156,19 @@ fn a_run_folder_holds_what_its_result_depends_on() {
     let mut left: Vec<_> =
         fs::read_dir(&run).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
-    assert_eq!(left, [".lock", "checkpoints", "config.toml", "log.jsonl", "run.json", "slices.png"]);
+    assert_eq!(
+        left,
+        [
+            ".lock",
+            "checkpoints",
+            "config.toml",
+            "log.jsonl",
+            "model.safetensors",
+            "model_last.safetensors",
+            "run.json",
+            "slices.png"
+        ]
+    );
 }
 
 #[test]
@@ -219,7 +236,7 @@ fn a_resumed_run_ends_with_the_bits_of_one_that_was_not_interrupted() {
 fn training_starts_from_given_weights() {
     let place = Place::new();
     place.train("first", &[]);
-    let init = place.text("first/checkpoints/last/weights.safetensors");
+    let init = place.text("first/checkpoints/last/model.safetensors");
     place.train("second", &["--init", &init, "--set", "optimizer.lr=0", "--seed", "3"]);
     assert!(weights(&place.path("first")) == weights(&place.path("second")));
 }

@@ -12,8 +12,9 @@ use serde_json::Value;
 use tempfile::tempdir;
 use trainer::config::NonFiniteStep;
 use trainer::dataset::IGNORE;
+use trainer::predict::Tensors;
 use trainer::preprocess::Case;
-use trainer::run::checkpoint::{Checkpoint, Saved, Tensors};
+use trainer::run::checkpoint::{Checkpoint, Saved};
 use trainer::training::{Setup, train};
 use unet3d::UNet3d;
 
@@ -142,10 +143,7 @@ fn initial_weights_are_where_training_starts() {
     let init = Some(weights.clone());
     let outcome =
         small::run(Setup { init, ..small::setup(other.path(), &still, cases(1), vec![], 2) }).unwrap();
-    assert_eq!(
-        outcome.model.state_dict().into_iter().collect::<trainer::run::checkpoint::Tensors>(),
-        weights
-    );
+    assert_eq!(outcome.model.state_dict().into_iter().collect::<trainer::predict::Tensors>(), weights);
 
     let wider = small::setup(other.path(), &["model.base_channels=4"], cases(1), vec![], 2);
     let error = small::run(Setup { init: Some(weights), ..wider }).unwrap_err().to_string();
@@ -261,11 +259,13 @@ fn best_is_kept_with_validation_cases_only() {
 #[test]
 fn validation_comes_every_so_many_epochs_and_at_the_end() {
     let folder = tempdir().unwrap();
-    let set = ["training.epochs=5", "validation.every=2"];
+    let set = ["training.epochs=5", "validation.every=2", "validation.full_every=3"];
     small::run(small::setup(folder.path(), &set, cases(1), cases(2)[1..].to_vec(), 2)).unwrap();
     let epochs: Vec<_> =
         log(folder.path(), "validation").iter().map(|l| l["epoch"].as_u64().unwrap()).collect();
-    assert_eq!(epochs, [2, 4, 5]);
+    assert_eq!(epochs, [3, 5]);
+    let epochs: Vec<_> = log(folder.path(), "patches").iter().map(|l| l["epoch"].as_u64().unwrap()).collect();
+    assert_eq!(epochs, [2, 3, 4, 5]);
     assert_eq!(log(folder.path(), "batch").len(), 15);
 }
 

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use losses::LossConfig;
 use trainer::config::Config;
 use trainer::dataset::Description;
+use trainer::predict::{ByClass, Decision, ModelCard, NetworkCard, Pipeline, PreparationKind, SlidingWindow};
 use trainer::preprocess::{Case, CaseReader, Geometry, Normalisation, PreparedCase, Preprocessing};
 use trainer::run::{Facts, Plan};
 use trainer::training::{Outcome, Setup, train};
@@ -16,7 +18,8 @@ pub(crate) const SHAPE: [usize; 3] = [8, 16, 16];
 
 /// What makes a network small, with two levels from two channels, patches of [`SHAPE`] and three steps, its first
 /// probabilities near one half, and masks as predicted.
-pub(crate) const TINY: [&str; 12] = [
+pub(crate) const TINY: [&str; 13] = [
+    "validation.full_every=1",
     "data.patch_size=[8,16,16]",
     "data.batch_size=1",
     "model.base_channels=2",
@@ -160,5 +163,43 @@ pub(crate) fn write_data_set(
             nifti::write(path, &header, &image).unwrap();
         }
         nifti::write(folder.join(format!("labels{side}/case_{index}.nii.gz")), &header, &labels).unwrap();
+    }
+}
+
+/// The card of an untrained network of this setup.
+pub(crate) fn card(setup: &Setup) -> ModelCard {
+    let channels = setup.plan.model.out_channels;
+    let loss = LossConfig::GeneralisedDice { regions: Default::default() };
+    let network = NetworkCard {
+        name: String::new(),
+        steps: 3,
+        digest: "00000000".into(),
+        loss: Some(loss.clone()),
+        plan: setup.plan.clone(),
+        preparation: PreparationKind::Trainer(setup.preparation.clone()),
+        decision: Decision::untouched(&loss, channels),
+        postprocessing: None,
+    };
+    ModelCard::of(network, setup.config.inference.clone())
+}
+
+/// The way from images of one channel, as they are, to masks of so many channels of logits: nothing is calibrated, nothing
+/// done afterwards.
+pub(crate) fn pipeline(window: SlidingWindow, channels: usize) -> Pipeline {
+    let description = Description {
+        name: "data".into(),
+        channel_names: vec!["image".into()],
+        classes: (0..channels.max(2)).map(|class| class.to_string()).collect(),
+        ignore: None,
+        file_ending: ".nii.gz".into(),
+    };
+    let reader = CaseReader { description, order: AxisOrder::ZYX, preprocessing: Preprocessing::NATIVE };
+    let normalisation = Normalisation { channels: vec![trainer::preprocess::ChannelNorm::None] };
+    let loss = LossConfig::GeneralisedDice { regions: Default::default() };
+    Pipeline {
+        preparation: trainer::preprocess::Preparation { reader, normalisation },
+        window,
+        decision: Decision::untouched(&loss, channels),
+        postprocessing: ByClass::default(),
     }
 }

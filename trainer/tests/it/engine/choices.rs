@@ -7,7 +7,6 @@ use nn::Module;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tempfile::tempdir;
-use trainer::config::Mirror;
 use trainer::predict::{Asked, Candidates, Choice, SlidingWindow};
 use trainer::preprocess::Case;
 use trainer::run::checkpoint::{Checkpoint, Saved};
@@ -30,15 +29,18 @@ fn load(folder: &Path, name: &str) -> Checkpoint {
 
 /// What a checkpoint's own masks of these cases say.
 fn measured(checkpoint: &Checkpoint, asked: &Asked, cases: &[Case]) -> Choice {
-    let state = &checkpoint.state;
-    let mut model = UNet3d::<f32>::new(state.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    let (network, inference) = (checkpoint.network(), &checkpoint.card.inference);
+    let mut model =
+        UNet3d::<f32>::new(network.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
     model.load_state_dict(checkpoint.weights.clone()).unwrap();
-    let window = SlidingWindow { patch: state.plan.patch_size, overlap: 0.5, mirror: Mirror::NONE };
-    let mut candidates = Candidates::new(asked, &state.preparation.reader.description.classes[1..]);
+    let (patch, mirror) = (network.plan.patch_size, inference.mirror);
+    let window = SlidingWindow { patch, overlap: inference.overlap, mirror };
+    let classes = &network.preparation().reader.description.classes;
+    let mut candidates = Candidates::new(asked, &classes[1..]);
     for case in cases {
         let logits = window.run(&model, &case.image, case.shape, |_, _| true).unwrap();
-        let mask = logits.classes(state.decision.logit);
-        candidates.add(&case.name, &mask, case.labels.as_ref().unwrap(), case.shape);
+        let mask = network.decision.classes(&logits.values);
+        candidates.add(&case.name, &mask, case.labels.as_ref().unwrap(), case.shape, 1.0);
     }
     candidates.choose().unwrap()
 }
@@ -58,9 +60,9 @@ fn every_checkpoint_of_a_run_that_ended_has_the_choice_of_its_own_masks() {
         for name in ["best", "last"] {
             let checkpoint = load(folder.path(), name);
             let want = measured(&checkpoint, &Asked::default(), &validation);
-            assert_eq!(checkpoint.state.postprocess, Some(want), "{name} of {classes} classes");
+            assert_eq!(checkpoint.network().postprocessing, Some(want), "{name} of {classes} classes");
         }
-        assert_eq!(outcome.postprocess, load(folder.path(), "best").state.postprocess);
+        assert_eq!(outcome.postprocess, load(folder.path(), "best").network().postprocessing.clone());
         let choice = outcome.postprocess.unwrap();
         assert_eq!(choice.cases, ["case_2", "case_3"]);
         println!("{choice}");
@@ -75,13 +77,16 @@ fn what_is_asked_for_is_no_choice() {
     let outcome = small::run(small::setup(folder.path(), &set, training, validation.clone(), 2)).unwrap();
     let asked = Asked { keep_largest: Some(true), ..Asked::default() };
     let best = load(folder.path(), "best");
-    assert_eq!(best.state.postprocess, Some(measured(&best, &asked, &validation)));
+    assert_eq!(best.network().postprocessing, Some(measured(&best, &asked, &validation)));
     assert!(outcome.postprocess.unwrap().classes[0].taken.keep_largest);
     // With all of it asked for nothing is measured.
     let folder = tempdir().unwrap();
     let [training, validation] = cases(2);
     let outcome = small::run(small::setup(folder.path(), &[], training, validation, 2)).unwrap();
-    assert_eq!((outcome.postprocess, load(folder.path(), "best").state.postprocess), (None, None));
+    assert_eq!(
+        (outcome.postprocess, load(folder.path(), "best").network().postprocessing.clone()),
+        (None, None)
+    );
 }
 
 #[test]
@@ -89,7 +94,10 @@ fn without_validation_cases_and_before_the_end_nothing_is_chosen() {
     let folder = tempdir().unwrap();
     let [training, _] = cases(2);
     let outcome = small::run(small::setup(folder.path(), &AUTO, training, vec![], 2)).unwrap();
-    assert_eq!((outcome.postprocess, load(folder.path(), "last").state.postprocess), (None, None));
+    assert_eq!(
+        (outcome.postprocess, load(folder.path(), "last").network().postprocessing.clone()),
+        (None, None)
+    );
 
     let folder = tempdir().unwrap();
     let build = |resume| {
@@ -100,9 +108,9 @@ fn without_validation_cases_and_before_the_end_nothing_is_chosen() {
     let outcome = train(build(None), &AtomicBool::new(true)).unwrap();
     assert!(outcome.stopped && outcome.postprocess.is_none());
     let saved = Saved::open(&folder.path().join("checkpoints/last")).unwrap();
-    assert_eq!(saved.state.postprocess, None);
+    assert_eq!(saved.card.networks[0].postprocessing, None);
     // A run that goes on to its end makes the choice.
     let outcome = train(build(Some(saved)), &AtomicBool::new(false)).unwrap();
     assert!(!outcome.stopped && outcome.postprocess.is_some());
-    assert!(load(folder.path(), "last").state.postprocess.is_some());
+    assert!(load(folder.path(), "last").network().postprocessing.is_some());
 }

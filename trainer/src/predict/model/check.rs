@@ -1,12 +1,14 @@
-//! Whether the parts of a state fit together. Checksums say that a file is whole, not that it was written by this program.
+//! Whether the parts of a card fit together. Checksums say that a file is whole, not that it was written by this program.
 
-use super::State;
+use super::NetworkCard;
+use crate::predict::MaskRule;
 use crate::preprocess::{ChannelNorm, Preparation};
 
-impl State {
+impl NetworkCard {
     /// What does not fit, in words.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let Self { plan, preparation: Preparation { reader, normalisation }, decision, .. } = self;
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Self { plan, decision, .. } = self;
+        let Preparation { reader, normalisation } = self.preparation();
         let (model, calibration) = (&plan.model, &decision.calibration);
         model
             .clone()
@@ -35,9 +37,16 @@ impl State {
         }
         if !(is_scale(calibration.scale)
             && calibration.shift.iter().all(|s| s.is_finite())
-            && !decision.logit.is_nan())
+            && !decision.logit().is_some_and(f32::is_nan))
         {
-            return Err(format!("logits read by {calibration:?} above {}", decision.logit));
+            return Err(format!("logits read by {decision:?}"));
+        }
+        let is_rule = match decision.rule {
+            MaskRule::Above { .. } => answers == 1,
+            MaskRule::MostProbable | MaskRule::LargestLogit => answers > 1,
+        };
+        if !is_rule {
+            return Err(format!("masks of {answers} channel(s) of logits by {:?}", decision.rule));
         }
         match reader.preprocessing.spacing {
             Some(spacing) if !spacing.iter().copied().all(is_scale) => {

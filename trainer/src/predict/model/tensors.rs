@@ -4,13 +4,13 @@
 //! A file is the length of its header (u64, little endian), the header (JSON, padded with spaces to 8 bytes), and the
 //! numbers of all tensors in the order that the header says.
 
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use autograd::{MAX_RANK, Tensor};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use super::Tensors;
 use crate::{Error, Result};
 
 /// Numbers that are turned into bytes, or out of them, at once.
@@ -18,8 +18,15 @@ const PIECE: usize = 1 << 14;
 /// A longer header is none: a hundred thousand tensors take a tenth of it.
 const LONGEST_HEADER: u64 = 100 << 20;
 
-/// Writes what [`read`] reads: the bytes of `safetensors::serialize`.
-pub(crate) fn write(tensors: &Tensors, out: &mut impl Write) -> io::Result<()> {
+/// Named tensors, in PyTorch's layouts where they are weights.
+pub type Tensors = BTreeMap<String, Tensor<f32>>;
+
+/// Writes tensors in the order given: the bytes of `safetensors::serialize`.
+pub(crate) fn write(
+    tensors: Vec<(String, &Tensor<f32>)>,
+    metadata: Option<HashMap<String, String>>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let mut end = 0;
     let info = tensors.iter().map(|(name, tensor)| {
         let start = end;
@@ -27,13 +34,13 @@ pub(crate) fn write(tensors: &Tensors, out: &mut impl Write) -> io::Result<()> {
         let shape = tensor.dims().to_vec();
         (name.clone(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (start, end) })
     });
-    let header = Metadata::new(None, info.collect()).expect("tensors follow each other");
+    let header = Metadata::new(metadata, info.collect()).expect("tensors follow each other");
     let mut header = serde_json::to_vec(&header)?;
     header.resize(header.len().next_multiple_of(size_of::<u64>()), b' ');
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(&header)?;
     let mut bytes = Vec::with_capacity(PIECE * size_of::<f32>());
-    for piece in tensors.values().flat_map(|tensor| tensor.data().chunks(PIECE)) {
+    for piece in tensors.iter().flat_map(|(_, tensor)| tensor.data().chunks(PIECE)) {
         bytes.clear();
         bytes.extend(piece.iter().flat_map(|value| value.to_le_bytes()));
         out.write_all(&bytes)?;
@@ -41,14 +48,28 @@ pub(crate) fn write(tensors: &Tensors, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads tensors of `f32` or `f64` from `bytes` bytes, as `f32`. `path` is for messages.
-pub(crate) fn read(path: &Path, file: &mut impl Read, bytes: u64) -> Result<Tensors> {
+/// A file whose header was read.
+#[derive(Debug)]
+pub(crate) struct Contents<R> {
+    path: PathBuf,
+    file: R,
+    header: Metadata,
+    /// Where the numbers begin.
+    start: u64,
+}
+
+/// Reads the header of a file of `bytes` bytes, from its beginning. `path` is for messages.
+///
+/// # Errors
+/// What is no safetensors file, or does not have the length that its header says.
+pub(crate) fn open<R: Read + Seek>(path: &Path, mut file: R, bytes: u64) -> Result<Contents<R>> {
     let foreign = |e: String| Error::file(path, format!("is not a safetensors file: {e}"));
     let short = || foreign("it ends within its header".into());
     let mut length = [0; size_of::<u64>()];
     if bytes < length.len() as u64 {
         return Err(short());
     }
+    let begin = file.stream_position().map_err(Error::io(path))?;
     file.read_exact(&mut length).map_err(Error::io(path))?;
     let (behind, of_header) = (bytes - length.len() as u64, u64::from_le_bytes(length));
     if of_header > behind.min(LONGEST_HEADER) {
@@ -60,20 +81,39 @@ pub(crate) fn read(path: &Path, file: &mut impl Read, bytes: u64) -> Result<Tens
     if header.data_len() as u64 != behind - of_header {
         return Err(foreign("its length is not that of its tensors".into()));
     }
-    let tensor = |name: String| {
-        let TensorInfo { dtype, shape, .. } = header.info(&name).expect("it is one of the header's names");
-        if ![Dtype::F32, Dtype::F64].contains(dtype) {
-            return Err(Error::file(path, format!("holds {name} as {dtype:?}: convert it to F32")));
+    let start = begin + length.len() as u64 + of_header;
+    Ok(Contents { path: path.to_path_buf(), file, header, start })
+}
+
+impl<R: Read + Seek> Contents<R> {
+    /// What the header says beside the tensors.
+    pub(crate) fn metadata(&self) -> Option<&HashMap<String, String>> {
+        self.header.metadata().as_ref()
+    }
+
+    /// The tensors of `f32` or `f64` that `rename` gives a name, as `f32`.
+    pub(crate) fn read(&mut self, rename: impl Fn(&str) -> Option<String>) -> Result<Tensors> {
+        let mut tensors = Tensors::new();
+        for name in self.header.offset_keys() {
+            let Some(renamed) = rename(&name) else { continue };
+            let info = self.header.info(&name).expect("it is one of the header's names");
+            let (dtype, shape, offset) = (info.dtype, info.shape.clone(), info.data_offsets.0);
+            if ![Dtype::F32, Dtype::F64].contains(&dtype) {
+                let message = format!("holds {name} as {dtype:?}: convert it to F32");
+                return Err(Error::file(&self.path, message));
+            }
+            if shape.len() > MAX_RANK {
+                let message = format!("holds {name} with {} axes: no layer has that", shape.len());
+                return Err(Error::file(&self.path, message));
+            }
+            let at = SeekFrom::Start(self.start + offset as u64);
+            self.file.seek(at).map_err(Error::io(&self.path))?;
+            let mut tensor = Tensor::scratch(shape.as_slice());
+            fill(tensor.data_mut(), dtype, &mut self.file).map_err(Error::io(&self.path))?;
+            tensors.insert(renamed, tensor);
         }
-        if shape.len() > MAX_RANK {
-            let message = format!("holds {name} with {} axes: no layer has that", shape.len());
-            return Err(Error::file(path, message));
-        }
-        let mut tensor = Tensor::scratch(shape.as_slice());
-        fill(tensor.data_mut(), *dtype, file).map_err(Error::io(path))?;
-        Ok((name, tensor))
-    };
-    header.offset_keys().into_iter().map(tensor).collect()
+        Ok(tensors)
+    }
 }
 
 fn fill(values: &mut [f32], dtype: Dtype, file: &mut impl Read) -> io::Result<()> {

@@ -1,0 +1,188 @@
+//! The end of an epoch: a look at patches, whole cases when they are due, a checkpoint.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use autograd::Tape;
+use metrics::{Aim, BinaryCounts, ConfusionMatrix, Mean};
+use serde::Serialize;
+
+use super::{Run, is_due};
+use crate::config::Auto;
+use crate::dataset::IGNORE;
+use crate::predict::{Asked, ByClass, Decision, Evidence};
+use crate::training::{Batch, Sampler, Validation, Validator};
+use crate::{Error, Result};
+
+/// Batches of the fixed sample are those of steps that training never comes to.
+const FIRST_SAMPLE: u64 = 1 << 40;
+/// The sample takes one part in so many of an epoch's work: as many patches as that pays, a step's patch counting three.
+const PARTS: usize = 20;
+
+/// What a model says of a fixed sample of patches.
+#[derive(Clone, Debug, Serialize)]
+struct PatchFigures {
+    /// How many.
+    patches: usize,
+    /// Whether they are of cases that are trained on.
+    of_training_cases: bool,
+    /// The mean loss.
+    loss: f64,
+    classes: Vec<PatchClass>,
+}
+
+/// A class over all voxels of the sample.
+#[derive(Clone, Debug, Serialize)]
+struct PatchClass {
+    name: String,
+    counts: BinaryCounts,
+    /// 2·tp / (2·tp + fp + fn) of the sample's voxels: no case's Dice.
+    patch_dice: Option<f64>,
+}
+
+impl fmt::Display for PatchFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = if self.of_training_cases { "TRAINING" } else { "validation" };
+        write!(f, "{} patches of the {of} cases: loss {:.4}", self.patches, self.loss)?;
+        for class in &self.classes {
+            let dice = class.patch_dice.map_or_else(|| "undefined".to_owned(), |dice| format!("{dice:.4}"));
+            write!(f, ", patch Dice of {} {dice}", class.name)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Event<'a, F> {
+    epoch: u64,
+    step: u64,
+    #[serde(flatten)]
+    figures: &'a F,
+}
+
+impl Run {
+    pub(super) fn end_of_epoch(&mut self, epoch: u64, stop: &AtomicBool) -> Result<()> {
+        let go_on = || !stop.load(Ordering::Relaxed);
+        if is_due(&self.setup.config, &self.schedule, epoch) && go_on() {
+            let figures = self.patch_figures()?;
+            self.progress.println(format!("epoch {epoch}, {figures}"));
+            self.log.write("patches", &Event { epoch, step: self.step, figures: &figures })?;
+            Mean::of(figures.classes.iter().map(|class| class.patch_dice))
+                .value
+                .into_iter()
+                .for_each(|metric| self.scheduler.observe(metric));
+        }
+        let mut metric = None;
+        if self.schedule.is_due(epoch) && go_on() {
+            match self.validate(&go_on) {
+                Ok(validation) => metric = self.take_validation(epoch, validation)?,
+                // Stopped half-way: there are no figures, but the weights are kept.
+                Err(_) if !go_on() => {}
+                // The images are finite, so the scores that cannot be ranked are the network's doing.
+                Err(Error::Metric(_)) => return Err(self.diverged("the network's output is NaN")),
+                Err(error) => return Err(error),
+            }
+        } else if go_on() {
+            self.validated = Some(self.step);
+        }
+        let empty =
+            self.idle.empty_batches - std::mem::replace(&mut self.reported_empty, self.idle.empty_batches);
+        if empty > 0 {
+            self.progress.println(format!("{empty} batch(es) held no voxel that counts; their loss was 0"));
+        }
+        self.save_last(metric)
+    }
+
+    /// Loss and Dice on the fixed sample.
+    fn patch_figures(&self) -> Result<PatchFigures> {
+        let of_training_cases = self.setup.validation.is_empty();
+        let cases = if of_training_cases { &self.setup.training } else { &self.setup.validation };
+        let mut config = self.setup.config.clone();
+        config.augmentation.enabled = false;
+        let sampler = Sampler::new(cases.iter(), self.setup.plan.patch_size, &config);
+        let batch = config.data.batch();
+        let batches = (config.training.steps_per_epoch * super::super::schedule::PASSES_OF_A_STEP as usize)
+            .div_ceil(PARTS)
+            .max(1) as u64;
+        let classes = &self.setup.preparation.reader.description.classes;
+        let mut matrix = ConfusionMatrix::new(classes.len()).ignore_label(IGNORE);
+        let untouched = Decision::untouched(self.objective.config(), self.setup.plan.model.out_channels);
+        let (mut sum, mut counted) = (0.0, 0u64);
+        for number in 0..batches {
+            let Batch { image, labels, .. } = sampler.batch(FIRST_SAMPLE + number)?;
+            let tape = Tape::no_grad();
+            let scales = self.model.forward_scales(tape.constant(image))?;
+            let (loss, is_empty) = self.objective.forward(&scales, &labels)?;
+            if !is_empty {
+                sum += f64::from(loss.item());
+                counted += 1;
+            }
+            let labels: Vec<i32> = labels.iter().collect();
+            matrix.update(&labels, &untouched.classes(scales[0].value().data()))?;
+        }
+        let class = |class: usize| {
+            let counts = matrix.binary(class);
+            PatchClass { name: classes[class].clone(), counts, patch_dice: counts.dice() }
+        };
+        Ok(PatchFigures {
+            patches: batches as usize * batch,
+            of_training_cases,
+            loss: sum / counted.max(1) as f64,
+            classes: (1..classes.len()).map(class).collect(),
+        })
+    }
+
+    /// Predicts whole cases as `trainer predict` does.
+    fn validate(&self, go_on: &dyn Fn() -> bool) -> Result<Validation> {
+        let on_training_cases = self.setup.validation.is_empty();
+        let cases = if on_training_cases { &*self.setup.training } else { &*self.setup.validation };
+        let validator = Validator {
+            pipeline: &self.pipeline,
+            cases,
+            on_training_cases,
+            asked: Asked::of(&self.setup.config.inference),
+            decide: &|evidence| self.decide(evidence),
+            scratch: &self.setup.folder,
+        };
+        validator.run(&self.model, |_, _, _| go_on())
+    }
+
+    /// How logits are read, by what a validation saw.
+    fn decide(&self, evidence: Evidence<'_>) -> Decision {
+        let inference = &self.setup.config.inference;
+        let channels = self.setup.plan.model.out_channels;
+        let decision = Decision::fitted(self.objective.config(), channels, evidence, inference.aim);
+        match inference.threshold {
+            Auto::Value(probability) if channels == 1 => decision.at(probability),
+            Auto::Value(_) | Auto::Word(_) => decision,
+        }
+    }
+
+    /// Takes what a validation chose, and keeps the weights if they are the best so far; gives the metric.
+    fn take_validation(&mut self, epoch: u64, validation: Validation) -> Result<Option<f64>> {
+        self.progress.println(format!("\nepoch {epoch}, {validation}"));
+        self.log.write("validation", &Event { epoch, step: self.step, figures: &validation })?;
+        self.validated = Some(self.step);
+        let metric = validation.metric(self.aim()).filter(|_| !validation.on_training_cases);
+        if !validation.on_training_cases {
+            let asked = Asked::of(&self.setup.config.inference);
+            let classes = &self.setup.preparation.reader.description.classes;
+            self.pipeline.decision = validation.decision.clone();
+            self.pipeline.postprocessing =
+                ByClass::new(&classes[1..], &asked, &[validation.postprocess.as_ref()]);
+            self.postprocess.clone_from(&validation.postprocess);
+        }
+        self.validation = Some(validation);
+        if metric.is_some() && metric > self.best {
+            self.best = metric;
+            self.save_best(metric)?;
+        }
+        Ok(metric)
+    }
+
+    /// What the threshold is chosen for, where it is chosen.
+    pub(super) fn aim(&self) -> Option<Aim> {
+        let inference = &self.setup.config.inference;
+        matches!(inference.threshold, Auto::Word(_)).then_some(inference.aim)
+    }
+}

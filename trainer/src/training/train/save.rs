@@ -1,0 +1,85 @@
+//! Checkpoints of a run under way.
+
+use std::fs;
+use std::time::Instant;
+
+use nn::Module;
+use volumes::files::sync_folder;
+
+use super::Run;
+use crate::predict::{ModelCard, NetworkCard, PreparationKind, Tensors};
+use crate::run::checkpoint::{BEST, CHECKPOINTS, Checkpoint, LAST, PREVIOUS, State, publish};
+use crate::training::setup::digest;
+use crate::{Error, Result};
+
+impl Run {
+    /// Whether it is time for a checkpoint in the midst of an epoch.
+    pub(super) fn is_save_due(&self) -> bool {
+        let training = &self.setup.config.training;
+        let steps = training.checkpoint_steps as u64;
+        let minutes = training.checkpoint_minutes;
+        steps > 0 && self.step.is_multiple_of(steps)
+            || minutes > 0.0 && self.saved.elapsed().as_secs_f64() > 60.0 * minutes
+    }
+
+    pub(super) fn save_last(&mut self, metric: Option<f64>) -> Result<()> {
+        let (checkpoint, folder) = self.checkpoint(metric)?;
+        if std::mem::take(&mut self.setup.abandons_last) {
+            // What a run did not go on from is not kept as the one before: it may be damaged.
+            return checkpoint.save(&folder.join(LAST));
+        }
+        checkpoint.save_keeping(&folder.join(LAST), &folder.join(PREVIOUS))
+    }
+
+    pub(super) fn save_best(&mut self, metric: Option<f64>) -> Result<()> {
+        let (checkpoint, folder) = self.checkpoint(metric)?;
+        checkpoint.save(&folder.join(BEST))?;
+        publish(&self.setup.folder, false)
+    }
+
+    /// What the run is now, and the folder of its checkpoints, which exists.
+    fn checkpoint(&mut self, metric: Option<f64>) -> Result<(Checkpoint, std::path::PathBuf)> {
+        let what = match self.aim() {
+            Some(aim) if self.setup.plan.model.out_channels == 1 => {
+                format!("on the validation cases, at the threshold chosen for {aim}: how well that is served")
+            }
+            _ => "mean Dice of the foreground classes over the validation cases".to_owned(),
+        };
+        let state = State {
+            step: self.step,
+            seconds: self.progress.elapsed().as_secs_f64(),
+            config: self.setup.config.to_toml(),
+            metric: what,
+            metric_now: metric,
+            metric_best: self.best,
+            validated: self.validated == Some(self.step),
+            idle: self.idle,
+            plateau: *self.scheduler.state(),
+            log_bytes: self.log.bytes(),
+        };
+        let weights: Tensors = self.model.state_dict().into_iter().collect();
+        if let Some((name, _)) = weights.iter().find(|(_, weight)| !weight.is_finite()) {
+            return Err(self.diverged(&format!("{name} is no longer finite")));
+        }
+        let network = NetworkCard {
+            name: String::new(),
+            steps: self.step,
+            digest: format!("{:08x}", digest(&weights)),
+            loss: Some(self.objective.config().clone()),
+            plan: self.setup.plan.clone(),
+            preparation: PreparationKind::Trainer(self.setup.preparation.clone()),
+            decision: self.pipeline.decision.clone(),
+            postprocessing: self.postprocess.clone(),
+        };
+        let card = ModelCard::of(network, self.setup.config.inference.clone());
+        let optimizer = self.optimizer.state(&self.model).into_iter().collect();
+        self.saved = Instant::now();
+        let folder = self.setup.folder.join(CHECKPOINTS);
+        self.log.sync()?;
+        if !folder.is_dir() {
+            fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+            sync_folder(&self.setup.folder)?;
+        }
+        Ok((Checkpoint { state, card, weights, optimizer }, folder))
+    }
+}
