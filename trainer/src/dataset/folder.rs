@@ -88,8 +88,8 @@ impl Dataset {
         Ok(Self { path: path.to_path_buf(), description, training, test, headers, notes })
     }
 
-    /// Length and checksum of `dataset.json` and of every file of every case, with the spacings beside
-    /// TIFF files, in a fixed order.
+    /// Length and checksum of `dataset.json` and of every file of every case, with those that are read with them, in a fixed
+    /// order.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -111,11 +111,11 @@ impl Dataset {
     }
 }
 
-/// All files of cases, those with voxel sizes beside them first.
+/// All files of cases, those beside the images and label maps first.
 fn files_of<'a>(cases: impl IntoIterator<Item = &'a CaseFiles>) -> Vec<PathBuf> {
     let cases = cases.into_iter();
     let files: Vec<PathBuf> = cases.flat_map(|case| case.images.iter().chain(&case.label).cloned()).collect();
-    volumes::sidecars(&files).into_iter().chain(files).collect()
+    volumes::files_beside(&files).into_iter().chain(files).collect()
 }
 
 /// Length and checksum of a file; its name is told from `folder` on.

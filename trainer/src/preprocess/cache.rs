@@ -69,7 +69,7 @@ impl Fingerprint {
     pub fn of(files: &CaseFiles, settings: &[u8]) -> Result<Self> {
         let folder = |path: &Path| path.parent().unwrap_or(Path::new("")).to_path_buf();
         let volumes = files.images.iter().chain(&files.label);
-        let beside = volumes::sidecars(volumes.clone());
+        let beside = volumes::files_beside(volumes.clone());
         let sums = volumes.chain(&beside).map(|path| checksum(&folder(path), path));
         Ok(Self { files: sums.collect::<Result<_>>()?, settings: settings.to_vec() })
     }

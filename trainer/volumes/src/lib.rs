@@ -23,6 +23,7 @@
 
 mod alignment;
 mod axes;
+mod beside;
 mod dicom;
 mod error;
 pub mod files;
@@ -51,6 +52,7 @@ mod write;
 
 pub use alignment::Alignment;
 pub use axes::{AxisOrder, Grid};
+pub use beside::files_beside;
 pub use dicom::dicom_instead;
 pub use error::{Error, Result};
 pub use frame::Frame;
@@ -60,7 +62,7 @@ pub use npz::{MASK_NAMES, holds_image_and_mask};
 pub use png::other_slices;
 pub use statistics::Statistics;
 pub use stored::Stored;
-pub use tiff::{of_one_slice, sidecars, split_channel};
+pub use tiff::{of_one_slice, split_channel};
 pub(crate) use units::converted;
 pub use voxel::{ByteOrder, Voxel, VoxelType};
 pub use whole::whole;

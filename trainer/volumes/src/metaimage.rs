@@ -8,7 +8,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::geometry::{self, LPS_TO_RAS};
 use super::stream::{self, Compression, Stream};
@@ -37,6 +37,11 @@ pub(super) fn header(path: &Path) -> Result<Header> {
 
 pub(super) fn read(path: &Path) -> Result<Stored> {
     Opened::new(path)?.read()
+}
+
+/// The file of the voxels, where the header names one.
+pub(super) fn detached(path: &Path) -> Option<PathBuf> {
+    Opened::new(path).ok()?.data_file().ok()?
 }
 
 /// A file whose header has been read.
@@ -79,15 +84,7 @@ impl<'a> Opened<'a> {
     }
 
     fn read(mut self) -> Result<Stored> {
-        let name = self.fields.needed(DATA_FILE)?;
-        let detached = match name {
-            "LOCAL" | "Local" | "local" => None,
-            _ if name.is_empty() || name.starts_with("LIST") || name.contains('%') => {
-                let why = "voxels in several files are not supported; join them, or save it as one .mha";
-                return Err(self.fields.error(DATA_FILE, why));
-            }
-            _ => Some(self.fields.file(DATA_FILE, name)?),
-        };
+        let detached = self.data_file()?;
         let path = detached.as_deref().unwrap_or(self.path);
         if detached.is_some() {
             (self.reader, self.left) = stream::open(path)?;
@@ -127,6 +124,18 @@ impl<'a> Opened<'a> {
         };
         let raw = layout::permute(raw, kind.size(), &self.lengths, &self.order);
         Ok(Stored::new(self.path, self.header, raw, order))
+    }
+
+    /// The file of the voxels, if it is one of its own.
+    fn data_file(&self) -> Result<Option<PathBuf>> {
+        match self.fields.needed(DATA_FILE)? {
+            "LOCAL" | "Local" | "local" => Ok(None),
+            name if name.is_empty() || name.starts_with("LIST") || name.contains('%') => {
+                let why = "voxels in several files are not supported; join them, or save it as one .mha";
+                Err(self.fields.error(DATA_FILE, why))
+            }
+            name => self.fields.file(DATA_FILE, name).map(Some),
+        }
     }
 }
 

@@ -46,6 +46,15 @@ impl Naming {
     }
 }
 
+/// The other file of a pair.
+pub(crate) fn other_half(path: &Path) -> Option<PathBuf> {
+    let (header, voxels) = {
+        Naming::of(path).filter(|naming| naming.pair)?;
+        pair_paths(path)
+    };
+    Some(if path == header { voxels } else { header })
+}
+
 /// The two files of a pair, header first, given the name of either (one that [`Naming::of`] accepts as a pair).
 fn pair_paths(path: &Path) -> (PathBuf, PathBuf) {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

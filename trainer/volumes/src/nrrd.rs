@@ -27,6 +27,11 @@ pub(super) fn read(path: &Path) -> Result<Stored> {
     Opened::new(path)?.read()
 }
 
+/// The file of the voxels, where the header names one.
+pub(super) fn detached(path: &Path) -> Option<PathBuf> {
+    Opened::new(path).ok()?.data_file().ok()?
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Encoding {
     Raw,

@@ -19,7 +19,8 @@ mod spacing;
 mod stack;
 mod voxels;
 
-pub use spacing::{sidecars, split_channel};
+pub(crate) use spacing::sidecar;
+pub use spacing::split_channel;
 
 use std::path::Path;
 

@@ -140,9 +140,9 @@ fn volumes(folder: &Path, flag: &str, notes: &mut Vec<String>) -> Result<Vec<Nam
         |(name, path): Named| if path.is_dir() { (name, path) } else { (stem(&name).to_owned(), path) };
     let mut volumes: Vec<Named> = volumes.into_iter().map(name).collect();
     volumes.sort();
-    let sizes = volumes::sidecars(volumes.iter().map(|(_, path)| path));
-    others.retain(|name| !sizes.contains(&folder.join(name)));
-    // Voxels beside their header, and notes beside their image.
+    let beside = volumes::files_beside(volumes.iter().map(|(_, path)| path));
+    others.retain(|name| !beside.contains(&folder.join(name)));
+    // Notes beside their image.
     others.retain(|name| {
         !volumes.iter().any(|(known, _)| known == stem(name) || name.starts_with(&format!("{known}.")))
     });

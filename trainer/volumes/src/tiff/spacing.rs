@@ -9,7 +9,6 @@
 //! # Source
 //! nnU-Net v2, `Tiff3DIO` in `nnunetv2/imageio/tif_reader_writer.py`.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -54,13 +53,8 @@ pub(super) fn unknown_unit(page: &FirstPage) -> Option<String> {
     })
 }
 
-/// The JSON files beside TIFF files that say how large their voxels are.
-pub fn sidecars<'a>(volumes: impl IntoIterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
-    volumes.into_iter().filter_map(|path| sidecar(path)).collect()
-}
-
 /// The JSON file beside a TIFF file, where there is one: named as the file, or as it without a channel's number.
-fn sidecar(path: &Path) -> Option<PathBuf> {
+pub(crate) fn sidecar(path: &Path) -> Option<PathBuf> {
     let (stem, ending) = split_ending(path.file_name()?.to_str()?)?;
     if !matches!(ending.to_ascii_lowercase().as_str(), ".tif" | ".tiff") {
         return None;

@@ -1,5 +1,6 @@
 //! Laws of reading and writing volumes of every format.
 
+mod beside;
 mod by_hand;
 mod hostile;
 mod nifti;
