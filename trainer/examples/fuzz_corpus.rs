@@ -32,7 +32,7 @@ use unet3d::UNet3d;
 const HEADER: usize = 40;
 const LENGTHS: [usize; 2] = [12, 20];
 
-const TEXTS: [(&str, &str); 10] = [
+const TEXTS: [(&str, &str); 15] = [
     (
         "description/whole",
         r#"{"name": "a", "channel_names": {"0": "CT", "1": "T2"}, "labels": {"background": 0, "lesion": 1, "ignore": 2}, "numTraining": 3, "file_ending": ".nii.gz"}"#,
@@ -58,6 +58,11 @@ const TEXTS: [(&str, &str); 10] = [
         "case,image_0,image_1,mask,split\na,image.nii,image.nii,mask.nii,train\n\"b\",image.nii,image.nii,,test\n",
     ),
     ("table/quoted", "image,mask,note\n\"ima\"\"ge.nii\",mask.nii,\"a\nb\"\n"),
+    ("splits/whole", r#"[{"train": ["a", "b"], "val": ["c"]}, {"val": ["a"], "train": ["c"]}]"#),
+    ("splits/unknown", r#"[{"train": ["a", "d"], "val": ["a"]}, {"train": []}]"#),
+    ("groups/whole", "case,group\na,p\nb,q\nc,p\n"),
+    ("groups/whole_site", "site;GROUP;case\nx;\"p\";a\ny;q;b\ny;q;c\n"),
+    ("groups/twice", "case\tgroup\na\tp\na\tq\nd\t\n"),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

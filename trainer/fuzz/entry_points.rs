@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use memory::{Limit, Machine};
-use trainer::config::Config;
+use trainer::config::{Config, NamedFile};
 use trainer::curate::convert::{Conversion, Geometry, Pairs};
-use trainer::dataset::{CaseFiles, Description};
+use trainer::dataset::{CaseFiles, CrossValidation, Dataset, Description};
 use trainer::preprocess::{Cache, Fingerprint, Found, PreparedCase, Preprocessing, Source};
 use trainer::run::checkpoint::{Saved, load_weights};
 use trainer::run::{Facts, Plan};
@@ -25,7 +25,7 @@ pub(crate) struct EntryPoint {
 }
 
 /// All of them.
-pub(crate) const ALL: [EntryPoint; 14] = [
+pub(crate) const ALL: [EntryPoint; 16] = [
     EntryPoint { name: "nifti", read: nifti },
     EntryPoint { name: "nrrd", read: |folder, bytes| volume(folder, "a.nrrd", bytes) },
     EntryPoint { name: "metaimage", read: |folder, bytes| volume(folder, "a.mha", bytes) },
@@ -40,6 +40,8 @@ pub(crate) const ALL: [EntryPoint; 14] = [
     EntryPoint { name: "description", read: description },
     EntryPoint { name: "config", read: config },
     EntryPoint { name: "table", read: table },
+    EntryPoint { name: "splits", read: splits },
+    EntryPoint { name: "groups", read: groups },
 ];
 
 /// Bytes of memory that a file of so many bytes warrants: buffers of readers and decoders; and of each byte LZW's
@@ -272,6 +274,49 @@ fn table(folder: &Path, bytes: &[u8]) -> bool {
         }
         Err(error) => {
             assert!(error.to_string().contains("pairs.csv"), "{error}");
+            false
+        }
+    }
+}
+
+/// nnU-Net's file of folds.
+fn splits(folder: &Path, bytes: &[u8]) -> bool {
+    let mut config = Config::default();
+    config.validation.splits = NamedFile::Path("folds.json".into());
+    folds(folder, "folds.json", bytes, &config)
+}
+
+/// The table of patients or sites.
+fn groups(folder: &Path, bytes: &[u8]) -> bool {
+    let mut config = Config::default();
+    config.validation.groups = NamedFile::Path("groups.csv".into());
+    folds(folder, "groups.csv", bytes, &config)
+}
+
+/// The folds of the cases `a`, `b` and `c`.
+fn folds(folder: &Path, name: &str, bytes: &[u8], config: &Config) -> bool {
+    fs::write(folder.join(name), bytes).unwrap();
+    let text = r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "lesion": 1}}"#;
+    let case = |name: &str| CaseFiles { name: name.into(), images: Vec::new(), label: None };
+    let dataset = Dataset {
+        path: folder.to_owned(),
+        description: Description::parse(text).unwrap(),
+        training: ["a", "b", "c"].map(case).into(),
+        test: Vec::new(),
+        headers: Vec::new(),
+        notes: Vec::new(),
+    };
+    match CrossValidation::new(&dataset, config) {
+        Ok(folds) => {
+            for fold in folds.folds() {
+                assert!(!fold.training.is_empty() && !fold.validation.is_empty());
+                assert!(fold.training.iter().all(|case| *case < 3 && !fold.validation.contains(case)));
+            }
+            let _ = folds.notes(&dataset.training);
+            true
+        }
+        Err(error) => {
+            assert!(error.to_string().contains(name), "{error}");
             false
         }
     }

@@ -14,12 +14,14 @@ mod data;
 mod limits;
 mod merge;
 mod mirror;
+mod named_file;
 
 pub use augmentation::Augmentation;
 pub use data::{BalanceBy, Data, SMALLEST_BATCH, Scheme};
 pub(crate) use limits::{check_patch, is_overlap};
 use merge::{merge, nested, parse_value};
 pub use mirror::Mirror;
+pub use named_file::NamedFile;
 
 /// The default configuration with a comment on every key, as `trainer config` prints it.
 pub const DEFAULT: &str = include_str!("config/default.toml");
@@ -210,6 +212,8 @@ pub struct Validation {
     pub split: Word,
     pub fold: usize,
     pub folds: Auto<usize>,
+    pub splits: NamedFile,
+    pub groups: NamedFile,
 }
 
 /// `[inference]`
@@ -320,6 +324,9 @@ impl Config {
             if none {
                 return Err(Error::config(key, "is \"none\": give a value, or \"auto\""));
             }
+        }
+        if self.validation.groups == NamedFile::Auto {
+            return Err(Error::config("validation.groups", "is \"auto\": name a table, or give \"none\""));
         }
         limits::check(&self)?;
         if let Some(&spacing) = self.data.spacing.value()

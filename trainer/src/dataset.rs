@@ -15,11 +15,12 @@ pub(crate) mod listing;
 pub(crate) mod names;
 pub(crate) mod notes;
 mod spacing_note;
-mod split;
+pub(crate) mod split;
 pub(crate) mod survey;
 pub mod synthetic;
+pub(crate) mod table;
 
 pub use description::{Description, IGNORE};
 pub use folder::{CaseFiles, Dataset, FileSum};
 pub(crate) use spacing_note::{note_on_spacing, taken_as_a_millimetre};
-pub use split::{Fold, split};
+pub use split::{CrossValidation, Fold, FoldCases};

@@ -17,7 +17,7 @@ use volumes::files::write_json;
 use super::train;
 use crate::cli::Train;
 use crate::config::{Auto, Config};
-use crate::dataset::{Dataset, Fold};
+use crate::dataset::{CrossValidation, Dataset, Fold};
 use crate::evaluate::folds::{FoldClass, FoldFigures, Summary};
 use crate::run::{checkpoint, folder};
 use crate::{Error, Result};
@@ -29,12 +29,16 @@ struct Terms {
     folds: usize,
     init: Option<PathBuf>,
     config: String,
+    /// The cases that each fold holds out; folders of older versions do not say it.
+    #[serde(default)]
+    held_out: Option<Vec<Vec<String>>>,
 }
 
 pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
     let config = train::configuration(args, None)?;
     let dataset = Dataset::open(&args.dataset)?;
-    let Some(Fold { of, .. }) = train::fold(args, &config, &dataset)? else {
+    let folds = train::folds(args, &config, &dataset)?;
+    let Some(Fold { of, .. }) = folds.fold() else {
         let cases = dataset.training.len();
         let message = format!(
             "--all-folds: no case of {cases} is held out: it takes two cases, and validation.split = \"auto\""
@@ -42,7 +46,8 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
         return Err(Error::Usage(message));
     };
     let _lock = folder::share(&args.out, TERMS)?;
-    agree(args, &config, of)?;
+    let held_out = held_out(&folds, &dataset);
+    agree(args, &config, &held_out)?;
     for index in 0..of {
         let fold = Fold { index, of };
         let folder = folder(&args.out, index);
@@ -58,9 +63,8 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
     }
     // From the files alone, so that a run that was interrupted ends with the summary of one that was not.
     let figures = (0..of).map(|index| read(&folder(&args.out, index).join(DONE))).collect::<Result<_>>()?;
-    let cases: Vec<String> = dataset.training.iter().map(|files| files.name.clone()).collect();
     let threshold = config.inference.threshold.value().copied().unwrap_or(0.5);
-    let summary = Summary::new(figures, &cases, threshold)?;
+    let summary = Summary::new(figures, &held_out, threshold)?;
     let path = args.out.join("summary.json");
     write_json(&path, &summary)?;
     println!("\n{summary}\n{}", path.display());
@@ -72,6 +76,12 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
 const DONE: &str = "fold.json";
 /// What all folds share.
 const TERMS: &str = "folds.json";
+
+/// The names of the cases that each fold holds out.
+fn held_out(folds: &CrossValidation, dataset: &Dataset) -> Vec<Vec<String>> {
+    let name = |&case: &usize| dataset.training[case].name.clone();
+    folds.folds().iter().map(|fold| fold.validation.iter().map(name).collect()).collect()
+}
 
 /// Where a cross-validation keeps a fold.
 pub(super) fn folder(out: &Path, index: usize) -> PathBuf {
@@ -139,9 +149,9 @@ fn figures(folder: &Path, fold: Fold, step: u64) -> Result<FoldFigures> {
 }
 
 /// Writes the terms into a folder that is locked, or makes sure that its folds are trained on the same.
-fn agree(args: &Train, config: &Config, folds: usize) -> Result<()> {
+fn agree(args: &Train, config: &Config, held_out: &[Vec<String>]) -> Result<()> {
     let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut shared = config.clone();
+    let (folds, mut shared) = (held_out.len(), config.clone());
     // The same bits for any number of threads, and each fold in its turn.
     shared.training.threads = 0;
     (shared.validation.fold, shared.validation.folds) = (0, Auto::Value(folds));
@@ -150,6 +160,7 @@ fn agree(args: &Train, config: &Config, folds: usize) -> Result<()> {
         folds,
         init: args.init.as_deref().map(absolute),
         config: shared.to_toml(),
+        held_out: Some(held_out.to_vec()),
     };
     let path = args.out.join(TERMS);
     if !path.exists() {
@@ -158,6 +169,7 @@ fn agree(args: &Train, config: &Config, folds: usize) -> Result<()> {
     let before: Terms = read(&path)?;
     let load = |terms: &Terms| Config::load(Some((TERMS, &terms.config)), &[]);
     let alike = (&before.dataset, before.folds, &before.init) == (&terms.dataset, folds, &terms.init);
+    let alike = alike && before.held_out.as_ref().is_none_or(|cases| cases == held_out);
     if alike && load(&before)? == load(&terms)? {
         return Ok(());
     }
@@ -167,7 +179,7 @@ fn agree(args: &Train, config: &Config, folds: usize) -> Result<()> {
         return Ok(write_json(&path, &terms)?);
     }
     let message = format!(
-        "holds {} folds of {} with other settings, folds, weights or data than those given: name another --out, or give what it was begun with",
+        "holds {} folds of {} with other settings, folds, cases, weights or data than those given: name another --out, or give what it was begun with",
         before.folds, before.dataset
     );
     Err(Error::file(&args.out, message))

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use volumes::files::{read_text, write_where_named};
 
 use crate::config::Config;
-use crate::dataset::{CaseFiles, Dataset, split};
+use crate::dataset::{CaseFiles, CrossValidation, Dataset};
 use crate::preprocess::{CaseReader, CaseSummary};
 use crate::run::{Facts, Plan};
 use crate::training::{CaseMemory, Settled};
@@ -17,11 +17,8 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
     let config = read_configuration(args.config.as_deref(), &args.set)?;
     let dataset = Dataset::open(&args.dataset)?;
     let reader = CaseReader::new(&dataset, &config.data);
-    let (_, held_out) = split(&config.validation, dataset.training.len(), config.training.seed)?;
-    let (mut training, mut validation) = (Vec::new(), Vec::new());
-    for (i, case) in summaries(&reader, &dataset.training)?.into_iter().enumerate() {
-        if held_out.contains(&i) { validation.push(case) } else { training.push(case) }
-    }
+    let folds = CrossValidation::new(&dataset, &config)?;
+    let (training, validation) = folds.cases().divide(summaries(&reader, &dataset.training)?);
     let classes = dataset.description.num_classes();
     let memory = CaseMemory::of(&training, &validation, classes);
     let memory = if args.cached { memory.in_files() } else { memory };
@@ -31,6 +28,7 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
         let text = serde_json::to_string_pretty(&settled.outlook);
         println!("{}", text.map_err(|e| Error::Usage(format!("the plan is no JSON: {e}")))?);
     } else {
+        folds.notes(&dataset.training).iter().for_each(|note| println!("{note}"));
         println!("{}", settled.outlook);
     }
     let Some(path) = &args.write else { return Ok(()) };

@@ -11,8 +11,8 @@ use unet3d::UNet3d;
 
 use super::plan;
 use crate::cli::Train;
-use crate::config::{Auto, Config};
-use crate::dataset::{CaseFiles, Dataset, Fold, taken_as_a_millimetre};
+use crate::config::{Auto, Config, NamedFile};
+use crate::dataset::{CaseFiles, CrossValidation, Dataset, taken_as_a_millimetre};
 use crate::predict::{Asked, Plan, Tensors};
 use crate::preprocess::{CaseLoader, CaseReader, LoadedCases, PreparedCase};
 use crate::report::{SliceFigure, hms};
@@ -46,14 +46,14 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         let message = "names no foreground class: labels are such as {\"background\": 0, \"lesion\": 1}";
         return Err(Error::file(dataset.path.join("dataset.json"), message));
     }
-    let fold = fold(args, &config, &dataset)?;
+    let folds = folds(args, &config, &dataset)?;
     let _lock = match lock {
         Some(lock) => lock,
         None => folder::begin(&args.out)?,
     };
 
     println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
-    dataset.notes.iter().for_each(|note| println!("{note}"));
+    dataset.notes.iter().chain(&folds.notes(&dataset.training)).for_each(|note| println!("{note}"));
     let silent = dataset.headers.iter().filter(|header| !header.spacing_known).count();
     if silent > 0 {
         let taken = taken_as_a_millimetre(silent);
@@ -64,7 +64,9 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         Some(checkpoint) => checkpoint.card.networks[0].preparation().reader.clone(),
         None => CaseReader::new(&dataset, &config.data),
     };
-    let (training, validation) = divide(args, &config, &dataset, fold)?;
+    let (training, held_out) = folds.cases().divide(dataset.training.iter().cloned());
+    let other = args.validation.as_deref().map(|path| validation_cases(path, &dataset)).transpose()?;
+    let validation = other.unwrap_or(held_out);
     let loader = CaseLoader {
         reader: &reader,
         training,
@@ -86,7 +88,11 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         settled.outlook.check()?;
     }
     let plan = settled.plan.clone();
-    let division = Division { fold, training_cases: names(&training), validation_cases: names(&validation) };
+    let division = Division {
+        fold: folds.fold(),
+        training_cases: names(&training),
+        validation_cases: names(&validation),
+    };
     // What cannot start is refused before the folder holds anything.
     Objective::new(&config, &plan, &training)?;
     check_settings(&config)?;
@@ -201,45 +207,35 @@ pub(super) fn configuration(args: &Train, resumed: Option<&Saved>) -> Result<Con
     plan::read_configuration(args.config.as_deref(), &set)
 }
 
-/// The fold to hold out, if any; folds and validation cases of another folder exclude each other.
-pub(super) fn fold(args: &Train, config: &Config, dataset: &Dataset) -> Result<Option<Fold>> {
-    let Some(path) = &args.validation else { return Fold::of(&config.validation, dataset.training.len()) };
-    let flag = match (config.validation.fold, &config.validation.folds) {
+/// The folds, of which one is held out; they and validation cases of another folder exclude each other.
+pub(super) fn folds(args: &Train, config: &Config, dataset: &Dataset) -> Result<CrossValidation> {
+    let Some(path) = &args.validation else { return CrossValidation::new(dataset, config) };
+    let asked = &config.validation;
+    let flag = match (asked.fold, &asked.folds) {
         _ if args.all_folds => "--all-folds".to_owned(),
+        _ if matches!(asked.splits, NamedFile::Path(_)) => "validation.splits".to_owned(),
+        _ if matches!(asked.groups, NamedFile::Path(_)) => "validation.groups".to_owned(),
         (0, Auto::Value(folds)) => format!("--folds {folds}"),
-        (0, Auto::Word(_)) if args.fold.is_none() => return Ok(None),
+        (0, Auto::Word(_)) if args.fold.is_none() => {
+            return Ok(CrossValidation::without(dataset.training.len()));
+        }
         (fold, _) => format!("--fold {fold}"),
     };
     let message = format!("with --validation {} all training cases are trained on", path.display());
     Err(Error::Usage(format!("{flag}: {message}, none is held out: leave one of the two out")))
 }
 
-/// Training and validation cases.
-fn divide(
-    args: &Train,
-    config: &Config,
-    dataset: &Dataset,
-    fold: Option<Fold>,
-) -> Result<(Vec<CaseFiles>, Vec<CaseFiles>)> {
-    let cases = dataset.training.clone();
-    if let Some(path) = &args.validation {
-        let other = Dataset::open(path)?;
-        if other.description.classes != dataset.description.classes {
-            let message = format!(
-                "has the classes {:?}, the training set {:?}: they must be the same",
-                other.description.classes, dataset.description.classes
-            );
-            return Err(Error::file(path.join("dataset.json"), message));
-        }
-        return Ok((cases, other.training));
+/// The cases of another folder.
+fn validation_cases(path: &Path, dataset: &Dataset) -> Result<Vec<CaseFiles>> {
+    let other = Dataset::open(path)?;
+    if other.description.classes != dataset.description.classes {
+        let message = format!(
+            "has the classes {:?}, the training set {:?}: they must be the same",
+            other.description.classes, dataset.description.classes
+        );
+        return Err(Error::file(path.join("dataset.json"), message));
     }
-    let Some(fold) = fold else { return Ok((cases, Vec::new())) };
-    let (_, held_out) = fold.split(cases.len(), config.training.seed);
-    let (mut training, mut validation) = (Vec::new(), Vec::new());
-    for (i, case) in cases.into_iter().enumerate() {
-        if held_out.contains(&i) { validation.push(case) } else { training.push(case) }
-    }
-    Ok((training, validation))
+    Ok(other.training)
 }
 
 fn names(cases: &[PreparedCase]) -> Vec<String> {

@@ -177,7 +177,7 @@ impl Conversion {
             let (message, remedy) = ("no case is left for training", "name fewer cases for testing");
             found.errors.push(Fault::file(Kind::NoImages, self.pairs.path(), message, remedy));
         }
-        let found = found.sorted(Path::new(""), self.name(), counts);
+        let found = found.sorted(Path::new(""), self.name(), counts, Vec::new());
         Ok(Some(Checked { found, notes, out: self.out.clone(), cases, classes, channel_names }))
     }
 

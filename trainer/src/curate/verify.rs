@@ -22,7 +22,7 @@ use crate::dataset::fault::{Fault, Subject};
 use crate::dataset::folder::must_be_folder;
 use crate::dataset::listed::ListedCase;
 use crate::dataset::names::{LooseCase, Part};
-use crate::dataset::{CaseFiles, Dataset, Description};
+use crate::dataset::{CaseFiles, CrossValidation, Dataset, Description, split};
 use crate::preprocess::{CaseReader, vanished};
 use crate::{Error, Result};
 
@@ -37,6 +37,8 @@ pub struct Verification {
     pub test_cases: usize,
     /// Errors, then warnings.
     pub findings: Vec<Finding>,
+    /// What is good to know, a line each.
+    pub notes: Vec<String>,
     /// How many findings are errors.
     pub errors: usize,
     /// How many findings are warnings.
@@ -97,22 +99,33 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
         let mut cases = read(Part::Training, &training);
         cases.extend(read(Part::Test, &test));
         set::compare(path, &meant, cases, &mut found);
-        if found.errors.is_empty() {
-            vanished(path, &mut found);
+    }
+    let mut notes = Vec::new();
+    match Dataset::open(path) {
+        Ok(dataset) => {
+            if found.errors.is_empty() {
+                vanished(&dataset, &mut found);
+            }
+            notes = folds(&dataset, &mut found);
         }
+        // Whatever was overlooked above: no error here means that the folder opens.
+        Err(error) if found.errors.is_empty() => found.errors.push(unreadable(Kind::Refused, path, error)),
+        Err(_) => {}
     }
-    // Whatever was overlooked above: no error here means that the folder opens.
-    if let (true, Err(error)) = (found.errors.is_empty(), Dataset::open(path)) {
-        found.errors.push(unreadable(Kind::Refused, path, error));
-    }
-    Ok(found.sorted(path, name, [training.len(), test.len()]))
+    Ok(found.sorted(path, name, [training.len(), test.len()], notes))
+}
+
+/// What is to be said of the folds of the default configuration.
+fn folds(dataset: &Dataset, found: &mut Faults) -> Vec<String> {
+    found.errors.extend(split::faults(dataset));
+    // Whatever else keeps folds from being is not the folder's fault.
+    let folds = CrossValidation::new(dataset, &Config::default());
+    folds.map_or(Vec::new(), |folds| folds.notes(&dataset.training))
 }
 
 /// Cases whose lesions the default configuration would resample to nothing.
-fn vanished(path: &Path, found: &mut Faults) {
-    // Whatever keeps it from opening is found by the caller.
-    let Ok(dataset) = Dataset::open(path) else { return };
-    let reader = CaseReader::new(&dataset, &Config::default().data);
+fn vanished(dataset: &Dataset, found: &mut Faults) {
+    let reader = CaseReader::new(dataset, &Config::default().data);
     let Some(spacing) = reader.preprocessing.spacing else { return };
     let fault = |files: &CaseFiles| -> Result<Option<Fault>> {
         let complaint = vanished::complaint(&reader.vanished(files)?, &dataset.description.classes, spacing);
@@ -122,7 +135,7 @@ fn vanished(path: &Path, found: &mut Faults) {
     for case in all {
         match case {
             Ok(fault) => found.warnings.extend(fault),
-            Err(error) => found.errors.push(unreadable(Kind::UnusualSpacing, path, error)),
+            Err(error) => found.errors.push(unreadable(Kind::UnusualSpacing, &dataset.path, error)),
         }
     }
 }
@@ -140,7 +153,13 @@ impl Faults {
     }
 
     /// The findings; `cases` are counted for training and for testing.
-    pub(crate) fn sorted(self, root: &Path, name: String, cases: [usize; 2]) -> Verification {
+    pub(crate) fn sorted(
+        self,
+        root: &Path,
+        name: String,
+        cases: [usize; 2],
+        notes: Vec<String>,
+    ) -> Verification {
         let finding = |severity| move |fault| Finding::new(severity, fault, root);
         let (errors, warnings) = (self.errors.len(), self.warnings.len());
         let all = self.errors.into_iter().map(finding(Severity::Error));
@@ -149,7 +168,7 @@ impl Faults {
         // What concerns the whole set comes first.
         findings.sort_by_cached_key(|f| (f.severity, f.subject != "dataset.json", f.subject.clone(), f.kind));
         let [training_cases, test_cases] = cases;
-        Verification { name, training_cases, test_cases, findings, errors, warnings }
+        Verification { name, training_cases, test_cases, notes, findings, errors, warnings }
     }
 }
 

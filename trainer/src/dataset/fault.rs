@@ -94,8 +94,10 @@ pub enum Kind {
     ChannelCount,
     /// A case's name cannot name a file, is another case's, or is no case's.
     CaseName,
-    /// A table of images and masks is not written as it must be.
+    /// A table is not written as it must be.
     Table,
+    /// A file of folds is not written as it must be.
+    Folds,
     /// The data set is refused for a reason that no other kind names.
     Refused,
 }

@@ -37,6 +37,19 @@ pub(crate) fn lines(notes: &[Note], root: &Path) -> Vec<String> {
     all.into_iter().map(line).chain(rest).collect()
 }
 
+/// So many names stand in one line.
+const NAMED: usize = 5;
+
+/// `a`, `a and b`, `a, b and c`; of many `a, b, c, d, e and 7 more`.
+pub(crate) fn some(names: &[&str]) -> String {
+    match names {
+        [] => "none".into(),
+        [name] => (*name).to_owned(),
+        [rest @ .., last] if names.len() <= NAMED => format!("{} and {last}", rest.join(", ")),
+        _ => format!("{} and {} more", names[..NAMED].join(", "), names.len() - NAMED),
+    }
+}
+
 /// `1 case`, `2 cases`.
 pub(crate) fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }

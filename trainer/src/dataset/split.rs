@@ -1,81 +1,176 @@
 //! Which cases are kept out of training: the folds of a cross-validation.
+//!
+//! They are drawn from the seed, case by case or, where a table says what belongs together ([`groups`]), group by group;
+//! nnU-Net's file of folds ([`file`]) takes the place of both.
+
+mod file;
+mod groups;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Auto, Validation, Word};
+use self::groups::Groups;
+use super::fault::{Fault, all};
+use super::notes::some;
+use super::{CaseFiles, Dataset};
+use crate::config::{Auto, Config, NamedFile, Validation, Word};
 use crate::random::{Purpose, generator};
 use crate::{Error, Result};
 
 /// Folds where nothing else is asked for.
 const FOLDS: usize = 5;
+/// How nnU-Net calls its file of folds.
+const SPLITS: &str = "splits_final.json";
 
-/// One part of the cases, held out of the training on the others.
+/// One fold of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fold {
     /// From 0.
     pub index: usize,
-    /// How many parts there are, 2 at least.
+    /// How many folds there are.
     pub of: usize,
 }
 
-impl Fold {
-    /// The fold that a configuration holds out of so many cases; `None` where it holds out none.
+/// The cases of a fold, as indices among a data set's training cases, ascending; a case may be in neither list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoldCases {
+    /// Those to train on.
+    pub training: Vec<usize>,
+    /// Those that are held out.
+    pub validation: Vec<usize>,
+}
+
+/// The folds of a data set, and the one that is held out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrossValidation {
+    /// One, with all cases to train on, where no case is held out.
+    folds: Vec<FoldCases>,
+    chosen: usize,
+    origin: Origin,
+}
+
+/// What the folds follow from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The seed alone, or nothing where no case is held out.
+    Seed,
+    /// The seed, and so many groups of a table.
+    Groups(PathBuf, usize),
+    /// A file of folds.
+    File(PathBuf),
+}
+
+impl CrossValidation {
+    /// The folds that a configuration asks for.
     ///
     /// # Errors
-    /// Names a fold that there is not, or a number of folds that so many cases do not fill.
-    pub fn of(config: &Validation, cases: usize) -> Result<Option<Self>> {
-        let untouched = config.fold == 0 && config.folds == Auto::Word(Word::Auto);
+    /// A fold that there is not, or a number of folds that the cases do not fill; a file of folds or a table of groups that
+    /// cannot be read or does not fit the data set, with the names of fold and case.
+    pub fn new(dataset: &Dataset, config: &Config) -> Result<Self> {
+        let (cases, seed, config) = (&dataset.training, config.training.seed, &config.validation);
         if config.split == Word::None {
-            if untouched {
-                return Ok(None);
-            }
-            let message = "is \"none\", so that no fold is held out: set it to \"auto\", or name no fold";
-            return Err(Error::config("validation.split", message));
+            return must_ask_nothing(config).map(|()| Self::without(cases.len()));
         }
-        let of = match config.folds {
-            Auto::Value(folds) if (2..=cases).contains(&folds) => folds,
-            Auto::Value(folds) => {
-                let remedy = match cases {
-                    0 | 1 => "one case has no folds, leave it \"auto\"".to_owned(),
-                    _ => format!("--folds takes 2 to {cases} here"),
-                };
-                let plural = if cases == 1 { "" } else { "s" };
-                let message = format!("is {folds} for {cases} training case{plural}: {remedy}");
-                return Err(Error::config("validation.folds", message));
+        let groups = config.groups.within(&dataset.path);
+        let groups = groups.map(|path| Groups::read(path, dataset)).transpose()?;
+        let (folds, origin) = match (file_of_folds(dataset, config), groups) {
+            (Some(path), groups) => {
+                let folds = file::read(&path, cases).or_else(|faults| all(faults).map(|()| Vec::new()))?;
+                groups.map_or(Ok(()), |groups| groups.check(&path, &folds, cases))?;
+                must_be_number(config, folds.len(), &path)?;
+                (folds, Origin::File(path))
             }
-            Auto::Word(_) => FOLDS.min(cases),
+            (None, Some(groups)) => {
+                let what = format!("groups of {}", groups.path.display());
+                let folds = groups.folds(number(config, groups.len(), &what)?, seed);
+                let number = groups.len();
+                (folds, Origin::Groups(groups.path, number))
+            }
+            (None, None) => {
+                let what = if cases.len() == 1 { "training case" } else { "training cases" };
+                (drawn(cases.len(), number(config, cases.len(), what)?, seed), Origin::Seed)
+            }
         };
-        let index = config.fold;
-        match of {
-            0 | 1 if index > 0 => {
-                let message = format!("is {index}, but a single case has no folds: leave --fold out");
-                Err(Error::config("validation.fold", message))
-            }
-            0 | 1 => Ok(None),
-            _ if index >= of => {
-                let message = format!("is {index}, but there are {of} folds: --fold takes 0 to {}", of - 1);
-                Err(Error::config("validation.fold", message))
-            }
-            _ => Ok(Some(Self { index, of })),
-        }
+        let (chosen, of) = (config.fold, folds.len());
+        let message = match of {
+            0 if chosen == 0 => return Ok(Self::without(cases.len())),
+            0 => format!("is {chosen}, but a single case has no folds: leave --fold out"),
+            _ if chosen < of => return Ok(Self { folds, chosen, origin }),
+            _ => format!("is {chosen}, but there are {of} folds: --fold takes 0 to {}", of - 1),
+        };
+        Err(Error::config("validation.fold", message))
     }
 
-    /// The indices, ascending, of the training and of the held-out cases among `cases`.
+    /// So many cases, all of which are trained on.
+    pub fn without(cases: usize) -> Self {
+        let all = FoldCases { training: (0..cases).collect(), validation: Vec::new() };
+        Self { folds: vec![all], chosen: 0, origin: Origin::Seed }
+    }
+
+    /// The cases of each fold; where none is held out, all cases.
+    pub fn folds(&self) -> &[FoldCases] {
+        &self.folds
+    }
+
+    /// The fold that is held out, if one is.
+    pub fn fold(&self) -> Option<Fold> {
+        let is_held_out = !self.cases().validation.is_empty();
+        is_held_out.then_some(Fold { index: self.chosen, of: self.folds.len() })
+    }
+
+    /// The cases of the fold that is held out, or all cases.
+    pub fn cases(&self) -> &FoldCases {
+        &self.folds[self.chosen]
+    }
+
+    /// What is to be said of where the folds come from, a line each; `names` are those of the data set's training cases.
+    pub fn notes(&self, names: &[CaseFiles]) -> Vec<String> {
+        match &self.origin {
+            Origin::Seed => Vec::new(),
+            Origin::Groups(path, groups) => {
+                vec![format!("no fold divides one of the {groups} groups of {}", file_name(path))]
+            }
+            Origin::File(path) => {
+                let file = file_name(path);
+                let left_out = self.folds.iter().enumerate().filter_map(|(index, fold)| {
+                    let is_in = |i: &usize| fold.training.contains(i) || fold.validation.contains(i);
+                    let names = (0..names.len()).filter(|i| !is_in(i)).map(|i| names[i].name.as_str());
+                    let names: Vec<&str> = names.collect();
+                    (!names.is_empty()).then(|| format!("fold {index} of {file} leaves out {}", some(&names)))
+                });
+                std::iter::once(format!("folds are those of {file}")).chain(left_out).collect()
+            }
+        }
+    }
+}
+
+impl FoldCases {
+    /// Of one item for each training case of the data set, those to train on and those that are held out.
     ///
-    /// Which they are follows from the seed alone, given the cases in order of their names. Over the folds each case is
-    /// held out once; folds differ by one case at most, the larger ones first.
-    pub fn split(self, cases: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
-        let mut order: Vec<usize> = (0..cases).collect();
-        order.shuffle(&mut generator(seed, Purpose::Split, 0));
-        let (size, larger) = (cases / self.of, cases % self.of);
-        let first = |fold: usize| fold * size + fold.min(larger);
-        let mut held_out: Vec<usize> = order.drain(first(self.index)..first(self.index + 1)).collect();
-        held_out.sort_unstable();
-        order.sort_unstable();
-        (order, held_out)
+    /// ```
+    /// # use trainer::dataset::FoldCases;
+    /// let fold = FoldCases { training: vec![0, 3], validation: vec![1] };
+    /// assert_eq!(fold.divide(["a", "b", "c", "d"]), (vec!["a", "d"], vec!["b"]));
+    /// ```
+    pub fn divide<T>(&self, cases: impl IntoIterator<Item = T>) -> (Vec<T>, Vec<T>) {
+        let (mut training, mut validation) = (Vec::new(), Vec::new());
+        for (index, case) in cases.into_iter().enumerate() {
+            if self.validation.binary_search(&index).is_ok() {
+                validation.push(case);
+            } else if self.training.binary_search(&index).is_ok() {
+                training.push(case);
+            }
+        }
+        (training, validation)
+    }
+
+    /// Those in which `is_held_out`, and the others, of so many cases.
+    fn of(cases: usize, is_held_out: impl Fn(usize) -> bool) -> Self {
+        let (validation, training) = (0..cases).partition(|&case| is_held_out(case));
+        Self { training, validation }
     }
 }
 
@@ -86,86 +181,76 @@ impl fmt::Display for Fold {
     }
 }
 
-/// The indices of training and of validation cases among `cases` that a configuration asks for.
-///
-/// # Errors
-/// As [`Fold::of`].
-pub fn split(config: &Validation, cases: usize, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
-    Ok(match Fold::of(config, cases)? {
-        Some(fold) => fold.split(cases, seed),
-        None => ((0..cases).collect(), Vec::new()),
-    })
+/// What is wrong with the file of folds that lies in a data set's folder.
+pub(crate) fn faults(dataset: &Dataset) -> Vec<Fault> {
+    let path = file_of_folds(dataset, &Config::default().validation);
+    path.and_then(|path| file::read(&path, &dataset.training).err()).unwrap_or_default()
+}
+
+/// The file that says what the folds are, if there is one.
+fn file_of_folds(dataset: &Dataset, config: &Validation) -> Option<PathBuf> {
+    match &config.splits {
+        NamedFile::Auto => Some(dataset.path.join(SPLITS)).filter(|path| path.exists()),
+        named => named.within(&dataset.path),
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Refuses a fold where none is to be held out.
+fn must_ask_nothing(config: &Validation) -> Result<()> {
+    let names_file = [&config.splits, &config.groups].into_iter().any(|f| matches!(f, NamedFile::Path(_)));
+    if config.fold == 0 && config.folds == Auto::Word(Word::Auto) && !names_file {
+        return Ok(());
+    }
+    let message = "is \"none\", so that no fold is held out: set it to \"auto\", or name no fold";
+    Err(Error::config("validation.split", message))
+}
+
+/// Refuses a number of folds that is not the file's.
+fn must_be_number(config: &Validation, there: usize, path: &Path) -> Result<()> {
+    match config.folds {
+        Auto::Value(folds) if folds != there => {
+            let message = format!(
+                "is {folds}, but {} has {there} folds: leave it \"auto\", or set validation.splits to \"none\"",
+                path.display()
+            );
+            Err(Error::config("validation.folds", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Into how many folds so many cases or groups are divided.
+fn number(config: &Validation, there: usize, what: &str) -> Result<usize> {
+    match config.folds {
+        Auto::Word(_) => Ok(FOLDS.min(there)),
+        Auto::Value(folds) if (2..=there).contains(&folds) => Ok(folds),
+        Auto::Value(folds) => {
+            let remedy = match there {
+                0 | 1 => "one case has no folds, leave it \"auto\"".to_owned(),
+                _ => format!("--folds takes 2 to {there} here"),
+            };
+            Err(Error::config("validation.folds", format!("is {folds} for {there} {what}: {remedy}")))
+        }
+    }
+}
+
+/// The folds of so many cases in order of their names, which follow from the seed alone. Each case is held out once; folds
+/// differ by one case at most, the larger ones first. A single case has no folds.
+fn drawn(cases: usize, of: usize, seed: u64) -> Vec<FoldCases> {
+    if of < 2 {
+        return Vec::new();
+    }
+    let mut order: Vec<usize> = (0..cases).collect();
+    order.shuffle(&mut generator(seed, Purpose::Split, 0));
+    let (size, larger) = (cases / of, cases % of);
+    let first = |fold: usize| fold * size + fold.min(larger);
+    let held_out = (0..of).map(|fold| &order[first(fold)..first(fold + 1)]);
+    held_out.map(|held_out| FoldCases::of(cases, |case| held_out.contains(&case))).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-    use proptest::prelude::*;
-
-    fn config(fold: usize, folds: Option<usize>) -> Validation {
-        let folds = folds.map_or(Auto::Word(Word::Auto), Auto::Value);
-        Validation { fold, folds, ..Config::default().validation }
-    }
-
-    #[test]
-    fn without_further_words_a_fifth_is_held_out_or_one_of_few() {
-        for (cases, held_out) in [(0, 0), (1, 0), (2, 1), (3, 1), (4, 1), (5, 1), (6, 2), (10, 2), (23, 5)] {
-            for seed in 0..4 {
-                let (training, validation) = split(&config(0, None), cases, seed).unwrap();
-                assert_eq!(validation.len(), held_out, "{cases} cases");
-                let mut all = [training, validation].concat();
-                all.sort_unstable();
-                assert!(all.into_iter().eq(0..cases));
-            }
-        }
-    }
-
-    #[test]
-    fn fold_0_is_the_head_of_the_shuffled_cases() {
-        for cases in [2, 3, 4, 5, 6, 9, 10, 11, 23] {
-            for seed in 0..8 {
-                let mut order: Vec<usize> = (0..cases).collect();
-                order.shuffle(&mut generator(seed, Purpose::Split, 0));
-                let mut head = order[..cases.div_ceil(FOLDS.min(cases))].to_vec();
-                head.sort_unstable();
-                assert_eq!(split(&config(0, None), cases, seed).unwrap().1, head);
-            }
-        }
-    }
-
-    #[test]
-    fn folds_that_there_are_not_are_named_with_those_that_there_are() {
-        let error = |fold, folds, cases| Fold::of(&config(fold, folds), cases).unwrap_err().to_string();
-        assert!(
-            error(5, None, 9).contains("validation.fold: is 5, but there are 5 folds: --fold takes 0 to 4")
-        );
-        assert!(error(3, None, 3).contains("is 3, but there are 3 folds: --fold takes 0 to 2"));
-        assert!(error(0, Some(7), 3).contains("is 7 for 3 training cases: --folds takes 2 to 3 here"));
-        assert!(error(0, Some(1), 3).contains("is 1 for 3 training cases: --folds takes 2 to 3 here"));
-        assert!(error(0, Some(2), 1).contains("is 2 for 1 training case: one case has no folds"));
-        assert!(error(1, None, 1).contains("a single case has no folds: leave --fold out"));
-        let none = Validation { split: Word::None, ..config(1, None) };
-        assert!(Fold::of(&none, 9).unwrap_err().to_string().contains("validation.split: is \"none\""));
-        let none = Validation { split: Word::None, ..config(0, None) };
-        assert_eq!(Fold::of(&none, 9).unwrap(), None);
-    }
-
-    proptest! {
-        #[test]
-        fn every_case_is_held_out_by_exactly_one_fold(cases in 2usize..60, of in 2usize..12, seed: u64) {
-            let of = of.min(cases);
-            let (mut held_out, mut sizes) = (vec![0; cases], Vec::new());
-            for index in 0..of {
-                let (training, validation) = Fold { index, of }.split(cases, seed);
-                prop_assert!(training.is_sorted() && validation.is_sorted());
-                prop_assert!(training.iter().all(|i| !validation.contains(i)));
-                prop_assert_eq!(training.len() + validation.len(), cases);
-                validation.iter().for_each(|&i| held_out[i] += 1);
-                sizes.push(validation.len());
-            }
-            prop_assert!(held_out.iter().all(|&times| times == 1), "{held_out:?}");
-            prop_assert!(sizes.is_sorted_by(|a, b| a >= b) && sizes[0] - sizes[of - 1] <= 1, "{sizes:?}");
-        }
-    }
-}
+mod tests;

@@ -73,7 +73,7 @@ pub struct ClassSummary {
 pub struct Summary {
     /// How many folds there are.
     pub folds: usize,
-    /// How many cases, each held out once.
+    /// How many cases are held out; of folds of a file, a case may be held out by several.
     pub cases: usize,
     /// Above this probability a voxel is foreground (one foreground class).
     pub threshold: f64,
@@ -108,32 +108,35 @@ impl Spread {
 }
 
 impl Summary {
-    /// Of the folds in their order, which hold out `cases` between them.
+    /// Of the folds in their order, each with the cases that it holds out.
     ///
     /// # Errors
-    /// If a case is held out by no fold or by two, or the folds have other classes or are not all there.
-    pub fn new(by_fold: Vec<FoldFigures>, cases: &[String], threshold: f64) -> Result<Self> {
+    /// If a fold was measured on other cases, or the folds have other classes or are not all there.
+    pub fn new(by_fold: Vec<FoldFigures>, held_out: &[Vec<String>], threshold: f64) -> Result<Self> {
         let folds = by_fold.len();
+        let all_there = folds == held_out.len();
         let in_order = by_fold.iter().enumerate().all(|(index, f)| f.fold == Fold { index, of: folds });
         let names = |figures: &FoldFigures| -> Vec<String> {
             figures.classes.iter().map(|class| class.name.clone()).collect()
         };
         let first = by_fold.first().map(names).unwrap_or_default();
-        if !in_order || by_fold.iter().any(|figures| names(figures) != first) {
+        if !all_there || !in_order || by_fold.iter().any(|figures| names(figures) != first) {
             let message = "the folds are not of one cross-validation: train them all with --all-folds";
             return Err(Error::Usage(message.into()));
         }
-        let mut missing: BTreeSet<&String> = cases.iter().collect();
-        if let Some(case) = by_fold.iter().flat_map(|f| &f.cases).find(|case| !missing.remove(case)) {
-            let message = "is held out by two folds, or is no training case: the data set has changed since a fold was trained; train all folds into a new --out";
-            return Err(Error::case(case, message));
+        if let Some((figures, cases)) = by_fold.iter().zip(held_out).find(|(f, cases)| f.cases != **cases) {
+            let message = format!(
+                "{} was measured on {} and now holds out {}: the data set or its folds have changed since it was trained; train all folds into a new --out",
+                figures.fold,
+                figures.cases.join(", "),
+                cases.join(", ")
+            );
+            return Err(Error::Usage(message));
         }
-        if let Some(case) = missing.first() {
-            let message = "is held out by no fold: the data set has changed since a fold was trained; train all folds into a new --out";
-            return Err(Error::case(*case, message));
-        }
+        let cases: BTreeSet<&String> = held_out.iter().flatten().collect();
+        let cases = cases.len();
         let classes = (0..first.len()).map(|class| of_class(&by_fold, class)).collect();
-        Ok(Self { folds, cases: cases.len(), threshold, classes, by_fold })
+        Ok(Self { folds, cases, threshold, classes, by_fold })
     }
 }
 

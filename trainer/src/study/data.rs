@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::dataset::{Dataset, IGNORE, split};
+use crate::dataset::{CrossValidation, Dataset, IGNORE};
 use crate::preprocess::{
     Case, CaseReader, CaseSummary, Normalisation, PackedLabels, Preparation, PreparedCase,
 };
@@ -40,13 +40,10 @@ impl StudyData {
     /// # Errors
     /// If a case cannot be read, or one of the two sides of the training voxels is empty.
     pub fn read(set: &Dataset, config: &Config) -> Result<Self> {
+        let folds = CrossValidation::new(set, config)?;
         let mut reader = CaseReader::new(set, &config.data);
         let cases = reader.read_all(&set.training)?;
-        let (_, held_out) = split(&config.validation, cases.len(), config.training.seed)?;
-        let (mut training, mut evaluation) = (Vec::new(), Vec::new());
-        for (i, case) in cases.into_iter().enumerate() {
-            if held_out.contains(&i) { evaluation.push(case) } else { training.push(case) }
-        }
+        let (mut training, mut evaluation) = folds.cases().divide(cases);
         let mut kind = "validation cases".to_owned();
         if evaluation.is_empty() {
             let labelled: Vec<_> = set.test.iter().filter(|files| files.label.is_some()).cloned().collect();

@@ -18,8 +18,9 @@ fn lesion(voxels: [u64; 4], average_precision: Option<f64>) -> FoldClass {
     FoldClass::new("lesion".into(), counts(voxels), average_precision)
 }
 
-fn names(cases: &[&str]) -> Vec<String> {
-    cases.iter().map(|&case| case.to_owned()).collect()
+/// The cases that each fold holds out, separated by spaces.
+fn held_out(folds: &[&str]) -> Vec<Vec<String>> {
+    folds.iter().map(|cases| cases.split(' ').map(str::to_owned).collect()).collect()
 }
 
 /// The second fold's cases hold nothing, and nothing is found there.
@@ -33,7 +34,7 @@ fn three() -> Vec<FoldFigures> {
 
 #[test]
 fn what_is_undefined_in_a_fold_is_in_no_mean_but_counted() {
-    let summary = Summary::new(three(), &names(&["a", "b", "c", "d"]), 0.5).unwrap();
+    let summary = Summary::new(three(), &held_out(&["a d", "c", "b"]), 0.5).unwrap();
     let class = &summary.classes[0];
     assert_eq!((class.dice.mean.n, class.dice.mean.undefined), (2, 1));
     // (12/16 + 2/6) / 2, and half their distance times √2.
@@ -56,23 +57,33 @@ fn what_is_undefined_in_a_fold_is_in_no_mean_but_counted() {
     assert_eq!(serde_json::from_str::<Summary>(&serde_json::to_string(&summary).unwrap()).unwrap().folds, 3);
 }
 
+/// Folds of a file may overlap.
 #[test]
-fn folds_that_do_not_count_every_case_once_have_no_summary() {
+fn a_case_that_several_folds_hold_out_is_counted_in_each() {
+    let mut overlapping = three();
+    overlapping[1].cases = vec!["c".into(), "a".into()];
+    let summary = Summary::new(overlapping, &held_out(&["a d", "c a", "b"]), 0.5).unwrap();
+    assert_eq!(summary.cases, 4);
+    let text = summary.to_string();
+    assert!(text.contains("each of 4 cases counted in every one that held it out"), "{text}");
+}
+
+#[test]
+fn folds_that_were_measured_on_other_cases_or_are_of_two_cross_validations_have_no_summary() {
     let error = |folds: Vec<FoldFigures>, cases: &[&str]| {
-        Summary::new(folds, &names(cases), 0.5).unwrap_err().to_string()
+        Summary::new(folds, &held_out(cases), 0.5).unwrap_err().to_string()
     };
-    let twice = error(three(), &["a", "b", "c"]);
-    assert!(twice.starts_with("case d: is held out by two folds, or is no training case"), "{twice}");
-    let never = error(three(), &["a", "b", "c", "d", "e"]);
-    assert!(never.starts_with("case e: is held out by no fold"), "{never}");
-    let mut again = three();
-    again[2].cases = names(&["b", "a"]);
-    assert!(error(again, &["a", "b", "c", "d"]).starts_with("case a: is held out by two folds"));
-    let missing = error(three()[..2].to_vec(), &["a", "c", "d"]);
-    assert!(missing.contains("are not of one cross-validation"), "{missing}");
+    let other = error(three(), &["a d", "b", "c"]);
+    assert!(other.starts_with("fold 1 (of 0 to 2) was measured on c and now holds out b"), "{other}");
+    assert!(other.contains("train all folds into a new --out"), "{other}");
+    let more = error(three(), &["a d e", "c", "b"]);
+    assert!(more.starts_with("fold 0 (of 0 to 2) was measured on a, d and now holds out a, d, e"), "{more}");
+    for missing in [error(three()[..2].to_vec(), &["a d", "c", "b"]), error(three(), &["a d", "c"])] {
+        assert!(missing.contains("are not of one cross-validation"), "{missing}");
+    }
     let mut renamed = three();
     renamed[1].classes[0].name = "vessel".into();
-    assert!(error(renamed, &["a", "b", "c", "d"]).contains("are not of one cross-validation"));
+    assert!(error(renamed, &["a d", "c", "b"]).contains("are not of one cross-validation"));
 }
 
 proptest! {

@@ -87,6 +87,8 @@ laws! {
     a_damaged_description_is_refused_or_read: "description",
     a_damaged_configuration_is_refused_or_read: "config",
     a_damaged_table_is_refused_or_read: "table",
+    a_damaged_file_of_folds_is_refused_or_read: "splits",
+    a_damaged_table_of_groups_is_refused_or_read: "groups",
 }
 
 #[test]

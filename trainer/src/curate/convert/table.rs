@@ -1,15 +1,15 @@
-//! Pairs by a table: values with a header, separated by commas and quoted as in RFC 4180; by semicolons or tabs where the
-//! header says so.
+//! Pairs by a table, see [`crate::dataset::table`].
 
 use std::path::{Path, PathBuf};
 
-use csv::{ReaderBuilder, StringRecord, Trim};
+use csv::StringRecord;
 use volumes::split_channel;
 
 use super::source::{Source, Sources, check_names};
 use crate::curate::verify::Faults;
 use crate::dataset::fault::{Fault, Kind};
 use crate::dataset::names::{Part, stem};
+use crate::dataset::table::{BROKEN_LINE, open};
 use crate::{Error, Result};
 
 const EXAMPLE: &str = "the first line is such as image,mask or case,image_0,image_1,mask,split";
@@ -31,11 +31,7 @@ struct Columns {
 /// # Errors
 /// A file that cannot be read, or whose first line lacks a column.
 pub(super) fn read(path: &Path, found: &mut Faults) -> Result<Sources> {
-    let bytes = std::fs::read(path)
-        .map_err(|e| Error::file(path, format!("cannot be read: {e}; name a CSV file")))?;
-    let mut reader =
-        ReaderBuilder::new().trim(Trim::All).delimiter(separator(&bytes)).from_reader(bytes.as_slice());
-    let header = reader.headers().map_err(|e| Error::file(path, format!("{e}; save it as UTF-8")))?.clone();
+    let (mut reader, header) = open(path)?;
     let (columns, unused) = Columns::of(&header).map_err(|message| Error::file(path, message))?;
     let mut notes = Vec::new();
     if !unused.is_empty() {
@@ -44,7 +40,6 @@ pub(super) fn read(path: &Path, found: &mut Faults) -> Result<Sources> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut cases = Vec::new();
     for record in reader.records() {
-        let (kind, remedy) = (Kind::Table, "give each line as many fields as the first, in UTF-8");
         match record {
             Ok(record) => {
                 let line = record.position().map_or(0, csv::Position::line);
@@ -53,7 +48,9 @@ pub(super) fn read(path: &Path, found: &mut Faults) -> Result<Sources> {
                 };
                 cases.extend(columns.case(&record, folder, &fault, &mut found.errors));
             }
-            Err(error) => found.errors.push(Fault::file(kind, path, error.to_string(), remedy)),
+            Err(error) => {
+                found.errors.push(Fault::file(Kind::Table, path, error.to_string(), BROKEN_LINE));
+            }
         }
     }
     if cases.is_empty() && found.errors.is_empty() {
@@ -63,12 +60,6 @@ pub(super) fn read(path: &Path, found: &mut Faults) -> Result<Sources> {
     let remedy = "give each its own name in a column case";
     check_names(&cases, remedy, &mut found.errors);
     Ok(Sources { cases, notes })
-}
-
-/// What the columns are separated by: the header's first line has a comma, else a semicolon, else a tab, else nothing.
-fn separator(table: &[u8]) -> u8 {
-    let header = table.split(|byte| b"\r\n".contains(byte)).find(|line| !line.is_empty()).unwrap_or_default();
-    b",;\t".iter().copied().find(|separator| header.contains(separator)).unwrap_or(b',')
 }
 
 impl Columns {

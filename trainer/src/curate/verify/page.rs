@@ -10,6 +10,7 @@ impl fmt::Display for Verification {
         let cases = [self.training_cases, self.test_cases];
         let [training, test] = cases.map(|n| counted(n, "case"));
         writeln!(f, "{}: {training} for training, {test} for testing", self.name)?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
         for (severity, title) in [
             (Severity::Error, "Errors: these are refused"),
             (Severity::Warning, "Warnings: it will train, but look"),

@@ -8,9 +8,11 @@ use crate::report::table;
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { folds, cases, threshold, .. } = self;
+        let is_once = self.by_fold.iter().map(|fold| fold.cases.len()).sum::<usize>() == *cases;
+        let of = if is_once { "the one" } else { "every one" };
         write!(
             f,
-            "{folds} folds, each of {cases} cases counted in the one that held it out, after the last step"
+            "{folds} folds, each of {cases} cases counted in {of} that held it out, after the last step"
         )?;
         if self.classes.len() == 1 {
             write!(f, ", foreground above probability {threshold}")?;

@@ -203,6 +203,68 @@ fn folds_that_were_stopped_and_continued_end_with_the_summary_of_those_that_were
     assert!(error.contains("is not empty"), "{error}");
 }
 
+/// What `splits_final.json` holds of lists of training and of validation cases, by their numbers.
+fn splits(folds: &[[&[usize]; 2]]) -> String {
+    let list = |cases: &[usize]| cases.iter().map(|i| format!("case_{i}")).collect::<Vec<_>>();
+    let fold = |[train, val]: &[&[usize]; 2]| json!({"train": list(train), "val": list(val)});
+    Value::from(folds.iter().map(fold).collect::<Vec<_>>()).to_string()
+}
+
+#[test]
+fn the_folds_of_nnu_nets_file_are_trained_and_said_by_every_command() {
+    let place = Place::with(small::SHAPE, 1, 2, [4, 0]);
+    let file = place.path("data/splits_final.json");
+    fs::write(&file, splits(&[[&[0, 1, 2], &[3]], [&[0, 3], &[2, 1]], [&[0], &[3]]])).unwrap();
+    let said =
+        "folds are those of splits_final.json\nfold 2 of splits_final.json leaves out case_1 and case_2\n";
+    let data = place.text("data");
+    assert!(succeeds(&["verify", &data]).contains(said));
+    assert!(succeeds(&["plan", &data, "--set", "model.base_channels=2"]).contains(said));
+    let printed = place.train("run", &["--fold", "1"]);
+    assert!(printed.contains(said), "{printed}");
+    assert!(printed.contains("held out is fold 1 (of 0 to 2)\n"), "{printed}");
+    let cases = |all: [&str; 2]| all.map(|names| names.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    let [training, validation] = cases(["case_0 case_3", "case_1 case_2"]);
+    assert_eq!(division(&place.path("run")), (training, validation));
+    // All folds, of which two hold out the same case.
+    let printed = place.train("all", &["--all-folds"]);
+    assert!(printed.contains("3 folds, each of 3 cases counted in every one that held it out"), "{printed}");
+    assert_eq!(division(&place.path("all/fold_1")), division(&place.path("run")));
+    // Other folds are another cross-validation.
+    fs::write(&file, splits(&[[&[0, 1, 2], &[3]], [&[0, 3], &[2, 1]], [&[0], &[1]]])).unwrap();
+    let error = refuses(&borrowed(&place.training("all", &["--all-folds"])));
+    assert!(error.contains("with other settings, folds, cases, weights or data"), "{error}");
+    fs::write(&file, splits(&[[&[0, 1, 2], &[3]], [&[0, 3], &[4]]])).unwrap();
+    let fault = "fold 1 names case_4 under \"val\", which is no training case";
+    let error = refuses(&borrowed(&place.training("other", &[])));
+    assert!(error.contains("splits_final.json: ") && error.contains(fault), "{error}");
+    assert!(!place.path("other").exists());
+    let page = say(&["verify", &data]);
+    assert!(page.code == Some(1) && page.stdout.contains(&format!("splits_final.json: {fault}")));
+}
+
+#[test]
+fn cases_of_one_group_are_held_out_together() {
+    let place = Place::with(small::SHAPE, 1, 2, [4, 1]);
+    let table = "case,group\ncase_0,p\ncase_1,q\ncase_2,p\ncase_3,r\ncase_4,r\n";
+    fs::write(place.path("data/patients.csv"), table).unwrap();
+    let groups = ["--set", "validation.groups=patients.csv"];
+    let mut all = Vec::new();
+    for fold in ["0", "1", "2"] {
+        let printed = place.train(&format!("run{fold}"), &[&groups[..], &["--fold", fold]].concat());
+        assert!(printed.contains("no fold divides one of the 3 groups of patients.csv\n"), "{printed}");
+        all.push(division(&place.path(&format!("run{fold}"))).1.join(" "));
+    }
+    all.sort();
+    assert_eq!(all, ["case_0 case_2", "case_1", "case_3"]);
+    let error = refuses(&borrowed(&place.training("run", &[&groups[..], &["--folds", "4"]].concat())));
+    assert!(error.contains("validation.folds: is 4 for 3 groups of"), "{error}");
+    let other = place.text("other");
+    let error =
+        refuses(&borrowed(&place.training("run", &[&groups[..], &["--validation", &other]].concat())));
+    assert!(error.contains("validation.groups: with --validation"), "{error}");
+}
+
 /// The last line of a run's log that tells this event.
 fn last(run: &Path, event: &str) -> Value {
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
