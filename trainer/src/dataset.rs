@@ -14,6 +14,7 @@ pub(crate) mod listed;
 pub(crate) mod listing;
 pub(crate) mod names;
 pub(crate) mod notes;
+mod overlap;
 mod spacing_note;
 pub(crate) mod split;
 pub(crate) mod survey;

@@ -12,14 +12,19 @@ use unet3d::UNet3d;
 use super::plan;
 use crate::cli::Train;
 use crate::config::{Auto, Config, NamedFile};
-use crate::dataset::{CaseFiles, CrossValidation, Dataset, taken_as_a_millimetre};
+use crate::dataset::{CrossValidation, Dataset, taken_as_a_millimetre};
 use crate::predict::{Asked, Plan, Tensors};
 use crate::preprocess::{CaseLoader, CaseReader, LoadedCases, PreparedCase};
 use crate::report::{SliceFigure, hms};
 use crate::run::Facts;
 use crate::run::checkpoint::{Saved, clear_unfinished, load_weights};
 use crate::run::folder::{self, Which};
+<<<<<<< HEAD
 use crate::run::record::{self, Division};
+=======
+use crate::run::record::{self, Division, Origins};
+use crate::run::{Facts, Plan};
+>>>>>>> ab17b8e (Refuse a --validation folder that holds images of training cases, and compare its files where a run goes on)
 use crate::training::{CaseMemory, Objective, Outcome, Settled, Setup, check_settings, train};
 use crate::{Error, Result};
 
@@ -47,6 +52,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         return Err(Error::file(dataset.path.join("dataset.json"), message));
     }
     let folds = folds(args, &config, &dataset)?;
+    let other = args.validation.as_deref().map(|path| dataset.open_for_validation(path)).transpose()?;
     let _lock = match lock {
         Some(lock) => lock,
         None => folder::begin(&args.out)?,
@@ -65,8 +71,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         None => CaseReader::new(&dataset, &config.data),
     };
     let (training, held_out) = folds.cases().divide(dataset.training.iter().cloned());
-    let other = args.validation.as_deref().map(|path| validation_cases(path, &dataset)).transpose()?;
-    let validation = other.unwrap_or(held_out);
+    let validation = other.as_ref().map_or(held_out, |other| other.training.clone());
     let loader = CaseLoader {
         reader: &reader,
         training,
@@ -97,11 +102,12 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     Objective::new(&config, &plan, &training)?;
     check_settings(&config)?;
     let init = args.init.as_deref().map(|path| fitting_weights(path, &plan)).transpose()?;
+    let origins = Origins { training: &dataset, validation: other.as_ref() };
     if resumed.is_some() {
-        record::check(&args.out, &dataset, &division)?;
+        record::check(&args.out, origins, &division)?;
         record::write_configuration(&args.out, &config)?;
     } else {
-        record::write(&args.out, &config, &dataset, (&settled.plan, &settled.outlook), &division)?;
+        record::write(&args.out, &config, origins, (&settled.plan, &settled.outlook), &division)?;
     }
     describe(args, &settled, &config, &division);
 
@@ -223,19 +229,6 @@ pub(super) fn folds(args: &Train, config: &Config, dataset: &Dataset) -> Result<
     };
     let message = format!("with --validation {} all training cases are trained on", path.display());
     Err(Error::Usage(format!("{flag}: {message}, none is held out: leave one of the two out")))
-}
-
-/// The cases of another folder.
-fn validation_cases(path: &Path, dataset: &Dataset) -> Result<Vec<CaseFiles>> {
-    let other = Dataset::open(path)?;
-    if other.description.classes != dataset.description.classes {
-        let message = format!(
-            "has the classes {:?}, the training set {:?}: they must be the same",
-            other.description.classes, dataset.description.classes
-        );
-        return Err(Error::file(path.join("dataset.json"), message));
-    }
-    Ok(other.training)
 }
 
 fn names(cases: &[PreparedCase]) -> Vec<String> {

@@ -25,6 +25,24 @@ struct Record<'a, O> {
     #[serde(flatten)]
     division: &'a Division,
     files: Vec<FileSum>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validation: Option<OtherFolder>,
+}
+
+/// The data set that validation cases are of, where it is another one.
+#[derive(Serialize, Deserialize)]
+struct OtherFolder {
+    dataset: String,
+    files: Vec<FileSum>,
+}
+
+/// The data sets that cases are of.
+#[derive(Clone, Copy)]
+pub(crate) struct Origins<'a> {
+    /// The training cases', and where there is no other the validation cases'.
+    pub(crate) training: &'a Dataset,
+    /// The validation cases'.
+    pub(crate) validation: Option<&'a Dataset>,
 }
 
 /// Of a record, what must still hold.
@@ -34,6 +52,8 @@ struct Began {
     #[serde(flatten)]
     division: Division,
     files: Vec<FileSum>,
+    /// Older versions do not say it.
+    validation: Option<OtherFolder>,
 }
 
 /// Which cases a run is trained on, and which it is held against.
@@ -46,11 +66,18 @@ pub(crate) struct Division {
     pub(crate) validation_cases: Vec<String>,
 }
 
+impl OtherFolder {
+    fn new(dataset: &Dataset) -> Result<Self> {
+        let files = dataset.checksums_of(&dataset.training)?;
+        Ok(Self { dataset: dataset.path.display().to_string(), files })
+    }
+}
+
 /// Writes `config.toml` and `run.json`.
 pub(crate) fn write(
     folder: &Path,
     config: &Config,
-    dataset: &Dataset,
+    origins: Origins<'_>,
     (plan, outlook): (&Plan, &impl Serialize),
     division: &Division,
 ) -> Result<()> {
@@ -59,11 +86,12 @@ pub(crate) fn write(
         version: env!("CARGO_PKG_VERSION"),
         instruction_set: autograd::simd::active().to_string(),
         threads: config.training.pool_threads(),
-        dataset: dataset.path.display().to_string(),
+        dataset: origins.training.path.display().to_string(),
         plan,
         outlook,
         division,
-        files: dataset.checksums()?,
+        files: origins.training.checksums()?,
+        validation: origins.validation.map(OtherFolder::new).transpose()?,
     };
     Ok(write_json(&folder.join(RECORD), &record)?)
 }
@@ -76,14 +104,19 @@ pub(crate) fn write_configuration(folder: &Path, config: &Config) -> Result<()> 
 
 /// Checks that a run goes on with the cases that it began with, voxel by voxel. Another instruction set is said: the run
 /// is then not, bit for bit, the one that was not interrupted.
-pub(crate) fn check(folder: &Path, dataset: &Dataset, now: &Division) -> Result<()> {
+pub(crate) fn check(folder: &Path, origins: Origins<'_>, now: &Division) -> Result<()> {
     let path = folder.join(RECORD);
     let began: Began = serde_json::from_str(&read_text(&path)?).map_err(|e| {
         let remedy = "begin anew in another --out, from this run's weights with --init if you like";
         Error::file(&path, format!("is no record of a run ({e}): {remedy}"))
     })?;
     check_cases(&path, &began.division, now)?;
-    check_files(&path, &began.files, dataset)?;
+    // Files for testing and the words of `dataset.json` may change.
+    let files_now = |dataset: &Dataset| dataset.checksums_of(&dataset.training);
+    check_files(&path, &began.files, &files_now(origins.training)?)?;
+    if let (Some(validation), Some(began)) = (origins.validation, &began.validation) {
+        check_files(&path, &began.files, &files_now(validation)?)?;
+    }
     let active = autograd::simd::active().to_string();
     if began.instruction_set != active {
         println!(
@@ -101,7 +134,7 @@ fn check_cases(record: &Path, began: &Division, now: &Division) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "the run began with training cases {training} and validation cases {validation}{}, not {now_training} and {now_validation}: name the same data set, and the same --validation if there was one",
+        "the run began with training cases {training} and validation cases {validation}{}, not {now_training} and {now_validation}: name the same data set with the same folds, and the same --validation if there was one",
         began.fold.map(|fold| format!(", {fold}")).unwrap_or_default(),
     );
     Err(Error::file(record, message))
@@ -111,9 +144,7 @@ fn listed(names: &[String]) -> String {
     format!("[{}]", names.join(", "))
 }
 
-/// The training cases' files; those for testing and the words of `dataset.json` may change.
-fn check_files(record: &Path, began: &[FileSum], dataset: &Dataset) -> Result<()> {
-    let now = dataset.checksums_of(&dataset.training)?;
+fn check_files(record: &Path, began: &[FileSum], now: &[FileSum]) -> Result<()> {
     let Some(file) = now.iter().find(|file| !began.contains(file)) else { return Ok(()) };
     let sum = |file: &FileSum| format!("of {} bytes with CRC-32C {:08x}", file.bytes, file.crc32c);
     let before = match began.iter().find(|before| before.path == file.path) {

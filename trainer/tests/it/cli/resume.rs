@@ -43,10 +43,13 @@ fn a_validation_on_training_cases_that_was_cut_off_is_made_up_for() {
 fn a_validation_without_a_metric_is_not_repeated() {
     let place = Place::with(small::SHAPE, 1, 2, [2, 0]);
     small::write_data_set(&place.path("other"), small::SHAPE, 1, 2, [1, 0]);
-    let label = place.path("other/labelsTr/case_0.nii.gz");
-    let header = volumes::nifti::read_header(&label).unwrap();
     let [d, h, w] = small::SHAPE;
-    volumes::nifti::write(&label, &header, &vec![0u8; d * h * w]).unwrap();
+    for file in ["imagesTr/case_0_0000", "labelsTr/case_0"] {
+        let path = place.path(&format!("other/{file}.nii.gz"));
+        let header = volumes::nifti::read_header(&path).unwrap();
+        let value = |i: usize| if file.starts_with("images") { (i % 7) as u8 } else { 0 };
+        volumes::nifti::write(&path, &header, &(0..d * h * w).map(value).collect::<Vec<_>>()).unwrap();
+    }
     let other = place.text("other");
     place.train("run", &["--validation", &other]);
     let (data, run) = (place.text("data"), place.text("run"));

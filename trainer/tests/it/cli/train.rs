@@ -207,9 +207,65 @@ fn validation_cases_of_another_folder_leave_all_training_cases_to_training() {
     assert!(error.contains("run.json") && error.contains("--validation"), "{error}");
     succeeds(&["train", &data, "--out", &run, "--resume", "--epochs", "2", "--validation", &other]);
 
+    // Its files are recorded, and compared where a run goes on.
+    let record = json(&place.path("run/run.json"));
+    assert_eq!(record["validation"]["dataset"], other);
+    let files = record["validation"]["files"].as_array().unwrap();
+    assert_eq!(files.len(), 6);
+    let label = place.path("other/labelsTr/case_1.nii.gz");
+    assert!(files.iter().any(|file| file["path"] == "labelsTr/case_1.nii.gz"
+        && file["crc32c"] == crc32c::crc32c(&fs::read(&label).unwrap())));
+    let kept = fs::read(&label).unwrap();
+    fs::copy(place.path("other/labelsTr/case_0.nii.gz"), &label).unwrap();
+    let go_on = ["train", &data, "--out", &run, "--resume", "--epochs", "3", "--validation", &other];
+    let error = refuses(&go_on);
+    assert!(error.contains("run.json: the run began with another labelsTr/case_1.nii.gz: of "), "{error}");
+    fs::write(&label, kept).unwrap();
+    succeeds(&go_on);
+
     small::write_data_set(&place.path("third"), small::SHAPE, 1, 3, [1, 0]);
     let error = refuses(&borrowed(&place.training("run3", &["--validation", &place.text("third")])));
     assert!(error.contains("they must be the same"), "{error}");
+}
+
+#[test]
+fn validation_cases_that_are_trained_on_are_refused_by_name() {
+    let place = Place::with(small::SHAPE, 2, 2, [2, 0]);
+    let other = place.text("other");
+    let refused = |shared: &str| {
+        let error = refuses(&borrowed(&place.training("run", &["--validation", &other])));
+        assert!(error.contains(&format!("other: has images of training cases: {shared}; ")), "{error}");
+        assert!(!place.path("run").exists());
+    };
+    // The same images under other names; labels are nobody's business.
+    small::write_data_set(&place.path("other"), small::SHAPE, 2, 2, [3, 0]);
+    let rename = |from: &str, to: &str| {
+        for file in ["imagesTr/NAME_0000", "imagesTr/NAME_0001", "labelsTr/NAME"] {
+            let [from, to] =
+                [from, to].map(|name| place.path(&format!("other/{}.nii.gz", file.replace("NAME", name))));
+            fs::rename(from, to).unwrap();
+        }
+    };
+    rename("case_0", "other_0");
+    fs::copy(place.path("other/labelsTr/case_1.nii.gz"), place.path("other/labelsTr/other_0.nii.gz"))
+        .unwrap();
+    refused("other_0 (in training case_0) and case_1");
+    // With another channel it is another case; a name in common with other content is no fault.
+    let [first, second] =
+        [0, 1].map(|channel| place.path(&format!("other/imagesTr/case_1_000{channel}.nii.gz")));
+    fs::copy(&first, &second).unwrap();
+    refused("other_0 (in training case_0)");
+    fs::copy(&second, place.path("other/imagesTr/other_0_0001.nii.gz")).unwrap();
+    place.train("other_channel", &["--validation", &other]);
+    // Whatever the rest of it, a case with the very file of a training case is refused.
+    let path = place.path("other/dataset.json");
+    let mut description = json(&path);
+    let file = |name: &str| place.text(name);
+    let images = [file("data/imagesTr/case_0_0000.nii.gz"), file("other/imagesTr/case_2_0001.nii.gz")];
+    description["dataset"] =
+        serde_json::json!({"x": {"images": images, "label": file("other/labelsTr/case_2.nii.gz")}});
+    fs::write(&path, description.to_string()).unwrap();
+    refused("x (in training case_0)");
 }
 
 #[test]
