@@ -8,11 +8,13 @@
 
 mod cache;
 mod case;
+mod crop;
 mod foreground;
 mod geometry;
 mod grid;
 mod grids;
 mod load;
+pub(crate) mod lost;
 mod normalise;
 mod packed;
 mod preparation;
@@ -20,15 +22,15 @@ mod prepared;
 mod read;
 pub mod resample;
 mod source;
-pub(crate) mod vanished;
 
 pub use cache::{Cache, CachedCase, Fingerprint, Found};
 pub use case::Case;
 pub use foreground::Listed;
 pub use geometry::Geometry;
-pub use grid::{Preprocessing, common_spacing};
+pub use grid::{Preprocessing, Revision, common_spacing};
 pub use grids::Grids;
 pub use load::{CaseLoader, LoadedCases};
+pub use lost::{LostForeground, Vanished};
 pub use normalise::{ChannelNorm, Fit, Normalisation};
 pub(crate) use normalise::{mean_sd, quantile};
 pub use packed::PackedLabels;
@@ -37,4 +39,3 @@ pub use prepared::{CaseSummary, PreparedCase};
 pub use read::CaseReader;
 pub(crate) use resample::Tap;
 pub use source::{Block, Region, Source};
-pub use vanished::Vanished;

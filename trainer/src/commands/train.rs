@@ -19,12 +19,7 @@ use crate::report::{SliceFigure, hms};
 use crate::run::Facts;
 use crate::run::checkpoint::{Saved, clear_unfinished, load_weights};
 use crate::run::folder::{self, Which};
-<<<<<<< HEAD
-use crate::run::record::{self, Division};
-=======
 use crate::run::record::{self, Division, Origins};
-use crate::run::{Facts, Plan};
->>>>>>> ab17b8e (Refuse a --validation folder that holds images of training cases, and compare its files where a run goes on)
 use crate::training::{CaseMemory, Objective, Outcome, Settled, Setup, check_settings, train};
 use crate::{Error, Result};
 
@@ -84,7 +79,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     };
     let cases = loader.load(args.cache.as_deref(), args.force, config.training.threads)?;
     cases.check_classes(classes)?;
-    cases.vanished().iter().for_each(|line| println!("{line}"));
+    cases.lost().iter().for_each(|line| println!("{line}"));
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.card.networks[0].plan.clone());
     let settled = settle(&cases, &config, plan)?;
     let LoadedCases { training, validation, preparation, .. } = cases;

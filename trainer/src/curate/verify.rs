@@ -23,7 +23,7 @@ use crate::dataset::folder::must_be_folder;
 use crate::dataset::listed::ListedCase;
 use crate::dataset::names::{LooseCase, Part};
 use crate::dataset::{CaseFiles, CrossValidation, Dataset, Description, split};
-use crate::preprocess::{CaseReader, vanished};
+use crate::preprocess::CaseReader;
 use crate::{Error, Result};
 
 /// What [`verify`] found. Its `Display` is a page for reading.
@@ -104,7 +104,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
     match Dataset::open(path) {
         Ok(dataset) => {
             if found.errors.is_empty() {
-                vanished(&dataset, &mut found);
+                lost_foreground(&dataset, &mut found);
             }
             notes = folds(&dataset, &mut found);
         }
@@ -123,18 +123,20 @@ fn folds(dataset: &Dataset, found: &mut Faults) -> Vec<String> {
     folds.map_or(Vec::new(), |folds| folds.notes(&dataset.training))
 }
 
-/// Cases whose lesions the default configuration would resample to nothing.
-fn vanished(dataset: &Dataset, found: &mut Faults) {
+/// Cases whose foreground the default configuration would cut off or resample to nothing.
+fn lost_foreground(dataset: &Dataset, found: &mut Faults) {
     let reader = CaseReader::new(dataset, &Config::default().data);
     let Some(spacing) = reader.preprocessing.spacing else { return };
-    let fault = |files: &CaseFiles| -> Result<Option<Fault>> {
-        let complaint = vanished::complaint(&reader.vanished(files)?, &dataset.description.classes, spacing);
-        Ok(complaint.map(|[message, remedy]| Fault::case(Kind::Vanished, &files.name, message, remedy)))
+    let faults = |files: &CaseFiles| -> Result<Vec<Fault>> {
+        let complaints = reader.lost(files)?.complaints(&dataset.description.classes, spacing);
+        let fault =
+            |[message, remedy]: [String; 2]| Fault::case(Kind::Vanished, &files.name, message, remedy);
+        Ok(complaints.into_iter().map(fault).collect())
     };
-    let all: Vec<Result<Option<Fault>>> = dataset.training.par_iter().map(fault).collect();
+    let all: Vec<Result<Vec<Fault>>> = dataset.training.par_iter().map(faults).collect();
     for case in all {
         match case {
-            Ok(fault) => found.warnings.extend(fault),
+            Ok(faults) => found.warnings.extend(faults),
             Err(error) => found.errors.push(unreadable(Kind::UnusualSpacing, &dataset.path, error)),
         }
     }

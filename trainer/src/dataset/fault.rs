@@ -80,7 +80,7 @@ pub enum Kind {
     UnknownLabels,
     /// A class occurs in no training case.
     AbsentClass,
-    /// Resampling leaves no voxel of some of a case's lesions.
+    /// Cropping or resampling leaves no voxel of some of a case's foreground.
     Vanished,
     /// A case has no foreground.
     EmptyCase,

@@ -1,6 +1,6 @@
 //! One case in memory.
 
-use super::{Geometry, PackedLabels, Vanished};
+use super::{Geometry, LostForeground, PackedLabels};
 use crate::dataset::IGNORE;
 
 /// The images of one patient or specimen, and its labels where they are known.
@@ -20,8 +20,8 @@ pub struct Case {
     pub labels: Option<Vec<u8>>,
     /// The labels of the whole file, where those above are of a part of it or on another grid.
     pub file_labels: Option<PackedLabels>,
-    /// Lesions that are in the file and not among the labels, which lie on another grid.
-    pub vanished: Vec<Vanished>,
+    /// Foreground that is in the file and not among the labels.
+    pub lost: LostForeground,
     /// Where it lies, for writing.
     pub geometry: Geometry,
 }

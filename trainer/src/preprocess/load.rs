@@ -6,7 +6,7 @@ use bincode::Options;
 use memory::{Machine, in_words};
 use rayon::prelude::*;
 
-use super::{Cache, CaseReader, Fingerprint, Fit, Found, Normalisation, Preparation, PreparedCase, vanished};
+use super::{Cache, CaseReader, Fingerprint, Fit, Found, Normalisation, Preparation, PreparedCase};
 use crate::codec::options;
 use crate::config::Scheme;
 use crate::dataset::CaseFiles;
@@ -64,17 +64,17 @@ impl LoadedCases {
         Err(Error::Usage(message))
     }
 
-    /// What resampling loses of the cases' lesions, a line a case.
-    pub fn vanished(&self) -> Vec<String> {
-        let line = |case: &PreparedCase| {
+    /// What of the cases' foreground is lost to cropping and resampling, a line each.
+    pub fn lost(&self) -> Vec<String> {
+        let lines = |case: &PreparedCase| {
             let summary = case.summary();
             let reader = &self.preparation.reader;
             let spacing = reader.preprocessing.spacing.unwrap_or(summary.spacing.map(f64::from));
-            let classes = &reader.description.classes;
-            let [message, remedy] = vanished::complaint(&summary.vanished, classes, spacing)?;
-            Some(format!("case {}: {message}; {remedy}", summary.name))
+            let complaints = summary.lost.complaints(&reader.description.classes, spacing);
+            let name = summary.name.clone();
+            complaints.into_iter().map(move |[message, remedy]| format!("case {name}: {message}; {remedy}"))
         };
-        self.training.iter().chain(&self.validation).filter_map(line).collect()
+        self.training.iter().chain(&self.validation).flat_map(lines).collect()
     }
 }
 

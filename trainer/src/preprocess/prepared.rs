@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Block, CachedCase, Case, Grids, Region, Source, Vanished};
+use super::{Block, CachedCase, Case, Grids, LostForeground, Region, Source};
 use crate::dataset::IGNORE;
 use crate::{Error, Result};
 
@@ -21,8 +21,8 @@ pub struct CaseSummary {
     pub labelled: bool,
     /// Voxels of each label from 0 to 255; all 0 where the labels are unknown.
     pub(super) counts: Vec<u64>,
-    /// Lesions that are in the file and not among the labels.
-    pub vanished: Vec<Vanished>,
+    /// Foreground that is in the file and not among the labels.
+    pub lost: LostForeground,
     /// The grids of its file and of the case.
     pub grids: Grids,
 }
@@ -39,7 +39,7 @@ impl CaseSummary {
             spacing: case.spacing,
             labelled: case.labels.is_some(),
             counts,
-            vanished: case.vanished.clone(),
+            lost: case.lost.clone(),
             grids: case.geometry.grids.clone(),
         }
     }

@@ -9,8 +9,9 @@ use volumes::{
     split_ending,
 };
 
-use super::grid::{content, cut, image_to_grid, labels_to_grid};
-use super::{Case, Geometry, PackedLabels, Preprocessing, Vanished};
+use super::crop::{background, content, cut};
+use super::grid::{image_to_grid, labels_to_grid};
+use super::{Case, Geometry, LostForeground, PackedLabels, Preprocessing, Revision};
 use crate::config::{Auto, Data, Word};
 use crate::dataset::fault::first;
 use crate::dataset::folder::check_headers;
@@ -18,7 +19,7 @@ use crate::dataset::listing::{Volumes, folder_of_volumes};
 use crate::dataset::names::group;
 use crate::dataset::notes::Note;
 use crate::dataset::survey::{LabelSurvey, not_finite};
-use crate::dataset::{CaseFiles, Dataset, Description};
+use crate::dataset::{CaseFiles, Dataset, Description, IGNORE};
 use crate::preprocess::common_spacing;
 use crate::{Error, Result};
 
@@ -46,8 +47,10 @@ impl CaseReader {
 
     /// What reads cases of a data set, and of others with the same meaning, as a configuration wants them.
     pub fn new(dataset: &Dataset, data: &Data) -> Self {
-        let native =
-            Self::on(dataset, Preprocessing { reorient: data.reorient, crop: data.crop, spacing: None });
+        let native = Self::on(
+            dataset,
+            Preprocessing { reorient: data.reorient, crop: data.crop, ..Preprocessing::NATIVE },
+        );
         let spacing = match data.spacing {
             Auto::Value(spacing) => Some(spacing),
             Auto::Word(Word::None) => None,
@@ -86,30 +89,27 @@ impl CaseReader {
     }
 
     fn read_voxels(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Case> {
-        let Loaded { image, labels, file_labels, geometry } = self.load(files, voxel_sizes)?;
+        let Loaded { image, labels, file_labels, geometry, cut_off } = self.load(files, voxel_sizes)?;
         let channels = self.description.channel_names.len();
         let (shape, spacing) = (geometry.grids.shape(), geometry.grids.spacing());
         let labels = labels.map(|labels| labels_to_grid(labels, geometry.grids.part(), shape));
         let (labels, vanished) = labels.unzip();
         let image = image_to_grid(image, channels, geometry.grids.part(), shape);
-        let (name, vanished) = (files.name.clone(), vanished.unwrap_or_default());
-        Ok(Case { name, image, shape, channels, spacing, labels, file_labels, vanished, geometry })
+        let lost = LostForeground { cut_off, vanished: vanished.unwrap_or_default() };
+        let name = files.name.clone();
+        Ok(Case { name, image, shape, channels, spacing, labels, file_labels, lost, geometry })
     }
 
-    /// What of a case's lesions is lost where it is resampled.
+    /// What of a case's foreground is lost where it is cropped and resampled.
     ///
     /// # Errors
     /// As [`CaseReader::read`].
-    pub(crate) fn vanished(&self, files: &CaseFiles) -> Result<Vec<Vanished>> {
-        let native = self.native_geometry(files, None)?;
-        if files.label.is_none() || self.largest_shape(files)? == native.grids.whole_shape() {
-            return Ok(Vec::new());
-        }
+    pub(crate) fn lost(&self, files: &CaseFiles) -> Result<LostForeground> {
         let lost: Result<_> = memory::within(|| {
-            let Loaded { labels, geometry, .. } = self.load(files, None)?;
-            let lost =
+            let Loaded { labels, geometry, cut_off, .. } = self.load(files, None)?;
+            let vanished =
                 labels.map(|labels| labels_to_grid(labels, geometry.grids.part(), geometry.grids.shape()).1);
-            Ok(lost.unwrap_or_default())
+            Ok(LostForeground { cut_off, vanished: vanished.unwrap_or_default() })
         });
         lost.map_err(|error| error.of_case(&files.name))
     }
@@ -150,7 +150,7 @@ impl CaseReader {
     /// The part of a case that is looked at, with the voxels of its files.
     fn load(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Loaded> {
         let channels = self.description.channel_names.len();
-        let Preprocessing { crop, spacing, .. } = self.preprocessing;
+        let Preprocessing { crop, spacing, revision, .. } = self.preprocessing;
         let geometry = self.native_geometry(files, voxel_sizes)?;
         let (frame, whole) = (geometry.frame(), geometry.grids.whole_shape());
         let mut image = Vec::new();
@@ -185,16 +185,22 @@ impl CaseReader {
             }
             None => None,
         };
-        let part = match crop {
-            true => content(&image, channels, labels.as_deref(), whole),
-            false => whole.map(|n| 0..n),
+        let background = match revision {
+            Revision::First => Some(vec![0.0; channels]),
+            Revision::Second => background(&image, channels, whole),
+        };
+        let part = match background.filter(|_| crop) {
+            Some(background) => content(&image, &background, whole),
+            None => whole.map(|n| 0..n),
         };
         let geometry = geometry.cropped(part.clone(), spacing);
         check_growth(&files.name, whole, &geometry)?;
         let file_labels = labels.as_deref().filter(|_| !geometry.grids.is_whole()).map(PackedLabels::new);
         let image = cut(image, whole, channels, &part);
+        let all = foreground(labels.as_deref());
         let labels = labels.map(|labels| cut(labels, whole, 1, &part));
-        Ok(Loaded { image, labels, file_labels, geometry })
+        let cut_off = all - foreground(labels.as_deref());
+        Ok(Loaded { image, labels, file_labels, geometry, cut_off })
     }
 
     /// The shape `[d, h, w]` of a case by the headers of its files: what it has where no border is cut off.
@@ -289,6 +295,13 @@ struct Loaded {
     /// Of the whole file, where these are not.
     file_labels: Option<PackedLabels>,
     geometry: Geometry,
+    /// Voxels of the foreground outside of it.
+    cut_off: u64,
+}
+
+/// How many voxels are foreground.
+fn foreground(labels: Option<&[u8]>) -> u64 {
+    labels.into_iter().flatten().filter(|&&label| label != 0 && label != IGNORE).count() as u64
 }
 
 /// Refuses voxel sizes so far apart that resampling would take memory that the file does not warrant.

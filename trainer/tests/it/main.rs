@@ -21,6 +21,7 @@ mod inspect;
 mod kill;
 mod plan;
 mod postprocess;
+mod preparation;
 mod reading_threads;
 mod report;
 mod study;

@@ -61,7 +61,7 @@ pub(super) struct Layout {
 impl Header {
     /// Whether its parts fit together. Checksums say that a file is whole, not that it was written by this program.
     pub(super) fn fits(&self) -> bool {
-        let CaseSummary { shape, channels, spacing, labelled, counts, vanished, grids, .. } = &self.summary;
+        let CaseSummary { shape, channels, spacing, labelled, counts, lost, grids, .. } = &self.summary;
         let voxels = shape.iter().fold(1u64, |n, &size| n.saturating_mul(size as u64));
         let file_voxels = grids.whole_shape().iter().fold(1u64, |n, &size| n.saturating_mul(size as u64));
         let is_spacing = |spacing: f32| spacing.is_finite() && spacing > 0.0;
@@ -84,7 +84,8 @@ impl Header {
             && counted == if *labelled { voxels } else { 0 }
             && labels.is_sorted_by(|a, b| a < b)
             && self.foreground.iter().all(is_listed)
-            && vanished.iter().all(is_lost)
+            && lost.vanished.iter().all(is_lost)
+            && (lost.cut_off == 0 || *labelled && lost.cut_off < file_voxels)
             && self.normalisation.channels.len() == *channels
             && self.normalisation.channels.iter().all(ChannelNorm::is_sound)
     }
@@ -178,7 +179,7 @@ fn body(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preprocess::Grids;
+    use crate::preprocess::{Grids, LostForeground};
 
     fn header() -> Header {
         let mut counts = vec![0; 256];
@@ -190,7 +191,7 @@ mod tests {
             spacing: [3.0, 1.0, 1.0],
             labelled: true,
             counts,
-            vanished: Vec::new(),
+            lost: LostForeground::default(),
             grids: Grids::of_whole(volumes::Grid { size: [2, 3, 4], spacing: [3.0, 1.0, 1.0] }),
         };
         Header {
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn a_header_whose_parts_contradict_each_other_does_not_fit() {
         assert!(header().fits());
-        let lies: [fn(&mut Header); 18] = [
+        let lies: [fn(&mut Header); 19] = [
             |header| header.summary.shape[1] = 0,
             |header| header.summary.shape = [usize::MAX; 3],
             |header| header.summary.channels = 0,
@@ -220,8 +221,9 @@ mod tests {
                 let grid = volumes::Grid { size: [2, 3, 5], spacing: [3.0, 1.0, 1.0] };
                 header.summary.grids = Grids::of_whole(grid);
             },
-            |header| header.summary.vanished = vec![Vanished { label: 1, lesions: 3, of: 2 }],
-            |header| header.summary.vanished = vec![Vanished { label: IGNORE, lesions: 1, of: 2 }],
+            |header| header.summary.lost.cut_off = 40,
+            |header| header.summary.lost.vanished = vec![Vanished { label: 1, lesions: 3, of: 2 }],
+            |header| header.summary.lost.vanished = vec![Vanished { label: IGNORE, lesions: 1, of: 2 }],
             |header| {
                 header.normalisation.channels[0] = ChannelNorm::Ct { low: 0.0, high: 1.0, mean: 0.5, sd: 0.0 }
             },

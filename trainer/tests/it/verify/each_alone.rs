@@ -249,6 +249,16 @@ fn a_lesion_that_resampling_leaves_nothing_of_is_found() {
 }
 
 #[test]
+fn foreground_in_an_empty_border_is_found() {
+    let folder = good(1, ONE);
+    // The lowest slice has one value, and four voxels of the label.
+    let value = |i| if i < VOXELS / SHAPE[2] { -2.0 } else { image(2, i) };
+    put(folder.path(), "imagesTr/c_0000.nii.gz", &header(), value);
+    let parts = ["4 voxel(s) of the foreground", "empty border", "data.crop=false"];
+    alone(&folder, (Warning, Vanished, "case c"), &parts);
+}
+
+#[test]
 fn each_header_that_says_two_things_is_found_alone() {
     let mut small = NiftiHeader { xyzt_units: 3, qform_code: 0, ..header() };
     small.srow.iter_mut().flatten().chain(&mut small.pixdim[1..4]).for_each(|length| *length *= 1e3);

@@ -1,7 +1,7 @@
-//! Lesions that resampling leaves nothing of.
+//! Foreground that is in a file and that the network never sees.
 //!
-//! On larger voxels a label is that of the largest share, so what is much smaller than a voxel is outvoted everywhere. The
-//! network never sees it, and its Dice on the file's grid cannot count it.
+//! What lies in an empty border is cut off with it. On larger voxels a label is that of the largest share, so what is much
+//! smaller than a voxel is outvoted everywhere, and its Dice on the file's grid cannot count it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,6 +10,15 @@ use metrics::{BoundingBox, Components, Connectivity};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::IGNORE;
+
+/// What of a case's foreground is not among the labels that are trained on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostForeground {
+    /// Voxels of the file that lie in borders that are cut off.
+    pub cut_off: u64,
+    /// Lesions that resampling leaves nothing of, by class.
+    pub vanished: Vec<Vanished>,
+}
 
 /// Lesions of a class: connected components of its voxels, which may hang together by a corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,21 +31,31 @@ pub struct Vanished {
     pub of: u32,
 }
 
-/// What is to be said of a case's lost lesions, and what to do; `None` where there are none.
-pub(crate) fn complaint(lost: &[Vanished], classes: &[String], spacing: [f64; 3]) -> Option<[String; 2]> {
-    let of_class = |lost: &Vanished| {
-        let name = classes.get(usize::from(lost.label)).map_or("?", String::as_str);
-        format!("{} of {} lesions of class {name}", lost.lesions, lost.of)
-    };
-    let listed: Vec<String> = lost.iter().map(of_class).collect();
-    let [d, h, w] = spacing.map(|s| (s * 1e3).round() / 1e3);
-    (!lost.is_empty()).then(|| {
-        let message = format!(
-            "{} have no voxel left once the case is resampled to {d} x {h} x {w} mm (d, h, w): they are smaller than that and cannot be learnt",
-            listed.join(", ")
-        );
-        [message, "give finer voxels (data.spacing), or take it so".into()]
-    })
+impl LostForeground {
+    /// What is to be said of it, and what to do, one thing each; `spacing` is the cases'.
+    pub(crate) fn complaints(&self, classes: &[String], spacing: [f64; 3]) -> Vec<[String; 2]> {
+        let cut_off = (self.cut_off > 0).then(|| {
+            let message = format!(
+                "{} voxel(s) of the foreground lie in an empty border, which is cut off: they cannot be learnt",
+                self.cut_off
+            );
+            [message, "look at the label map, or keep borders with data.crop=false".into()]
+        });
+        let of_class = |lost: &Vanished| {
+            let name = classes.get(usize::from(lost.label)).map_or("?", String::as_str);
+            format!("{} of {} lesions of class {name}", lost.lesions, lost.of)
+        };
+        let listed: Vec<String> = self.vanished.iter().map(of_class).collect();
+        let [d, h, w] = spacing.map(|s| (s * 1e3).round() / 1e3);
+        let vanished = (!listed.is_empty()).then(|| {
+            let message = format!(
+                "{} have no voxel left once the case is resampled to {d} x {h} x {w} mm (d, h, w): they are smaller than that and cannot be learnt",
+                listed.join(", ")
+            );
+            [message, "give finer voxels (data.spacing), or take it so".into()]
+        });
+        cut_off.into_iter().chain(vanished).collect()
+    }
 }
 
 /// The classes of which lesions of `labels`, `[d, h, w]` of `size`, have no voxel among `resampled`, which lie over the same
