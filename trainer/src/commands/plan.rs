@@ -56,8 +56,7 @@ pub(super) fn read_configuration(file: Option<&Path>, set: &[String]) -> Result<
 /// The cases without their voxels, of which each thread holds one case's at a time.
 fn summaries(reader: &CaseReader, files: &[CaseFiles]) -> Result<Vec<CaseSummary>> {
     // Collected whole, so that the error is that of the first case for any number of threads.
-    let cases: Vec<Result<_>> =
-        files.par_iter().map(|files| Ok(CaseSummary::of(&reader.read(files)?))).collect();
+    let cases: Vec<Result<_>> = files.par_iter().map(|files| reader.summary(files)).collect();
     cases.into_iter().collect()
 }
 

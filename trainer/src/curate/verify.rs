@@ -128,7 +128,7 @@ fn lost_foreground(dataset: &Dataset, found: &mut Faults) {
     let reader = CaseReader::new(dataset, &Config::default().data);
     let Some(spacing) = reader.preprocessing.spacing else { return };
     let faults = |files: &CaseFiles| -> Result<Vec<Fault>> {
-        let complaints = reader.lost(files)?.complaints(&dataset.description.classes, spacing);
+        let complaints = reader.summary(files)?.lost.complaints(&dataset.description.classes, spacing);
         let fault =
             |[message, remedy]: [String; 2]| Fault::case(Kind::Vanished, &files.name, message, remedy);
         Ok(complaints.into_iter().map(fault).collect())

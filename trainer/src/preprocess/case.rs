@@ -22,7 +22,7 @@ pub struct Case {
     pub file_labels: Option<PackedLabels>,
     /// Foreground that is in the file and not among the labels.
     pub lost: LostForeground,
-    /// Where it lies, for writing.
+    /// Where it lies, for writing, and the grid that it comes to: until it is resampled it has the voxels of its file.
     pub geometry: Geometry,
 }
 

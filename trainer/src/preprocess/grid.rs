@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use volumes::{AxisOrder, Frame, Grid, Header};
 
-use super::Vanished;
+use super::Case;
 use super::lost::vanished;
 use super::resample::{self, Interpolation, resample, resample_labels};
 
@@ -29,9 +29,9 @@ pub struct Preprocessing {
 /// How cases are preprocessed changes at times; a model goes on with cases as it was trained on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Revision {
-    /// Only borders in which all channels are 0 are empty.
+    /// Only borders in which all channels are 0 are empty; intensities are normalised after they were resampled.
     First,
-    /// Borders of any constant are empty.
+    /// Borders of any constant are empty; intensities are normalised before they are resampled, as nnU-Net does.
     #[default]
     Second,
 }
@@ -128,24 +128,27 @@ pub fn common_spacing(grids: &[Grid]) -> [f64; 3] {
     spacing
 }
 
-/// An image from one grid to another of the same box.
-pub(super) fn image_to_grid(image: Vec<f32>, channels: usize, from: Grid, to: [usize; 3]) -> Vec<f32> {
-    if from.size == to {
-        return image;
+impl Case {
+    /// On the voxels that its geometry says, over the same box. The image may have been taken out before, where it is not
+    /// wanted.
+    pub(super) fn resampled(mut self) -> Self {
+        let grids = &self.geometry.grids;
+        let (from, to) = (Grid { size: self.shape, ..grids.part() }, grids.shape());
+        if from.size == to {
+            return self;
+        }
+        if let Some(labels) = self.labels.take() {
+            let interpolation = resample::per_axis(from.spacing, Interpolation::Linear);
+            let resampled = resample_labels(&labels, from.size, to, interpolation);
+            self.lost.vanished = vanished(&labels, from.size, &resampled, to);
+            self.labels = Some(resampled);
+        }
+        if !self.image.is_empty() {
+            let interpolation = resample::per_axis(from.spacing, Interpolation::Cubic);
+            self.image = resample(self.image, from.size, self.channels, to, interpolation);
+        }
+        Self { shape: to, spacing: grids.spacing(), ..self }
     }
-    let interpolation = resample::per_axis(from.spacing, Interpolation::Cubic);
-    resample(image, from.size, channels, to, interpolation)
-}
-
-/// Labels from one grid to another of the same box, and the lesions that are lost on the way.
-pub(super) fn labels_to_grid(labels: Vec<u8>, from: Grid, to: [usize; 3]) -> (Vec<u8>, Vec<Vanished>) {
-    if from.size == to {
-        return (labels, Vec::new());
-    }
-    let interpolation = resample::per_axis(from.spacing, Interpolation::Linear);
-    let resampled = resample_labels(&labels, from.size, to, interpolation);
-    let lost = vanished(&labels, from.size, &resampled, to);
-    (resampled, lost)
 }
 
 #[cfg(test)]

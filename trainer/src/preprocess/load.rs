@@ -6,7 +6,7 @@ use bincode::Options;
 use memory::{Machine, in_words};
 use rayon::prelude::*;
 
-use super::{Cache, CaseReader, Fingerprint, Fit, Found, Normalisation, Preparation, PreparedCase};
+use super::{Cache, CaseReader, Fingerprint, Fit, Found, Grids, Normalisation, Preparation, PreparedCase};
 use crate::codec::options;
 use crate::config::Scheme;
 use crate::dataset::CaseFiles;
@@ -97,7 +97,7 @@ impl CaseLoader<'_> {
     fn in_memory(self, force: bool) -> Result<LoadedCases> {
         let machine = Machine::here();
         if let (Some(there), false) = (machine.available, force) {
-            let bytes = self.most_bytes(self.all())?;
+            let bytes = self.most_bytes(self.all(), larger)?;
             if bytes > there as u64 {
                 let message = format!(
                     "the cases take up to {}, before empty borders are cut off, and {machine}: keep them in files with --cache DIR, or try with --force",
@@ -107,22 +107,18 @@ impl CaseLoader<'_> {
             }
         }
         let Self { reader, scheme, normalisation, .. } = self;
-        let (mut training, mut validation) =
-            (reader.read_all(&self.training)?, reader.read_all(&self.validation)?);
+        let (training, validation) = (reader.read_all(&self.training)?, reader.read_all(&self.validation)?);
         let normalisation = match normalisation {
             Some(normalisation) => normalisation,
             None => Normalisation::fit(scheme, &reader.description, &training)?,
         };
-        let all = training.par_iter_mut().chain(&mut validation);
-        let applied: Vec<Result<()>> = all.map(|case| normalisation.apply(case)).collect();
-        applied.into_iter().collect::<Result<()>>()?;
-        let prepared = |cases: Vec<_>| cases.into_iter().map(PreparedCase::from).collect();
-        Ok(LoadedCases {
-            training: prepared(training),
-            validation: prepared(validation),
-            preparation: Preparation { reader: reader.clone(), normalisation },
-            in_files: false,
-        })
+        let preparation = Preparation { reader: reader.clone(), normalisation };
+        let prepared = |cases: Vec<_>| -> Result<Vec<PreparedCase>> {
+            let cases = cases.into_par_iter().map(|case| preparation.finish(case).map(PreparedCase::from));
+            cases.collect::<Vec<_>>().into_iter().collect()
+        };
+        let (training, validation) = (prepared(training)?, prepared(validation)?);
+        Ok(LoadedCases { training, validation, preparation, in_files: false })
     }
 
     /// One case at a time in memory. What the cache holds of these files and settings is taken from there; the rest is made
@@ -147,11 +143,11 @@ impl CaseLoader<'_> {
             }
         }
         self.announce(folder, &found)?;
+        let preparation = Preparation { reader: self.reader.clone(), normalisation };
         let make = |files: &CaseFiles, fingerprint: &Fingerprint| -> Result<PreparedCase> {
-            let mut case = self.reader.read(files)?;
-            normalisation.apply(&mut case)?;
+            let case = preparation.prepare(files, None)?;
             (self.say)(format!("{} goes into the cache", case.name));
-            Ok(cache.write(&case, &normalisation, fingerprint)?.into())
+            Ok(cache.write(&case, &preparation.normalisation, fingerprint)?.into())
         };
         let prepared = self.all().zip(found).map(|(files, (fingerprint, found))| match found {
             Found::Case(case) => Ok(PreparedCase::from(*case)),
@@ -159,7 +155,6 @@ impl CaseLoader<'_> {
         });
         let mut training = prepared.collect::<Result<Vec<_>>>()?;
         let validation = training.split_off(self.training.len());
-        let preparation = Preparation { reader: self.reader.clone(), normalisation };
         Ok(LoadedCases { training, validation, preparation, in_files: true })
     }
 
@@ -225,7 +220,7 @@ impl CaseLoader<'_> {
         let missing = self.all().zip(found).filter(|(_, (_, found))| !matches!(found, Found::Case(_)));
         let missing: Vec<&CaseFiles> = missing.map(|(files, _)| files).collect();
         let (all, there) = (found.len(), found.len() - missing.len());
-        let bytes = self.most_bytes(missing.iter().copied())?;
+        let bytes = self.most_bytes(missing.iter().copied(), Grids::shape)?;
         match bytes {
             0 => (self.say)(format!("all {all} cases are in the cache {}", folder.display())),
             bytes => (self.say)(format!(
@@ -237,13 +232,24 @@ impl CaseLoader<'_> {
         Ok(())
     }
 
-    /// What the voxels of cases take, by the headers of their files, before empty borders are cut off.
-    fn most_bytes<'f>(&self, cases: impl Iterator<Item = &'f CaseFiles>) -> Result<u64> {
+    /// What the voxels of cases take, by the headers of their files, before empty borders are cut off; on the grid of a
+    /// case that `on` chooses.
+    fn most_bytes<'f>(
+        &self,
+        cases: impl Iterator<Item = &'f CaseFiles>,
+        on: impl Fn(&Grids) -> [usize; 3],
+    ) -> Result<u64> {
         let channels = self.reader.description.channel_names.len();
         let mut bytes = 0u64;
         for files in cases {
-            bytes = bytes.saturating_add(Cache::size_of(self.reader.largest_shape(files)?, channels));
+            bytes = bytes.saturating_add(Cache::size_of(on(&self.reader.largest_grids(files)?), channels));
         }
         Ok(bytes)
     }
+}
+
+/// The shape of which a case has more voxels: its file's, on which it is read, or that on which it is kept.
+fn larger(grids: &Grids) -> [usize; 3] {
+    let voxels = |shape: &[usize; 3]| shape.iter().fold(1usize, |n, &size| n.saturating_mul(size));
+    [grids.whole_shape(), grids.shape()].into_iter().max_by_key(voxels).expect("there are two")
 }

@@ -63,11 +63,11 @@ impl Normalisation {
         fit.finish()
     }
 
-    /// Normalises a case in place.
+    /// Normalises a case.
     ///
     /// # Errors
     /// Another number of channels than was fitted.
-    pub fn apply(&self, case: &mut Case) -> Result<()> {
+    pub fn apply(&self, mut case: Case) -> Result<Case> {
         let channels = self.channels.len();
         if case.channels != channels {
             let message = format!(
@@ -90,7 +90,7 @@ impl Normalisation {
                 *value = ((f64::from(value.clamp(low, high)) - mean) / sd) as f32;
             }
         }
-        Ok(())
+        Ok(case)
     }
 }
 

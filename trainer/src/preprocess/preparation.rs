@@ -1,8 +1,8 @@
-//! All that is done to a case between its files and the network.
+//! All that is done to a case between its files and the network: it is read and turned, cropped, normalised, resampled.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Case, CaseReader, Normalisation};
+use super::{Case, CaseReader, Normalisation, Revision};
 use crate::Result;
 use crate::dataset::CaseFiles;
 
@@ -21,8 +21,19 @@ impl Preparation {
     /// # Errors
     /// As [`CaseReader::read`] and [`Normalisation::apply`].
     pub fn prepare(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Case> {
-        let mut case = self.reader.read_sized(files, voxel_sizes)?;
-        self.normalisation.apply(&mut case)?;
-        Ok(case)
+        self.finish(self.reader.read_sized(files, voxel_sizes)?)
+    }
+
+    /// What is left to do with a case that the reader has read: normalises and resamples it.
+    ///
+    /// # Errors
+    /// As [`Normalisation::apply`].
+    pub fn finish(&self, case: Case) -> Result<Case> {
+        let name = case.name.clone();
+        let finished = memory::within(|| match self.reader.preprocessing.revision {
+            Revision::First => self.normalisation.apply(case.resampled()),
+            Revision::Second => Ok(self.normalisation.apply(case)?.resampled()),
+        });
+        finished.map_err(|error| error.of_case(&name))
     }
 }

@@ -10,8 +10,7 @@ use volumes::{
 };
 
 use super::crop::{background, content, cut};
-use super::grid::{image_to_grid, labels_to_grid};
-use super::{Case, Geometry, LostForeground, PackedLabels, Preprocessing, Revision};
+use super::{Case, CaseSummary, Geometry, Grids, LostForeground, PackedLabels, Preprocessing, Revision};
 use crate::config::{Auto, Data, Word};
 use crate::dataset::fault::first;
 use crate::dataset::folder::check_headers;
@@ -71,7 +70,8 @@ impl CaseReader {
         dataset.headers.iter().map(|header| self.frame(header).grid(header)).collect()
     }
 
-    /// Reads a case's images and, where it has them, its labels.
+    /// Reads a case's images and, where it has them, its labels: turned, and without empty borders, but on the voxels and with
+    /// the intensities of its files. [`Preparation::finish`](super::Preparation::finish) makes of it what a network sees.
     ///
     /// # Errors
     /// Files that do not fit together; voxels that are NaN or infinite; labels that are no whole number or are not in
@@ -85,33 +85,19 @@ impl CaseReader {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_sized(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Case> {
-        memory::within(|| self.read_voxels(files, voxel_sizes)).map_err(|error| error.of_case(&files.name))
+        memory::within(|| self.load(files, voxel_sizes)).map_err(|error| error.of_case(&files.name))
     }
 
-    fn read_voxels(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Case> {
-        let Loaded { image, labels, file_labels, geometry, cut_off } = self.load(files, voxel_sizes)?;
-        let channels = self.description.channel_names.len();
-        let (shape, spacing) = (geometry.grids.shape(), geometry.grids.spacing());
-        let labels = labels.map(|labels| labels_to_grid(labels, geometry.grids.part(), shape));
-        let (labels, vanished) = labels.unzip();
-        let image = image_to_grid(image, channels, geometry.grids.part(), shape);
-        let lost = LostForeground { cut_off, vanished: vanished.unwrap_or_default() };
-        let name = files.name.clone();
-        Ok(Case { name, image, shape, channels, spacing, labels, file_labels, lost, geometry })
-    }
-
-    /// What of a case's foreground is lost where it is cropped and resampled.
+    /// What is known of a case without its voxels, when it is prepared.
     ///
     /// # Errors
-    /// As [`CaseReader::read`].
-    pub(crate) fn lost(&self, files: &CaseFiles) -> Result<LostForeground> {
-        let lost: Result<_> = memory::within(|| {
-            let Loaded { labels, geometry, cut_off, .. } = self.load(files, None)?;
-            let vanished =
-                labels.map(|labels| labels_to_grid(labels, geometry.grids.part(), geometry.grids.shape()).1);
-            Ok(LostForeground { cut_off, vanished: vanished.unwrap_or_default() })
-        });
-        lost.map_err(|error| error.of_case(&files.name))
+    /// As [`read`](Self::read).
+    pub fn summary(&self, files: &CaseFiles) -> Result<CaseSummary> {
+        let mut case = self.read(files)?;
+        // Its intensities need not be resampled.
+        case.image = Vec::new();
+        memory::within(|| Ok(CaseSummary::of(&case.resampled())))
+            .map_err(|error: Error| error.of_case(&files.name))
     }
 
     /// What is to be said of how a case's files are taken.
@@ -147,8 +133,8 @@ impl CaseReader {
         Ok(Geometry::new(header, self.order, self.preprocessing))
     }
 
-    /// The part of a case that is looked at, with the voxels of its files.
-    fn load(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Loaded> {
+    /// See [`read`](Self::read).
+    fn load(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Case> {
         let channels = self.description.channel_names.len();
         let Preprocessing { crop, spacing, revision, .. } = self.preprocessing;
         let geometry = self.native_geometry(files, voxel_sizes)?;
@@ -200,15 +186,25 @@ impl CaseReader {
         let all = foreground(labels.as_deref());
         let labels = labels.map(|labels| cut(labels, whole, 1, &part));
         let cut_off = all - foreground(labels.as_deref());
-        Ok(Loaded { image, labels, file_labels, geometry, cut_off })
+        Ok(Case {
+            name: files.name.clone(),
+            image,
+            shape: geometry.grids.part_shape(),
+            channels,
+            spacing: geometry.grids.spacing_of_file().map(|s| s as f32),
+            labels,
+            file_labels,
+            lost: LostForeground { cut_off, ..Default::default() },
+            geometry,
+        })
     }
 
-    /// The shape `[d, h, w]` of a case by the headers of its files: what it has where no border is cut off.
+    /// The grids of a case by the headers of its files: what they are where no border is cut off.
     ///
     /// # Errors
     /// Files that cannot be read or do not fit together.
-    pub fn largest_shape(&self, files: &CaseFiles) -> Result<[usize; 3]> {
-        Ok(self.geometry(files, None)?.grids.shape())
+    pub fn largest_grids(&self, files: &CaseFiles) -> Result<Grids> {
+        Ok(self.geometry(files, None)?.grids)
     }
 
     /// How the axes of a file lie to those of its case.
@@ -286,17 +282,6 @@ impl CaseReader {
             _ => group(&[(stem.to_owned(), path.to_path_buf())], channels),
         }
     }
-}
-
-/// A case before it is resampled.
-struct Loaded {
-    image: Vec<f32>,
-    labels: Option<Vec<u8>>,
-    /// Of the whole file, where these are not.
-    file_labels: Option<PackedLabels>,
-    geometry: Geometry,
-    /// Voxels of the foreground outside of it.
-    cut_off: u64,
 }
 
 /// How many voxels are foreground.

@@ -63,7 +63,11 @@ impl StudyData {
         reader.description.classes = vec![set.description.classes[0].clone(), foreground];
 
         let normalisation = Normalisation::fit(config.data.normalization, &set.description, &training)?;
-        training.iter_mut().chain(&mut evaluation).try_for_each(|case| normalisation.apply(case))?;
+        let preparation = Preparation { reader, normalisation };
+        let finish = |cases: Vec<Case>| cases.into_iter().map(|case| preparation.finish(case)).collect();
+        let (training, evaluation): (Result<Vec<Case>>, Result<Vec<Case>>) =
+            (finish(training), finish(evaluation));
+        let (training, evaluation) = (training?, evaluation?);
         let summaries: Vec<_> = training.iter().map(CaseSummary::of).collect();
         let plan = Plan::new(Facts::of(&summaries, 2), config)?;
         let mut counts = [0, 0];
@@ -86,7 +90,7 @@ impl StudyData {
         let name = set.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Self {
             name,
-            preparation: Preparation { reader, normalisation },
+            preparation,
             plan,
             training: training.into_iter().map(PreparedCase::from).collect(),
             evaluation,

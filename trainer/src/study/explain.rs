@@ -6,11 +6,12 @@
 
 mod page;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::config::{Config, LossName};
 use crate::dataset::{Dataset, IGNORE};
-use crate::preprocess::{Case, CaseReader, CaseSummary};
+use crate::preprocess::{Case, CaseReader, CaseSummary, ChannelNorm, Normalisation, Preparation};
 use crate::run::{Facts, Plan};
 use crate::training::Sampler;
 use crate::{Error, Result};
@@ -123,7 +124,14 @@ impl Explanation {
     /// # Errors
     /// If a case cannot be read, no voxel is foreground, or the weight is no weight.
     pub fn of_dataset(set: &Dataset, question: &Question) -> Result<Self> {
-        let cases = CaseReader::new(set, &Config::default().data).read_all(&set.training)?;
+        let reader = CaseReader::new(set, &Config::default().data);
+        // Patches are counted, not looked at.
+        let normalisation =
+            Normalisation { channels: vec![ChannelNorm::None; set.description.channel_names.len()] };
+        let preparation = Preparation { reader, normalisation };
+        let cases: Vec<Result<Case>> =
+            set.training.par_iter().map(|files| preparation.prepare(files, None)).collect();
+        let cases: Vec<Case> = cases.into_iter().collect::<Result<_>>()?;
         let names = &set.description.classes;
         let counts: Vec<Vec<u64>> = cases.iter().map(|case| case.class_counts(names.len()).0).collect();
         let voxels: Vec<u64> = (0..names.len()).map(|class| counts.iter().map(|c| c[class]).sum()).collect();

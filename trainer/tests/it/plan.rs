@@ -4,7 +4,7 @@ use memory::{Limit, Machine};
 use proptest::prelude::*;
 use trainer::config::{Auto, Config};
 use trainer::dataset::Dataset;
-use trainer::preprocess::{CaseReader, CaseSummary, Preprocessing};
+use trainer::preprocess::{CaseReader, Preprocessing};
 use trainer::run::{Facts, Plan};
 use trainer::training::{CaseMemory, Settled};
 
@@ -23,6 +23,7 @@ fn facts(shape: [usize; 3], spacing: [f64; 3]) -> Facts {
 fn cases(facts: Facts) -> CaseMemory {
     let voxels = facts.shape.iter().product();
     CaseMemory {
+        preparing: 0,
         bytes: 5 * voxels,
         largest: facts.shape,
         largest_file: voxels,
@@ -65,8 +66,8 @@ fn reference_data_sets_have_the_patches_that_two_hundred_thousand_voxels_allow()
             continue;
         };
         let (dataset, config) = (Dataset::open(&path).unwrap(), Config::default());
-        let training = CaseReader::new(&dataset, &config.data).read_all(&dataset.training).unwrap();
-        let training: Vec<_> = training.iter().map(CaseSummary::of).collect();
+        let reader = CaseReader::new(&dataset, &config.data);
+        let training: Vec<_> = dataset.training.iter().map(|files| reader.summary(files).unwrap()).collect();
         let facts = Facts::of(&training, dataset.description.num_classes());
         let settled = settle(facts, &config, Some(8 << 30));
         assert_eq!((settled.plan.patch_size, settled.outlook.batch_size), (patch, 2), "{name}");

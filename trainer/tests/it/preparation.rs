@@ -3,9 +3,13 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use trainer::config::Config;
+use trainer::config::{Config, Scheme};
 use trainer::dataset::{CaseFiles, Dataset, IGNORE};
-use trainer::preprocess::{CaseReader, CaseSummary};
+use trainer::preprocess::resample::{Interpolation, per_axis, resample};
+use trainer::preprocess::{
+    Case, CaseLoader, CaseReader, CaseSummary, ChannelNorm, LoadedCases, Normalisation, Preparation,
+    Preprocessing, Revision,
+};
 use volumes::nifti::{self, NiftiHeader};
 
 use crate::support::small::noise;
@@ -66,5 +70,97 @@ proptest! {
         let whole = case.geometry.grids.uncropped(vec![1u8; case.voxels()], &[0]);
         prop_assert_eq!(whole.iter().filter(|&&m| m == 1).count(), case.voxels());
         prop_assert_eq!(whole.len(), labels.len());
+    }
+}
+
+/// Loads the training cases of a set, into a cache's files where one is named.
+fn load(set: &Dataset, reader: &CaseReader, scheme: Scheme, cache: Option<&Path>) -> LoadedCases {
+    let (training, validation) = (set.training.clone(), Vec::new());
+    let loader = CaseLoader { reader, training, validation, scheme, normalisation: None, say: &|_| () };
+    loader.load(cache, false, 2).unwrap()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// What turns and shifts the axes of a volume of these voxels.
+fn turned(shape: [usize; 3], spacing: [f64; 3], flips: [bool; 3]) -> NiftiHeader {
+    let mut header = NiftiHeader { qform_code: 0, ..NiftiHeader::new(shape, spacing) };
+    for axis in (0..3).filter(|&a| flips[a]) {
+        header.srow[axis][axis] = -header.srow[axis][axis];
+        header.srow[axis][3] = 5.0;
+    }
+    header
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn training_a_cache_and_prediction_see_the_same_voxels_however_cases_are_read(
+        flips in prop::array::uniform3(any::<bool>()),
+        thickness in prop::sample::select(vec![1.0, 2.0, 4.0]),
+        (reorient, crop) in (any::<bool>(), any::<bool>()),
+        spacing in prop::option::of(prop::array::uniform3(0.6f64..2.5)),
+        scheme in prop::sample::select(vec![Scheme::Auto, Scheme::ZScore, Scheme::Ct, Scheme::None]),
+        constant in prop::sample::select(vec![0.0f32, -3.25]),
+    ) {
+        let shape = [8, 7, 6];
+        let inside = |i: usize| (1..6).contains(&(i % 8)) && (2..6).contains(&(i / 8 % 7));
+        let folder = tempfile::tempdir().unwrap();
+        let channels = [0, 1].map(|c| in_a_box(shape, inside, constant, 400 * c));
+        let labels: Vec<u8> = (0..shape.iter().product()).map(|i| u8::from(i % 11 < 4)).collect();
+        let header = turned(shape, [1.0, 1.0, thickness], flips);
+        let set = data_set(folder.path(), &header, &channels, &labels);
+        let preprocessing = Preprocessing { reorient, crop, spacing, ..Preprocessing::NATIVE };
+        let reader = CaseReader { preprocessing, ..CaseReader::new(&set, &Config::default().data) };
+        let memory = load(&set, &reader, scheme, None);
+        let cache = load(&set, &reader, scheme, Some(&folder.path().join("cache")));
+        prop_assert_eq!(&memory.preparation, &cache.preparation);
+        let unlabelled = CaseFiles { label: None, ..set.training[0].clone() };
+        let seen = memory.preparation.prepare(&unlabelled, None).unwrap();
+        for loaded in [&memory, &cache] {
+            prop_assert_eq!(bits(loaded.training[0].whole().unwrap().image()), bits(&seen.image));
+            prop_assert_eq!(&loaded.training[0].summary().grids, &seen.geometry.grids);
+        }
+        let summary = reader.summary(&set.training[0]).unwrap();
+        prop_assert_eq!(memory.training[0].summary(), &summary);
+    }
+
+    #[test]
+    fn intensities_are_normalised_before_they_are_resampled_and_after_it_in_the_first_revision(
+        spacing in prop::array::uniform3(0.6f64..2.5),
+        border in prop::sample::select(vec![0.0f32, -3.25]),
+    ) {
+        let shape = [8, 7, 6];
+        let inside = |i: usize| (1..6).contains(&(i % 8));
+        let folder = tempfile::tempdir().unwrap();
+        let channels = [in_a_box(shape, inside, border, 0)];
+        let set = data_set(folder.path(), &NiftiHeader::new(shape, [1.0; 3]), &channels, &[0; 336]);
+        let normalisation = Normalisation { channels: vec![ChannelNorm::ZScore] };
+        let native = CaseReader::new(&set, &Config::default().data);
+        let files = &set.training[0];
+        let at = |revision| {
+            let preprocessing = Preprocessing { spacing: Some(spacing), revision, ..native.preprocessing };
+            CaseReader { preprocessing, ..native.clone() }
+        };
+        let resampled = |case: &Case| {
+            let kinds = per_axis([1.0; 3], Interpolation::Cubic);
+            resample(case.image.clone(), case.shape, 1, case.geometry.grids.shape(), kinds)
+        };
+        let prepared = |reader: CaseReader| {
+            Preparation { reader, normalisation: normalisation.clone() }.prepare(files, None).unwrap()
+        };
+        let read = at(Revision::Second).read(files).unwrap();
+        prop_assert_eq!(read.shape, [6, 7, 5]);
+        let wanted = resampled(&normalisation.apply(read).unwrap());
+        prop_assert_eq!(bits(&prepared(at(Revision::Second)).image), bits(&wanted));
+        // Borders of other constants than 0 are kept.
+        let read = at(Revision::First).read(files).unwrap();
+        prop_assert_eq!(read.shape, [6, 7, if border == 0.0 { 5 } else { 8 }]);
+        let (image, shape) = (resampled(&read), read.geometry.grids.shape());
+        let wanted = normalisation.apply(Case { image, shape, ..read }).unwrap().image;
+        prop_assert_eq!(bits(&prepared(at(Revision::First)).image), bits(&wanted));
     }
 }

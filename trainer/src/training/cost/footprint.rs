@@ -21,6 +21,8 @@ const MASKS: usize = 4;
 pub struct CaseMemory {
     /// Bytes of all images, labels and lists of foreground.
     pub bytes: usize,
+    /// Bytes of all images and labels while cases are prepared, each on its file's grid or on its own, whichever is larger.
+    pub preparing: usize,
     /// The shape `[d, h, w]` of the largest case.
     pub largest: [usize; 3],
     /// Voxels of the largest file.
@@ -42,7 +44,12 @@ impl CaseMemory {
         };
         let all = || training.iter().chain(validation);
         let largest = all().max_by_key(|case| case.voxels());
+        let preparing = |case: &CaseSummary| {
+            let part: usize = case.grids.part_shape().iter().product();
+            case.bytes() / case.voxels().max(1) * part.max(case.voxels())
+        };
         Self {
+            preparing: all().map(preparing).sum(),
             bytes: all().map(CaseSummary::bytes).sum::<usize>()
                 + training.iter().map(foreground).sum::<usize>(),
             largest: largest.map_or([0; 3], |case| case.shape),
@@ -58,13 +65,13 @@ impl CaseMemory {
     pub fn in_files(self) -> Self {
         let voxels: usize = self.largest.iter().product();
         let read_whole = voxels * (size_of::<f32>() * self.channels + 1);
-        Self { bytes: 0, read_whole, ..self }
+        Self { bytes: 0, preparing: 0, read_whole, ..self }
     }
 
     /// Bytes that reading the cases takes at most, each thread being at one of the largest.
     fn reading(&self, threads: usize) -> usize {
         let at_once = if self.read_whole > 0 { 1 } else { threads.min(self.count) };
-        self.bytes + self.read_whole + at_once * self.reading_one()
+        self.bytes.max(self.preparing) + self.read_whole + at_once * self.reading_one()
     }
 
     /// The file's numbers, as `f32`, turned; where the case is resampled, both grids and, as many as the larger's voxels, the
@@ -173,7 +180,7 @@ impl PredictionMemory {
             total: 0,
         };
         let together = image + memory.sums + step.total() + memory.mask;
-        let one = CaseMemory { bytes: image, count: 1, ..*cases };
+        let one = CaseMemory { bytes: image, preparing: 0, count: 1, ..*cases };
         memory.total = PROGRAM + together.max(step.weights + one.reading(1)).max(LOADING * step.weights);
         Ok(memory)
     }
