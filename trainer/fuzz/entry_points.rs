@@ -177,7 +177,7 @@ fn load(folder: &Path, file: &[u8], weights: &[u8]) -> bool {
 fn cached_case(folder: &Path, bytes: &[u8]) -> bool {
     let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return false };
     let (header, body) = rest.split_at(usize::from(u16::from_le_bytes(*length)).min(rest.len()));
-    let mut file = b"UNET3D-V\x04\0\0\0".to_vec();
+    let mut file = b"UNET3D-V\x05\0\0\0".to_vec();
     file.extend((header.len() as u64).to_le_bytes());
     file.extend((body.len() as u64).to_le_bytes());
     file.extend(crc32c::crc32c(body).to_le_bytes());

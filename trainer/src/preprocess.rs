@@ -9,6 +9,7 @@
 mod cache;
 mod case;
 mod crop;
+mod fit;
 mod foreground;
 mod geometry;
 mod grid;
@@ -25,13 +26,14 @@ mod source;
 
 pub use cache::{Cache, CachedCase, Fingerprint, Found};
 pub use case::Case;
+pub use fit::Fit;
 pub use foreground::Listed;
 pub use geometry::Geometry;
 pub use grid::{Preprocessing, Revision, common_spacing};
 pub use grids::Grids;
 pub use load::{CaseLoader, LoadedCases};
 pub use lost::{LostForeground, Vanished};
-pub use normalise::{ChannelNorm, Fit, Normalisation};
+pub use normalise::{ChannelNorm, Normalisation};
 pub(crate) use normalise::{mean_sd, quantile};
 pub use packed::PackedLabels;
 pub use preparation::Preparation;

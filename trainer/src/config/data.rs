@@ -50,11 +50,15 @@ impl Data {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
-    /// By the channel's name: `CT` as [`Scheme::Ct`], `noNorm` as [`Scheme::None`], others as [`Scheme::ZScore`].
+    /// By the channel's name: `CT` as [`Scheme::Ct`], `noNorm` as [`Scheme::None`], others as [`Scheme::MaskedZScore`] where
+    /// empty borders are much of the cases, else as [`Scheme::ZScore`].
     #[default]
     Auto,
     /// Mean 0 and standard deviation 1 over all voxels of each case.
     ZScore,
+    /// The same over the voxels that are not empty; those that are become 0.
+    #[serde(rename = "masked_zscore")]
+    MaskedZScore,
     /// Clipped to the 0.5 and 99.5 % quantiles of the training cases' foreground, then by its mean and deviation.
     Ct,
     /// As in the file.

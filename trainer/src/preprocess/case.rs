@@ -20,6 +20,9 @@ pub struct Case {
     pub labels: Option<Vec<u8>>,
     /// The labels of the whole file, where those above are of a part of it or on another grid.
     pub file_labels: Option<PackedLabels>,
+    /// What the channels hold in empty voxels, such as 0; none where the case has no empty border, and once intensities are
+    /// normalised.
+    pub background: Option<Vec<f32>>,
     /// Foreground that is in the file and not among the labels.
     pub lost: LostForeground,
     /// Where it lies, for writing, and the grid that it comes to: until it is resampled it has the voxels of its file.

@@ -8,6 +8,8 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use metrics::{Components, Connectivity, grid};
+
 /// The values of the channels that an empty border of an image `[d, h, w, c]` would have; none: it has no empty border.
 ///
 /// They are those of most corners. Of equally many, zeros are taken before others, then the lower ones, so that they do not
@@ -51,6 +53,20 @@ pub(super) fn content(image: &[f32], background: &[f32], size: [usize; 3]) -> [R
         }
     }
     if high[0] == 0 { size.map(|n| 0..n) } else { std::array::from_fn(|a| low[a]..high[a]) }
+}
+
+/// Which voxels of an image `[d, h, w, c]` are not empty: those that are not the background's, and holes among them, from
+/// which no path over faces leads through the background to the border (SciPy's `binary_fill_holes`).
+pub(super) fn content_mask(image: &[f32], background: &[f32], size: [usize; 3]) -> Vec<bool> {
+    let mut mask = memory::collected(image.chunks_exact(background.len()).map(|v| v == background));
+    let empty = Components::new(&mask, size, Connectivity::Six);
+    let mut is_outside = vec![false; empty.count as usize + 1];
+    for (voxel, &component) in empty.labels.iter().enumerate().filter(|&(_, &component)| component > 0) {
+        let at = grid::place(voxel, size);
+        is_outside[component as usize] |= (0..3).any(|a| at[a] == 0 || at[a] + 1 == size[a]);
+    }
+    mask.iter_mut().zip(&empty.labels).for_each(|(mask, &component)| *mask = !is_outside[component as usize]);
+    mask
 }
 
 /// A box of voxels `[d, h, w, c]`.

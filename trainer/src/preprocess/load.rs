@@ -87,10 +87,13 @@ impl CaseLoader<'_> {
     pub fn load(self, cache: Option<&Path>, force: bool, threads: usize) -> Result<LoadedCases> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|e| Error::config("training.threads", format!("is {threads}: {e}")))?;
-        pool.install(|| match cache {
+        let (reader, say) = (self.reader, self.say);
+        let loaded = pool.install(|| match cache {
             Some(folder) => self.cached(folder),
             None => self.in_memory(force),
-        })
+        })?;
+        loaded.preparation.normalisation.lines(&reader.description.channel_names).into_iter().for_each(say);
+        Ok(loaded)
     }
 
     /// All voxels in memory; refused where the files' headers already say that they are too many, unless by `force`.
@@ -110,7 +113,12 @@ impl CaseLoader<'_> {
         let (training, validation) = (reader.read_all(&self.training)?, reader.read_all(&self.validation)?);
         let normalisation = match normalisation {
             Some(normalisation) => normalisation,
-            None => Normalisation::fit(scheme, &reader.description, &training)?,
+            None => {
+                let mut fit = Fit::new(scheme, &reader.description);
+                training.iter().for_each(|case| fit.add(case));
+                validation.iter().for_each(|case| fit.add_grids(&case.geometry.grids));
+                fit.finish()?
+            }
         };
         let preparation = Preparation { reader: reader.clone(), normalisation };
         let prepared = |cases: Vec<_>| -> Result<Vec<PreparedCase>> {
@@ -126,7 +134,7 @@ impl CaseLoader<'_> {
     fn cached(self, folder: &Path) -> Result<LoadedCases> {
         let settings = self.settings()?;
         // What was fitted on other cases, such as those of another fold, keeps a place of its own.
-        let folder = &match self.fit().needs_cases() {
+        let folder = &match self.fit().needs_foreground() {
             true => folder.join(format!("fitted-{:08x}", crc32c::crc32c(&settings))),
             false => folder.to_owned(),
         };
@@ -170,7 +178,7 @@ impl CaseLoader<'_> {
 
     /// What a case's voxels follow from beside its own files: where the normalisation is fitted, all training cases' too.
     fn settings(&self) -> Result<Vec<u8>> {
-        let fitted_on: Vec<Fingerprint> = match self.fit().needs_cases() {
+        let fitted_on: Vec<Fingerprint> = match self.fit().needs_foreground() {
             true => self.training.iter().map(|files| Fingerprint::of(files, &[])).collect::<Result<_>>()?,
             false => Vec::new(),
         };
@@ -188,23 +196,27 @@ impl CaseLoader<'_> {
         self.all().map(of).collect()
     }
 
-    /// The run's; else that of cached cases, which was fitted on the same; else it is fitted.
+    /// The run's; else it is fitted on the cases, of which the cached ones say what they came to.
     fn normalisation(&self, found: &[(Fingerprint, Found)]) -> Result<Normalisation> {
         if let Some(normalisation) = &self.normalisation {
             return Ok(normalisation.clone());
         }
+        let mut fit = self.fit();
         let known = found.iter().find_map(|(_, found)| match found {
-            Found::Case(case) => Some(case.normalisation().clone()),
+            Found::Case(case) => Some(case.normalisation()),
             Found::Nothing | Found::Unusable { .. } => None,
         });
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let mut fit = self.fit();
-        if fit.needs_cases() {
-            for files in &self.training {
-                (self.say)(format!("{}: the foreground's intensities", files.name));
-                fit.add(&self.reader.read(files)?);
+        known.into_iter().for_each(|known| fit.take_foreground_from(known));
+        let of_foreground = fit.needs_foreground();
+        let of_grids = fit.needs_grids() && self.reader.preprocessing.crop;
+        for (index, (files, (_, found))) in self.all().zip(found).enumerate() {
+            let is_training = index < self.training.len();
+            if let Found::Case(case) = found {
+                fit.add_grids(&case.summary().grids);
+            } else if of_grids || (of_foreground && is_training) {
+                (self.say)(format!("{}: what its normalisation follows from", files.name));
+                let case = self.reader.read(files)?;
+                if is_training { fit.add(&case) } else { fit.add_grids(&case.geometry.grids) }
             }
         }
         fit.finish()

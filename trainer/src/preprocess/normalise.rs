@@ -1,11 +1,14 @@
 //! Intensities made comparable between cases. What is fitted on the training cases goes into the checkpoint, so that
 //! prediction uses the same numbers.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use super::Case;
+use super::crop::content_mask;
+use super::{Case, Fit};
 use crate::config::Scheme;
-use crate::dataset::{Description, IGNORE};
+use crate::dataset::Description;
 use crate::{Error, Result};
 
 /// How one channel is normalised.
@@ -26,6 +29,10 @@ pub enum ChannelNorm {
     },
     /// x.
     None,
+    /// (x − mean) / sd over the voxels that are not empty, and 0 where they are: as nnU-Net's `use_mask_for_norm`. A voxel
+    /// is empty where all channels have the background's values, unless it lies in a hole, from which no path over faces of
+    /// empty voxels leads to the border.
+    MaskedZScore,
 }
 
 impl ChannelNorm {
@@ -33,7 +40,23 @@ impl ChannelNorm {
     pub(crate) fn is_sound(&self) -> bool {
         match *self {
             Self::Ct { low, high, mean, sd } => low <= high && mean.is_finite() && sd.is_finite() && sd > 0.0,
-            Self::ZScore | Self::None => true,
+            Self::ZScore | Self::MaskedZScore | Self::None => true,
+        }
+    }
+}
+
+/// In words, as the end of a line.
+impl fmt::Display for ChannelNorm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZScore => write!(f, "mean 0 and deviation 1 over each case"),
+            Self::MaskedZScore => {
+                write!(f, "mean 0 and deviation 1 over the voxels of each case that are not empty")
+            }
+            Self::Ct { low, high, mean, sd } => {
+                write!(f, "clipped to {low} to {high}, then mean {mean} and deviation {sd} become 0 and 1")
+            }
+            Self::None => write!(f, "as in the files"),
         }
     }
 }
@@ -49,7 +72,7 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// Fits what needs fitting on the training cases, whose intensities are as in the files.
+    /// Fits what needs fitting on the training cases, as the reader has read them.
     ///
     /// # Errors
     /// CT normalisation without a single foreground voxel.
@@ -61,6 +84,20 @@ impl Normalisation {
         let mut fit = Fit::new(scheme, description);
         cases.into_iter().for_each(|case| fit.add(case));
         fit.finish()
+    }
+
+    /// A line for the channels that are normalised in the same way.
+    pub(crate) fn lines(&self, names: &[String]) -> Vec<String> {
+        let mut ways: Vec<(ChannelNorm, Vec<&str>)> = Vec::new();
+        for (norm, name) in self.channels.iter().zip(names) {
+            match ways.iter_mut().find(|(way, _)| way == norm) {
+                Some((_, alike)) => alike.push(name),
+                None => ways.push((*norm, vec![name])),
+            }
+        }
+        let line =
+            |(norm, names): (ChannelNorm, Vec<&str>)| format!("intensities of {}: {norm}", names.join(", "));
+        ways.into_iter().map(line).collect()
     }
 
     /// Normalises a case.
@@ -76,101 +113,34 @@ impl Normalisation {
             );
             return Err(Error::case(&case.name, message));
         }
+        let masked = self.channels.contains(&ChannelNorm::MaskedZScore);
+        let background = case.background.take().filter(|_| masked);
+        let content = background.map(|background| content_mask(&case.image, &background, case.shape));
+        let counts = |voxel: usize| content.as_ref().is_none_or(|content| content[voxel]);
         for (channel, norm) in self.channels.iter().enumerate() {
+            let is_masked = *norm == ChannelNorm::MaskedZScore;
+            let values = case.image.iter().skip(channel).step_by(channels).copied();
             let (low, high, mean, sd) = match *norm {
                 ChannelNorm::None => continue,
                 ChannelNorm::Ct { low, high, mean, sd } => (low, high, f64::from(mean), f64::from(sd)),
-                ChannelNorm::ZScore => {
-                    let (mean, sd) = mean_sd(case.image.iter().skip(channel).step_by(channels).copied());
+                ChannelNorm::ZScore | ChannelNorm::MaskedZScore => {
+                    let within = values.enumerate().filter(|&(voxel, _)| !is_masked || counts(voxel));
+                    let (mean, sd) = mean_sd(within.map(|(_, value)| value));
                     let sd = if varies(mean, sd) { sd } else { f64::INFINITY };
                     (f32::NEG_INFINITY, f32::INFINITY, mean, sd)
                 }
             };
-            for value in case.image.iter_mut().skip(channel).step_by(channels) {
-                *value = ((f64::from(value.clamp(low, high)) - mean) / sd) as f32;
+            for (voxel, value) in case.image.iter_mut().skip(channel).step_by(channels).enumerate() {
+                let normalised = ((f64::from(value.clamp(low, high)) - mean) / sd) as f32;
+                *value = if is_masked && !counts(voxel) { 0.0 } else { normalised };
             }
         }
         Ok(case)
     }
 }
 
-fn resolve(scheme: Scheme, channel_name: &str) -> Scheme {
-    match (scheme, channel_name.to_ascii_lowercase().as_str()) {
-        (Scheme::Auto, "ct") => Scheme::Ct,
-        (Scheme::Auto, "nonorm") => Scheme::None,
-        (Scheme::Auto, _) => Scheme::ZScore,
-        (asked, _) => asked,
-    }
-}
-
-/// A normalisation that is being fitted, case by case; what it keeps are the foreground's intensities.
-#[derive(Clone, Debug)]
-pub struct Fit {
-    /// Name and scheme of each channel, and the foreground's intensities where they count.
-    channels: Vec<(String, Scheme, Vec<f32>)>,
-}
-
-impl Fit {
-    /// Without cases so far.
-    pub fn new(scheme: Scheme, description: &Description) -> Self {
-        let channel = |name: &String| (name.clone(), resolve(scheme, name), Vec::new());
-        Self { channels: description.channel_names.iter().map(channel).collect() }
-    }
-
-    /// Whether the result follows from the cases, not from the channels' names alone.
-    pub fn needs_cases(&self) -> bool {
-        self.channels.iter().any(|(_, scheme, _)| *scheme == Scheme::Ct)
-    }
-
-    /// Takes a training case, whose intensities are as in the files.
-    pub fn add(&mut self, case: &Case) {
-        for (channel, (_, scheme, foreground)) in self.channels.iter_mut().enumerate() {
-            if *scheme != Scheme::Ct {
-                continue;
-            }
-            let labels = case.labels.iter().flatten();
-            let is_foreground = |&label: &u8| label != 0 && label != IGNORE;
-            let count = labels.clone().filter(|&label| is_foreground(label)).count();
-            *foreground = memory::with_room(std::mem::take(foreground), count);
-            let voxels = case.image.iter().skip(channel).step_by(case.channels).zip(labels);
-            foreground.extend(voxels.filter(|&(_, label)| is_foreground(label)).map(|(&v, _)| v));
-        }
-    }
-
-    /// The normalisation.
-    ///
-    /// # Errors
-    /// CT normalisation without a single foreground voxel.
-    pub fn finish(self) -> Result<Normalisation> {
-        let channel = |(name, scheme, foreground): (String, Scheme, Vec<f32>)| match scheme {
-            Scheme::Ct => fit_ct(&name, foreground),
-            Scheme::None => Ok(ChannelNorm::None),
-            _ => Ok(ChannelNorm::ZScore),
-        };
-        Ok(Normalisation { channels: self.channels.into_iter().map(channel).collect::<Result<_>>()? })
-    }
-}
-
-fn fit_ct(name: &str, mut foreground: Vec<f32>) -> Result<ChannelNorm> {
-    if foreground.is_empty() {
-        let message = format!(
-            "channel {name:?} is normalised by the intensities of the foreground, but no training case has any; use \"zscore\""
-        );
-        return Err(Error::config("data.normalization", message));
-    }
-    let (mean, sd) = mean_sd(foreground.iter().copied());
-    foreground.sort_unstable_by(f32::total_cmp);
-    let sd = if varies(mean, sd) { sd } else { 1.0 };
-    Ok(ChannelNorm::Ct {
-        low: quantile(&foreground, 0.005) as f32,
-        high: quantile(&foreground, 0.995) as f32,
-        mean: mean as f32,
-        sd: sd as f32,
-    })
-}
-
 /// Whether there is contrast: a deviation below f32's resolution at the mean is what summing left of a constant.
-fn varies(mean: f64, sd: f64) -> bool {
+pub(super) fn varies(mean: f64, sd: f64) -> bool {
     sd > f64::from(f32::EPSILON) * mean.abs()
 }
 

@@ -175,9 +175,9 @@ impl CaseReader {
             Revision::First => Some(vec![0.0; channels]),
             Revision::Second => background(&image, channels, whole),
         };
-        let part = match background.filter(|_| crop) {
-            Some(background) => content(&image, &background, whole),
-            None => whole.map(|n| 0..n),
+        let part = match &background {
+            Some(background) if crop => content(&image, background, whole),
+            _ => whole.map(|n| 0..n),
         };
         let geometry = geometry.cropped(part.clone(), spacing);
         check_growth(&files.name, whole, &geometry)?;
@@ -194,6 +194,7 @@ impl CaseReader {
             spacing: geometry.grids.spacing_of_file().map(|s| s as f32),
             labels,
             file_labels,
+            background,
             lost: LostForeground { cut_off, ..Default::default() },
             geometry,
         })

@@ -219,7 +219,7 @@ fn what_is_foreign_or_of_another_version_is_told_apart() {
         bytes[8] = 9;
         bytes
     });
-    assert!(error.contains("has version 9, this program reads 4: delete it, it is made again"), "{error}");
+    assert!(error.contains("has version 9, this program reads 5: delete it, it is made again"), "{error}");
 }
 
 #[test]

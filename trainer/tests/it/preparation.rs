@@ -103,7 +103,7 @@ proptest! {
         thickness in prop::sample::select(vec![1.0, 2.0, 4.0]),
         (reorient, crop) in (any::<bool>(), any::<bool>()),
         spacing in prop::option::of(prop::array::uniform3(0.6f64..2.5)),
-        scheme in prop::sample::select(vec![Scheme::Auto, Scheme::ZScore, Scheme::Ct, Scheme::None]),
+        scheme in prop::sample::select(vec![Scheme::Auto, Scheme::ZScore, Scheme::MaskedZScore, Scheme::Ct, Scheme::None]),
         constant in prop::sample::select(vec![0.0f32, -3.25]),
     ) {
         let shape = [8, 7, 6];
@@ -163,4 +163,104 @@ proptest! {
         let wanted = normalisation.apply(Case { image, shape, ..read }).unwrap().image;
         prop_assert_eq!(bits(&prepared(at(Revision::First)).image), bits(&wanted));
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn voxels_that_are_not_empty_have_mean_0_and_deviation_1_and_holes_are_none(
+        constants in prop::array::uniform2(-6.0f32..1.0),
+        content in prop::collection::vec(any::<bool>(), 5 * 5 * 5),
+    ) {
+        // A ball of noise with holes in it, in a border two voxels wide.
+        let shape = [9, 9, 9];
+        let place = |i: usize| [i % 9, i / 9 % 9, i / 81];
+        let is_set = |at: [usize; 3]| at.iter().all(|n| (2..7).contains(n)) && content[((at[2] - 2) * 5 + at[1] - 2) * 5 + at[0] - 2];
+        prop_assume!((0..729).filter(|&i| is_set(place(i))).count() > 1);
+        let folder = tempfile::tempdir().unwrap();
+        let channels = [0, 1].map(|c| in_a_box(shape, |i| is_set(place(i)), constants[c], 800 * c));
+        let set = data_set(folder.path(), &NiftiHeader::new(shape, [1.0; 3]), &channels, &[0; 729]);
+        let normalisation = Normalisation { channels: vec![ChannelNorm::MaskedZScore; 2] };
+        let prepared = |crop: bool| {
+            let preprocessing = Preprocessing { crop, ..Preprocessing::NATIVE };
+            let reader = CaseReader { preprocessing, ..CaseReader::native(&set) };
+            Preparation { reader, normalisation: normalisation.clone() }.prepare(&set.training[0], None).unwrap()
+        };
+        let whole = prepared(false);
+        // What can be walked to from outside, face by face, as often as there are voxels.
+        let mut outside: Vec<bool> = (0..729).map(|i| place(i).iter().any(|&n| n == 0 || n == 8)).collect();
+        for _ in 0..25 {
+            for i in (0..729).filter(|&i| !is_set(place(i))).collect::<Vec<_>>() {
+                let near = [1, 9, 81].iter().any(|&by| [i.wrapping_sub(by), i + by].iter().any(|&j| j < 729 && outside[j]));
+                outside[i] |= near;
+            }
+        }
+        for c in 0..2 {
+            let of = |keep: bool| whole.image.iter().skip(c).step_by(2).zip(&outside).filter(move |&(_, &out)| out != keep).map(|(&v, _)| f64::from(v));
+            prop_assert!(of(false).all(|v| v == 0.0));
+            let n = of(true).count() as f64;
+            let mean = of(true).sum::<f64>() / n;
+            let sd = (of(true).map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
+            // Each of n voxels, of size at most sqrt(n), is rounded once.
+            let tolerance = n * f64::from(f32::EPSILON);
+            prop_assert!(mean.abs() < tolerance && (sd - 1.0).abs() < tolerance, "mean {}, sd {}", mean, sd);
+        }
+        // The same voxels, whether the border was cut off or not.
+        let cropped = prepared(true);
+        prop_assert_eq!(bits(&cropped.image), bits(&parts(&whole, &cropped)));
+    }
+}
+
+/// The voxels of a whole case of two channels that a cropped one has.
+fn parts(whole: &Case, cropped: &Case) -> Vec<f32> {
+    let grids = &cropped.geometry.grids;
+    let channel =
+        |c: usize| grids.part_of(&whole.image.iter().copied().skip(c).step_by(2).collect::<Vec<_>>());
+    let [first, second] = [0, 1].map(channel);
+    first.into_iter().zip(second).flat_map(|(a, b)| [a, b]).collect()
+}
+
+#[test]
+fn empty_voxels_do_not_count_where_cropping_leaves_less_than_three_quarters_of_the_median_case() {
+    // Of three cases one is a scan without a border, the others are cropped along x to so many of 8 voxels.
+    let norm = |left: usize, scheme: Scheme| {
+        let folder = tempfile::tempdir().unwrap();
+        let shape = [8, 4, 4];
+        let label = &[1; 128];
+        let header = NiftiHeader::new(shape, [1.0; 3]);
+        data_set(folder.path(), &header, &[in_a_box(shape, |_| true, 0.0, 0)], label);
+        for (name, seed) in [("b", 200), ("c", 400)] {
+            let image = in_a_box(shape, |i| i % 8 < left, -1.5, seed);
+            nifti::write(folder.path().join(format!("imagesTr/{name}_0000.nii.gz")), &header, &image)
+                .unwrap();
+            nifti::write(folder.path().join(format!("labelsTr/{name}.nii.gz")), &header, label).unwrap();
+        }
+        let set = Dataset::open(folder.path()).unwrap();
+        let reader = CaseReader::new(&set, &Config::default().data);
+        // Which of them are trained on is no matter.
+        let [first, last] = [0..1, 2..3].map(|training| {
+            let (inside, outside): (Vec<_>, Vec<_>) = (0..3).partition(|i| training.contains(i));
+            let of =
+                |which: Vec<usize>| which.into_iter().map(|i| set.training[i].clone()).collect::<Vec<_>>();
+            let loader = CaseLoader {
+                reader: &reader,
+                training: of(inside),
+                validation: of(outside),
+                scheme,
+                normalisation: None,
+                say: &|_| (),
+            };
+            loader.load(None, false, 1).unwrap().preparation.normalisation
+        });
+        if scheme != Scheme::Ct {
+            assert_eq!(first, last);
+        }
+        first.channels[0]
+    };
+    assert_eq!(norm(6, Scheme::Auto), ChannelNorm::ZScore);
+    assert_eq!(norm(5, Scheme::Auto), ChannelNorm::MaskedZScore);
+    assert_eq!(norm(5, Scheme::ZScore), ChannelNorm::ZScore);
+    assert_eq!(norm(6, Scheme::MaskedZScore), ChannelNorm::MaskedZScore);
+    assert!(matches!(norm(5, Scheme::Ct), ChannelNorm::Ct { .. }));
 }

@@ -26,7 +26,7 @@ use crate::preprocess::{Case, CaseSummary, ChannelNorm, Normalisation, Vanished}
 use crate::{Error, Result};
 
 pub(super) const MAGIC: &[u8; 8] = b"UNET3D-V";
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 /// Bytes before the header.
 pub(super) const PREFIX: usize = 36;
 /// Names and checksums of a case's files are a few kilobytes; a longer header is none.

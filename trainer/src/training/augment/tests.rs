@@ -18,6 +18,7 @@ fn case(shape: [usize; 3], channels: usize, spacing: [f32; 3]) -> Case {
         spacing,
         labels: Some((0..voxels).map(|i| (i % 5) as u8).collect()),
         file_labels: None,
+        background: None,
         lost: Default::default(),
         geometry: Geometry::new(Header::new(&[1; 3], [[1.0; 4]; 4]), AxisOrder::ZYX, Preprocessing::NATIVE),
     }

@@ -76,6 +76,7 @@ pub(crate) fn case(shape: [usize; 3], channels: usize, classes: usize, index: us
         spacing: [1.0; 3],
         labels: Some(labels),
         file_labels: None,
+        background: None,
         lost: Default::default(),
         geometry: Geometry::new(header, AxisOrder::ZYX, Preprocessing::NATIVE),
     }
