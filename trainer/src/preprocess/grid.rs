@@ -14,7 +14,6 @@ const ANISOTROPIC: f64 = 3.0;
 
 /// What is done to a case before it is normalised.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(try_from = "Stored", into = "Stored")]
 pub struct Preprocessing {
     /// Turns every case to right, front and head by its header; else axes are as in the file.
     pub reorient: bool,
@@ -27,44 +26,14 @@ pub struct Preprocessing {
 }
 
 /// How cases are preprocessed changes at times; a model goes on with cases as it was trained on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Revision {
     /// Only borders in which all channels are 0 are empty; intensities are normalised after they were resampled.
     First,
     /// Borders of any constant are empty; intensities are normalised before they are resampled, as nnU-Net does.
     #[default]
     Second,
-}
-
-/// [`Preprocessing`] as checkpoints hold it: beside 0 and 1, which were `crop` when there was one revision, 2 and 3 are
-/// `crop` in the second.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    reorient: bool,
-    crop: u8,
-    spacing: Option<[f64; 3]>,
-}
-
-impl From<Preprocessing> for Stored {
-    fn from(Preprocessing { reorient, crop, spacing, revision }: Preprocessing) -> Self {
-        let first = if revision == Revision::First { 0 } else { 2 };
-        Self { reorient, crop: first + u8::from(crop), spacing }
-    }
-}
-
-impl TryFrom<Stored> for Preprocessing {
-    type Error = String;
-
-    fn try_from(Stored { reorient, crop, spacing }: Stored) -> Result<Self, String> {
-        let revision = match crop {
-            0 | 1 => Revision::First,
-            2 | 3 => Revision::Second,
-            _ => {
-                return Err(format!("cases are cropped in the way {crop}, which this program does not know"));
-            }
-        };
-        Ok(Self { reorient, crop: crop % 2 == 1, spacing, revision })
-    }
 }
 
 impl Preprocessing {
@@ -82,7 +51,8 @@ impl fmt::Display for Preprocessing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", if self.reorient { "turned to right, front and head" } else { "taken as they lie" })?;
         if self.crop {
-            write!(f, ", without empty borders")?;
+            let what = if self.revision == Revision::First { "borders of 0" } else { "empty borders" };
+            write!(f, ", without {what}")?;
         }
         match self.spacing {
             Some(spacing) => {

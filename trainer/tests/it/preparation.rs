@@ -121,7 +121,7 @@ proptest! {
         let unlabelled = CaseFiles { label: None, ..set.training[0].clone() };
         let seen = memory.preparation.prepare(&unlabelled, None).unwrap();
         for loaded in [&memory, &cache] {
-            prop_assert_eq!(bits(loaded.training[0].whole().unwrap().image()), bits(&seen.image));
+            prop_assert_eq!(bits(loaded.training[0].voxels().unwrap().image()), bits(&seen.image));
             prop_assert_eq!(&loaded.training[0].summary().grids, &seen.geometry.grids);
         }
         let summary = reader.summary(&set.training[0]).unwrap();

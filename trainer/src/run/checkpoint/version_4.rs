@@ -3,14 +3,16 @@
 use bincode::Options;
 use metrics::{Aim, OperatingPoint};
 use serde::{Deserialize, Serialize};
+use volumes::AxisOrder;
 
 use super::{Idle, State};
 use crate::codec::options;
 use crate::config::Config;
+use crate::dataset::Description;
 use crate::predict::{
     Calibration, Choice, Decision, MaskRule, ModelCard, NetworkCard, Plan, PreparationKind, Threshold,
 };
-use crate::preprocess::{CaseReader, Normalisation, Preparation};
+use crate::preprocess::{CaseReader, Normalisation, Preparation, Preprocessing, Revision};
 
 pub(super) const VERSION: u32 = 4;
 /// The file of the weights, which has no card.
@@ -22,7 +24,7 @@ struct StateOf4 {
     seconds: f64,
     config: String,
     plan: Plan,
-    reader: CaseReader,
+    reader: ReaderOf4,
     normalisation: Normalisation,
     decision: DecisionOf4,
     postprocess: Option<Choice>,
@@ -33,6 +35,20 @@ struct StateOf4 {
     idle: Idle,
     plateau: nn::schedule::PlateauState,
     log_bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReaderOf4 {
+    description: Description,
+    order: AxisOrder,
+    preprocessing: PreprocessingOf4,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PreprocessingOf4 {
+    reorient: bool,
+    crop: bool,
+    spacing: Option<[f64; 3]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -64,7 +80,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<(State, ModelCard), String> {
         1 => MaskRule::Above { logit, origin },
         _ => MaskRule::LargestLogit,
     };
-    let preparation = Preparation { reader: old.reader, normalisation: old.normalisation };
+    let ReaderOf4 { description, order, preprocessing } = old.reader;
+    let PreprocessingOf4 { reorient, crop, spacing } = preprocessing;
+    let preprocessing = Preprocessing { reorient, crop, spacing, revision: Revision::First };
+    let reader = CaseReader { description, order, preprocessing };
+    let preparation = Preparation { reader, normalisation: old.normalisation };
     let network = NetworkCard {
         name: String::new(),
         steps: old.step,

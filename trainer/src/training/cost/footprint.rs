@@ -14,8 +14,8 @@ const PROGRAM: usize = 20 << 20;
 const LOADING: usize = 3;
 /// A histogram of a validation; see [`metrics::ScoreHistogram`].
 const HISTOGRAM: usize = 1 << 20;
-/// Bytes of a voxel of a file: its mask, its label, that of a part, and what components of a class take of it.
-const MASKS: usize = 4;
+/// Bytes of a voxel of a file: its mask, its label, and that of a part; components are found in the box around a class.
+const MASKS: usize = 3;
 /// What the cases of a run are, as far as memory is concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaseMemory {
