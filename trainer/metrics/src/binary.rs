@@ -20,6 +20,14 @@ pub struct BinaryCounts {
 }
 
 impl BinaryCounts {
+    /// Adds the counts of other voxels.
+    pub fn add(&mut self, other: &Self) {
+        self.true_positives += other.true_positives;
+        self.false_positives += other.false_positives;
+        self.false_negatives += other.false_negatives;
+        self.true_negatives += other.true_negatives;
+    }
+
     /// tp / (tp + fp), in 0 to 1, higher is better; `None` where nothing was predicted.
     pub fn precision(&self) -> Option<f64> {
         ratio(self.true_positives, self.true_positives + self.false_positives)

@@ -3,14 +3,16 @@
 //! | file in `RUN` | what |
 //! |---|---|
 //! | `folds.json` | the terms that all folds share |
-//! | `fold_0/`, `fold_1/`, … | run folders; `fold.json` in one says that it is finished, and its figures |
-//! | `summary.json` | the figures of all folds |
+//! | `fold_0/`, `fold_1/`, … | run folders; `fold.json` in one says that it is finished |
+//! | `model.safetensors` | the model of all folds, with what was chosen on the cases that each held out |
+//! | `summary.json` | the figures of these cases |
+
+mod out_of_fold;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use metrics::BinaryCounts;
 use serde::{Deserialize, Serialize};
 use volumes::files::write_json;
 
@@ -18,8 +20,9 @@ use super::train;
 use crate::cli::Train;
 use crate::config::{Auto, Config};
 use crate::dataset::{CrossValidation, Dataset, Fold};
-use crate::evaluate::folds::{FoldClass, FoldFigures, Summary};
-use crate::run::{checkpoint, folder};
+use crate::evaluate::folds::Summary;
+use crate::run::checkpoint::{self, MODEL_FILE};
+use crate::run::folder;
 use crate::{Error, Result};
 
 /// What the folds of one folder must share.
@@ -61,14 +64,20 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
             return Ok(());
         }
     }
-    // From the files alone, so that a run that was interrupted ends with the summary of one that was not.
-    let figures = (0..of).map(|index| read(&folder(&args.out, index).join(DONE))).collect::<Result<_>>()?;
-    let threshold = config.inference.threshold.value().copied().unwrap_or(0.5);
-    let summary = Summary::new(figures, &held_out, threshold)?;
+    // From the folds' models alone, so that a run that was interrupted ends with the summary of one that was not.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(config.training.threads).build();
+    let pool = pool.map_err(|e| Error::config("training.threads", e.to_string()))?;
+    println!();
+    let chosen = pool.install(|| out_of_fold::choose(&args.out, &dataset, &config, &held_out, stop))?;
+    let Some((figures, together)) = chosen else {
+        println!("the same command goes on from here: {}", args.out.display());
+        return Ok(());
+    };
+    let summary = Summary::new(figures, &held_out, together.threshold)?;
     let path = args.out.join("summary.json");
     write_json(&path, &summary)?;
     println!("\n{summary}\n{}", path.display());
-    println!("`trainer predict {}` predicts with all folds together", args.out.display());
+    println!("`trainer predict {}` predicts with all folds together", args.out.join(MODEL_FILE).display());
     Ok(())
 }
 
@@ -116,36 +125,8 @@ fn train_fold(args: &Train, fold: Fold, folder: &Path, stop: &AtomicBool) -> Res
     if outcome.stopped {
         return Ok(None);
     }
-    let figures = figures(folder, fold, outcome.steps)?;
-    write_json(&folder.join(DONE), &figures)?;
+    write_json(&folder.join(DONE), &fold)?;
     Ok(Some(()))
-}
-
-/// The figures of the validation after a step, from the run's log; of several the last.
-fn figures(folder: &Path, fold: Fold, step: u64) -> Result<FoldFigures> {
-    #[derive(Deserialize)]
-    struct Class {
-        name: String,
-        counts: BinaryCounts,
-        average_precision: Option<f64>,
-    }
-    #[derive(Deserialize)]
-    struct Event {
-        step: u64,
-        cases: Vec<String>,
-        classes: Vec<Class>,
-    }
-    let path = folder.join("log.jsonl");
-    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    // Other events have other keys.
-    let event = |line: &str| serde_json::from_str::<Event>(line).ok().filter(|event| event.step == step);
-    let Some(Event { cases, classes, .. }) = text.lines().rev().find_map(event) else {
-        let message =
-            format!("holds no validation after step {step}: remove {} to train it anew", folder.display());
-        return Err(Error::file(path, message));
-    };
-    let of_class = |class: Class| FoldClass::new(class.name, class.counts, class.average_precision);
-    Ok(FoldFigures { fold, cases, classes: classes.into_iter().map(of_class).collect() })
 }
 
 /// Writes the terms into a folder that is locked, or makes sure that its folds are trained on the same.

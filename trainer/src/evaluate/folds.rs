@@ -1,7 +1,8 @@
 //! What a cross-validation says: the figures of each fold, and their mean and spread over the folds.
 //!
-//! Every case is counted once, by the network that was not trained on it. Figures are those of the last step, not of the
-//! best: which step is best was chosen on the very cases that are measured.
+//! Every case is predicted by a network that was not trained on it, the best of its fold, and read as the model of all folds
+//! reads: by the threshold and with the post-processing that were chosen on all of them. Which weights of a fold are best,
+//! and what was chosen, follows from these very cases: the figures are a little better for it.
 
 use std::collections::BTreeSet;
 
@@ -37,8 +38,6 @@ pub struct FoldClass {
     pub precision: Option<f64>,
     /// tp / (tp + fn).
     pub recall: Option<f64>,
-    /// The area under the precision-recall curve.
-    pub average_precision: Option<f64>,
 }
 
 /// A mean and how far the values lie apart.
@@ -62,9 +61,7 @@ pub struct ClassSummary {
     pub precision: Spread,
     /// See [`FoldClass`].
     pub recall: Spread,
-    /// See [`FoldClass`].
-    pub average_precision: Spread,
-    /// The voxels of all cases together. Average precision has no such figure: each network ranks voxels by its own scale.
+    /// The voxels of all cases together.
     pub all_cases: FoldClass,
 }
 
@@ -76,7 +73,7 @@ pub struct Summary {
     /// How many cases are held out; of folds of a file, a case may be held out by several.
     pub cases: usize,
     /// Above this probability a voxel is foreground (one foreground class).
-    pub threshold: f64,
+    pub threshold: Option<f64>,
     /// The foreground classes.
     pub classes: Vec<ClassSummary>,
     /// Each fold by itself.
@@ -85,9 +82,9 @@ pub struct Summary {
 
 impl FoldClass {
     /// The ratios of counts.
-    pub fn new(name: String, counts: BinaryCounts, average_precision: Option<f64>) -> Self {
+    pub fn new(name: String, counts: BinaryCounts) -> Self {
         let (dice, precision, recall) = (counts.dice(), counts.precision(), counts.recall());
-        Self { name, counts, dice, precision, recall, average_precision }
+        Self { name, counts, dice, precision, recall }
     }
 }
 
@@ -112,7 +109,7 @@ impl Summary {
     ///
     /// # Errors
     /// If a fold was measured on other cases, or the folds have other classes or are not all there.
-    pub fn new(by_fold: Vec<FoldFigures>, held_out: &[Vec<String>], threshold: f64) -> Result<Self> {
+    pub fn new(by_fold: Vec<FoldFigures>, held_out: &[Vec<String>], threshold: Option<f64>) -> Result<Self> {
         let folds = by_fold.len();
         let all_there = folds == held_out.len();
         let in_order = by_fold.iter().enumerate().all(|(index, f)| f.fold == Fold { index, of: folds });
@@ -146,11 +143,7 @@ fn of_class(by_fold: &[FoldFigures], class: usize) -> ClassSummary {
     };
     let mut counts = BinaryCounts::default();
     for figures in by_fold {
-        let more = figures.classes[class].counts;
-        counts.true_positives += more.true_positives;
-        counts.false_positives += more.false_positives;
-        counts.false_negatives += more.false_negatives;
-        counts.true_negatives += more.true_negatives;
+        counts.add(&figures.classes[class].counts);
     }
     let name = by_fold[0].classes[class].name.clone();
     ClassSummary {
@@ -158,7 +151,6 @@ fn of_class(by_fold: &[FoldFigures], class: usize) -> ClassSummary {
         dice: spread(|class| class.dice),
         precision: spread(|class| class.precision),
         recall: spread(|class| class.recall),
-        average_precision: spread(|class| class.average_precision),
-        all_cases: FoldClass::new(name, counts, None),
+        all_cases: FoldClass::new(name, counts),
     }
 }

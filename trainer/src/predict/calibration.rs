@@ -93,6 +93,14 @@ impl Calibration {
         }
     }
 
+    /// Logits `[…, c]` as they are once calibrated.
+    pub fn applied(&self, logits: &[f32]) -> Vec<f32> {
+        let calibrated = |(z, shift): (&f32, &f64)| (self.scale * f64::from(*z) + shift) as f32;
+        let mut out = memory::with_capacity(logits.len());
+        out.extend(logits.iter().zip(self.shift.iter().cycle()).map(calibrated));
+        out
+    }
+
     /// The probability of a single channel's logit.
     pub fn probability(&self, logit: f64) -> f64 {
         autograd::Real::sigmoid(self.scale * logit + self.shift[0])

@@ -76,32 +76,34 @@ impl Decision {
         Self { calibration: Calibration::known(loss, channels), rule }
     }
 
-    /// Fitted on validation cases. Few cases move it only by a margin, unless the aim is not the default one and so was asked
-    /// for.
+    /// Fitted on validation cases; few of them move it only by a margin.
     pub fn fitted(loss: &LossConfig, channels: usize, evidence: Evidence<'_>, aim: Aim) -> Self {
         let start = Self::untouched(loss, channels);
         let scaled = !Calibration::is_shift_enough(loss);
         let Evidence { histogram, sample, cases } = evidence;
-        let is_few = cases.len() < ENOUGH_CASES;
-        let least = if is_few { FEW_LIKELIHOOD } else { 0.0 };
+        let least = if cases.len() < ENOUGH_CASES { FEW_LIKELIHOOD } else { 0.0 };
         if channels > 1 {
             let calibration = start.calibration.fitted_to_classes(sample, scaled, cases, least);
             return Self { calibration, ..start };
         }
-        let calibration = start.calibration.fitted(histogram, scaled, cases, least);
+        Self::threshold(&start.calibration.fitted(histogram, scaled, cases, least), evidence, aim)
+    }
+
+    /// Of one channel, with this calibration, and the threshold for an aim. Few cases move it only by a margin, unless the aim
+    /// is not the default one and so was asked for.
+    pub fn threshold(calibration: &Calibration, evidence: Evidence<'_>, aim: Aim) -> Self {
+        let Evidence { histogram, cases, .. } = evidence;
+        let is_few = cases.len() < ENOUGH_CASES;
         let f1 = |counts: metrics::BinaryCounts| counts.f1().unwrap_or(0.0);
         let as_trained = f1(histogram.counts_above(0.0));
-        let point = OperatingPoint::find(histogram, aim);
         let is_worth_it = |point: &OperatingPoint| {
             !is_few || aim != Aim::MaxF1 || f1(point.counts) >= as_trained + FEW_GAIN
         };
-        match point.filter(is_worth_it) {
-            Some(point) => {
-                let origin = Threshold::Chosen(aim, point);
-                Self { calibration, rule: MaskRule::Above { logit: point.logit, origin } }
-            }
-            None => Self { calibration, ..start },
-        }
+        let rule = match OperatingPoint::find(histogram, aim).filter(is_worth_it) {
+            Some(point) => MaskRule::Above { logit: point.logit, origin: Threshold::Chosen(aim, point) },
+            None => MaskRule::Above { logit: 0.0, origin: Threshold::Untouched },
+        };
+        Self { calibration: calibration.clone(), rule }
     }
 
     /// With a threshold on the calibrated probability; for one channel.

@@ -48,7 +48,7 @@ pub(super) fn load(args: &Predict) -> Result<(Vec<Member>, Option<Together>)> {
             for network in 0..networks {
                 let file = open()?;
                 together = file.card.together.clone();
-                let member = Member::new(named, file, network, args);
+                let member = Member::new(named, &place, (file, network), args);
                 members.first().map_or(Ok(()), |first| first.check(&member))?;
                 members.push(member);
             }
@@ -133,7 +133,7 @@ fn places(named: &Path) -> Result<Vec<PathBuf>> {
 }
 
 impl Member {
-    fn new(named: &Path, file: ModelFile, network: usize, args: &Predict) -> Self {
+    fn new(named: &Path, place: &Path, (file, network): (ModelFile, usize), args: &Predict) -> Self {
         let card = file.card.networks[network].clone();
         let inference = file.card.inference.clone();
         let window = SlidingWindow {
@@ -149,7 +149,7 @@ impl Member {
         };
         let path = file.path();
         // A checkpoint is known by its folder.
-        let place = if path.is_file() && named.is_file() { path } else { path.parent().unwrap_or(path) };
+        let place = if place.is_file() { path } else { path.parent().unwrap_or(path) };
         let of = if card.name.is_empty() { String::new() } else { format!(" {}", card.name) };
         let source = format!("{}{of}, after {} steps", place.display(), card.steps);
         let (file, model) = (Some((file, network)), None);

@@ -12,17 +12,17 @@ impl fmt::Display for Summary {
         let of = if is_once { "the one" } else { "every one" };
         write!(
             f,
-            "{folds} folds, each of {cases} cases counted in {of} that held it out, after the last step"
+            "{folds} folds, each of {cases} cases counted in {of} that held it out, as the model of all folds reads it"
         )?;
-        if self.classes.len() == 1 {
-            write!(f, ", foreground above probability {threshold}")?;
+        if let Some(threshold) = threshold {
+            write!(f, ", foreground above probability {threshold:.4}")?;
         }
         writeln!(f, "\n")?;
-        let titles = ["fold", "cases", "class", "dice", "precision", "recall", "average precision"];
+        let titles = ["fold", "cases", "class", "dice", "precision", "recall"];
         let row = |figures: &FoldFigures, class: &FoldClass| -> Vec<String> {
             let place =
                 [figures.fold.index.to_string(), figures.cases.join(", "), class.name.clone()].into_iter();
-            let ratios = [class.dice, class.precision, class.recall, class.average_precision];
+            let ratios = [class.dice, class.precision, class.recall];
             place.chain(ratios.map(digits)).collect()
         };
         let rows =
@@ -30,9 +30,9 @@ impl fmt::Display for Summary {
         table(f, &titles, rows.collect(), 3)?;
 
         writeln!(f, "\nmeans over the folds ± standard deviation (in how many defined, in how many not)\n")?;
-        let titles = ["class", "dice", "precision", "recall", "average precision"];
+        let titles = ["class", "dice", "precision", "recall"];
         let row = |class: &ClassSummary| -> Vec<String> {
-            let spreads = [class.dice, class.precision, class.recall, class.average_precision];
+            let spreads = [class.dice, class.precision, class.recall];
             std::iter::once(class.name.clone()).chain(spreads.map(|spread| spread.to_string())).collect()
         };
         table(f, &titles, self.classes.iter().map(row).collect(), 1)?;

@@ -11,7 +11,7 @@ use super::{Run, is_due};
 use crate::config::Auto;
 use crate::dataset::IGNORE;
 use crate::predict::{Asked, ByClass, Decision, Evidence};
-use crate::training::{Batch, Sampler, Validation, Validator};
+use crate::training::{Batch, Choices, Sampler, Validation, WholeCases};
 use crate::{Error, Result};
 
 /// Batches of the fixed sample are those of steps that training never comes to.
@@ -136,15 +136,20 @@ impl Run {
     fn validate(&self, go_on: &dyn Fn() -> bool) -> Result<Validation> {
         let on_training_cases = self.setup.validation.is_empty();
         let cases = if on_training_cases { &*self.setup.training } else { &*self.setup.validation };
-        let validator = Validator {
-            pipeline: &self.pipeline,
-            cases,
-            on_training_cases,
-            asked: Asked::of(&self.setup.config.inference),
-            decide: &|evidence| self.decide(evidence),
-            scratch: &self.setup.folder,
+        let names = &self.setup.preparation.reader.description.classes;
+        let voxels =
+            cases.iter().map(|case| case.summary().grids.part_shape().iter().product::<usize>()).sum();
+        let channels = self.setup.plan.model.out_channels;
+        let mut whole = WholeCases::new(names, channels, voxels, &self.setup.folder);
+        for case in cases {
+            whole.predict(&self.pipeline, &self.model, case, None, |_, _| go_on())?;
+        }
+        let decide = |evidence: Evidence<'_>| match on_training_cases {
+            true => self.pipeline.decision.clone(),
+            false => self.decide(evidence),
         };
-        validator.run(&self.model, |_, _, _| go_on())
+        let asked = Asked::of(&self.setup.config.inference);
+        whole.finish(&Choices { asked, decide: &decide, on_training_cases })
     }
 
     /// How logits are read, by what a validation saw.

@@ -120,16 +120,28 @@ fn the_summary_counts_every_case_once_and_spreads_over_the_folds() {
         let run = place.path(&format!("run/fold_{index}"));
         assert_eq!(names(&fold["cases"]), division(&run).1);
         cases.extend(names(&fold["cases"]));
-        // What the run itself said of its last step.
-        let last = last(&run, "validation");
-        for (class, own) in
-            fold["classes"].as_array().unwrap().iter().zip(last["classes"].as_array().unwrap())
+        // What the run itself said of its best weights, which are used: of several classes the most probable is taken
+        // here and there.
+        let model = trainer::predict::ModelFile::open(&run.join("model.safetensors")).unwrap();
+        let steps = model.card.networks[0].steps;
+        let validations = super::train::log(&run, "validation");
+        let own = validations.iter().find(|event| event["step"].as_u64() == Some(steps)).unwrap();
+        for (class, own) in fold["classes"].as_array().unwrap().iter().zip(own["classes"].as_array().unwrap())
         {
-            for key in ["name", "dice", "average_precision", "counts"] {
+            for key in ["name", "dice", "counts"] {
                 assert_eq!(class[key], own[key]);
             }
         }
     }
+    // One file holds all networks, and predicts as the folder does.
+    let image = place.text("data/imagesTr/case_1_0000.nii.gz");
+    for (what, masks) in [("run", "a"), ("run/model.safetensors", "b")] {
+        let printed = succeeds(&["predict", &place.text(what), &image, "--out", &place.text(masks)]);
+        assert!(printed.contains("model.safetensors fold_2, after 3 steps"), "{printed}");
+        assert!(printed.contains("probabilities are the mean of 3 runs'"), "{printed}");
+    }
+    let mask = |folder: &str| fs::read(place.path(folder).join("case_1.nii.gz")).unwrap();
+    assert!(mask("a") == mask("b"));
     cases.sort();
     assert_eq!(cases, ["case_0", "case_1", "case_2", "case_3"]);
 
@@ -137,7 +149,7 @@ fn the_summary_counts_every_case_once_and_spreads_over_the_folds() {
         let of_fold = |key: &str| -> Vec<Option<f64>> {
             (0..3).map(|fold| summary["by_fold"][fold]["classes"][c][key].as_f64()).collect()
         };
-        for key in ["dice", "precision", "recall", "average_precision"] {
+        for key in ["dice", "precision", "recall"] {
             let values: Vec<f64> = of_fold(key).into_iter().flatten().collect();
             let n = values.len() as f64;
             let spread = &class[key];
@@ -263,11 +275,4 @@ fn cases_of_one_group_are_held_out_together() {
     let error =
         refuses(&borrowed(&place.training("run", &[&groups[..], &["--validation", &other]].concat())));
     assert!(error.contains("validation.groups: with --validation"), "{error}");
-}
-
-/// The last line of a run's log that tells this event.
-fn last(run: &Path, event: &str) -> Value {
-    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
-    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["event"] == event).reduce(|_, line| line).expect("the event is in the log")
 }

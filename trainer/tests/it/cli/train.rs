@@ -12,7 +12,7 @@ use trainer::run::checkpoint::load_weights;
 
 use super::{Place, borrowed, json, refuses, small, succeeds};
 
-fn log(run: &Path, event: &str) -> Vec<Value> {
+pub(super) fn log(run: &Path, event: &str) -> Vec<Value> {
     let text = fs::read_to_string(run.join("log.jsonl")).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.filter(|line| line["event"] == event).collect()

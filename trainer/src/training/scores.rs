@@ -1,0 +1,45 @@
+//! What is gathered from logits as they pass by.
+
+use metrics::{BinaryCounts, PositiveClass, ScoreHistogram};
+use rayon::prelude::*;
+
+use super::validation::ClassFigures;
+use crate::Result;
+use crate::dataset::IGNORE;
+use crate::predict::{ClassSample, Evidence, one_against_rest};
+
+/// Of each foreground class a histogram, and of several channels a sample.
+pub(super) struct Scores {
+    channels: usize,
+    histograms: Vec<ScoreHistogram>,
+    sample: ClassSample,
+}
+
+impl Scores {
+    /// For so many voxels in all.
+    pub(super) fn new(channels: usize, classes: usize, voxels: usize) -> Self {
+        let histograms = vec![ScoreHistogram::new(); classes - 1];
+        Self { channels, histograms, sample: ClassSample::new(channels, voxels) }
+    }
+
+    pub(super) fn update(&mut self, logits: &[f32], labels: &[u8]) -> Result<()> {
+        self.sample.update(logits, labels);
+        let scores = one_against_rest(logits, self.channels);
+        let each = self.histograms.par_iter_mut().zip(&scores).enumerate();
+        let updated: Vec<metrics::Result<()>> = each
+            .map(|(index, (histogram, scores))| {
+                let positive = PositiveClass::new(index as i64 + 1).ignore_label(IGNORE);
+                histogram.update(scores, labels, positive)
+            })
+            .collect();
+        Ok(updated.into_iter().collect::<metrics::Result<()>>()?)
+    }
+
+    pub(super) fn evidence<'a>(&'a self, cases: &'a [String]) -> Evidence<'a> {
+        Evidence { histogram: &self.histograms[0], sample: &self.sample, cases }
+    }
+
+    pub(super) fn figures(&self, class: usize, name: &str, counts: BinaryCounts) -> ClassFigures {
+        ClassFigures::new(name, counts, &self.histograms[class - 1])
+    }
+}
