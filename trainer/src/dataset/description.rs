@@ -32,6 +32,18 @@ pub struct Description {
 }
 
 impl Description {
+    /// Of cases that come from elsewhere than a folder: what the channels and the classes are, background first.
+    pub fn new(channels: &[&str], classes: &[&str]) -> Self {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Self {
+            name: String::new(),
+            channel_names: owned(channels),
+            classes: owned(classes),
+            ignore: None,
+            file_ending: ".nii.gz".into(),
+        }
+    }
+
     /// Reads `FOLDER/dataset.json`.
     ///
     /// # Errors

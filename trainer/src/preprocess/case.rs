@@ -1,6 +1,8 @@
 //! One case in memory.
 
-use super::{Geometry, LostForeground, PackedLabels};
+use volumes::{AxisOrder, Header};
+
+use super::{Geometry, LostForeground, PackedLabels, Preprocessing};
 use crate::dataset::IGNORE;
 
 /// The images of one patient or specimen, and its labels where they are known.
@@ -30,6 +32,41 @@ pub struct Case {
 }
 
 impl Case {
+    /// Of voxels that come from elsewhere than files: intensities `[d, h, w, c]`, as the network is to see them, the
+    /// millimetres along d, h, w, and the class of each voxel.
+    ///
+    /// # Panics
+    /// If there are no voxels, or not as many intensities and labels as the shape says.
+    #[track_caller]
+    pub fn from_voxels(
+        name: impl Into<String>,
+        shape: [usize; 3],
+        spacing: [f64; 3],
+        image: Vec<f32>,
+        labels: Option<Vec<u8>>,
+    ) -> Self {
+        let voxels: usize = shape.iter().product();
+        assert!(
+            voxels > 0 && image.len().is_multiple_of(voxels) && !image.is_empty(),
+            "intensities of {shape:?} voxels"
+        );
+        assert!(labels.as_ref().is_none_or(|labels| labels.len() == voxels), "labels of {shape:?} voxels");
+        let ([d, h, w], [sd, sh, sw]) = (shape, spacing);
+        let header = Header::new(&[w, h, d], volumes::diagonal([sw, sh, sd]));
+        Self {
+            name: name.into(),
+            channels: image.len() / voxels,
+            image,
+            shape,
+            spacing: spacing.map(|mm| mm as f32),
+            labels,
+            file_labels: None,
+            background: None,
+            lost: LostForeground::default(),
+            geometry: Geometry::new(header, AxisOrder::ZYX, Preprocessing::NATIVE),
+        }
+    }
+
     /// Voxels of one channel.
     pub fn voxels(&self) -> usize {
         self.shape.iter().product()

@@ -1,10 +1,11 @@
 //! All that is done to a case between its files and the network: it is read and turned, cropped, normalised, resampled.
 
 use serde::{Deserialize, Serialize};
+use volumes::AxisOrder;
 
-use super::{Case, CaseReader, Normalisation, Revision};
+use super::{Case, CaseReader, ChannelNorm, Normalisation, Preprocessing, Revision};
 use crate::Result;
-use crate::dataset::CaseFiles;
+use crate::dataset::{CaseFiles, Description};
 
 /// How files become what a network sees, as it was settled on the training cases; every prediction repeats it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -16,6 +17,13 @@ pub struct Preparation {
 }
 
 impl Preparation {
+    /// Of cases that come from elsewhere than files, ready as they are; files that are predicted are taken as they lie.
+    pub fn none(description: Description) -> Self {
+        let channels = vec![ChannelNorm::None; description.channel_names.len()];
+        let reader = CaseReader { description, order: AxisOrder::ZYX, preprocessing: Preprocessing::NATIVE };
+        Self { reader, normalisation: Normalisation { channels } }
+    }
+
     /// A case as the network sees it; `voxel_sizes` are those along x, y, z in mm of files that do not say.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use unet3d::UNet3dConfig;
 use self::patch::{SHORTEST, choose_kernels, choose_strides, fit_patch};
 use crate::config::{Config, SMALLEST_BATCH};
 use crate::predict::Plan;
-use crate::preprocess::CaseSummary;
+use crate::preprocess::{CaseSummary, PreparedCase};
 use crate::{Error, Result};
 
 /// An automatic network has at most this many levels.
@@ -52,6 +52,15 @@ impl Facts {
 }
 
 impl Plan {
+    /// The plan for training cases of so many classes.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn for_cases(training: &[PreparedCase], classes: usize, config: &Config) -> Result<Self> {
+        let summaries: Vec<CaseSummary> = training.iter().map(|case| case.summary().clone()).collect();
+        Self::new(Facts::of(&summaries, classes), config)
+    }
+
     /// The plan for these data under this configuration, whatever memory it takes.
     ///
     /// # Errors

@@ -37,6 +37,30 @@ pub struct Setup {
     pub abandons_last: bool,
 }
 
+impl Setup {
+    /// A run from its beginning, in a folder that exists.
+    pub fn new(
+        folder: impl Into<PathBuf>,
+        config: Config,
+        plan: Plan,
+        preparation: Preparation,
+        training: Vec<PreparedCase>,
+        validation: Vec<PreparedCase>,
+    ) -> Self {
+        Self {
+            folder: folder.into(),
+            config,
+            plan,
+            preparation,
+            training: training.into(),
+            validation: validation.into(),
+            init: None,
+            resume: None,
+            abandons_last: false,
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Outcome {
