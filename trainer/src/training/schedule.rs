@@ -4,6 +4,8 @@
 //! backward; a validation of whole cases takes one for each window and mirror image. Whole cases take at most a fifth of all,
 //! but the last epoch always ends with them.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::config::{Auto, Validation, Word};
@@ -62,6 +64,20 @@ impl ValidationSchedule {
     /// Whether this epoch ends with whole cases.
     pub fn is_due(&self, epoch: u64) -> bool {
         self.whole_cases_after.binary_search(&epoch).is_ok()
+    }
+}
+
+/// A sentence.
+impl fmt::Display for ValidationSchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let epochs: Vec<String> = self.whole_cases_after.iter().map(u64::to_string).collect();
+        let plural = if epochs.len() == 1 { "" } else { "s" };
+        let share = 100.0 * self.share;
+        write!(
+            f,
+            "whole cases are predicted after epoch{plural} {}: {share:.0} % of the work (validation.full_every)",
+            epochs.join(", ")
+        )
     }
 }
 

@@ -187,6 +187,10 @@ impl Run {
             saved: Instant::now(),
             setup,
         };
+        if run.setup.resume.is_none() {
+            run.progress.println(run.schedule.to_string());
+            run.log.write("schedule", &run.schedule)?;
+        }
         if run.setup.resume.is_some() && run.log.bytes() < known {
             let path = run.setup.folder.join("log.jsonl");
             let lost = known - run.log.bytes();

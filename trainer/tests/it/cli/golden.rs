@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::succeeds;
+use super::{refuses, succeeds};
 
 fn fixture(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden");
@@ -41,4 +41,17 @@ fn runs_of_version_4_give_the_masks_that_they_gave() {
     let wanted = voxels(fixture("version_4/one/d_first.nii.gz"));
     let off = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(off <= 1e-4, "probabilities are off by {off}");
+}
+
+#[test]
+fn a_run_of_version_4_does_not_go_on() {
+    let place = tempfile::tempdir().unwrap();
+    let run = place.path().join("run");
+    std::fs::create_dir_all(run.join("checkpoints/last")).unwrap();
+    for file in ["state.bin", "weights.safetensors"] {
+        let from = fixture(&format!("version_4/one/checkpoints/best/{file}"));
+        std::fs::copy(from, run.join("checkpoints/last").join(file)).unwrap();
+    }
+    let error = refuses(&["train", "anywhere", "--out", run.to_str().unwrap(), "--resume"]);
+    assert!(error.contains("written by an earlier version") && error.contains("--init"), "{error}");
 }
