@@ -3,7 +3,7 @@
 use metrics::{BinaryCounts, Mean};
 use proptest::prelude::*;
 use trainer::dataset::IGNORE;
-use trainer::predict::{Asked, ByClass, Candidates, Choice, ClassChoice, LEAST_GAIN, PostProcessing};
+use trainer::predict::{Asked, ByClass, Candidates, Choice, ClassChoice, FEW_GAIN, PostProcessing};
 
 use super::{Place, applied, masks, settings};
 
@@ -98,9 +98,9 @@ proptest! {
             prop_assert_eq!(found.before, mean(PostProcessing::default()));
             prop_assert_eq!(found.after, mean(found.taken));
             if let (Some(before), Some(after)) = (found.before.value, found.after.value) {
-                prop_assert!(found.taken.is_off() == (after < before + LEAST_GAIN), "{:?}", found);
+                prop_assert!(found.taken.is_off() == (after < before + FEW_GAIN), "{:?}", found);
                 for other in tried() {
-                    prop_assert!(mean(other).value.is_none_or(|v| v < after + LEAST_GAIN), "{:?}: {:?}", other, found);
+                    prop_assert!(mean(other).value.is_none_or(|v| v < after + FEW_GAIN), "{:?}: {:?}", other, found);
                 }
             } else {
                 prop_assert!(found.taken.is_off());
