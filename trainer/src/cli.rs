@@ -291,7 +291,8 @@ pub struct Study {
 /// `trainer predict`
 #[derive(Clone, Debug, Args)]
 pub struct Predict {
-    /// The run folder of `trainer train`; of --all-folds, whose folds then predict together.
+    /// The run folder of `trainer train`; of --all-folds, whose folds then predict together; or a model.safetensors by
+    /// itself.
     pub run: PathBuf,
     /// Images in any format that `info` reads (.nii, .nii.gz, .hdr, .nrrd, .nhdr, .mha, .mhd, .npy, .npz, .tif), folders of PNG
     /// slices, or folders of either; several channels by suffix _0000, _0001, …, or as a fourth axis.

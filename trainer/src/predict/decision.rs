@@ -184,6 +184,9 @@ impl fmt::Display for Decision {
         let probability = self.calibration.probability(f64::from(logit));
         write!(f, "\na voxel is foreground above probability {probability:.4} (logit {logit:.3}), ")?;
         match origin {
+            Threshold::Untouched if matches!(source, Source::Fitted(cases) if cases.len() < ENOUGH_CASES) => {
+                write!(f, "the cut of training: no other raises f1 by {FEW_GAIN} on these cases")
+            }
             Threshold::Untouched => write!(
                 f,
                 "the cut of training: no validation case holds foreground to choose another on, or they are fewer than {ENOUGH_CASES} and no other raises f1 by {FEW_GAIN}"

@@ -2,7 +2,6 @@
 
 use rayon::prelude::*;
 
-use super::Logits;
 use crate::preprocess::{Grids, Tap};
 
 /// Takes the planes of a case one by one and hands on those of the part of the file that the case is.
@@ -34,22 +33,6 @@ impl Restore {
         }
     }
 
-    /// Without a change, for a volume of this shape.
-    pub fn same(shape: [usize; 3], channels: usize) -> Self {
-        let (taps, planes) = Default::default();
-        Self { from: shape, to: shape, channels, taps, planes, taken: 0, given: 0 }
-    }
-
-    /// The shape `[d, h, w]` of what is taken.
-    pub fn from(&self) -> [usize; 3] {
-        self.from
-    }
-
-    /// The shape `[d, h, w]` of what is given.
-    pub fn to(&self) -> [usize; 3] {
-        self.to
-    }
-
     /// Takes the next plane `[h, w, c]` and gives those that are finished by it to `sink`.
     pub fn push(&mut self, plane: &[f32], sink: &mut impl FnMut(&[f32])) {
         if self.from == self.to {
@@ -75,25 +58,6 @@ impl Restore {
             }
             self.given += 1;
         }
-    }
-
-    /// All planes at once.
-    ///
-    /// # Panics
-    /// If the logits are not the case's.
-    #[track_caller]
-    pub fn all(mut self, logits: Logits) -> Logits {
-        assert_eq!((logits.shape, logits.channels), (self.from, self.channels), "the case's logits");
-        if self.from == self.to {
-            return logits;
-        }
-        let (shape, channels) = (self.to, self.channels);
-        let mut values = memory::with_capacity(shape.iter().product::<usize>() * channels);
-        let plane = self.from[1] * self.from[2] * channels;
-        logits.values.chunks_exact(plane).for_each(|plane| {
-            self.push(plane, &mut |restored| values.extend_from_slice(restored));
-        });
-        Logits { shape, channels, values }
     }
 
     fn in_plane(&self, plane: &[f32]) -> Vec<f32> {
@@ -144,10 +108,13 @@ mod tests {
             let values: Vec<f32> = seed.iter().copied().cycle().take(shape.iter().product::<usize>() * channels).collect();
             let kinds = per_axis([thick, 1.0, 1.0], Interpolation::Linear);
             let wanted = resample(values.clone(), shape, channels, part, kinds);
-            let found = Restore::new(&geometry.grids, channels).all(Logits { shape, channels, values });
-            prop_assert_eq!(found.shape, part);
-            prop_assert_eq!(found.values.len(), wanted.len());
-            for (a, b) in found.values.iter().zip(&wanted) {
+            let mut restore = Restore::new(&geometry.grids, channels);
+            let mut found = Vec::new();
+            values.chunks_exact(shape[1] * shape[2] * channels).for_each(|plane| {
+                restore.push(plane, &mut |restored| found.extend_from_slice(restored));
+            });
+            prop_assert_eq!(found.len(), wanted.len());
+            for (a, b) in found.iter().zip(&wanted) {
                 prop_assert!((a - b).abs() <= 1e-4, "{a} {b}");
             }
         }

@@ -193,21 +193,21 @@ pub(crate) fn publish(run: &Path, end: bool) -> Result<()> {
     let all = run.join(CHECKPOINTS);
     let model = |name: &str| all.join(name).join(MODEL);
     let best = if model(BEST).is_file() { model(BEST) } else { model(LAST) };
-    link(&best, &run.join(MODEL_FILE))?;
-    if end { link(&model(LAST), &run.join(LAST_MODEL_FILE)) } else { Ok(()) }
+    link(&best, run, MODEL_FILE)?;
+    if end { link(&model(LAST), run, LAST_MODEL_FILE) } else { Ok(()) }
 }
 
-/// Gives a file, which is never written to again, another name; a copy where the disk has no links.
-fn link(from: &Path, to: &Path) -> Result<()> {
-    let folder = to.parent().unwrap_or(Path::new("."));
-    let place = tempfile::Builder::new().prefix(volumes::files::WRITING).tempdir_in(folder);
-    let place = place.map_err(Error::io(folder))?;
+/// Gives a checkpoint's file, which is never written to again, a name in the run's folder; a copy where the disk has no links.
+/// What a crash leaves lies with the checkpoints, where [`clear_unfinished`] finds it.
+fn link(from: &Path, run: &Path, name: &str) -> Result<()> {
+    let (all, to) = (run.join(CHECKPOINTS), run.join(name));
+    let place = tempfile::Builder::new().prefix(FRESH).tempdir_in(&all).map_err(Error::io(&all))?;
     let fresh = place.path().join(MODEL);
     if fs::hard_link(from, &fresh).is_err() {
-        fs::copy(from, &fresh).map_err(Error::io(to))?;
+        fs::copy(from, &fresh).map_err(Error::io(&to))?;
     }
-    fs::rename(&fresh, to).map_err(Error::io(to))?;
-    Ok(sync_folder(folder)?)
+    fs::rename(&fresh, &to).map_err(Error::io(&to))?;
+    Ok(sync_folder(run)?)
 }
 
 /// Moves a whole folder to `path`. A folder cannot replace another in one step: the old one first steps aside, to where

@@ -56,11 +56,6 @@ impl AxisOrder {
         }
         Self(order)
     }
-
-    /// (z, y, x) to (d, h, w).
-    pub fn to_dhw<T: Copy>(self, zyx: [T; 3]) -> [T; 3] {
-        self.0.map(|axis| zyx[axis])
-    }
 }
 
 /// Voxels along three axes and their sizes in mm.

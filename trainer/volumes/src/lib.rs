@@ -220,6 +220,17 @@ impl Header {
         }
     }
 
+    /// Of a format that says neither where a volume lies nor how large its voxels are: 1 mm.
+    fn without_place(
+        format: Format,
+        shape: Vec<usize>,
+        voxel_type: VoxelType,
+        byte_order: ByteOrder,
+    ) -> Self {
+        let nowhere = Self::new(&shape, geometry::IDENTITY);
+        Self { format, voxel_type, byte_order, spacing_known: false, place_known: false, ..nowhere }
+    }
+
     /// The same volume with voxels of these sizes along x, y, z in mm, the first at the origin; what the file says, it says
     /// as ever.
     pub fn with_spacing(self, spacing: [f64; 3]) -> Self {

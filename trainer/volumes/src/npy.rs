@@ -8,7 +8,7 @@ use std::io::{BufRead, Read};
 use std::path::Path;
 
 use super::stream::{self, Compression, Stream};
-use super::{Format, Header, Stored, geometry, layout};
+use super::{Format, Header, Stored, layout};
 use crate::{ByteOrder, Error, Result, VoxelType};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -53,20 +53,8 @@ pub(super) struct Array {
 impl Array {
     /// The axes become x, y, z, c: NumPy's reversed.
     pub(super) fn header(&self, format: Format) -> Header {
-        Header {
-            format,
-            shape: self.shape.iter().rev().copied().collect(),
-            voxel_type: self.voxel_type,
-            byte_order: self.byte_order,
-            scaling: None,
-            spacing: [1.0; 3],
-            spacing_known: false,
-            affine: geometry::IDENTITY,
-            place_known: false,
-            unit: None,
-            notes: Vec::new(),
-            nifti: None,
-        }
+        let shape = self.shape.iter().rev().copied().collect();
+        Header::without_place(format, shape, self.voxel_type, self.byte_order)
     }
 }
 

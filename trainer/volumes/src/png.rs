@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
 
 use super::stream::{self, MOST_EXPANSION};
-use super::{Format, Header, PALETTE, Stored, dicom_instead, geometry, layout};
+use super::{Format, Header, PALETTE, Stored, dicom_instead, layout};
 use crate::{ByteOrder, Error, Result, VoxelType};
 
 /// What a decoder needs beside the rows.
@@ -31,20 +31,8 @@ pub(super) fn header(path: &Path) -> Result<Header> {
     let is_palette = first.info().color_type == ColorType::Indexed;
     let mut notes: Vec<String> = is_palette.then(|| PALETTE.to_owned()).into_iter().collect();
     notes.extend(uneven(&slices));
-    Ok(Header {
-        format: Format::Png,
-        shape,
-        voxel_type: kind,
-        byte_order: if kind == VoxelType::U16 { ByteOrder::Big } else { ByteOrder::Little },
-        scaling: None,
-        spacing: [1.0; 3],
-        spacing_known: false,
-        affine: geometry::IDENTITY,
-        place_known: false,
-        unit: None,
-        notes,
-        nifti: None,
-    })
+    let byte_order = if kind == VoxelType::U16 { ByteOrder::Big } else { ByteOrder::Little };
+    Ok(Header { notes, ..Header::without_place(Format::Png, shape, kind, byte_order) })
 }
 
 pub(super) fn read(path: &Path) -> Result<Stored> {

@@ -111,8 +111,6 @@ impl<'a> Opened<'a> {
         }
         let said = spacing::of(path, &first, size[2])?;
         let spacing = said.unwrap_or([1.0; 3]);
-        let mut affine = geometry::IDENTITY;
-        (0..3).for_each(|axis| affine[axis][axis] = spacing[axis]);
         if pages.iter().any(Page::is_palette) {
             notes.push(super::PALETTE.into());
         }
@@ -120,18 +118,11 @@ impl<'a> Opened<'a> {
         notes.extend(imagej::calibration(&first.description));
         notes.extend(stack.of_one_slice().or_else(|| stack.times_as_channels()));
         let header = Header {
-            format: Format::Tiff,
-            shape,
-            voxel_type: kind,
-            byte_order: file.order,
-            scaling: None,
             spacing,
             spacing_known: said.is_some(),
-            affine,
-            place_known: false,
-            unit: None,
+            affine: geometry::diagonal(spacing),
             notes,
-            nifti: None,
+            ..Header::without_place(Format::Tiff, shape, kind, file.order)
         };
         Ok(Self { file, header, pages, stack, run, most })
     }
