@@ -27,6 +27,7 @@ pub enum Mode {
 pub(crate) struct Context<T: Real> {
     mode: Mode,
     key: u64,
+    first_sample: u64,
     draws: Cell<u64>,
     updates: RefCell<Updates<T>>,
     observer: RefCell<Option<Observer>>,
@@ -41,6 +42,19 @@ impl<T: Real> Tape<T> {
     /// How layers behave.
     pub fn mode(&self) -> Mode {
         self.context.mode
+    }
+
+    /// The same tape for a part of a batch that begins with this sample of it; a new tape begins with sample 0. Operations
+    /// draw random numbers for each sample by its place in the batch, so the parts draw what the whole does.
+    #[must_use]
+    pub fn from_sample(mut self, first: u64) -> Self {
+        self.context.first_sample = first;
+        self
+    }
+
+    /// The place in its batch of the first sample.
+    pub fn first_sample(&self) -> u64 {
+        self.context.first_sample
     }
 
     /// A key for the next random operation: a function of the tape's key and of how many were drawn before.
@@ -86,6 +100,7 @@ impl<T: Real> Context<T> {
         Self {
             mode,
             key,
+            first_sample: 0,
             draws: Cell::new(0),
             updates: RefCell::default(),
             observer: RefCell::default(),
@@ -98,7 +113,12 @@ impl<T: Real> Context<T> {
     /// For a part of the pass that has a tape of its own: its layers behave as here, its numbers are checked if they are
     /// here, and it draws from `key`.
     pub(crate) fn of_part(&self, key: u64) -> Self {
-        Self { checks_finite: self.checks_finite.clone(), ..Self::new(self.mode, key) }
+        let Self { first_sample, checks_finite, .. } = self;
+        Self {
+            first_sample: *first_sample,
+            checks_finite: checks_finite.clone(),
+            ..Self::new(self.mode, key)
+        }
     }
 
     pub(crate) fn take_updates(&self) -> Updates<T> {

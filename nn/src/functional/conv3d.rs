@@ -123,11 +123,20 @@ fn shape_of<T: Real>(
         .with_algorithm(algorithm)
 }
 
-/// db = Σ dy over all axes but the last.
+/// db = Σ dy over all axes but the last: over the voxels of each sample, then over samples in their order.
 pub(super) fn backward_bias<T: Real>(dy: &Tensor<T>) -> Tensor<T> {
-    let mut db = Tensor::scratch([dy.channels()]);
-    conv3d::backward_bias(dy.data(), dy.channels(), db.data_mut());
-    db
+    let (samples, channels) = (dy.shape()[0], dy.channels());
+    let of_sample = |dy: &[T]| {
+        let mut db = Tensor::scratch([channels]);
+        conv3d::backward_bias(dy, channels, db.data_mut());
+        db
+    };
+    let all = dy.data().chunks_exact((dy.numel() / samples.max(1)).max(1)).map(of_sample);
+    let sum = all.reduce(|mut sum, next| {
+        sum.add_assign(&next);
+        sum
+    });
+    sum.unwrap_or_else(|| Tensor::zeros([channels]))
 }
 
 /// The derivative of [`conv3d()`], whose input has one part or two.

@@ -7,8 +7,8 @@ use rand::{Rng, SeedableRng};
 
 /// y = x·m/(1 − p), each m being 0 with probability p and else 1.
 ///
-/// The random numbers are those of ChaCha8 keyed by `key`, with one stream for each slab of [`SLAB`] elements, so they
-/// depend neither on threads nor on what was computed before. Nothing is saved: the backward pass draws them again.
+/// The random numbers are those of ChaCha8 keyed by `key`, with one stream for each slab of [`SLAB`] elements of each sample,
+/// so they depend neither on threads nor on what was computed before nor on how a batch is divided. Nothing is saved: the backward pass draws them again.
 ///
 /// # Source
 /// Srivastava et al. 2014; scaled in training ("inverted"), so that use needs no scale.
@@ -17,9 +17,11 @@ struct Dropout {
     p: f64,
     /// The key of the random numbers.
     key: u64,
+    /// The place of the first sample in its batch.
+    first_sample: u64,
 }
 
-/// In training, `x` with each number dropped with probability `p`; else `x`.
+/// In training, `x` `[n, ...]` with each number dropped with probability `p`; else `x`.
 ///
 /// The key is the next of the tape: see [`Tape::draw_key`](autograd::Tape::draw_key).
 ///
@@ -31,8 +33,8 @@ pub fn dropout<T: Real>(x: Var<'_, T>, p: f64) -> Var<'_, T> {
     if x.tape().mode() == Mode::Eval || p == 0.0 {
         return x;
     }
-    let key = x.tape().draw_key();
-    x.tape().apply(Dropout { p, key }, [x])
+    let (key, first_sample) = (x.tape().draw_key(), x.tape().first_sample());
+    x.tape().apply(Dropout { p, key, first_sample }, [x])
 }
 
 impl Dropout {
@@ -41,14 +43,18 @@ impl Dropout {
         // A draw is below 2^32·p with probability p.
         let threshold = (self.p * 4_294_967_296.0).round() as u64;
         let scale = if self.p < 1.0 { T::from_f64(1.0 / (1.0 - self.p)) } else { T::ZERO };
-        for_each_slab(x.data_mut(), SLAB, |start, x| {
-            let mut rng = ChaCha8Rng::seed_from_u64(self.key);
-            rng.set_stream((start / SLAB) as u64);
-            for x in x {
-                let dropped = u64::from(rng.next_u32()) < threshold;
-                *x = if dropped { T::ZERO } else { *x * scale };
-            }
-        });
+        let samples = x.dims().first().copied().unwrap_or(1);
+        let of_sample = (x.numel() / samples.max(1)).max(1);
+        for (n, x) in (self.first_sample..).zip(x.data_mut().chunks_exact_mut(of_sample)) {
+            for_each_slab(x, SLAB, |start, x| {
+                let mut rng = ChaCha8Rng::seed_from_u64(self.key);
+                rng.set_stream(n << 32 | (start / SLAB) as u64);
+                for x in x {
+                    let dropped = u64::from(rng.next_u32()) < threshold;
+                    *x = if dropped { T::ZERO } else { *x * scale };
+                }
+            });
+        }
         x
     }
 }

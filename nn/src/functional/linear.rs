@@ -2,7 +2,6 @@
 
 use autograd::{Backward, Real, Shape, Tensor, Var, tape_of};
 
-use super::conv3d::backward_bias;
 use super::{check_per_channel, value};
 use crate::kernels::linear::{self as kernel, LinearShape};
 
@@ -67,6 +66,11 @@ impl<T: Real> Backward<T, 3> for Linear {
             kernel::backward_weight(&shape, x.data(), dy.data(), dw.data_mut());
             dw
         });
-        [dx, dw, wants_bias.then(|| backward_bias(&dy))]
+        let db = wants_bias.then(|| {
+            let mut db = Tensor::scratch([shape.outputs()]);
+            kernel::backward_bias(dy.data(), shape.outputs(), db.data_mut());
+            db
+        });
+        [dx, dw, db]
     }
 }

@@ -206,8 +206,9 @@ impl<T: Real> Normalised<T> {
         [wants_x, wants_gamma, wants_beta]: [bool; 3],
     ) -> [Option<Tensor<T>>; 3] {
         let Extents { samples, channels, .. } = self.extents;
+        // Each sample's own, rounded: a batch has the bits of its samples added up.
         let over_samples = |f: &dyn Fn(usize) -> f64| {
-            Tensor::from_fn([channels], |c| T::from_f64((0..samples).map(|n| f(n * channels + c)).sum()))
+            Tensor::from_fn([channels], |c| (0..samples).map(|n| T::from_f64(f(n * channels + c))).sum())
         };
         let dgamma = wants_gamma.then(|| over_samples(&|i| sums[i].1 * self.rstd[i].to_f64()));
         let dbeta = wants_beta.then(|| over_samples(&|i| sums[i].0));

@@ -53,6 +53,12 @@ impl<T: Real> Affine<T> {
         Self::new(channels, &zeros, &ones, &zeros, activation)
     }
 
+    /// The numbers of sample `n` alone.
+    pub(crate) fn of(&self, n: usize) -> Self {
+        let numbers = 3 * self.padded();
+        Self { numbers: self.numbers[n * numbers..][..numbers].to_vec(), ..*self }
+    }
+
     /// The same numbers with this activation.
     pub fn with_activation(&self, activation: Activation) -> Self {
         Self { activation, leaky: activation.leak().map(Leaky::new), ..self.clone() }

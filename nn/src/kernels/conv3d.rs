@@ -33,7 +33,8 @@
 //! The input may be several tensors side by side, as if concatenated, each read through a normalisation and an activation
 //! ([`Source`]); what is written may be summed up on the way ([`Epilogue`]).
 //!
-//! The same input gives the same bits for any number of threads.
+//! The same input gives the same bits for any number of threads. Each sample is computed as if it were alone, and the
+//! gradients of weight and bias are the samples' own, added in their order: so a batch has the bits of its parts.
 //!
 //! ```
 //! use nn::kernels::conv3d::{self, Conv3dShape, Conv3dSpec, Epilogue, Source};
@@ -73,6 +74,7 @@ mod pack;
 pub(crate) mod plan;
 mod pointwise;
 pub mod reference;
+pub(crate) mod samples;
 pub(crate) mod shape;
 mod sums;
 pub(crate) mod tasks;
@@ -168,13 +170,14 @@ pub fn backward_weight<T: Real>(shape: &Conv3dShape, sources: &[Source<'_, T>], 
     let gradient =
         &WeightGradient { plan, sources, dy: Source::plain(dy, shape.co()), strides: [shape.co(), 1] };
     let engines = engines::<T>();
-    match Algorithm::of_weight_gradient::<T>(shape, plan, sources.len()) {
+    let algorithm = Algorithm::of_weight_gradient::<T>(shape, plan, sources.len());
+    samples::sum_over_samples(gradient, dw, |gradient, dw| match algorithm {
         Algorithm::Pointwise => (engines.pointwise_grad_weight)(gradient, dw),
         Algorithm::Winograd => {
             (engines.winograd_grad_weight)(Schedule::of_grad_weight::<T>(plan), gradient, dw);
         }
         _ => (engines.grad_weight)(gradient, dw),
-    }
+    });
 }
 
 /// db\[co\] = Σ dy\[…, co\], for any dy whose last axis has `co` channels.

@@ -18,7 +18,8 @@
 //! padding 0, a decoder's upsampling, each remainder sees one tap: a matrix product of pixels × ci with ci ×
 //! kw·co.
 //!
-//! Each entry writes its whole output. The same input gives the same bits for any number of threads.
+//! Each entry writes its whole output. The same input gives the same bits for any number of threads, and a batch has those
+//! of its samples, as of [`super::conv3d`].
 //!
 //! ```
 //! use nn::kernels::conv3d::Source;
@@ -39,6 +40,7 @@ pub use super::conv3d::backward_bias;
 use super::conv3d::engines::engines;
 use super::conv3d::operands::{Correlation, Weight, WeightGradient};
 use super::conv3d::plan::Plan;
+use super::conv3d::samples::sum_over_samples;
 use super::conv3d::tasks::{direct_tasks, grad_weight_tasks};
 use super::conv3d::{Conv3dSpec, Epilogue, Source, Target};
 use super::scratch::Scratch;
@@ -99,14 +101,18 @@ pub fn backward_weight<T: Real>(shape: &ConvTranspose3dShape, x: Source<'_, T>, 
     let sources = &[Source::plain(dy, shape.co())];
     let plan = &backward_plan(shape);
     let gradient = &WeightGradient { plan, sources, dy: x, strides: [1, shape.co()] };
-    (engines::<T>().grad_weight)(gradient, dw);
+    sum_over_samples(gradient, dw, engines::<T>().grad_weight);
 }
 
 /// The tasks of one part of the forward pass (a position modulo the stride), of the gradient of the input and of the
 /// gradient of the weight.
 pub fn tasks<T: Real>(shape: &ConvTranspose3dShape) -> [Tasks; 3] {
     let backward = backward_plan(shape);
-    [direct_tasks(&forward_plans(shape)[0]), direct_tasks(&backward), grad_weight_tasks::<T>(&backward)]
+    [
+        direct_tasks(&forward_plans(shape)[0]),
+        direct_tasks(&backward),
+        grad_weight_tasks::<T>(&backward.of_sample()),
+    ]
 }
 
 /// What the plans write together.

@@ -18,6 +18,7 @@ use std::ops::Range;
 
 use autograd::Real;
 
+pub use super::conv3d::backward_bias;
 use super::conv3d::{self, Conv3dShape, Conv3dSpec, Epilogue, Source, SpecError, Target};
 use super::scratch::Scratch;
 use super::tasks::Tasks;

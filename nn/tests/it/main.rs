@@ -7,5 +7,6 @@ mod layers;
 mod norm_act;
 mod optim;
 mod pooling;
+mod samples;
 mod support;
 mod tasks;

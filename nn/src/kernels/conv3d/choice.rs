@@ -1,7 +1,7 @@
 //! Which algorithm computes a pass of a convolution: the cheapest, unless the shape insists on one.
 //!
-//! **Cost model.** In multiply-adds, for V output voxels, K channels that are read, C that are written, t taps along d,
-//! and a window of 3x3 in the plane:
+//! **Cost model.** In multiply-adds, for V output voxels of a sample, K channels that are read, C that are written, t taps
+//! along d, and a window of 3x3 in the plane:
 //!
 //! ```text
 //! direct           9·t·K·⌈C⌉·V
@@ -12,8 +12,9 @@
 //! w ≥ 1 is what tiles of 4x4 cover for each voxel of the plane, h ≥ 1 what 4 lines cover for each line; ⌈·⌉ is the next
 //! multiple of the lanes. 18 and 14 count the operations of transforming an input and an output, 4 those of an output
 //! along h alone; 1000, for transforming a weight (36 numbers for 9, written to memory), fits the crossings that were
-//! measured. So direct wins below 100 to 500 voxels; for a single channel, in planes of few lines. The gradient of the
-//! weight is direct below 8 channels on either side: its products would then wait for the transformed tensors.
+//! measured. So direct wins below 100 to 500 voxels; for a single channel, in planes of few lines. The number of samples
+//! plays no part: each is computed as if it were alone. The gradient of the weight is direct below 8 channels on either
+//! side: its products would then wait for the transformed tensors.
 //! `cargo run --release -p benches --bin crossover` measures both. The head of a network, one voxel of kernel and few
 //! outputs, has loops of its own (`pointwise.rs`), whatever is asked for.
 
@@ -82,14 +83,14 @@ fn insists_or_pays(algorithm: ConvAlgorithm, fits: bool, pays: impl Fn() -> bool
 
 fn direct_cost(plan: &Plan, lanes: usize) -> f64 {
     let [d, h, w] = &plan.axes;
-    let voxels = (plan.n * d.count * h.count * w.count) as f64;
+    let voxels = (d.count * h.count * w.count) as f64;
     voxels * (plan.depth() * plan.columns.next_multiple_of(lanes)) as f64
 }
 
 fn winograd_cost(plan: &Plan, lanes: usize) -> f64 {
     let [d, h, w] = &plan.axes;
     let covered = h.count.next_multiple_of(4) * w.count.next_multiple_of(4);
-    let voxels = (plan.n * d.count * covered) as f64;
+    let voxels = (d.count * covered) as f64;
     let [k, columns] = [plan.k_channels, plan.columns].map(|channels| channels.next_multiple_of(lanes));
     let products = 2.25 * (d.taps.len() * plan.k_channels * columns) as f64;
     let weights = (d.taps.len() * plan.k_channels * plan.columns) as f64;
@@ -98,6 +99,6 @@ fn winograd_cost(plan: &Plan, lanes: usize) -> f64 {
 
 fn single_cost(plan: &Plan, lanes: usize) -> f64 {
     let [d, h, w] = &plan.axes;
-    let voxels = (plan.n * d.count * h.count.next_multiple_of(4) * w.count) as f64;
+    let voxels = (d.count * h.count.next_multiple_of(4) * w.count) as f64;
     voxels * (4.5 * d.taps.len() as f64 + 4.0) * plan.columns.next_multiple_of(lanes) as f64
 }

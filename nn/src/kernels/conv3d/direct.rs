@@ -32,7 +32,7 @@ use crate::kernels::{Output, Pairs, part, parts};
 
 /// Output pixels in a task, about: their input should fit the second-level cache.
 const TASK_PIXELS: usize = 1024;
-/// There should be at least so many tasks, for balance.
+/// There should be at least so many tasks of a sample, for balance.
 const TASKS: usize = 64;
 
 /// Up to so many stretches of input a tile's arithmetic does not hide the loads from memory.
@@ -103,7 +103,7 @@ fn lines_len<T: Real>(plan: &Plan, lines: bool) -> usize {
 /// Output rows of a task, of one sample.
 fn rows_per_task(plan: &Plan) -> usize {
     let [d, h, w] = &plan.axes;
-    (TASK_PIXELS / w.count.max(1)).clamp(1, (plan.n * d.count * h.count).div_ceil(TASKS).max(1))
+    (TASK_PIXELS / w.count.max(1)).clamp(1, (d.count * h.count).div_ceil(TASKS).max(1))
 }
 
 /// How the rows are dealt out.

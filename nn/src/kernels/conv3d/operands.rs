@@ -31,6 +31,16 @@ impl<'a, T> Source<'a, T> {
 }
 
 impl<T: Real> Source<'_, T> {
+    /// Sample `n` of several alone, read through `affine`.
+    pub(crate) fn of_sample<'a>(
+        &'a self,
+        [n, samples]: [usize; 2],
+        affine: Option<&'a Affine<T>>,
+    ) -> Source<'a, T> {
+        let numbers = self.x.len() / samples;
+        Source { x: &self.x[n * numbers..(n + 1) * numbers], channels: self.channels, affine }
+    }
+
     /// Makes sure that it is `n` samples of `voxels`, and that its affine has numbers for all of them: kernels read both
     /// by pointers.
     #[track_caller]

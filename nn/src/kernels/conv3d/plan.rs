@@ -63,6 +63,11 @@ impl Plan {
         all
     }
 
+    /// The same of one sample alone.
+    pub(crate) fn of_sample(&self) -> Self {
+        Self { n: 1, ..self.clone() }
+    }
+
     /// Numbers of type `T` in a vector.
     pub(crate) fn lanes<T: Real>(&self) -> usize {
         self.isa.lanes::<T>()

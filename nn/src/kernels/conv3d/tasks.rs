@@ -22,9 +22,9 @@ pub fn backward_input_tasks<T: Real>(shape: &Conv3dShape) -> Vec<Tasks> {
     correlate_tasks::<T>(shape, &Plan::backward_input(shape))
 }
 
-/// The tasks of the gradient of the weight.
+/// The tasks of the gradient of the weight; of one sample.
 pub fn backward_weight_tasks<T: Real>(shape: &Conv3dShape) -> Vec<Tasks> {
-    let plan = Plan::forward(shape);
+    let plan = Plan::forward(shape).of_sample();
     match Algorithm::of_weight_gradient::<T>(shape, &plan, 1) {
         Algorithm::Pointwise => vec![pointwise::tasks(shape)],
         Algorithm::Winograd => winograd::grad_weight_tasks::<T>(&plan),

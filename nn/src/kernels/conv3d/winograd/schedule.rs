@@ -19,7 +19,7 @@ pub(crate) enum Schedule {
 
 /// Tiles that a strip has at least: the rows of a matrix product whose other side is read from the second-level cache.
 const STRIP_TILES: usize = 24;
-/// Tasks there should be, for machines with many cores.
+/// Tasks of a sample there should be, for machines with many cores.
 pub(super) const TASKS: usize = 64;
 /// The weights of a strip are read again for each plane; beyond this many bytes that costs more than planes do.
 const STRIP_WEIGHTS: usize = 4 << 20;
@@ -58,13 +58,19 @@ impl Schedule {
     }
 }
 
-/// Planes of a strip of `tile_rows`: enough strips for many cores, cut along d where there are few, but not below 4 planes: a
-/// cut costs the transforms of the planes on both sides of it.
+/// Planes of a strip of `tile_rows`: enough strips for many cores, cut along d where there are few, but not below the planes
+/// of [`shortest`].
 pub(super) fn strip_depth(plan: &Plan, tile_rows: usize) -> usize {
     let depth = plan.axes[0].count;
-    let strips = plan.n * Tiles::of(plan).rows.div_ceil(tile_rows);
-    let segments = TASKS.div_ceil(strips.max(1)).min(depth.div_ceil(4)).max(1);
+    let strips = Tiles::of(plan).rows.div_ceil(tile_rows);
+    let segments = TASKS.div_ceil(strips.max(1)).min(depth.div_ceil(shortest(plan))).max(1);
     (depth / segments).max(1)
+}
+
+/// Planes of a strip at least. A cut costs the transforms of the planes on both sides of it: beside the products of few
+/// channels that is much.
+fn shortest(plan: &Plan) -> usize {
+    (256 / plan.columns.max(1)).clamp(4, 12)
 }
 
 /// Whether planes are large enough to be cut into strips.
