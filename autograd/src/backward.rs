@@ -5,15 +5,32 @@
 
 use crate::context::Context;
 use crate::tape::{Node, NodeId};
-use crate::{Backward, Gradients, Real, Shape, Tape, Tensor};
+use crate::{Backward, Gradients, Real, Shape, Tape, Tensor, Var};
 
 impl<T: Real> Tape<T> {
-    /// The gradients of Σ y·dy, where y is the value of the node `root`.
+    /// The gradients of Σᵢ Σ yᵢ·dyᵢ, of several values of this tape that each come with their own gradient: see
+    /// [`Var::backward_with`].
+    ///
+    /// # Panics
+    /// If a gradient has another shape than its value; if a value is a constant, or there is none; if the tape was consumed
+    /// since.
     #[track_caller]
-    pub(crate) fn backward(&self, root: NodeId, dy: Tensor<T>) -> Gradients<T> {
-        let mut nodes = self.take_nodes(root);
+    pub fn backward_with<'t>(
+        &'t self,
+        values: impl IntoIterator<Item = (Var<'t, T>, Tensor<T>)>,
+    ) -> Gradients<T> {
+        let root = |(y, dy): (Var<'t, T>, Tensor<T>)| {
+            assert_eq!(y.shape(), dy.shape(), "the gradient of a value has its shape");
+            assert!(std::ptr::eq(self, y.tape()), "the gradient of a value is taken by its own tape");
+            let node = y.node_id().expect(
+                "backward() of a constant: no parameter or variable was used, or the tape does not record (Tape::no_grad)",
+            );
+            (node, dy)
+        };
+        let (roots, gradients): (Vec<_>, Vec<_>) = values.into_iter().map(root).unzip();
+        let mut nodes = self.take_nodes(&roots);
         let mut adjoints = Adjoints::new(nodes.len(), &self.context);
-        adjoints.accumulate(root, dy);
+        roots.into_iter().zip(gradients).for_each(|(root, dy)| adjoints.accumulate(root, dy));
         while let (Some(node), Some(dy)) = (nodes.pop(), adjoints.of_nodes.pop()) {
             // None: y does not depend on this node.
             let Some(dy) = dy else { continue };

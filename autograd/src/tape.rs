@@ -174,14 +174,16 @@ impl<T: Real> Tape<T> {
         id
     }
 
-    /// The nodes up to `root`. The tape is empty then and begins a new generation.
+    /// The nodes up to the last of `roots`. The tape is empty then and begins a new generation.
     #[track_caller]
-    pub(crate) fn take_nodes(&self, root: NodeId) -> Vec<Node<T>> {
+    pub(crate) fn take_nodes(&self, roots: &[NodeId]) -> Vec<Node<T>> {
         let generation = self.generation.get();
-        assert_eq!(root.generation, generation, "a tape's backward() can run once: record the pass anew");
+        let are_valid = roots.iter().all(|root| root.generation == generation);
+        assert!(are_valid, "a tape's backward() can run once: record the pass anew");
+        let last = roots.iter().max().expect("the gradient of at least one value");
         self.generation.set(next_generation());
         let mut nodes = self.nodes.take();
-        nodes.truncate(root.index() + 1);
+        nodes.truncate(last.index() + 1);
         nodes
     }
 }

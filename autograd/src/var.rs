@@ -93,13 +93,7 @@ impl<'t, T: Real> Var<'t, T> {
     /// If `dy` has another shape; if `y` is a constant; if the tape was consumed since.
     #[track_caller]
     pub fn backward_with(self, dy: Tensor<T>) -> Gradients<T> {
-        assert_eq!(self.shape(), dy.shape(), "the gradient of a value has its shape");
-        let node = self.node.expect(
-            "backward() of a constant: no parameter or variable was used, or the tape does not record (Tape::no_grad)",
-        );
-        let tape = self.tape;
-        drop(self.value);
-        tape.backward(node, dy)
+        self.tape.backward_with([(self, dy)])
     }
 }
 

@@ -38,6 +38,26 @@ fn a_parameter_collects_the_gradients_of_all_its_uses_and_entries() {
 }
 
 #[test]
+fn several_values_with_gradients_of_their_own_have_those_of_the_sum_of_their_products() {
+    let w = Parameter::new(vector(&[0.5, -1.5]));
+    let [dy, dz] = [vector(&[0.1, 3.0]), vector(&[-7.0, 0.3])];
+    // The second value is computed from the first, and what follows both is left out.
+    let values = |tape: &Tape<f64>| {
+        let y = tape.parameter(&w).exp();
+        let z = y.clone().square();
+        let _after = z.clone().exp();
+        (y.value().clone(), z.value().clone(), tape.backward_with([(z, dz.clone()), (y, dy.clone())]))
+    };
+    let (y, z, together) = values(&Tape::train(0));
+    let tape = Tape::train(0);
+    let first = tape.parameter(&w).exp();
+    let second = first.clone().square();
+    assert_eq!((first.value(), second.value()), (&y, &z));
+    let products = (second * tape.constant(dz.clone())).sum() + (first * tape.constant(dy.clone())).sum();
+    assert_eq!(together.get(&w), products.backward().get(&w));
+}
+
+#[test]
 fn what_the_loss_does_not_depend_on_has_no_gradient() {
     let (used, unused) = (Parameter::new(vector(&[1.0])), Parameter::new(vector(&[1.0])));
     let tape = Tape::train(0);
