@@ -15,6 +15,7 @@ mod limits;
 mod merge;
 mod mirror;
 mod named_file;
+mod training;
 
 pub use augmentation::Augmentation;
 pub use data::{BalanceBy, Data, SMALLEST_BATCH, Scheme};
@@ -22,6 +23,7 @@ pub(crate) use limits::{check_patch, is_overlap};
 use merge::{merge, nested, parse_value};
 pub use mirror::Mirror;
 pub use named_file::NamedFile;
+pub use training::{NonFiniteStep, Training};
 
 /// The default configuration with a comment on every key, as `trainer config` prints it.
 pub const DEFAULT: &str = include_str!("config/default.toml");
@@ -177,31 +179,6 @@ pub enum ScheduleName {
     Constant,
 }
 
-/// `[training]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
-pub struct Training {
-    pub epochs: usize,
-    pub steps_per_epoch: usize,
-    pub seed: u64,
-    pub threads: usize,
-    pub log_every: usize,
-    pub checkpoint_steps: usize,
-    pub checkpoint_minutes: f64,
-    pub non_finite: NonFiniteStep,
-    pub check_numerics: bool,
-}
-
-/// What becomes of a step whose loss or gradient is not finite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
-pub enum NonFiniteStep {
-    Stop,
-    Skip,
-}
-
 /// `[validation]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -228,16 +205,6 @@ pub struct Inference {
     pub min_component: Auto<usize>,
     pub keep_largest: Auto<bool>,
     pub fill_holes: Auto<bool>,
-}
-
-impl Training {
-    /// The threads that kernels run in: those that were given, or one for each core.
-    pub fn pool_threads(&self) -> usize {
-        match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            threads => threads,
-        }
-    }
 }
 
 impl Default for Config {
@@ -298,6 +265,7 @@ impl Config {
             ("data.patch_voxels", self.data.patch_voxels),
             ("training.epochs", self.training.epochs),
             ("training.steps_per_epoch", self.training.steps_per_epoch),
+            ("training.accumulate", self.training.accumulate),
             ("training.log_every", self.training.log_every),
             ("validation.every", self.validation.every),
             ("validation.full_every", self.validation.full_every.value().copied().unwrap_or(1)),
@@ -329,6 +297,7 @@ impl Config {
             return Err(Error::config("validation.groups", "is \"auto\": name a table, or give \"none\""));
         }
         limits::check(&self)?;
+        self.training.check_accumulate(self.data.batch_size.value().copied(), self.model.norm)?;
         if let Some(&spacing) = self.data.spacing.value()
             && !spacing.iter().all(|&s| s.is_finite() && s > 0.0)
         {

@@ -21,7 +21,7 @@ pub use schedule::{ValidationSchedule, Work};
 pub use settings::check_settings;
 pub(crate) use settings::optimizer;
 pub use setup::{End, Outcome, Setup};
-pub(crate) use train::Passes;
+pub(crate) use train::{PassSettings, Passes};
 pub use train::{READY, train};
 pub use validate::{Choices, WholeCases};
 pub use validation::{CaseCounts, ClassFigures, Validation};

@@ -80,7 +80,8 @@ impl Plan {
         fits: impl Fn(&Self, usize) -> Result<bool>,
     ) -> Result<(Self, usize)> {
         let chosen = config.data.batch_size.value().copied();
-        let mut batch = chosen.unwrap_or(SMALLEST_BATCH);
+        let parts = config.training.accumulate;
+        let mut batch = chosen.unwrap_or(SMALLEST_BATCH.next_multiple_of(parts));
         let mut voxels = config.data.patch_voxels;
         let mut plan = Self::with_voxels(facts, config, voxels)?;
         while !fits(&plan, batch)? {
@@ -94,8 +95,8 @@ impl Plan {
         let covers = (0..3).all(|a| plan.patch_size[a] >= facts.shape[a]);
         if chosen.is_none() && covers {
             let most = SMALLEST_BATCH * config.data.patch_voxels / plan.patch_size.iter().product::<usize>();
-            while batch < most && fits(&plan, batch + 1)? {
-                batch += 1;
+            while batch + parts <= most && fits(&plan, batch + parts)? {
+                batch += parts;
             }
         }
         Ok((plan, batch))

@@ -24,10 +24,11 @@ use crate::run::checkpoint::{Idle, publish};
 use crate::{Error, Result};
 
 mod epoch;
+mod passes;
 mod save;
 mod step;
 
-pub(crate) use step::Passes;
+pub(crate) use passes::{PassSettings, Passes};
 
 /// Batches that lie ready at most.
 pub const READY: usize = 2;

@@ -1,5 +1,6 @@
 //! Laws of the training engine.
 
+mod accumulate;
 mod augmentation;
 mod balance;
 mod choices;

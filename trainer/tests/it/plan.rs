@@ -128,6 +128,7 @@ fn what_does_not_fit_is_refused_with_the_numbers_and_every_remedy_that_is_left()
         format!("configuration: data.memory: training takes about {gigabytes:.1} GB").as_str(),
         "the machine has 1.0 GB",
         "data.batch_size = 1",
+        "training.accumulate = 2",
         "data.patch_voxels = 524288",
         "model.base_channels = 8",
         "model.checkpointing = \"level\"",

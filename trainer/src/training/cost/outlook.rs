@@ -42,6 +42,10 @@ pub struct Outlook {
     pub patch_is_given: bool,
     /// Patches in a batch.
     pub batch_size: usize,
+    /// Into how many parts it is divided, of which one is kept at a time.
+    pub accumulate: usize,
+    /// Into how many it can be.
+    pub most_parts: usize,
     /// Each resolution, finest first.
     pub levels: Vec<Level>,
     /// Numbers that are learnt.
@@ -138,6 +142,8 @@ impl Settled {
             patch_size: plan.patch_size,
             patch_is_given: config.data.patch_size.value().is_some(),
             batch_size,
+            accumulate: config.training.accumulate,
+            most_parts: if config.model.norm == unet3d::Norm::Batch { 1 } else { batch_size },
             levels: levels(&plan),
             parameters: plan.model.parameters(),
             recomputes: plan.model.checkpointing == unet3d::Checkpointing::Level,
@@ -194,6 +200,9 @@ impl Outlook {
         if self.batch_size > 1 {
             remedies.push(format!("data.batch_size = {}", self.batch_size / 2));
         }
+        if self.accumulate < self.most_parts {
+            remedies.push(format!("training.accumulate = {}", self.most_parts));
+        }
         let voxels: usize = self.patch_size.iter().product();
         remedies.push(match self.patch_is_given {
             true => "a smaller data.patch_size".to_owned(),
@@ -237,7 +246,11 @@ impl fmt::Display for Outlook {
         let spacing = self.median_spacing.map(|s| ((s * 1e3).round() / 1e3).to_string()).join(" x ");
         writeln!(f, "cases are {}", self.cases_are)?;
         writeln!(f, "their median is {} voxels of {spacing} mm (d, h, w)", by(self.median_shape))?;
-        writeln!(f, "patches of {} voxels, {} in a batch\n", by(self.patch_size), self.batch_size)?;
+        let parts = match self.accumulate {
+            1 => String::new(),
+            parts => format!(", passed in {parts} parts"),
+        };
+        writeln!(f, "patches of {} voxels, {} in a batch{parts}\n", by(self.patch_size), self.batch_size)?;
         let row = |(i, level): (usize, &Level)| {
             let stride = level.stride.map_or_else(String::new, by);
             vec![i.to_string(), level.channels.to_string(), by(level.size), by(level.kernel), stride]

@@ -1,14 +1,14 @@
 //! What the passes of a network hold: found by doing them.
 //!
-//! A network is built and trained for two steps, with the run's loss, optimiser and threads, on two patches: the smallest
-//! that it takes, and a larger one that costs a fraction of a second. What they ask for is noted and played in the sizes of
+//! A network is built and trained for two steps, with the run's loss, optimiser and threads, on patches of two sizes: the
+//! smallest that it takes, and a larger one that costs a fraction of a second. What they ask for is noted and played in the sizes of
 //! the run ([`autograd::buffer::traced`]). The random numbers are the measurement's own, and its memory is given back.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use autograd::Tensor;
 use autograd::buffer::{self, Trace};
-use autograd::{Tape, Tensor};
 use losses::Labels;
 use memory::Machine;
 use nn::Module;
@@ -20,11 +20,10 @@ use unet3d::{UNet3d, UNet3dConfig};
 use crate::config::{Config, Mirror};
 use crate::predict::SlidingWindow;
 use crate::run::Plan;
-use crate::training::{Objective, Passes, optimizer};
+use crate::training::{Objective, PassSettings, Passes, optimizer};
 use crate::{Error, Result};
 
-/// A patch that is measured has at most so many voxels times squared channels at full resolution: a tenth of a second for a
-/// step. Few channels count as [`FEW`], or thin networks would be measured on patches that take much memory.
+/// The patches of a step that is measured have at most so many voxels times squared channels at full resolution: a tenth of a second. Few channels count as [`FEW`], or thin networks would be measured on patches that take much memory.
 const MOST_WORK: usize = 10 << 20;
 const FEW: usize = 8;
 
@@ -78,8 +77,8 @@ pub struct MemoryProbe<'a> {
     prediction: Known,
 }
 
-/// What was measured, by network.
-type Known = RefCell<Vec<(UNet3dConfig, Rc<Pair>)>>;
+/// What was measured, by network and patches in a batch.
+type Known = RefCell<Vec<((UNet3dConfig, usize), Rc<Pair>)>>;
 
 /// Two traces and the voxels of their patches, the smaller first.
 #[derive(Debug)]
@@ -106,10 +105,13 @@ impl<'a> MemoryProbe<'a> {
     /// # Errors
     /// If network, loss or optimiser cannot be built, or the patch does not fit the network.
     pub fn training(&self, plan: &Plan, batch: usize) -> Result<StepMemory> {
-        let pair = self.pair(&self.training, plan, TRAINING, |patch| train(plan, self.config, patch))?;
+        // What is held grows with the batch, once it has a second patch; in parts it grows with how many are kept.
+        let measured = if self.config.training.accumulate == 1 { batch.min(2) } else { batch };
+        let work = |patch| train(plan, self.config, measured, patch);
+        let pair = self.pair(&self.training, plan, measured, TRAINING, work)?;
         let voxels = plan.patch_size.iter().product::<usize>() as f64;
         // Parts: the weights; a step; a validation; a step.
-        let of_part = |part| if part == 2 { voxels } else { batch as f64 * voxels };
+        let of_part = |part| if part == 2 { voxels } else { voxels * batch as f64 / measured as f64 };
         Ok(pair.map_or_else(|| self.beyond(plan, TRAINING), |pair| StepMemory::of(&pair.at(of_part), true)))
     }
 
@@ -119,7 +121,7 @@ impl<'a> MemoryProbe<'a> {
     /// If the network cannot be built, or the patch does not fit it.
     pub fn prediction(&self, plan: &Plan) -> Result<StepMemory> {
         let mirror = self.config.inference.mirror;
-        let pair = self.pair(&self.prediction, plan, PREDICTING, |patch| predict(plan, mirror, patch))?;
+        let pair = self.pair(&self.prediction, plan, 1, PREDICTING, |patch| predict(plan, mirror, patch))?;
         let voxels = plan.patch_size.iter().product::<usize>() as f64;
         Ok(pair.map_or_else(
             || self.beyond(plan, PREDICTING),
@@ -134,17 +136,20 @@ impl<'a> MemoryProbe<'a> {
         StepMemory { weights, tensors: least.saturating_sub(weights), ..StepMemory::default() }
     }
 
-    /// Measures a network, of whose weights `work` holds so many copies at least; `None` where there is no room for that.
+    /// Measures a network on so many patches at once, of whose weights `work` holds so many copies at least; `None` where there
+    /// is no room for that.
     fn pair(
         &self,
         known: &Known,
         plan: &Plan,
+        batch: usize,
         copies: usize,
         work: impl Fn([usize; 3]) -> Result<()> + Sync,
     ) -> Result<Option<Rc<Pair>>> {
         let model = &plan.model;
         model.check_size(plan.patch_size).map_err(|e| Error::config("data.patch_size", e.to_string()))?;
-        if let Some((_, pair)) = known.borrow().iter().find(|(known, _)| known == model) {
+        if let Some((_, pair)) = known.borrow().iter().find(|((known, of), _)| known == model && *of == batch)
+        {
             return Ok(Some(Rc::clone(pair)));
         }
         if weights(model).saturating_mul(copies) > self.room {
@@ -159,7 +164,7 @@ impl<'a> MemoryProbe<'a> {
                 done.map(|()| trace)
             })
         };
-        let both = patches(model, plan.patch_size, MOST_WORK);
+        let both = patches(model, plan.patch_size, MOST_WORK / batch);
         let traces = both.map(trace);
         buffer::release_unused();
         let [small, large] = traces;
@@ -169,7 +174,7 @@ impl<'a> MemoryProbe<'a> {
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         let pair = Rc::new(Pair { traces, voxels: both.map(|patch| patch.iter().product()) });
-        known.borrow_mut().push((model.clone(), Rc::clone(&pair)));
+        known.borrow_mut().push(((model.clone(), batch), Rc::clone(&pair)));
         Ok(Some(pair))
     }
 }
@@ -180,7 +185,7 @@ fn weights(model: &UNet3dConfig) -> usize {
 }
 
 impl Pair {
-    /// The trace of a patch, or of a batch, of so many voxels in each part.
+    /// The trace of patches of so many voxels in each part.
     fn at(&self, voxels: impl Fn(usize) -> f64) -> Trace {
         self.traces[1].resized(&self.traces[0], self.voxels, voxels)
     }
@@ -211,8 +216,8 @@ fn patches(model: &UNet3dConfig, wanted: [usize; 3], most_work: usize) -> [[usiz
     [small, large]
 }
 
-/// Two steps on a patch, and between them what a run does between its steps.
-fn train(plan: &Plan, config: &Config, patch: [usize; 3]) -> Result<()> {
+/// Two steps on so many patches, and between them what a run does between its steps.
+fn train(plan: &Plan, config: &Config, batch: usize, patch: [usize; 3]) -> Result<()> {
     let mut model = network(plan)?;
     buffer::part();
     let mut optimizer =
@@ -223,16 +228,17 @@ fn train(plan: &Plan, config: &Config, patch: [usize; 3]) -> Result<()> {
         // Checkpoints are written between steps.
         drop((model.state_dict(), optimizer.state(&model)));
         let [d, h, w] = patch;
-        let image = image(plan, patch);
-        let labels = (0..d * h * w).map(|i| (i % classes) as u8).collect();
-        let labels = Labels::from_vec([1, d, h, w], labels);
-        let tape = Tape::train(step);
-        let passes = Passes::of(&model, &objective, &tape, &image, &labels)?;
+        let image =
+            Tensor::from_fn([batch, d, h, w, plan.model.in_channels], |i| (i % 97) as f32 / 48.0 - 1.0);
+        let labels = (0..batch * d * h * w).map(|i| (i % classes) as u8).collect();
+        let labels = Labels::from_vec([batch, d, h, w], labels);
+        let settings = PassSettings { accumulate: config.training.accumulate, key: step, watched: false };
+        let passes = Passes::of(&model, &objective, settings, &image, &labels)?;
         if let Some(mut gradients) = passes.gradients {
             gradients.clip_global_norm(1.0);
             optimizer.step(&mut model, &gradients);
         }
-        drop((tape, image));
+        drop(image);
         buffer::part();
         if step == 0 {
             validate(plan, &model, config.inference.mirror, patch)?;
@@ -257,10 +263,6 @@ fn validate(plan: &Plan, model: &UNet3d<f32>, mirror: Mirror, patch: [usize; 3])
 fn network(plan: &Plan) -> Result<UNet3d<f32>> {
     UNet3d::new(plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
         .map_err(|e| Error::config("model", e.to_string()))
-}
-
-fn image(plan: &Plan, [d, h, w]: [usize; 3]) -> Tensor<f32> {
-    Tensor::from_fn([1, d, h, w, plan.model.in_channels], |i| (i % 97) as f32 / 48.0 - 1.0)
 }
 
 #[cfg(test)]

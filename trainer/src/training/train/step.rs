@@ -1,49 +1,17 @@
 //! One step, and what is said of one whose numbers are not finite.
 
-use autograd::{Gradients, NonFinite, Pass, Tape, Tensor};
-use losses::Labels;
+use autograd::{NonFinite, Pass};
 use nn::Module;
-use unet3d::UNet3d;
 
-use super::Run;
+use super::passes::PassSettings;
+use super::{Passes, Run};
 use crate::config::NonFiniteStep;
 use crate::random::{Purpose, key};
-use crate::training::{Batch, Objective};
+use crate::training::Batch;
 use crate::{Error, Result};
 
 /// After so many steps in a row without a finite loss and gradient a run is given up, also one that leaves them out.
 const MOST_BAD_STEPS: u64 = 20;
-
-/// What the two passes gave.
-pub(crate) struct Passes {
-    pub(super) loss: f64,
-    /// Whether no voxel of the batch has a weight.
-    pub(super) is_empty: bool,
-    /// None where no voxel of the batch counts.
-    pub(crate) gradients: Option<Gradients<f32>>,
-    /// Of a tape that watched.
-    pub(super) fault: Option<NonFinite>,
-}
-
-impl Passes {
-    /// The forward and the backward pass of a batch.
-    pub(crate) fn of(
-        model: &UNet3d<f32>,
-        objective: &Objective,
-        tape: &Tape<f32>,
-        image: &Tensor<f32>,
-        labels: &Labels,
-    ) -> Result<Self> {
-        let scales = model
-            .forward_scales(tape.constant(image.clone()))
-            .map_err(|e| Error::config("model", e.to_string()))?;
-        let (loss, is_empty) = objective.forward(&scales, labels)?;
-        drop(scales);
-        let value = f64::from(loss.item());
-        let gradients = (!loss.is_constant()).then(|| loss.backward());
-        Ok(Self { loss: value, is_empty, gradients, fault: tape.first_non_finite() })
-    }
-}
 
 impl Run {
     /// One forward and backward pass and a step of the optimiser; returns the loss.
@@ -66,11 +34,10 @@ impl Run {
     }
 
     fn passes(&self, batch: &Batch, watched: bool) -> Result<Passes> {
-        let tape = Tape::train(key(self.setup.config.training.seed, Purpose::Dropout, self.step));
-        if watched {
-            tape.watch();
-        }
-        Passes::of(&self.model, &self.objective, &tape, &batch.image, &batch.labels)
+        let training = &self.setup.config.training;
+        let key = key(training.seed, Purpose::Dropout, self.step);
+        let settings = PassSettings { accumulate: training.accumulate, key, watched };
+        Passes::of(&self.model, &self.objective, settings, &batch.image, &batch.labels)
     }
 
     /// Says what is wrong with a step; an error unless such steps are to be left out.

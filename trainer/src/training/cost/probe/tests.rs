@@ -62,7 +62,7 @@ fn what_small_patches_ask_for_says_what_a_large_one_takes() {
     for (i, (name, patch, model)) in networks().into_iter().enumerate() {
         let (plan, config) = (Plan { patch_size: patch, model }, Config::default());
         let voxels = |patch: [usize; 3]| patch.iter().product::<usize>();
-        let trace = |patch| traced(1 + i % 3, || train(&plan, &config, patch));
+        let trace = |patch| traced(1 + i % 3, || train(&plan, &config, 1, patch));
         let whole = trace(patch);
         // From a twentieth of the patch, and from a third of it.
         for (most_work, times, least) in [(1 << 17, 10, 0.1), (1 << 20, 2, 0.3)] {
@@ -80,6 +80,26 @@ fn what_small_patches_ask_for_says_what_a_large_one_takes() {
             let scratch = 1.0 + off(found.scratch, whole.scratch);
             assert!((least..1.5).contains(&scratch), "{name}: {found:?}, {whole:?}");
         }
+    }
+}
+
+#[test]
+fn small_patches_say_what_a_batch_takes_whole_and_in_parts() {
+    let voxels = |patch: [usize; 3]| patch.iter().product::<usize>();
+    let patch = [32, 48, 64];
+    let mut last = usize::MAX;
+    for accumulate in [1, 2, 4] {
+        let (plan, config) =
+            plan(patch, &[&format!("training.accumulate={accumulate}"), "data.batch_size=4"]);
+        let whole = traced(2, || train(&plan, &config, 4, patch)).peak();
+        let found = MemoryProbe::new(&config, 2, Machine::default()).training(&plan, 4).unwrap();
+        assert!(voxels(patches(&plan.model, patch, MOST_WORK / 4)[1]) < voxels(patch));
+        let off = found.total() as f64 / whole.held as f64 - 1.0;
+        println!("{accumulate}: {off:+.3}, {} of {}", found.total(), whole.held);
+        assert!(off.abs() < 0.08, "in {accumulate} parts: {found:?}, {whole:?}");
+        // What a part does not keep is saved.
+        assert!(whole.held < last);
+        last = whole.held;
     }
 }
 
