@@ -74,16 +74,15 @@ impl CaseMemory {
         self.bytes.max(self.preparing) + self.read_whole + at_once * self.reading_one()
     }
 
-    /// The file's numbers, as `f32`, turned; where the case is resampled, both grids and, as many as the larger's voxels, the
-    /// coefficients of a spline through them.
+    /// The file's numbers, as `f32`, turned; where the case is resampled, the file's grid and, as many as the larger's voxels,
+    /// the coefficients of a spline through it. What comes of that is among the cases that are held.
     fn reading_one(&self) -> usize {
         let (voxel, case) = (size_of::<f32>() * self.channels, self.largest.iter().product::<usize>());
         let file = self.largest_file * (voxel + 6);
         if case == self.largest_file {
             return file;
         }
-        let labels = self.largest_file + case;
-        file.max((self.largest_file + case + self.largest_file.max(case)) * voxel + labels)
+        file.max((self.largest_file + self.largest_file.max(case)) * voxel + self.largest_file)
     }
 }
 
