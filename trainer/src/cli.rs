@@ -168,6 +168,9 @@ pub struct Explain {
     /// Also write the numbers as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Where cases are kept.
+    #[command(flatten)]
+    pub loading: Loading,
 }
 
 /// `trainer plan`
@@ -246,12 +249,20 @@ pub struct Train {
     /// Go on from this checkpoint instead of the last.
     #[arg(long, requires = "resume")]
     pub checkpoint: Option<Which>,
+    /// Where cases are kept.
+    #[command(flatten)]
+    pub loading: Loading,
+}
+
+/// How cases are loaded.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Loading {
     /// Keep the preprocessed cases in files of this folder instead of in memory, and read from them what patches need. Runs
     /// with the same files and settings share it, except that CT normalisation has a folder in it for each set of training
     /// cases. The result is the same, bit for bit.
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Train even where memory will not suffice by the plan.
+    /// Go on even where memory will not suffice by the plan.
     #[arg(long)]
     pub force: bool,
 }
@@ -286,6 +297,9 @@ pub struct Study {
     /// training.threads; 0: all cores
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Where cases are kept.
+    #[command(flatten)]
+    pub loading: Loading,
 }
 
 /// `trainer predict`

@@ -13,9 +13,11 @@ use std::sync::atomic::AtomicBool;
 use volumes::files::write_json;
 use volumes::info::{self, Entry};
 
-use crate::cli::{Cli, Command, Evaluate, Explain, Info, Inspect, Verify};
+use crate::cli::{Cli, Command, Evaluate, Explain, Info, Inspect, Loading, Verify};
+use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::evaluate::Options;
+use crate::preprocess::{CaseLoader, CaseReader, PreparedCase};
 use crate::study::explain::{Explanation, Question};
 use crate::{Error, Result, config};
 
@@ -100,13 +102,30 @@ fn explain(args: &Explain) -> Result<()> {
     let (pos_weight, foreground_fraction) = (args.pos_weight, args.foreground_fraction);
     let question = Question { loss, pos_weight, foreground_fraction };
     let explanation = match (&args.dataset, args.positive, args.negative) {
-        (Some(dataset), ..) => Explanation::of_dataset(&Dataset::open(dataset)?, &question)?,
+        (Some(dataset), ..) => {
+            let set = Dataset::open(dataset)?;
+            Explanation::of_cases(&set, &training_cases(&set, &args.loading)?, &question)?
+        }
         (None, positive, negative) => {
             Explanation::of_counts(positive.unwrap_or_default(), negative.unwrap_or_default(), &question)?
         }
     };
     print!("{explanation}");
     args.json.as_deref().map_or(Ok(()), |path| Ok(write_json(path, &explanation)?))
+}
+
+/// As the default configuration prepares them.
+fn training_cases(set: &Dataset, loading: &Loading) -> Result<Vec<PreparedCase>> {
+    let config = Config::default();
+    let loader = CaseLoader {
+        reader: &CaseReader::new(set, &config.data),
+        training: set.training.clone(),
+        validation: Vec::new(),
+        scheme: config.data.normalization,
+        normalisation: None,
+        say: &|line| println!("{line}"),
+    };
+    Ok(loader.load(loading.cache.as_deref(), loading.force, config.training.threads)?.training)
 }
 
 fn evaluate(args: &Evaluate) -> Result<()> {

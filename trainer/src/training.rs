@@ -9,6 +9,7 @@ mod schedule;
 mod scores;
 mod settings;
 mod setup;
+mod slices;
 mod spill;
 mod train;
 mod validate;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use super::train;
-use crate::cli::{Demo, Train};
+use crate::cli::{Demo, Loading, Train};
 use crate::dataset::synthetic::Synthetic;
 use crate::{Error, Result};
 
@@ -44,8 +44,7 @@ pub(super) fn run(args: &Demo, stop: &AtomicBool) -> Result<()> {
         resume: false,
         check_numerics: false,
         checkpoint: None,
-        cache: None,
-        force: false,
+        loading: Loading::default(),
     };
     let outcome = train::run(&arguments, stop)?;
     if outcome.stopped {

@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use memory::Machine;
 use rayon::prelude::*;
 use volumes::files::{read_text, write_where_named};
 
 use crate::config::Config;
 use crate::dataset::{CaseFiles, CrossValidation, Dataset};
 use crate::preprocess::{CaseReader, CaseSummary};
-use crate::run::{Facts, Plan};
-use crate::training::{CaseMemory, Settled};
+use crate::training::Settled;
 use crate::{Error, Result, cli};
 
 pub(super) fn run(args: &cli::Plan) -> Result<()> {
@@ -19,11 +17,7 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
     let reader = CaseReader::new(&dataset, &config.data);
     let folds = CrossValidation::new(&dataset, &config)?;
     let (training, validation) = folds.cases().divide(summaries(&reader, &dataset.training)?);
-    let classes = dataset.description.num_classes();
-    let memory = CaseMemory::of(&training, &validation, classes);
-    let memory = if args.cached { memory.in_files() } else { memory };
-    let facts = Facts::of(&training, classes);
-    let settled = settle(facts, &config, &memory, &reader, None)?;
+    let settled = Settled::for_cases(&[training, validation], args.cached, &reader, &config, None)?;
     if args.json {
         let text = serde_json::to_string_pretty(&settled.outlook);
         println!("{}", text.map_err(|e| Error::Usage(format!("the plan is no JSON: {e}")))?);
@@ -58,19 +52,4 @@ fn summaries(reader: &CaseReader, files: &[CaseFiles]) -> Result<Vec<CaseSummary
     // Collected whole, so that the error is that of the first case for any number of threads.
     let cases: Vec<Result<_>> = files.par_iter().map(|files| reader.summary(files)).collect();
     cases.into_iter().collect()
-}
-
-/// The plan for cases that are known, or what there is to say of one that was made before.
-pub(super) fn settle(
-    facts: Facts,
-    config: &Config,
-    cases: &CaseMemory,
-    reader: &CaseReader,
-    before: Option<Plan>,
-) -> Result<Settled> {
-    let (preprocessing, machine) = (reader.preprocessing, Machine::here());
-    match before {
-        Some(plan) => Settled::of(plan, config.data.batch(), facts, config, cases, preprocessing, machine),
-        None => Settled::new(facts, config, cases, preprocessing, machine),
-    }
 }

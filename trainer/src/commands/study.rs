@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicBool;
 use serde::{Deserialize, Serialize};
 use volumes::files::write_json;
 
-use crate::config::Config;
+use crate::cli::Loading;
+use crate::config::{Auto, Config};
 use crate::dataset::Dataset;
-use crate::run::folder;
+use crate::run::{Plan, folder};
 use crate::study::{Arm, Study, StudyData, html, run_arm};
 use crate::{Error, Result, cli};
 
@@ -17,7 +18,7 @@ use crate::{Error, Result, cli};
 const TERMS: &str = "terms.json";
 
 /// What runs of one folder must share.
-#[derive(PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct Terms {
     dataset: String,
     config: String,
@@ -26,6 +27,10 @@ struct Terms {
     evaluation: Vec<String>,
     /// Positive and negative voxels of the training cases.
     voxels: [u64; 2],
+    /// The patch and the network with one channel, as they were settled when the study began.
+    plan: Plan,
+    /// Patches in a batch.
+    batch: usize,
 }
 
 pub(super) fn run(args: &cli::Study, stop: &AtomicBool) -> Result<()> {
@@ -45,8 +50,13 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
         return Err(Error::Usage("--seeds 0: at least 1".into()));
     }
     let dataset = args.dataset.canonicalize().unwrap_or_else(|_| args.dataset.clone());
-    let data = StudyData::read(&set, config)?;
+    let Loading { cache, force } = &args.loading;
+    let data = StudyData::load(&set, config, cache.as_deref(), *force, &|line| println!("{line}"))?;
     let [positives, negatives] = data.counts;
+    let _lock = folder::share(&args.out, TERMS)?;
+    let before = Terms::read(&args.out)?;
+    let planned = before.as_ref().map(|terms| (terms.plan.clone(), terms.batch));
+    let settled = data.settle(config, planned, *force)?;
     let terms = Terms {
         dataset: dataset.display().to_string(),
         config: config.to_toml(),
@@ -54,9 +64,16 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
         training: data.training.iter().map(|case| case.name().to_owned()).collect(),
         evaluation: data.evaluation_names(),
         voxels: data.counts,
+        plan: settled.plan,
+        batch: settled.outlook.batch_size,
     };
-    let _lock = folder::share(&args.out, TERMS)?;
-    agree(&args.out, &terms)?;
+    match before {
+        Some(before) => before.agree(&args.out, &terms)?,
+        None => write_json(&args.out.join(TERMS), &terms)?,
+    }
+    let mut config = config.clone();
+    config.data.batch_size = Auto::Value(terms.batch);
+    println!("{}", settled.outlook);
     let mut study = Study {
         dataset: data.name.clone(),
         training: data.training.iter().map(|case| case.name().to_owned()).collect(),
@@ -79,7 +96,7 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
             let mut config = config.clone();
             config.training.seed = seed;
             let folder = args.out.join("runs").join(format!("{arm}-{seed}"));
-            let Some(result) = run_arm(&folder, &data, &config, arm, args.recall, stop)? else {
+            let Some(result) = run_arm(&folder, &data, &terms.plan, &config, arm, args.recall, stop)? else {
                 println!("the same command goes on from here: {}", args.out.display());
                 return Ok(());
             };
@@ -122,27 +139,32 @@ fn arms(names: &[String]) -> Result<Vec<Arm>> {
     Ok(arms)
 }
 
-/// Writes the terms into a folder that is locked, or makes sure that its runs were trained on the same.
-fn agree(folder: &Path, terms: &Terms) -> Result<()> {
-    let path = folder.join(TERMS);
-    if !path.exists() {
-        return Ok(write_json(&path, terms)?);
+impl Terms {
+    /// Those of the study in a folder that is locked, if there is one.
+    fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(TERMS);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        serde_json::from_str(&text).map(Some).map_err(|e| {
+            Error::file(&path, format!("is not of a study of this version ({e}): name another --out"))
+        })
     }
-    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let before: Terms = serde_json::from_str(&text).map_err(|e| Error::file(&path, e.to_string()))?;
-    let threadless = |terms: &Terms| -> Result<Config> {
-        let mut config = Config::load(Some((TERMS, &terms.config)), &[])?;
-        // The same bits for any number.
-        config.training.threads = 0;
-        Ok(config)
-    };
-    let of = |terms: &Terms| {
-        (terms.dataset.clone(), terms.recall, terms.training.clone(), terms.evaluation.clone(), terms.voxels)
-    };
-    let alike = of(&before) == of(terms);
-    if alike && threadless(&before)? == threadless(terms)? {
-        return Ok(());
+
+    /// Makes sure that the runs there were trained on the same.
+    fn agree(&self, folder: &Path, now: &Self) -> Result<()> {
+        let threadless = |terms: &Self| -> Result<Config> {
+            let mut config = Config::load(Some((TERMS, &terms.config)), &[])?;
+            // The same bits for any number.
+            config.training.threads = 0;
+            Ok(config)
+        };
+        let of = |terms: &Self| Self { config: String::new(), ..terms.clone() };
+        if of(self) == of(now) && threadless(self)? == threadless(now)? {
+            return Ok(());
+        }
+        let message = "the study there has another data set, other cases or other settings: name another --out, or the settings it had";
+        Err(Error::file(folder, message))
     }
-    let message = "the study there has another data set, other cases or other settings: name another --out, or the settings it had";
-    Err(Error::file(folder, message))
 }

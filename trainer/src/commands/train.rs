@@ -15,12 +15,11 @@ use crate::config::{Auto, Config, NamedFile};
 use crate::dataset::{CrossValidation, Dataset, taken_as_a_millimetre};
 use crate::predict::{Asked, Plan, Tensors};
 use crate::preprocess::{CaseLoader, CaseReader, LoadedCases, PreparedCase};
-use crate::report::{SliceFigure, hms};
-use crate::run::Facts;
+use crate::report::hms;
 use crate::run::checkpoint::{Saved, clear_unfinished, load_weights};
 use crate::run::folder::{self, Which};
 use crate::run::record::{self, Division, Origins};
-use crate::training::{CaseMemory, Objective, Outcome, Settled, Setup, check_settings, train};
+use crate::training::{Objective, Outcome, Settled, Setup, check_settings, train};
 use crate::{Error, Result};
 
 /// Trains, and says at the end what to type next.
@@ -81,21 +80,22 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
             .map(|checkpoint| checkpoint.card.networks[0].preparation().normalisation.clone()),
         say: &|line| println!("{line}"),
     };
-    let cases = loader.load(args.cache.as_deref(), args.force, config.training.threads)?;
+    let cases = loader.load(args.loading.cache.as_deref(), args.loading.force, config.training.threads)?;
     cases.check_classes(classes)?;
     cases.lost().iter().for_each(|line| println!("{line}"));
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.card.networks[0].plan.clone());
-    let settled = settle(&cases, &config, plan)?;
+    let summaries = [&cases.training, &cases.validation].map(|cases| PreparedCase::summaries(cases));
+    let settled = Settled::for_cases(&summaries, cases.in_files, &reader, &config, plan)?;
     let LoadedCases { training, validation, preparation, .. } = cases;
     config.data.batch_size = Auto::Value(settled.outlook.batch_size);
-    if !args.force {
+    if !args.loading.force {
         settled.outlook.check()?;
     }
     let plan = settled.plan.clone();
     let division = Division {
         fold: folds.fold(),
-        training_cases: names(&training),
-        validation_cases: names(&validation),
+        training_cases: PreparedCase::names(&training),
+        validation_cases: PreparedCase::names(&validation),
     };
     // What cannot start is refused before the folder holds anything.
     Objective::new(&config, &plan, &training)?;
@@ -129,23 +129,11 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let (training, validation) = shown;
     if let Some(case) = validation.first().or(training.first()).filter(|_| !outcome.stopped) {
         let path = args.out.join("slices.png");
-        draw(&outcome, case, &path)?;
+        outcome.draw_slices(case, &outcome.pipeline.decision, &path)?;
         println!("slices of {} with truth and prediction: {}", case.name(), path.display());
     }
     conclude(args, &config, &outcome);
     Ok(outcome)
-}
-
-/// The plan for these cases, or what there is to say of one that was made before.
-fn settle(cases: &LoadedCases, config: &Config, before: Option<Plan>) -> Result<Settled> {
-    let summaries =
-        |cases: &[PreparedCase]| cases.iter().map(|case| case.summary().clone()).collect::<Vec<_>>();
-    let (training, validation) = (summaries(&cases.training), summaries(&cases.validation));
-    let reader = &cases.preparation.reader;
-    let classes = reader.description.num_classes();
-    let memory = CaseMemory::of(&training, &validation, classes);
-    let memory = if cases.in_files { memory.in_files() } else { memory };
-    plan::settle(Facts::of(&training, classes), config, &memory, reader, before)
 }
 
 /// What a run came to, and what to type next.
@@ -230,10 +218,6 @@ pub(super) fn folds(args: &Train, config: &Config, dataset: &Dataset) -> Result<
     Err(Error::Usage(format!("{flag}: {message}, none is held out: leave one of the two out")))
 }
 
-fn names(cases: &[PreparedCase]) -> Vec<String> {
-    cases.iter().map(|case| case.name().to_owned()).collect()
-}
-
 fn describe(args: &Train, settled: &Settled, config: &Config, division: &Division) {
     println!("training on {}", division.training_cases.join(", "));
     match division.validation_cases.as_slice() {
@@ -262,18 +246,4 @@ fn describe(args: &Train, settled: &Settled, config: &Config, division: &Divisio
         crate::cli::version(),
         config.optimizer.lr
     );
-}
-
-fn draw(outcome: &Outcome, case: &PreparedCase, path: &Path) -> Result<()> {
-    let (voxels, shape) = (case.voxels()?, case.summary().shape);
-    let logits = outcome.pipeline.window.run(&outcome.model, voxels.image(), shape, |_, _| true)?;
-    let image: Vec<f32> = voxels.image().iter().copied().step_by(voxels.channels()).collect();
-    let figure = SliceFigure {
-        image: &image,
-        truth: voxels.labels(),
-        prediction: &outcome.pipeline.decision.classes(&logits.values),
-        shape,
-        spacing: case.summary().spacing.map(f64::from),
-    };
-    figure.save(path)
 }

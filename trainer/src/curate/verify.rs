@@ -240,7 +240,8 @@ impl Meant {
             Some(names) => names,
             None => (0..files::channels(root, &file_ending)?).map(|channel| channel.to_string()).collect(),
         };
-        let description = Description { name, channel_names, classes, ignore, file_ending };
+        let description =
+            Description { name, channel_names, classes, ignore, joined_up_to: None, file_ending };
         Ok(Some(Self { description, labels_known, num_training, listed }))
     }
 }

@@ -27,6 +27,9 @@ pub struct Description {
     pub classes: Vec<String>,
     /// The value in the files of voxels to ignore.
     pub ignore: Option<u32>,
+    /// Where all foreground is one class ([`joined`](Self::joined)), the largest of the values 1, 2, … that it has in the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_up_to: Option<u8>,
     /// How the files' names end.
     pub file_ending: String,
 }
@@ -40,7 +43,29 @@ impl Description {
             channel_names: owned(channels),
             classes: owned(classes),
             ignore: None,
+            joined_up_to: None,
             file_ending: ".nii.gz".into(),
+        }
+    }
+
+    /// The same with all foreground classes as one, named after all of them.
+    #[must_use]
+    pub fn joined(mut self) -> Self {
+        if self.classes.len() > 2 {
+            self.joined_up_to = Some((self.classes.len() - 1) as u8);
+            let foreground = self.classes.split_off(1).join(" + ");
+            self.classes.push(foreground);
+        }
+        self
+    }
+
+    /// The class that a value in the files stands for, or [`IGNORE`]; `None` where it means nothing.
+    pub(crate) fn class_of(&self, value: i64) -> Option<u8> {
+        let last = self.joined_up_to.map_or(self.classes.len() as i64 - 1, i64::from);
+        let class = if self.joined_up_to.is_some() { value.min(1) } else { value };
+        match value {
+            0.. if value <= last => Some(class as u8),
+            _ => (self.ignore.map(i64::from) == Some(value)).then_some(IGNORE),
         }
     }
 
@@ -138,7 +163,7 @@ impl Parts {
     pub(super) fn whole(self) -> Result<Description, Fault> {
         let Labels { classes, ignore } = self.labels.map_err(|mut faults| faults.swap_remove(0))?;
         let (name, channel_names, file_ending) = (self.name, self.channel_names?, self.file_ending?);
-        Ok(Description { name, channel_names, classes, ignore, file_ending })
+        Ok(Description { name, channel_names, classes, ignore, joined_up_to: None, file_ending })
     }
 }
 

@@ -40,23 +40,19 @@ pub(crate) struct LabelSurvey {
 
 impl LabelSurvey {
     pub(crate) fn new(image: &Stored, description: &Description) -> Self {
-        let classes = description.num_classes();
-        let ignore = description.ignore.map(i64::from);
         let mut found =
             Self { labels: Vec::new(), unknown: BTreeMap::new(), fractions: 0, first_fraction: None };
         found.labels = memory::with_capacity(image.header.len());
         let mut index = 0;
         image.for_each(|value| {
             let label = match whole(value) {
-                Some(class @ 0..) if (class as usize) < classes => class as u8,
-                Some(class) if Some(class) == ignore => IGNORE,
-                Some(value) => {
+                Some(value) => description.class_of(value).unwrap_or_else(|| {
                     // A thousand kinds are enough to tell.
                     if found.unknown.len() < 1000 || found.unknown.contains_key(&value) {
                         *found.unknown.entry(value).or_insert(0) += 1;
                     }
                     IGNORE
-                }
+                }),
                 None => {
                     found.fractions += 1;
                     found.first_fraction.get_or_insert((index, value));
@@ -113,8 +109,11 @@ impl LabelSurvey {
         } else {
             (Kind::UnknownLabels, "add them to the labels or correct the file".to_owned())
         };
-        let names: Vec<String> =
-            description.classes.iter().enumerate().map(|(v, name)| format!("{name} = {v}")).collect();
+        let named = |(value, name): (usize, &String)| match description.joined_up_to {
+            Some(last) if value > 0 => format!("{name} = 1 to {last}"),
+            _ => format!("{name} = {value}"),
+        };
+        let names: Vec<String> = description.classes.iter().enumerate().map(named).collect();
         let message = format!(
             "the label map {} holds {}{more}, not in dataset.json ({})",
             image.path.display(),

@@ -106,6 +106,16 @@ impl PreparedCase {
         &self.summary.name
     }
 
+    /// The names of cases.
+    pub fn names(cases: &[Self]) -> Vec<String> {
+        cases.iter().map(|case| case.name().to_owned()).collect()
+    }
+
+    /// What is known of cases without their voxels.
+    pub fn summaries(cases: &[Self]) -> Vec<CaseSummary> {
+        cases.iter().map(|case| case.summary.clone()).collect()
+    }
+
     /// Voxels of each class, for classes 0 to `classes` − 1, of all cases together.
     pub fn class_counts(cases: &[Self], classes: usize) -> Vec<u64> {
         cases.iter().fold(vec![0; classes], |mut sums, case| {
@@ -130,6 +140,16 @@ impl PreparedCase {
             return packed.unpack().map(Some).ok_or_else(damaged);
         }
         Ok(self.voxels()?.labels.map(|labels| memory::collected(labels.iter().copied())))
+    }
+
+    /// The labels `[d, h, w]` of the part of its file that the case is, on the file's voxels; [`IGNORE`] where they are unknown.
+    ///
+    /// # Errors
+    /// As [`file_labels`](Self::file_labels).
+    pub fn part_labels(&self) -> Result<Vec<u8>> {
+        let grids = &self.summary.grids;
+        let unknown = || memory::filled(IGNORE, grids.part_shape().iter().product());
+        Ok(self.file_labels()?.map_or_else(unknown, |whole| grids.part_of(&whole)))
     }
 
     /// All voxels; read where they are in a file.

@@ -6,12 +6,11 @@
 
 mod page;
 
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::config::{Config, LossName};
 use crate::dataset::{Dataset, IGNORE};
-use crate::preprocess::{Case, CaseReader, CaseSummary, ChannelNorm, Normalisation, Preparation};
+use crate::preprocess::PreparedCase;
 use crate::run::{Facts, Plan};
 use crate::training::Sampler;
 use crate::{Error, Result};
@@ -119,28 +118,20 @@ impl Explanation {
         Self::new("bare counts".into(), &names, &[negatives, positives], question)
     }
 
-    /// Of the labels of a data set's training cases.
+    /// Of the labels of a data set's training cases, as they are trained on.
     ///
     /// # Errors
-    /// If a case cannot be read, no voxel is foreground, or the weight is no weight.
-    pub fn of_dataset(set: &Dataset, question: &Question) -> Result<Self> {
-        let reader = CaseReader::new(set, &Config::default().data);
-        // Patches are counted, not looked at.
-        let normalisation =
-            Normalisation { channels: vec![ChannelNorm::None; set.description.channel_names.len()] };
-        let preparation = Preparation { reader, normalisation };
-        let cases: Vec<Result<Case>> =
-            set.training.par_iter().map(|files| preparation.prepare(files, None)).collect();
-        let cases: Vec<Case> = cases.into_iter().collect::<Result<_>>()?;
+    /// If no voxel is foreground, the weight is no weight, or voxels cannot be read.
+    pub fn of_cases(set: &Dataset, cases: &[PreparedCase], question: &Question) -> Result<Self> {
         let names = &set.description.classes;
-        let counts: Vec<Vec<u64>> = cases.iter().map(|case| case.class_counts(names.len()).0).collect();
-        let voxels: Vec<u64> = (0..names.len()).map(|class| counts.iter().map(|c| c[class]).sum()).collect();
+        let voxels = PreparedCase::class_counts(cases, names.len());
         let name = set.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let mut found = Self::new(name, names, &voxels, question)?;
         found.cases = Some(cases.len());
-        let empty = cases.iter().zip(&counts).filter(|(_, counts)| counts[1..].iter().sum::<u64>() == 0);
-        found.empty_cases = empty.map(|(case, _)| case.name.clone()).collect();
-        found.patches = Some(draw(&cases, names.len(), found.share, question)?);
+        let is_empty =
+            |case: &&PreparedCase| case.summary().class_counts(names.len()).0[1..].iter().sum::<u64>() == 0;
+        found.empty_cases = cases.iter().filter(is_empty).map(|case| case.name().to_owned()).collect();
+        found.patches = Some(draw(cases, names.len(), found.share, question)?);
         Ok(found)
     }
 
@@ -216,15 +207,14 @@ pub fn constant_loss(z: f64, p: f64, share: f64) -> f64 {
 }
 
 /// Draws patches as training would, unaugmented, and counts.
-fn draw(cases: &[Case], classes: usize, share: f64, question: &Question) -> Result<Patches> {
+fn draw(cases: &[PreparedCase], classes: usize, share: f64, question: &Question) -> Result<Patches> {
     let mut config = Config::default();
     if let Some(fraction) = question.foreground_fraction {
         config.data.foreground_share = fraction;
     }
     config.augmentation.enabled = false;
     let config = config.validated()?;
-    let plan =
-        Plan::new(Facts::of(&cases.iter().map(CaseSummary::of).collect::<Vec<_>>(), classes), &config)?;
+    let plan = Plan::new(Facts::of(&PreparedCase::summaries(cases), classes), &config)?;
     let sampler = Sampler::new(cases, plan.patch_size, &config);
     let batches = PATCHES.div_ceil(config.data.batch());
     let (mut positives, mut total) = (0u64, 0u64);

@@ -1,15 +1,15 @@
 //! What is kept of a run.
 
-use metrics::{
-    Aim, AveragePrecision, BinaryCounts, OperatingPoint, PositiveClass, Reliability, ScoreHistogram,
-};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use metrics::{Aim, BinaryCounts, OperatingPoint, PositiveClass, Reliability, ScoreHistogram};
 use serde::{Deserialize, Serialize};
 use unet3d::UNet3d;
 
 use super::{Arm, StudyData};
-use crate::Result;
 use crate::dataset::IGNORE;
-use crate::predict::{Calibration, Logits, SlidingWindow, one_against_rest};
+use crate::predict::{Calibration, Pipeline, one_against_rest};
+use crate::{Error, Result};
 
 /// Points of a curve that are kept.
 const CURVE: usize = 256;
@@ -73,50 +73,51 @@ pub struct EpochFigures {
     pub share: f64,
 }
 
-/// The scores of both halves.
-pub(super) struct Halves {
-    pub(super) fitted: ScoreHistogram,
-    pub(super) measured: ScoreHistogram,
-    pub(super) precision: AveragePrecision,
-    pub(super) at_half: BinaryCounts,
-}
-
-/// Predicts the evaluation cases and measures them; the second is the first case's logits, for its picture.
+/// Predicts the evaluation cases as the pipeline does and measures them in the voxels of their files, plane by plane; `None`
+/// if it was stopped.
 pub(super) fn measure(
+    pipeline: &Pipeline,
     model: &UNet3d<f32>,
     data: &StudyData,
-    window: &SlidingWindow,
     known: &Calibration,
     scaled: bool,
-) -> Result<(Measured, Logits)> {
+    stop: &AtomicBool,
+) -> Result<Option<Measured>> {
     let positive = PositiveClass::new(1).ignore_label(IGNORE);
-    let mut halves = Halves {
-        fitted: ScoreHistogram::new(),
-        measured: ScoreHistogram::new(),
-        precision: AveragePrecision::new(positive),
-        at_half: BinaryCounts::default(),
-    };
-    let mut first = None;
-    for (case, planes) in data.evaluation.iter().zip(&data.fitted) {
-        let Some(truth) = &case.labels else { continue };
-        let logits = window.run(model, &case.image, case.shape, |_, _| true)?;
-        let scores = one_against_rest(&logits.values, logits.channels).swap_remove(0);
-        halves.precision.update(&scores, truth)?;
-        count(&mut halves.at_half, &scores, truth);
-        let plane = case.shape[1] * case.shape[2];
-        let end = planes * plane;
-        halves.fitted.update(&scores[..end], &truth[..end], positive)?;
-        halves.measured.update(&scores[end..], &truth[end..], positive)?;
-        first.get_or_insert(Logits { shape: case.shape, channels: 1, values: scores });
+    let channels = model.config().out_channels;
+    let [mut fitted, mut measured] = [ScoreHistogram::new(), ScoreHistogram::new()];
+    for (case, &planes) in data.evaluation.iter().zip(&data.fitted) {
+        let (grids, voxels) = (&case.summary().grids, case.voxels()?);
+        let labels = case.part_labels()?;
+        let [_, h, w] = grids.part_shape();
+        let mut of_plane = labels.chunks_exact(h * w).enumerate();
+        let mut updated = Ok(());
+        let sink = |plane: &[f32]| {
+            let (index, labels) = of_plane.next().expect("a plane of logits for each of labels");
+            let half = if index < planes { &mut fitted } else { &mut measured };
+            let scores = one_against_rest(plane, channels).swap_remove(0);
+            if updated.is_ok() {
+                updated = half.update(&scores, labels, positive);
+            }
+        };
+        let is_wanted = |_, _| !stop.load(Ordering::Relaxed);
+        match pipeline.logits(model, voxels.image(), grids, is_wanted, sink) {
+            Err(_) if stop.load(Ordering::Relaxed) => return Ok(None),
+            predicted => predicted?,
+        }
+        updated.map_err(|error: metrics::Error| Error::case(case.name(), error.to_string()))?;
     }
-    let logits = first.expect("there are labelled evaluation cases");
-    let calibration = known.fitted(&halves.fitted, scaled, std::slice::from_ref(&data.halves), 0.0);
-    Ok((Measured { halves, calibration }, logits))
+    let calibration = known.fitted(&fitted, scaled, std::slice::from_ref(&data.halves), 0.0);
+    Ok(Some(Measured { fitted, measured, calibration }))
 }
 
 /// What [`measure`] saw.
 pub(super) struct Measured {
-    pub(super) halves: Halves,
+    /// The scores of one half.
+    pub(super) fitted: ScoreHistogram,
+    /// Of the other.
+    pub(super) measured: ScoreHistogram,
+    /// Fitted on the one.
     pub(super) calibration: Calibration,
 }
 
@@ -129,7 +130,7 @@ impl Measured {
         epochs: Vec<EpochFigures>,
         seconds: f64,
     ) -> RunResult {
-        let Self { halves: Halves { fitted, measured, precision, at_half }, calibration } = self;
+        let Self { fitted, measured, calibration } = self;
         let point = |aim| {
             let point = OperatingPoint::find(&fitted, aim)?;
             // Just above the cut lies the bin that it ends below.
@@ -142,8 +143,8 @@ impl Measured {
             arm,
             seed,
             epochs,
-            at_half,
-            average_precision: precision.finish().value,
+            at_half: all.counts_above(0.0),
+            average_precision: all.average_precision().value,
             best_f1: point(Aim::MaxF1),
             precise: point(Aim::Recall(recall)),
             before: Reliability::new(&measured, |logit| Calibration::identity(1).probability(logit)),
@@ -152,18 +153,6 @@ impl Measured {
             curve: curve(&all),
             seconds,
         }
-    }
-}
-
-/// Adds the voxels of a case, called positive above logit 0.
-fn count(counts: &mut BinaryCounts, scores: &[f32], truth: &[u8]) {
-    for (&score, &label) in scores.iter().zip(truth).filter(|(_, label)| **label != IGNORE) {
-        *match (score > 0.0, label == 1) {
-            (true, true) => &mut counts.true_positives,
-            (true, false) => &mut counts.false_positives,
-            (false, true) => &mut counts.false_negatives,
-            (false, false) => &mut counts.true_negatives,
-        } += 1;
     }
 }
 

@@ -14,10 +14,8 @@ use volumes::files::write_json;
 use super::measure::measure;
 use super::{Arm, EpochFigures, RunResult, StudyData};
 use crate::config::{Auto, Config, Mirror, Word};
-use crate::predict::{Calibration, SlidingWindow, Tensors};
-use crate::preprocess::PreparedCase;
+use crate::predict::{Calibration, Decision, Tensors};
 use crate::random::{Purpose, generator};
-use crate::report::SliceFigure;
 use crate::run::Plan;
 use crate::run::checkpoint::{CHECKPOINTS, LAST, PREVIOUS, Saved, clear_unfinished, exists};
 use crate::training::{Objective, Setup, train};
@@ -30,6 +28,7 @@ use crate::{Error, Result};
 pub fn run_arm(
     folder: &Path,
     data: &StudyData,
+    plan: &Plan,
     config: &Config,
     arm: Arm,
     recall: f64,
@@ -48,23 +47,23 @@ pub fn run_arm(
     let mut config = arm.configure(config, positives, negatives);
     // Reports are at probability 1/2, as the network gives it; thresholds are chosen afterwards.
     config.inference.threshold = Auto::Word(Word::Auto);
-    // Measured is the network's answer alone, after every epoch.
+    // Measured is the network's answer alone.
     config.inference.mirror = Mirror::NONE;
-    config.validation.full_every = Auto::Value(1);
     config.inference.min_component = Auto::Value(0);
     config.inference.keep_largest = Auto::Value(false);
     config.inference.fill_holes = Auto::Value(false);
-    let mut plan = data.plan.clone();
+    let single = plan;
+    let mut plan = single.clone();
     plan.model.out_channels = arm.channels();
     let objective = Objective::new(&config, &plan, &data.training)?;
-    let init = first_weights(&config, &data.plan, &plan, &objective)?;
+    let init = first_weights(&config, single, &plan, &objective)?;
     let setup = Setup {
         folder: folder.to_owned(),
         config: config.clone(),
         plan: plan.clone(),
         preparation: data.preparation.clone(),
         training: data.training.clone(),
-        validation: data.evaluation.iter().cloned().map(PreparedCase::from).collect(),
+        validation: data.evaluation.clone(),
         init: Some(init),
         resume,
         abandons_last,
@@ -73,24 +72,19 @@ pub fn run_arm(
     if outcome.stopped {
         return Ok(None);
     }
-    let window =
-        SlidingWindow { patch: plan.patch_size, overlap: config.inference.overlap, mirror: Mirror::NONE };
     let known = difference(&Calibration::known(objective.config(), arm.channels()));
     let scaled = !Calibration::is_shift_enough(objective.config());
-    let (measured, logits) = measure(&outcome.model, data, &window, &known, scaled)?;
+    let (pipeline, model) = (&outcome.pipeline, &outcome.model);
+    let Some(measured) = measure(pipeline, model, data, &known, scaled, stop)? else { return Ok(None) };
     let epochs = epochs(&folder.join("log.jsonl"))?;
     let seconds = outcome.elapsed.as_secs_f64();
     let result = measured.result(arm, config.training.seed, recall, epochs, seconds);
-    let case = &data.evaluation[0];
-    let image: Vec<f32> = case.image.iter().copied().step_by(case.channels).collect();
-    let figure = SliceFigure {
-        image: &image,
-        truth: case.labels.as_deref(),
-        prediction: &logits.values.iter().map(|&z| u8::from(z > 0.0)).collect::<Vec<_>>(),
-        shape: case.shape,
-        spacing: case.spacing.map(f64::from),
+    let channels = arm.channels();
+    let at_half = Decision {
+        calibration: Calibration::identity(channels),
+        ..Decision::untouched(objective.config(), channels)
     };
-    figure.save(folder.join("slices.png"))?;
+    outcome.draw_slices(&data.evaluation[0], &at_half, &folder.join("slices.png"))?;
     write_json(&result_path, &result)?;
     Ok(Some(result))
 }

@@ -1,9 +1,9 @@
 //! What may be concluded from made-up runs.
 
-use metrics::{AveragePrecision, BinaryCounts, PositiveClass, Reliability, ScoreHistogram};
+use metrics::{BinaryCounts, PositiveClass, Reliability, ScoreHistogram};
 use proptest::prelude::*;
 
-use super::measure::{Halves, Measured};
+use super::measure::Measured;
 use super::verdict::verdict;
 use super::{Arm, Difference, Figure, Point, RunResult, Study, html};
 use crate::config::Config;
@@ -129,11 +129,8 @@ fn thresholds_are_measured_on_the_other_half() {
     // Above 0 lies all that is positive in the one half, and half of it in the other.
     fitted.update(&[1.0, 2.0, -1.0], &[1, 1, 0], positive).unwrap();
     measured.update(&[1.5, -1.0, 3.0, -2.0], &[1, 1, 0, 0], positive).unwrap();
-    let mut precision = AveragePrecision::new(positive);
-    precision.update(&[1.0, -1.0], &[1, 0]).unwrap();
-    let halves = Halves { fitted, measured, precision, at_half: BinaryCounts::default() };
-    let result =
-        Measured { halves, calibration: Calibration::identity(1) }.result(Arm::Bce, 0, 0.8, vec![], 1.0);
+    let calibration = Calibration::identity(1);
+    let result = Measured { fitted, measured, calibration }.result(Arm::Bce, 0, 0.8, vec![], 1.0);
     let wanted =
         BinaryCounts { true_positives: 1, false_positives: 1, false_negatives: 1, true_negatives: 1 };
     assert_eq!(result.precise.unwrap().counts, wanted);

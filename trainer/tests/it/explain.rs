@@ -6,7 +6,7 @@ use losses::{BceWithLogits, Labels, Loss};
 use proptest::prelude::*;
 use trainer::config::LossName;
 use trainer::dataset::Dataset;
-use trainer::preprocess::CaseReader;
+use trainer::preprocess::{CaseReader, PreparedCase};
 use trainer::study::explain::{Explanation, Question, constant_loss};
 
 use crate::support::small;
@@ -62,12 +62,19 @@ fn the_threads_counts_give_the_threads_numbers() {
     assert!(more.contains("recall will rise and precision fall"), "{more}");
 }
 
+/// Of the training cases on the voxels of their files.
+fn explained(set: &Dataset, question: &Question) -> Explanation {
+    let cases = CaseReader::native(set).read_all(&set.training).unwrap();
+    let cases: Vec<PreparedCase> = cases.into_iter().map(PreparedCase::from).collect();
+    Explanation::of_cases(set, &cases, question).unwrap()
+}
+
 #[test]
 fn a_data_set_is_counted_and_its_patches_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
     small::write_data_set(folder.path(), small::SHAPE, 1, 2, [3, 0]);
     let set = Dataset::open(folder.path()).unwrap();
-    let found = Explanation::of_dataset(&set, &question(None)).unwrap();
+    let found = explained(&set, &question(None));
     let cases = CaseReader::native(&set).read_all(&set.training).unwrap();
     let positives: usize =
         cases.iter().map(|c| c.labels.as_ref().unwrap().iter().filter(|&&l| l == 1).count()).sum();
@@ -76,7 +83,7 @@ fn a_data_set_is_counted_and_its_patches_are_drawn() {
     // Every patch around foreground: more of it than anywhere; a share of 0 is nearer to the volumes'.
     let share = |fraction| {
         let question = Question { foreground_fraction: Some(fraction), ..question(None) };
-        Explanation::of_dataset(&set, &question).unwrap().patches.unwrap().share
+        explained(&set, &question).patches.unwrap().share
     };
     let (all, none) = (share(1.0), share(0.0));
     assert!(all >= none && none > 0.0, "{all} and {none}");
@@ -86,7 +93,7 @@ fn a_data_set_is_counted_and_its_patches_are_drawn() {
 fn several_classes_are_told_what_trains_them() {
     let folder = tempfile::tempdir().unwrap();
     small::write_data_set(folder.path(), small::SHAPE, 1, 3, [2, 0]);
-    let found = Explanation::of_dataset(&Dataset::open(folder.path()).unwrap(), &question(None)).unwrap();
+    let found = explained(&Dataset::open(folder.path()).unwrap(), &question(None));
     let weights: Vec<String> =
         found.classes.iter().map(|class| format!("{:.3}", class.class_weight.unwrap())).collect();
     let text = found.to_string();

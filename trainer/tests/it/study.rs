@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 use assert_cmd::cargo::cargo_bin_cmd;
 use serde_json::Value;
 use tempfile::TempDir;
+use trainer::dataset::{CaseFiles, Dataset};
+use trainer::preprocess::CaseReader;
 
 use crate::support::{shared::skipped, small};
 
@@ -68,6 +70,43 @@ fn without_a_learning_rate_all_arms_are_the_same() {
     for file in ["study.html", "study.txt", "study.json", "runs/bce-0/slices.png"] {
         assert!(place.path("out").join(file).is_file(), "{file}");
     }
+}
+
+/// Whatever grid the network sees: the log's figures and the study's are of the same voxels, and those are the files'.
+#[test]
+fn what_is_measured_is_what_the_log_counts_in_the_files_voxels() {
+    let place = Place::new();
+    let args = ["--arms", "bce,cross_entropy", "--seeds", "1"];
+    let settings = ["--set", "data.spacing=[1.5,2.5,2]", "--set", "validation.full_every=1"];
+    let all = [&args[..], &settings].concat();
+    let cache = place.path("cache");
+    succeeds(&place.study("cached", &[&all[..], &["--cache", cache.to_str().unwrap()]].concat()));
+    succeeds(&place.study("out", &all));
+    let runs = place.json("out")["runs"].as_array().unwrap().clone();
+    let evaluated = place.json("out")["evaluation"].as_array().unwrap().clone();
+    let set = Dataset::open(place.path("data")).unwrap();
+    let is_evaluated = |files: &&CaseFiles| evaluated.iter().any(|name| *name == *files.name);
+    let cases: Vec<_> = set.training.iter().filter(is_evaluated).cloned().collect();
+    let cases = CaseReader::native(&set).read_all(&cases).unwrap();
+    let labels = || cases.iter().flat_map(|case| case.labels.as_deref().unwrap());
+    // All foreground classes together.
+    let foreground = labels().filter(|&&label| label > 0).count() as u64;
+    assert!(foreground > 0 && foreground < labels().count() as u64);
+    for run in &runs {
+        let arm = run["arm"].as_str().unwrap();
+        let count = |key: &str| run["at_half"][key].as_u64().unwrap();
+        assert_eq!(count("tp") + count("fn"), foreground, "{arm}");
+        let log = std::fs::read_to_string(place.path(&format!("out/runs/{arm}-0/log.jsonl"))).unwrap();
+        let last = log.lines().rfind(|line| line.contains(r#"{"event":"validation""#)).unwrap();
+        let last: Value = serde_json::from_str(last).unwrap();
+        assert_eq!(last["classes"][0]["at_half"], run["at_half"], "{arm}");
+    }
+    let timeless = |name: &str| {
+        let mut json = place.json(name);
+        json["runs"].as_array_mut().unwrap().iter_mut().for_each(|run| run["seconds"] = Value::Null);
+        json
+    };
+    assert_eq!(timeless("out"), timeless("cached"));
 }
 
 #[test]

@@ -14,6 +14,7 @@ fn dataset(folder: &Path, cases: usize) -> Dataset {
         channel_names: vec!["T1".into()],
         classes: ["background", "lesion"].map(str::to_owned).into(),
         ignore: None,
+        joined_up_to: None,
         file_ending: ".nii.gz".into(),
     };
     let case = |i| CaseFiles { name: format!("c{i:02}"), images: Vec::new(), label: None };

@@ -6,7 +6,7 @@ use memory::{Machine, in_words};
 use serde::Serialize;
 
 use crate::config::{Auto, Config, Word};
-use crate::preprocess::Preprocessing;
+use crate::preprocess::{CaseReader, CaseSummary, Preprocessing};
 use crate::report::table;
 use crate::run::{Facts, Plan};
 use crate::training::{CaseMemory, MemoryProbe, PredictionMemory, TrainingMemory};
@@ -78,6 +78,30 @@ pub struct Level {
 }
 
 impl Settled {
+    /// On this machine, for training and validation cases that are known; `before` is a plan that was made already, with the
+    /// configuration's batch. `in_files` is where their voxels are.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn for_cases(
+        cases: &[Vec<CaseSummary>; 2],
+        in_files: bool,
+        reader: &CaseReader,
+        config: &Config,
+        before: Option<Plan>,
+    ) -> Result<Self> {
+        let [training, validation] = cases;
+        let classes = reader.description.num_classes();
+        let memory = CaseMemory::of(training, validation, classes);
+        let memory = if in_files { memory.in_files() } else { memory };
+        let facts = Facts::of(training, classes);
+        let (preprocessing, machine) = (reader.preprocessing, Machine::here());
+        match before {
+            Some(plan) => Self::of(plan, config.data.batch(), facts, config, &memory, preprocessing, machine),
+            None => Self::new(facts, config, &memory, preprocessing, machine),
+        }
+    }
+
     /// Chooses what the configuration leaves open, within its voxels and its memory.
     ///
     /// # Errors

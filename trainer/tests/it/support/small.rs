@@ -105,6 +105,7 @@ pub(crate) fn setup(
         channel_names: (0..in_channels).map(|c| format!("channel {c}")).collect(),
         classes: names[..classes].to_vec(),
         ignore: None,
+        joined_up_to: None,
         file_ending: ".nii.gz".into(),
     };
     let normalisation = Normalisation { channels: vec![trainer::preprocess::ChannelNorm::None; in_channels] };
@@ -192,6 +193,7 @@ pub(crate) fn pipeline(window: SlidingWindow, channels: usize) -> Pipeline {
         channel_names: vec!["image".into()],
         classes: (0..channels.max(2)).map(|class| class.to_string()).collect(),
         ignore: None,
+        joined_up_to: None,
         file_ending: ".nii.gz".into(),
     };
     let reader = CaseReader { description, order: AxisOrder::ZYX, preprocessing: Preprocessing::NATIVE };
