@@ -14,14 +14,15 @@ pub(crate) mod listed;
 pub(crate) mod listing;
 pub(crate) mod names;
 pub(crate) mod notes;
-mod overlap;
+pub(crate) mod overlap;
 mod spacing_note;
 pub(crate) mod split;
 pub(crate) mod survey;
 pub mod synthetic;
 pub(crate) mod table;
+pub(crate) mod warnings;
 
 pub use description::{Description, IGNORE};
 pub use folder::{CaseFiles, Dataset, FileSum};
-pub(crate) use spacing_note::{note_on_spacing, taken_as_a_millimetre};
-pub use split::{CrossValidation, Fold, FoldCases};
+pub(crate) use spacing_note::note_on_spacing;
+pub use split::{CaseClasses, ClassesByFold, CrossValidation, Fold, FoldCases};

@@ -19,7 +19,7 @@ use volumes::files::write_json;
 use super::train;
 use crate::cli::Train;
 use crate::config::{Auto, Config};
-use crate::dataset::{CrossValidation, Dataset, Fold};
+use crate::dataset::{CaseClasses, ClassesByFold, CrossValidation, Dataset, Fold};
 use crate::evaluate::folds::Summary;
 use crate::run::checkpoint::{self, MODEL_FILE};
 use crate::run::folder;
@@ -48,7 +48,12 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
         );
         return Err(Error::Usage(message));
     };
+    // A fold that cannot be trained is found before others are, for hours.
+    let counted = CaseClasses::read(&dataset.training, &dataset.description)?;
+    let classes = ClassesByFold::new(&folds, &counted, &dataset.description.classes);
+    classes.check()?;
     let _lock = folder::share(&args.out, TERMS)?;
+    classes.warnings().iter().for_each(|warning| println!("{warning}"));
     let held_out = held_out(&folds, &dataset);
     agree(args, &config, &held_out)?;
     for index in 0..of {
@@ -68,7 +73,9 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(config.training.threads).build();
     let pool = pool.map_err(|e| Error::config("training.threads", e.to_string()))?;
     println!();
-    let chosen = pool.install(|| out_of_fold::choose(&args.out, &dataset, &config, &held_out, stop))?;
+    let chosen = pool.install(|| {
+        out_of_fold::choose(&args.out, &dataset, &config, (&held_out, &classes.learnt()), stop)
+    })?;
     let Some((figures, together)) = chosen else {
         println!("the same command goes on from here: {}", args.out.display());
         return Ok(());
@@ -77,6 +84,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
     let path = args.out.join("summary.json");
     write_json(&path, &summary)?;
     println!("\n{summary}\n{}", path.display());
+    classes.warnings().iter().for_each(|warning| println!("{warning}"));
     println!("`trainer predict {}` predicts with all folds together", args.out.join(MODEL_FILE).display());
     Ok(())
 }

@@ -6,7 +6,9 @@ use rayon::prelude::*;
 use volumes::files::{read_text, write_where_named};
 
 use crate::config::Config;
-use crate::dataset::{CaseFiles, CrossValidation, Dataset};
+use crate::dataset::fault::Fault;
+use crate::dataset::warnings::lines;
+use crate::dataset::{CaseClasses, CaseFiles, ClassesByFold, CrossValidation, Dataset};
 use crate::preprocess::{CaseReader, CaseSummary};
 use crate::training::Settled;
 use crate::{Error, Result, cli};
@@ -16,13 +18,22 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
     let dataset = Dataset::open(&args.dataset)?;
     let reader = CaseReader::new(&dataset, &config.data);
     let folds = CrossValidation::new(&dataset, &config)?;
-    let (training, validation) = folds.cases().divide(summaries(&reader, &dataset.training)?);
+    let cases = summaries(&reader, &dataset.training)?;
+    let classes = dataset.description.num_classes();
+    let counted: Vec<CaseClasses> = cases.iter().map(|case| case.classes(classes)).collect();
+    let by_fold = ClassesByFold::new(&folds, &counted, &dataset.description.classes);
+    by_fold.only(folds.fold()).check()?;
+    let faults: Vec<Fault> =
+        cases.iter().flat_map(|case| case.warnings(&dataset.description.classes)).collect();
+    let (training, validation) = folds.cases().divide(cases);
     let settled = Settled::for_cases(&[training, validation], args.cached, &reader, &config, None)?;
     if args.json {
         let text = serde_json::to_string_pretty(&settled.outlook);
         println!("{}", text.map_err(|e| Error::Usage(format!("the plan is no JSON: {e}")))?);
     } else {
-        folds.notes(&dataset.training).iter().for_each(|note| println!("{note}"));
+        let of_cases = by_fold.warnings().into_iter().chain(lines(&faults, &dataset.path));
+        let of_folds = folds.notes(&dataset.training);
+        dataset.notes.iter().cloned().chain(of_folds).chain(of_cases).for_each(|note| println!("{note}"));
         println!("{}", settled.outlook);
     }
     let Some(path) = &args.write else { return Ok(()) };

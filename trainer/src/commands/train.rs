@@ -12,7 +12,8 @@ use unet3d::UNet3d;
 use super::plan;
 use crate::cli::Train;
 use crate::config::{Auto, Config, NamedFile};
-use crate::dataset::{CrossValidation, Dataset, taken_as_a_millimetre};
+use crate::dataset::overlap::same_images;
+use crate::dataset::{CaseClasses, ClassesByFold, CrossValidation, Dataset};
 use crate::predict::{Asked, Plan, Tensors};
 use crate::preprocess::{CaseLoader, CaseReader, LoadedCases, PreparedCase};
 use crate::report::hms;
@@ -58,11 +59,6 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
 
     println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
     dataset.notes.iter().chain(&folds.notes(&dataset.training)).for_each(|note| println!("{note}"));
-    let silent = dataset.headers.iter().filter(|header| !header.spacing_known).count();
-    if silent > 0 {
-        let taken = taken_as_a_millimetre(silent);
-        println!("{taken}; `trainer convert --spacing X,Y,Z` makes a data set that says what they are");
-    }
     // A run goes on with the cases as it began with them.
     let reader = match &resumed {
         Some(checkpoint) => checkpoint.card.networks[0].preparation().reader.clone(),
@@ -70,6 +66,8 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     };
     let (training, held_out) = folds.cases().divide(dataset.training.iter().cloned());
     let validation = other.as_ref().map_or(held_out, |other| other.training.clone());
+    // Of another folder such cases are refused.
+    same_images(&training, &validation)?.iter().for_each(|line| println!("{line}"));
     let loader = CaseLoader {
         reader: &reader,
         training,
@@ -81,8 +79,9 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         say: &|line| println!("{line}"),
     };
     let cases = loader.load(args.loading.cache.as_deref(), args.loading.force, config.training.threads)?;
+    check_folds(&cases, &folds, &dataset)?;
     cases.check_classes(classes)?;
-    cases.lost().iter().for_each(|line| println!("{line}"));
+    cases.warnings()?.iter().for_each(|line| println!("{line}"));
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.card.networks[0].plan.clone());
     let summaries = [&cases.training, &cases.validation].map(|cases| PreparedCase::summaries(cases));
     let settled = Settled::for_cases(&summaries, cases.in_files, &reader, &config, plan)?;
@@ -134,6 +133,20 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     }
     conclude(args, &config, &outcome);
     Ok(outcome)
+}
+
+/// Says which classes cannot be learnt or validated, and refuses a fold that has nothing to learn.
+fn check_folds(cases: &LoadedCases, folds: &CrossValidation, dataset: &Dataset) -> Result<()> {
+    let classes = &dataset.description.classes;
+    let counted = |cases: &[PreparedCase]| -> Vec<CaseClasses> {
+        cases.iter().map(|case| case.summary().classes(classes.len())).collect()
+    };
+    let (training, validation) = (counted(&cases.training), counted(&cases.validation));
+    let left_out = CaseClasses::read(folds.cases().left_out(&dataset.training), &dataset.description)?;
+    let by_fold = ClassesByFold::of_one(folds.fold(), [&training, &validation, &left_out], classes);
+    by_fold.check()?;
+    by_fold.warnings().iter().for_each(|warning| println!("{warning}"));
+    Ok(())
 }
 
 /// What a run came to, and what to type next.

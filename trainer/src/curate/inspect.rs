@@ -4,7 +4,6 @@ mod page;
 
 use rayon::prelude::*;
 use serde::Serialize;
-use volumes::{Alignment, Role};
 
 use crate::Result;
 use crate::dataset::{CaseFiles, Dataset};
@@ -266,23 +265,5 @@ fn warnings(set: &Dataset, found: &Inspection) -> Result<Vec<String>> {
             .push(format!("channel {:?} is constant ({}): it carries nothing", channel.channel, channel.min));
     }
     warnings.extend(set.notes.iter().cloned());
-    for files in set.training.iter().chain(&set.test) {
-        if let Some(path) = elsewhere(files)? {
-            warnings.push(format!("case {}: {path} and the first image do not lie in the same place by their headers; check that their voxels match", files.name));
-        }
-    }
     Ok(warnings)
-}
-
-/// The first file of a case whose voxels lie more than a tenth of a voxel from those of its first image.
-fn elsewhere(files: &CaseFiles) -> Result<Option<String>> {
-    let first = volumes::read_header(&files.images[0])?;
-    let images = files.images.iter().skip(1).map(|path| (path, Role::Image));
-    for (path, role) in images.chain(files.label.iter().map(|path| (path, Role::Mask))) {
-        let header = volumes::read_header_as(path, role)?;
-        if Alignment::of(&first, &header) == Alignment::Same && first.apart(&header).is_some() {
-            return Ok(Some(path.display().to_string()));
-        }
-    }
-    Ok(None)
 }

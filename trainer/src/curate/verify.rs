@@ -9,6 +9,7 @@ mod page;
 mod set;
 mod voxels;
 
+use self::voxels::Seen;
 pub use crate::dataset::fault::Kind;
 
 use std::path::Path;
@@ -18,11 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::dataset::description::{Labels, Parts};
-use crate::dataset::fault::{Fault, Subject};
+use crate::dataset::fault::Fault;
 use crate::dataset::folder::must_be_folder;
 use crate::dataset::listed::ListedCase;
 use crate::dataset::names::{LooseCase, Part};
-use crate::dataset::{CaseFiles, CrossValidation, Dataset, Description, split};
+use crate::dataset::{
+    CaseClasses, CaseFiles, ClassesByFold, CrossValidation, Dataset, Description, split, warnings,
+};
 use crate::preprocess::CaseReader;
 use crate::{Error, Result};
 
@@ -86,7 +89,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
     let mut found = Faults::default();
     let folder = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let mut name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let (mut training, mut test) = (Vec::new(), Vec::new());
+    let (mut training, mut test, mut seen) = (Vec::new(), Vec::new(), Vec::new());
     let parts = Parts::read(path).map_err(|fault| found.errors.push(fault)).ok();
     if let Some(parts) = parts.as_ref().filter(|parts| !parts.name.is_empty()) {
         name.clone_from(&parts.name);
@@ -94,19 +97,22 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
     if let Some(meant) = Meant::new(path, parts, &mut found)? {
         training = files::side(path, Part::Training, &meant, &mut found)?;
         test = files::side(path, Part::Test, &meant, &mut found)?;
-        files::between(path, &meant, &training, &test, &mut found);
+        let names = [&training, &test].map(|cases| cases.iter().map(|case| case.name.as_str()).collect());
+        found.warnings.extend(warnings::of_names(path, names, meant.num_training));
         let read = |part, cases: &[LooseCase]| voxels::read(part, cases, &meant);
-        let mut cases = read(Part::Training, &training);
-        cases.extend(read(Part::Test, &test));
-        set::compare(path, &meant, cases, &mut found);
+        seen = read(Part::Training, &training);
+        seen.extend(read(Part::Test, &test));
+        set::compare(path, &meant, &mut seen, &mut found);
     }
     let mut notes = Vec::new();
     match Dataset::open(path) {
         Ok(dataset) => {
+            let cases = dataset.training.iter().chain(&dataset.test);
+            found.warnings.extend(warnings::of_links(path, cases));
             if found.errors.is_empty() {
                 lost_foreground(&dataset, &mut found);
             }
-            notes = folds(&dataset, &mut found);
+            notes = folds(&dataset, &seen, &mut found);
         }
         // Whatever was overlooked above: no error here means that the folder opens.
         Err(error) if found.errors.is_empty() => found.errors.push(unreadable(Kind::Refused, path, error)),
@@ -116,22 +122,39 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
 }
 
 /// What is to be said of the folds of the default configuration.
-fn folds(dataset: &Dataset, found: &mut Faults) -> Vec<String> {
+fn folds(dataset: &Dataset, seen: &[Seen], found: &mut Faults) -> Vec<String> {
     found.errors.extend(split::faults(dataset));
     // Whatever else keeps folds from being is not the folder's fault.
-    let folds = CrossValidation::new(dataset, &Config::default());
-    folds.map_or(Vec::new(), |folds| folds.notes(&dataset.training))
+    let Ok(folds) = CrossValidation::new(dataset, &Config::default()) else { return Vec::new() };
+    if let (Some(cases), true) = (counted(dataset, seen), found.errors.is_empty()) {
+        let path = dataset.path.join("dataset.json");
+        let remedy = "add cases that have it, take other folds, or name folds in splits_final.json";
+        let warnings = ClassesByFold::new(&folds, &cases, &dataset.description.classes).warnings_of_folds();
+        let fault = |warning| Fault::file(Kind::ClassByFold, &path, warning, remedy);
+        found.warnings.extend(warnings.into_iter().map(fault));
+    }
+    folds.notes(&dataset.training)
+}
+
+/// The classes of the training cases, as they were counted.
+fn counted(dataset: &Dataset, seen: &[Seen]) -> Option<Vec<CaseClasses>> {
+    let of_case = |case: &CaseFiles| {
+        let seen = seen.iter().find(|seen| seen.part == Part::Training && seen.name == case.name)?;
+        let voxels = seen.counts?[..dataset.description.num_classes()].to_vec();
+        Some(CaseClasses { name: case.name.clone(), voxels })
+    };
+    dataset.training.iter().map(of_case).collect()
 }
 
 /// Cases whose foreground the default configuration would cut off or resample to nothing.
 fn lost_foreground(dataset: &Dataset, found: &mut Faults) {
     let reader = CaseReader::new(dataset, &Config::default().data);
-    let Some(spacing) = reader.preprocessing.spacing else { return };
+    if reader.preprocessing.spacing.is_none() {
+        return;
+    }
     let faults = |files: &CaseFiles| -> Result<Vec<Fault>> {
-        let complaints = reader.summary(files)?.lost.complaints(&dataset.description.classes, spacing);
-        let fault =
-            |[message, remedy]: [String; 2]| Fault::case(Kind::Vanished, &files.name, message, remedy);
-        Ok(complaints.into_iter().map(fault).collect())
+        let case = reader.summary(files)?;
+        Ok(case.lost.faults(&case.name, &dataset.description.classes, case.spacing.map(f64::from)))
     };
     let all: Vec<Result<Vec<Fault>>> = dataset.training.par_iter().map(faults).collect();
     for case in all {
@@ -176,32 +199,9 @@ impl Faults {
 
 impl Finding {
     fn new(severity: Severity, fault: Fault, root: &Path) -> Self {
-        let subject = match &fault.subject {
-            Subject::Case(case) => format!("case {case}"),
-            Subject::File(path) if path == root => ".".into(),
-            Subject::File(path) => path.strip_prefix(root).unwrap_or(path).display().to_string(),
-        };
-        let prefix = root.join("").display().to_string();
-        let [message, remedy] = [fault.message, fault.remedy].map(|text| without_root(&text, &prefix));
+        let [subject, message, remedy] = fault.within(root);
         Self { severity, kind: fault.kind, subject, message, remedy }
     }
-}
-
-/// A text whose paths begin in the data set's folder, `prefix`, instead of leading there.
-fn without_root(text: &str, prefix: &str) -> String {
-    if prefix.is_empty() {
-        return text.to_owned();
-    }
-    let mut short = String::new();
-    for (at, part) in text.split(prefix).enumerate() {
-        // Within a path the same letters are another folder's.
-        let is_within = short.ends_with(|c: char| c.is_alphanumeric() || "/._-".contains(c));
-        if at > 0 && is_within {
-            short.push_str(prefix);
-        }
-        short.push_str(part);
-    }
-    short
 }
 
 /// What `dataset.json` means as far as it can be told.

@@ -2,7 +2,7 @@
 //! `trainer verify` lists them all.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +50,10 @@ pub enum Kind {
     MissingImage,
     /// Training and testing have a case of the same name.
     SameName,
-    /// A folder or file of the data set is a link to what lies outside of it, or nowhere.
+    /// A folder or file of the data set is a link to what lies outside of it.
     LinkOutside,
+    /// A file of the data set is a link to nowhere.
+    LinkDangling,
     /// A file cannot be read to its end.
     Unreadable,
     /// A file holds a series or vectors.
@@ -80,6 +82,8 @@ pub enum Kind {
     UnknownLabels,
     /// A class occurs in no training case.
     AbsentClass,
+    /// A class that a fold cannot learn, or cannot validate.
+    ClassByFold,
     /// Cropping or resampling leaves no voxel of some of a case's foreground.
     Vanished,
     /// A case has no foreground.
@@ -140,6 +144,36 @@ impl Fault {
         let subject = Subject::Case(case.to_owned());
         Self { kind, subject, message: message.into(), remedy: remedy.into() }
     }
+}
+
+impl Fault {
+    /// Its subject, message and remedy, with names of files from the data set's folder `root` on.
+    pub(crate) fn within(&self, root: &Path) -> [String; 3] {
+        let subject = match &self.subject {
+            Subject::Case(case) => format!("case {case}"),
+            Subject::File(path) if path == root => ".".into(),
+            Subject::File(path) => path.strip_prefix(root).unwrap_or(path).display().to_string(),
+        };
+        let prefix = root.join("").display().to_string();
+        [subject, without_root(&self.message, &prefix), without_root(&self.remedy, &prefix)]
+    }
+}
+
+/// A text whose paths begin in the data set's folder, `prefix`, instead of leading there.
+fn without_root(text: &str, prefix: &str) -> String {
+    if prefix.is_empty() {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for (at, part) in text.split(prefix).enumerate() {
+        // Within a path the same letters are another folder's.
+        let is_within = short.ends_with(|c: char| c.is_alphanumeric() || "/._-".contains(c));
+        if at > 0 && is_within {
+            short.push_str(prefix);
+        }
+        short.push_str(part);
+    }
+    short
 }
 
 impl fmt::Display for Fault {

@@ -9,9 +9,9 @@ use volumes::{Alignment, Format, Header, Role};
 
 use super::description::Parts;
 use super::fault::{Fault, Kind, first};
-use super::names::{LooseCase, Part, leads_out, side};
+use super::names::{LooseCase, Part, dangling, side};
 use super::notes::{self, Note};
-use super::{Description, listed};
+use super::{Description, listed, warnings};
 use crate::{Error, Result};
 
 /// The files of one case.
@@ -38,7 +38,7 @@ pub struct Dataset {
     pub test: Vec<CaseFiles>,
     /// What the first image of each training case says of its grid.
     pub headers: Vec<Header>,
-    /// What is to be said of how its files are taken, a line each.
+    /// What is to be said of how its files are taken, and what deserves a look, a line each.
     pub notes: Vec<String>,
 }
 
@@ -57,14 +57,15 @@ impl Dataset {
     /// Opens a folder and checks its files' names, headers and shapes; voxels are not read.
     ///
     /// # Errors
-    /// A folder, `dataset.json`, image, label map or channel that is missing; a link that leads out of the folder; shapes that differ within a case;
+    /// A folder, `dataset.json`, image, label map or channel that is missing; a link that leads nowhere; shapes that differ within a
+    /// case;
     /// volumes with more than three axes; files that are no NIfTI.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         must_be_folder(path)?;
-        first(leads_out(path, &path.join("dataset.json")).into_iter().collect())?;
+        first(dangling(&path.join("dataset.json")).into_iter().collect())?;
         let mut parts = Parts::read(path)?;
-        let listed = std::mem::replace(&mut parts.cases, Ok(None))?;
+        let (listed, said) = (std::mem::replace(&mut parts.cases, Ok(None))?, parts.num_training);
         let description = parts.whole()?;
         let (channels, ending) = (description.channel_names.len(), &description.file_ending);
         let cases_of = |part: Part| {
@@ -82,8 +83,16 @@ impl Dataset {
         let check = |case: &CaseFiles| check_headers(case, channels);
         let checked = training.par_iter().map(check).collect::<Result<Vec<_>>>()?;
         let of_test = test.par_iter().map(check).collect::<Result<Vec<_>>>()?;
-        let notes = checked.iter().chain(&of_test).flat_map(|checked| checked.notes.iter().cloned());
-        let notes = notes::lines(&notes.collect::<Vec<_>>(), path);
+        let all = || checked.iter().chain(&of_test);
+        let mut doubts: Vec<Fault> = all().flat_map(|checked| checked.warnings.iter().cloned()).collect();
+        let [names, test_names]: [Vec<&str>; 2] =
+            [&training, &test].map(|cases| cases.iter().map(|case| case.name.as_str()).collect());
+        let headers = names.iter().chain(&test_names).copied().zip(all().map(|checked| &checked.header));
+        doubts.extend(warnings::of_headers(path, &headers.collect::<Vec<_>>()));
+        doubts.extend(warnings::of_names(path, [names, test_names], said));
+        doubts.extend(warnings::of_links(path, training.iter().chain(&test)));
+        let notes: Vec<Note> = all().flat_map(|checked| checked.notes.iter().cloned()).collect();
+        let notes = notes::lines(&notes, path).into_iter().chain(warnings::lines(&doubts, path)).collect();
         let headers = checked.into_iter().map(|checked| checked.header).collect();
         Ok(Self { path: path.to_path_buf(), description, training, test, headers, notes })
     }
@@ -155,12 +164,14 @@ pub(crate) struct Checked {
     pub(crate) header: Header,
     /// What is to be said of the files.
     pub(crate) notes: Vec<Note>,
+    /// What is to be said of where they lie.
+    pub(crate) warnings: Vec<Fault>,
 }
 
 /// Checks that a case's files lie on one grid and hold so many channels.
 pub(crate) fn check_headers(case: &CaseFiles, channels: usize) -> Result<Checked> {
     let mut first: Option<Header> = None;
-    let mut notes = Vec::new();
+    let (mut notes, mut warnings) = (Vec::new(), Vec::new());
     for path in case.images.iter().chain(&case.label) {
         let role = if case.label.as_ref() == Some(path) { Role::Mask } else { Role::Image };
         let header = volumes::read_header_as(path, role)?;
@@ -168,24 +179,15 @@ pub(crate) fn check_headers(case: &CaseFiles, channels: usize) -> Result<Checked
         notes.extend(header.notes.iter().map(|text| (path.clone(), text.clone())));
         match &first {
             Some(other) => {
-                if let Alignment::Part(_) = same_grid(case, path, &header, (&case.images[0], other))? {
-                    notes.push((path.clone(), part_of(&header, &case.images[0])));
-                }
+                let first = (case.images[0].as_path(), other);
+                let alignment = same_grid(case, path, &header, first)?;
+                warnings.extend(warnings::of_place(alignment, path, &header, first));
             }
             None => first = Some(header),
         }
     }
     let header = first.ok_or_else(|| Error::case(&case.name, "has no image; name at least one file"))?;
-    Ok(Checked { header, notes })
-}
-
-/// Says of a label map that it is a part of its image.
-pub(crate) fn part_of(header: &Header, image: &Path) -> String {
-    let size = header.size();
-    format!(
-        "its {size:?} voxels (x, y, z) are a part of those of {} by its header: all others count as background",
-        image.display()
-    )
+    Ok(Checked { header, notes, warnings })
 }
 
 /// Checks that a file of a case holds one volume, or is the only image and holds one for each of the channels.

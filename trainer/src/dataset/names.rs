@@ -215,27 +215,20 @@ fn list_or_fault(folder: &Path, remedy: &str, faults: &mut Vec<Fault>) -> Result
         return Ok(None);
     }
     let names = list(folder)?;
-    let files = names.iter().map(|name| folder.join(name));
-    let root = folder.parent().unwrap_or(folder);
-    faults.extend(std::iter::once(folder.to_owned()).chain(files).filter_map(|path| leads_out(root, &path)));
+    faults.extend(names.iter().filter_map(|name| dangling(&folder.join(name))));
     Ok(Some(names))
 }
 
-/// The fault of a link in the data set `root` that leads out of it: a folder that comes from elsewhere would show files of
-/// this machine in its masks and figures.
-pub(crate) fn leads_out(root: &Path, path: &Path) -> Option<Fault> {
-    if !path.is_symlink() {
-        return None;
-    }
-    let target = std::fs::read_link(path).map(|to| to.display().to_string()).unwrap_or_default();
-    let message = match (path.canonicalize(), root.canonicalize()) {
-        (Ok(to), Ok(root)) if to.starts_with(&root) => return None,
-        (Ok(_), _) => format!("is a link to {target}, which is not in the data set"),
-        (Err(_), _) => format!("is a link to {target}, which is not there"),
-    };
-    let remedy =
-        "put the file itself there (cp -rL copies a folder with what its links lead to), or a hard link (ln)";
-    Some(Fault::file(Kind::LinkOutside, path, message, remedy))
+/// The fault of a link that leads nowhere.
+pub(crate) fn dangling(path: &Path) -> Option<Fault> {
+    let target = std::fs::read_link(path).ok().filter(|_| !path.exists())?;
+    let message = format!("is a link to {}, which is not there", target.display());
+    Some(Fault::file(
+        Kind::LinkDangling,
+        path,
+        message,
+        "put the file itself there, or a link to where it is",
+    ))
 }
 
 /// The files with an ending: (name without it, path).

@@ -45,6 +45,22 @@ impl Dataset {
     }
 }
 
+/// Says which cases to validate on have the images of cases to train on.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn same_images(training: &[CaseFiles], validation: &[CaseFiles]) -> Result<Option<String>> {
+    let shared = shared_cases(training, validation)?;
+    let named: Vec<String> = shared.iter().map(|[ours, theirs]| format!("{theirs} ({ours})")).collect();
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    Ok((!named.is_empty()).then(|| {
+        format!(
+            "validation cases have the images of training cases: {}; a network knows what it was trained on, so take one of the two away",
+            some(&named)
+        )
+    }))
+}
+
 /// The pairs of a case of `cases` and one of `others` that have an image file in common, or images of the same content. A
 /// name in common means nothing: each data set gives its own. Only files of lengths that both have are read.
 ///

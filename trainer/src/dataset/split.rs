@@ -3,6 +3,7 @@
 //! They are drawn from the seed, case by case or, where a table says what belongs together ([`groups`]), group by group;
 //! nnU-Net's file of folds ([`file`]) takes the place of both.
 
+mod classes;
 mod file;
 mod groups;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
+pub use self::classes::{CaseClasses, ClassesByFold};
 use self::groups::Groups;
 use super::fault::{Fault, all};
 use super::notes::some;
@@ -136,9 +138,7 @@ impl CrossValidation {
             Origin::File(path) => {
                 let file = file_name(path);
                 let left_out = self.folds.iter().enumerate().filter_map(|(index, fold)| {
-                    let is_in = |i: &usize| fold.training.contains(i) || fold.validation.contains(i);
-                    let names = (0..names.len()).filter(|i| !is_in(i)).map(|i| names[i].name.as_str());
-                    let names: Vec<&str> = names.collect();
+                    let names = fold.left_out(names.iter().map(|case| case.name.as_str()));
                     (!names.is_empty()).then(|| format!("fold {index} of {file} leaves out {}", some(&names)))
                 });
                 std::iter::once(format!("folds are those of {file}")).chain(left_out).collect()
@@ -165,6 +165,14 @@ impl FoldCases {
             }
         }
         (training, validation)
+    }
+
+    /// Of one item for each training case of the data set, those that are on neither side.
+    pub fn left_out<T>(&self, cases: impl IntoIterator<Item = T>) -> Vec<T> {
+        let is_in = |index: &usize| {
+            self.training.binary_search(index).is_ok() || self.validation.binary_search(index).is_ok()
+        };
+        cases.into_iter().enumerate().filter(|(index, _)| !is_in(index)).map(|(_, case)| case).collect()
     }
 
     /// Those in which `is_held_out`, and the others, of so many cases.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use volumes::{Stored, whole};
 
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, Kind, first};
 use super::{Description, IGNORE};
+use crate::Result;
 
 /// Index to (x, y, z).
 fn position(image: &Stored, index: usize) -> [usize; 3] {
@@ -23,6 +24,23 @@ pub(crate) fn not_finite(image: &Stored, values: &[f32], case: &str) -> Option<F
         position(image, first)
     );
     Some(Fault::case(Kind::NotFinite, case, message, "replace them, for example by the background's value"))
+}
+
+/// The class of each voxel of a label map.
+///
+/// # Errors
+/// A voxel that is no class.
+pub(crate) fn labels(image: &Stored, case: &str, description: &Description) -> Result<Vec<u8>> {
+    let survey = LabelSurvey::new(image, description);
+    first(survey.faults(image, case, description))?;
+    Ok(survey.labels)
+}
+
+/// How many voxels have each label.
+pub(crate) fn label_counts(labels: &[u8]) -> [u64; 256] {
+    let mut counts = [0; 256];
+    labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+    counts
 }
 
 /// A label map's voxels, and those among them that mean nothing.

@@ -168,7 +168,7 @@ impl fmt::Display for Decision {
         match source {
             Source::Known => write!(
                 f,
-                "probabilities are {function}({formula}), by the loss's weights alone: no validation cases that hold every class, or too few, to fit them on"
+                "probabilities are {function}({formula}), by the loss's weights alone: no validation cases that hold every class, each of them learnt, or too few, to fit them on"
             )?,
             Source::Fitted(cases) => {
                 let (names, count) = (cases.join(", "), cases.len());

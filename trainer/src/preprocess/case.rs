@@ -4,6 +4,7 @@ use volumes::{AxisOrder, Header};
 
 use super::{Geometry, LostForeground, PackedLabels, Preprocessing};
 use crate::dataset::IGNORE;
+use crate::dataset::survey::label_counts;
 
 /// The images of one patient or specimen, and its labels where they are known.
 #[derive(Clone, PartialEq, Debug)]
@@ -75,10 +76,7 @@ impl Case {
     /// Voxels of each class, for classes 0 to `classes` − 1, and of those that are ignored.
     /// All zero where the labels are unknown.
     pub fn class_counts(&self, classes: usize) -> (Vec<u64>, u64) {
-        let mut counts = [0u64; 256];
-        for &label in self.labels.iter().flatten() {
-            counts[usize::from(label)] += 1;
-        }
+        let counts = label_counts(self.labels.as_deref().unwrap_or_default());
         (counts[..classes.min(255)].to_vec(), counts[usize::from(IGNORE)])
     }
 }

@@ -10,6 +10,8 @@ use super::{Cache, CaseReader, Fingerprint, Fit, Found, Grids, Normalisation, Pr
 use crate::codec::options;
 use crate::config::Scheme;
 use crate::dataset::CaseFiles;
+use crate::dataset::fault::{Fault, Subject};
+use crate::dataset::warnings::{lines, of_constant};
 use crate::{Error, Result};
 
 const GIGABYTE: f64 = (1u64 << 30) as f64;
@@ -64,17 +66,26 @@ impl LoadedCases {
         Err(Error::Usage(message))
     }
 
-    /// What of the cases' foreground is lost to cropping and resampling, a line each.
-    pub fn lost(&self) -> Vec<String> {
-        let lines = |case: &PreparedCase| {
-            let summary = case.summary();
-            let reader = &self.preparation.reader;
-            let spacing = reader.preprocessing.spacing.unwrap_or(summary.spacing.map(f64::from));
-            let complaints = summary.lost.complaints(&reader.description.classes, spacing);
-            let name = summary.name.clone();
-            complaints.into_iter().map(move |[message, remedy]| format!("case {name}: {message}; {remedy}"))
+    /// What deserves a look in the cases' voxels, a line for each kind of thing.
+    ///
+    /// # Errors
+    /// If a file of the cache cannot be read.
+    pub fn warnings(&self) -> Result<Vec<String>> {
+        let description = &self.preparation.reader.description;
+        let of_case = |case: &PreparedCase| -> Result<Vec<Fault>> {
+            let channels = case.constant_channels()?.into_iter().zip(&description.channel_names);
+            let constant = channels.filter(|(is_constant, _)| *is_constant).map(|(_, name)| {
+                of_constant(
+                    Subject::Case(case.name().to_owned()),
+                    format!("every voxel of {name} is the same"),
+                )
+            });
+            Ok(constant.chain(case.summary().warnings(&description.classes)).collect())
         };
-        self.training.iter().chain(&self.validation).flat_map(lines).collect()
+        let cases: Vec<&PreparedCase> = self.training.iter().chain(&self.validation).collect();
+        let faults = cases.into_par_iter().map(of_case).collect::<Vec<_>>();
+        let faults = faults.into_iter().collect::<Result<Vec<_>>>()?.concat();
+        Ok(lines(&faults, Path::new("")))
     }
 }
 

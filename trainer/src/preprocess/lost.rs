@@ -10,6 +10,7 @@ use metrics::{BoundingBox, Components, Connectivity};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::IGNORE;
+use crate::dataset::fault::{Fault, Kind};
 
 /// What of a case's foreground is not among the labels that are trained on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,14 +33,15 @@ pub struct Vanished {
 }
 
 impl LostForeground {
-    /// What is to be said of it, and what to do, one thing each; `spacing` is the cases'.
-    pub(crate) fn complaints(&self, classes: &[String], spacing: [f64; 3]) -> Vec<[String; 2]> {
+    /// What is to be said of it, one thing each; `spacing` is that of the case of this name.
+    pub(crate) fn faults(&self, case: &str, classes: &[String], spacing: [f64; 3]) -> Vec<Fault> {
         let cut_off = (self.cut_off > 0).then(|| {
             let message = format!(
                 "{} voxel(s) of the foreground lie in an empty border, which is cut off: they cannot be learnt",
                 self.cut_off
             );
-            [message, "look at the label map, or keep borders with data.crop=false".into()]
+            let remedy = "look at the label map, or keep borders with data.crop=false";
+            Fault::case(Kind::Vanished, case, message, remedy)
         });
         let of_class = |lost: &Vanished| {
             let name = classes.get(usize::from(lost.label)).map_or("?", String::as_str);
@@ -52,7 +54,7 @@ impl LostForeground {
                 "{} have no voxel left once the case is resampled to {d} x {h} x {w} mm (d, h, w): they are smaller than that and cannot be learnt",
                 listed.join(", ")
             );
-            [message, "give finer voxels (data.spacing), or take it so".into()]
+            Fault::case(Kind::Vanished, case, message, "give finer voxels (data.spacing), or take it so")
         });
         cut_off.into_iter().chain(vanished).collect()
     }

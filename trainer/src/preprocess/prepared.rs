@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Block, CachedCase, Case, Grids, LostForeground, Region, Source};
-use crate::dataset::IGNORE;
+use crate::dataset::fault::{Fault, Kind, Subject};
+use crate::dataset::survey::label_counts;
+use crate::dataset::warnings::of_counts;
+use crate::dataset::{CaseClasses, IGNORE};
 use crate::{Error, Result};
 
 /// What is known of a case without its voxels.
@@ -30,8 +33,7 @@ pub struct CaseSummary {
 impl CaseSummary {
     /// Of a case in memory, whose labels are counted.
     pub fn of(case: &Case) -> Self {
-        let mut counts = vec![0; 256];
-        case.labels.iter().flatten().for_each(|&label| counts[usize::from(label)] += 1);
+        let counts = label_counts(case.labels.as_deref().unwrap_or_default()).to_vec();
         Self {
             name: case.name.clone(),
             shape: case.shape,
@@ -58,6 +60,25 @@ impl CaseSummary {
     /// All zero where the labels are unknown.
     pub fn class_counts(&self, classes: usize) -> (Vec<u64>, u64) {
         (self.counts[..classes.min(255)].to_vec(), self.counts[usize::from(IGNORE)])
+    }
+
+    /// What deserves a look in the case's labels, whose classes these are.
+    pub(crate) fn warnings(&self, classes: &[String]) -> Vec<Fault> {
+        let mut faults = self.lost.faults(&self.name, classes, self.spacing.map(f64::from));
+        // Background that is cut off is background, and lost foreground was some.
+        let is_cut = self.grids.part_shape() != self.grids.whole_shape();
+        let of_counts =
+            of_counts(Subject::Case(self.name.clone()), &self.counts).filter(|fault| match fault.kind {
+                Kind::EmptyCase => faults.is_empty(),
+                _ => !is_cut,
+            });
+        faults.extend(of_counts.filter(|_| self.labelled));
+        faults
+    }
+
+    /// The same, with the case's name.
+    pub fn classes(&self, classes: usize) -> CaseClasses {
+        CaseClasses { name: self.name.clone(), voxels: self.class_counts(classes).0 }
     }
 }
 
@@ -123,6 +144,29 @@ impl PreparedCase {
             sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             sums
         })
+    }
+
+    /// Of each channel, whether it has one value everywhere.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn constant_channels(&self) -> Result<Vec<bool>> {
+        let is_constant = |region: &Region<'_>, channel: usize| {
+            let (image, channels) = (region.image(), region.channels());
+            image.iter().skip(channel).step_by(channels).all(|v| *v == image[channel])
+        };
+        let of = |region: &Region<'_>| -> Vec<bool> {
+            (0..region.channels()).map(|channel| is_constant(region, channel)).collect()
+        };
+        // One plane of a file tells it of most.
+        let [d, h, w] = self.summary.shape;
+        let plane = Block { start: [d / 2, 0, 0], size: [1, h, w] };
+        match &self.voxels {
+            Voxels::File(case) if !of(&case.region(plane)?).contains(&true) => {
+                Ok(vec![false; self.summary.channels])
+            }
+            Voxels::File(_) | Voxels::Memory(_) => Ok(of(&self.voxels()?)),
+        }
     }
 
     /// The labels `[d, h, w]` of the whole file, whatever of it the case is; `None` where they are unknown.

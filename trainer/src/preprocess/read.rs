@@ -12,12 +12,11 @@ use volumes::{
 use super::crop::{background, content, cut};
 use super::{Case, CaseSummary, Geometry, Grids, LostForeground, PackedLabels, Preprocessing, Revision};
 use crate::config::{Auto, Data, Word};
-use crate::dataset::fault::first;
 use crate::dataset::folder::check_headers;
 use crate::dataset::listing::{Volumes, folder_of_volumes};
 use crate::dataset::names::group;
 use crate::dataset::notes::Note;
-use crate::dataset::survey::{LabelSurvey, not_finite};
+use crate::dataset::survey::{labels, not_finite};
 use crate::dataset::{CaseFiles, Dataset, Description, IGNORE};
 use crate::preprocess::common_spacing;
 use crate::{Error, Result};
@@ -318,10 +317,4 @@ fn finite(image: &Stored, case: &str) -> Result<Vec<f32>> {
         Some(fault) => Err(fault.into()),
         None => Ok(values),
     }
-}
-
-fn labels(image: &Stored, case: &str, description: &Description) -> Result<Vec<u8>> {
-    let survey = LabelSurvey::new(image, description);
-    first(survey.faults(image, case, description))?;
-    Ok(survey.labels)
 }

@@ -43,6 +43,11 @@ impl Objective {
         &self.loss
     }
 
+    /// Of each class, whether a training case has a voxel of it.
+    pub fn learnt(&self) -> Vec<bool> {
+        self.voxels.iter().map(|&voxels| voxels > 0).collect()
+    }
+
     /// The loss of logits at one scale or several, finest first, and whether no voxel counts.
     ///
     /// # Errors

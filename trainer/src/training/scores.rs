@@ -11,15 +11,18 @@ use crate::predict::{ClassSample, Evidence, one_against_rest};
 /// Of each foreground class a histogram, and of several channels a sample.
 pub(super) struct Scores {
     channels: usize,
+    /// By class, whether the network was trained on it.
+    learnt: Vec<bool>,
     histograms: Vec<ScoreHistogram>,
     sample: ClassSample,
 }
 
 impl Scores {
     /// For so many voxels in all.
-    pub(super) fn new(channels: usize, classes: usize, voxels: usize) -> Self {
-        let histograms = vec![ScoreHistogram::new(); classes - 1];
-        Self { channels, histograms, sample: ClassSample::new(channels, voxels) }
+    pub(super) fn new(channels: usize, learnt: &[bool], voxels: usize) -> Self {
+        let histograms = vec![ScoreHistogram::new(); learnt.len() - 1];
+        let sample = ClassSample::new(channels, voxels).of_learnt(learnt);
+        Self { channels, learnt: learnt.to_vec(), histograms, sample }
     }
 
     pub(super) fn update(&mut self, logits: &[f32], labels: &[u8]) -> Result<()> {
@@ -40,6 +43,6 @@ impl Scores {
     }
 
     pub(super) fn figures(&self, class: usize, name: &str, counts: BinaryCounts) -> ClassFigures {
-        ClassFigures::new(name, counts, &self.histograms[class - 1])
+        ClassFigures::new(name, self.learnt[class], counts, &self.histograms[class - 1])
     }
 }

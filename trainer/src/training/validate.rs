@@ -22,6 +22,8 @@ use crate::preprocess::{Grids, PackedLabels, PreparedCase};
 pub struct WholeCases<'a> {
     /// The classes, background first.
     names: &'a [String],
+    /// Which of them the networks were trained on.
+    learnt: &'a [bool],
     /// A folder for files that are gone afterwards.
     scratch: &'a Path,
     scores: Scores,
@@ -48,9 +50,15 @@ pub struct Choices<'a> {
 }
 
 impl<'a> WholeCases<'a> {
-    /// None so far, of so many channels of logits and so many voxels to come.
-    pub fn new(names: &'a [String], channels: usize, voxels: usize, scratch: &'a Path) -> Self {
-        Self { names, scratch, scores: Scores::new(channels, names.len(), voxels), cases: Vec::new() }
+    /// None so far, of so many channels of logits and so many voxels to come. Of each class, the background among them, there
+    /// is its name and whether the networks were trained on it: else nothing is chosen by it.
+    pub fn new(
+        (names, learnt): (&'a [String], &'a [bool]),
+        channels: usize,
+        voxels: usize,
+        scratch: &'a Path,
+    ) -> Self {
+        Self { names, learnt, scratch, scores: Scores::new(channels, learnt, voxels), cases: Vec::new() }
     }
 
     /// Asks a network about a prepared, labelled case. `calibrated` makes logits of different networks alike before anything
@@ -107,12 +115,12 @@ impl<'a> WholeCases<'a> {
     /// # Errors
     /// If the disk refuses.
     pub fn finish(self, choices: &Choices<'_>) -> Result<Validation> {
-        let Self { names, scores, cases, .. } = self;
+        let Self { names, learnt, scores, cases, .. } = self;
         let listed: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
         let decision = (choices.decide)(scores.evidence(&listed));
         let masks: Vec<(Case, PackedLabels)> =
             cases.into_iter().map(|case| masked(case, &decision)).collect::<Result<_>>()?;
-        let postprocess = choose(names, choices, &masks);
+        let postprocess = choose(names, learnt, choices, &masks);
         let postprocessing = ByClass::new(&names[1..], &choices.asked, &[postprocess.as_ref()]);
         let mut matrix = ConfusionMatrix::new(names.len()).ignore_label(IGNORE);
         let mut by_case = Vec::new();
@@ -160,11 +168,16 @@ fn masked(predicted: Predicted, decision: &Decision) -> Result<(Case, PackedLabe
 }
 
 /// Chooses post-processing on the masks, where something is left to choose.
-fn choose(names: &[String], choices: &Choices<'_>, masks: &[(Case, PackedLabels)]) -> Option<Choice> {
+fn choose(
+    names: &[String],
+    learnt: &[bool],
+    choices: &Choices<'_>,
+    masks: &[(Case, PackedLabels)],
+) -> Option<Choice> {
     if choices.on_training_cases || choices.asked.is_settled() {
         return None;
     }
-    let mut candidates = Candidates::new(&choices.asked, &names[1..]);
+    let mut candidates = Candidates::new(&choices.asked, &names[1..]).of_learnt(&learnt[1..]);
     for (case, part) in masks {
         let (mask, labels) = (case.grids.uncropped(unpacked(part), &[0]), unpacked(&case.labels));
         let ratio = case.grids.file_voxels_per_voxel();

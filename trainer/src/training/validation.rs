@@ -42,6 +42,8 @@ pub struct CaseCounts {
 pub struct ClassFigures {
     /// The class.
     pub name: String,
+    /// Whether the network was trained on a voxel of it; else its figures say nothing.
+    pub learnt: bool,
     /// Its voxels, found, missed and invented.
     pub counts: BinaryCounts,
     /// 2·tp / (2·tp + fp + fn), from 0 to 1, higher is better; undefined if the class occurs nowhere.
@@ -66,10 +68,11 @@ pub struct ClassFigures {
 }
 
 impl ClassFigures {
-    pub(super) fn new(name: &str, counts: BinaryCounts, histogram: &ScoreHistogram) -> Self {
+    pub(super) fn new(name: &str, learnt: bool, counts: BinaryCounts, histogram: &ScoreHistogram) -> Self {
         let reliability = Reliability::new(histogram, autograd::Real::sigmoid);
         Self {
             name: name.to_owned(),
+            learnt,
             counts,
             dice: counts.dice(),
             at_half: histogram.counts_above(0.0),
@@ -85,9 +88,10 @@ impl ClassFigures {
 }
 
 impl Validation {
-    /// The mean over the foreground classes that occur or are predicted of their Dice over all cases together.
+    /// The mean over the foreground classes that were learnt, and occur or are predicted, of their Dice over all cases
+    /// together.
     pub fn mean_dice(&self) -> Option<f64> {
-        Mean::of(self.classes.iter().map(|c| c.dice)).value
+        Mean::of(self.classes.iter().filter(|c| c.learnt).map(|c| c.dice)).value
     }
 
     /// What "best" is judged by: where a threshold is chosen for an aim, how well the aim is served, from 0 to 1, or below 0
@@ -133,6 +137,14 @@ impl fmt::Display for Validation {
         writeln!(f, "{}", self.report)?;
         let width = self.classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
         for class in &self.classes {
+            if !class.learnt {
+                writeln!(
+                    f,
+                    "{:>width$}  no training case holds it: it could not be learnt, and its Dice says nothing",
+                    class.name
+                )?;
+                continue;
+            }
             let ClassFigures { name, dice, average_precision, mean_probability, share, at_half, .. } = class;
             writeln!(
                 f,

@@ -15,6 +15,7 @@ mod predict;
 mod predict_files;
 mod resume;
 mod train;
+mod warnings;
 use std::fs;
 use std::path::{Path, PathBuf};
 

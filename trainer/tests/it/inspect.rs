@@ -86,12 +86,12 @@ fn the_page_says_what_was_found_and_what_to_beware_of() {
         "spacings along h range from 2 to 3 mm",
         "6.0 times as long along d",
         "class \"c\" does not occur",
-        "case b: ",
-        "do not lie in the same place",
+        "b.nii.gz: by the headers its voxels lie up to",
+        "check that they belong together",
     ] {
         assert!(page.contains(part), "{part:?} is not in:\n{page}");
     }
-    assert!(!page.contains("channel \"T1\" is constant") && !page.contains("case a: "), "{page}");
+    assert!(!page.contains("channel \"T1\" is constant") && !page.contains("a.nii.gz: by"), "{page}");
     let json = serde_json::to_value(&found).unwrap();
     assert_eq!(json["training"]["classes"][1]["voxels"], 10);
 }

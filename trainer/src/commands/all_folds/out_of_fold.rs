@@ -18,12 +18,12 @@ use crate::training::{Choices, WholeCases};
 use crate::{Error, Result};
 
 /// Predicts each fold's held-out cases with its model, chooses threshold and post-processing of the ensemble on all of them,
-/// and writes the model of all folds. Gives the figures of each fold; `None` if it was stopped.
+/// and writes the model of all folds; `learnt` are the classes that every fold was trained on. Gives the figures of each fold; `None` if it was stopped.
 pub(super) fn choose(
     out: &Path,
     dataset: &Dataset,
     config: &Config,
-    held_out: &[Vec<String>],
+    (held_out, learnt): (&[Vec<String>], &[bool]),
     stop: &AtomicBool,
 ) -> Result<Option<(Vec<FoldFigures>, Together)>> {
     let open = |index: usize| ModelFile::open(&folder(out, index).join(MODEL_FILE));
@@ -33,7 +33,7 @@ pub(super) fn choose(
     for header in &dataset.headers {
         voxels += header.size().iter().product::<usize>();
     }
-    let mut cases = WholeCases::new(names, channels, voxels, out);
+    let mut cases = WholeCases::new((names, learnt), channels, voxels, out);
     let asked = Asked::of(&config.inference);
     let (mut networks, mut weights) = (Vec::new(), Vec::new());
     for (index, held_out) in held_out.iter().enumerate() {

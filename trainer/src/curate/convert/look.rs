@@ -10,8 +10,9 @@ use super::source::Source;
 use crate::curate::verify::unreadable;
 use crate::dataset::CaseFiles;
 use crate::dataset::fault::{Fault, Kind};
-use crate::dataset::folder::{part_of, planes_of_one_slice, same_shape};
+use crate::dataset::folder::{planes_of_one_slice, same_shape};
 use crate::dataset::notes::Note;
+use crate::dataset::warnings::part_of;
 
 /// So many kinds of values are told apart.
 const MOST_VALUES: usize = 1000;

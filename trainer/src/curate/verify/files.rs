@@ -243,23 +243,3 @@ impl Names<'_> {
         Fault::file(Kind::UnexpectedEnding, path, message, remedy)
     }
 }
-
-/// What can be said of names and numbers of cases without reading them.
-pub(super) fn between(
-    root: &Path,
-    meant: &Meant,
-    training: &[LooseCase],
-    test: &[LooseCase],
-    found: &mut Faults,
-) {
-    for case in test.iter().filter(|case| training.iter().any(|other| other.name == case.name)) {
-        let message = "is a training case and a test case";
-        let remedy = "take it from imagesTs or imagesTr if it is the same; else rename one of them";
-        found.warnings.push(Fault::case(Kind::SameName, &case.name, message, remedy));
-    }
-    if let Some(wanted) = meant.num_training.filter(|&n| n != training.len() as u64) {
-        let message = format!("numTraining is {wanted}, but imagesTr has {} case(s)", training.len());
-        let remedy = format!("add what is missing, or set numTraining to {}", training.len());
-        found.warnings.push(Fault::file(Kind::NumTraining, root.join("dataset.json"), message, remedy));
-    }
-}

@@ -6,14 +6,15 @@ use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use volumes::{Alignment, Format, Header, Role, Stored};
+use volumes::{Format, Header, Role, Stored};
 
 use super::{Meant, unreadable};
-use crate::dataset::fault::{Fault, Kind};
-use crate::dataset::folder::{one_volume_each, part_of, same_grid};
+use crate::dataset::fault::{Fault, Kind, Subject};
+use crate::dataset::folder::{one_volume_each, same_grid};
 use crate::dataset::names::{LooseCase, Part};
 use crate::dataset::notes::Note;
-use crate::dataset::survey::{LabelSurvey, not_finite};
+use crate::dataset::survey::{LabelSurvey, label_counts, not_finite};
+use crate::dataset::warnings::{of_constant, of_counts, of_place};
 use crate::dataset::{CaseFiles, IGNORE};
 
 /// What is known of a case once it was read.
@@ -92,22 +93,8 @@ impl Seen {
             None => self.first = Some((path.to_path_buf(), header)),
             Some((first_path, first)) => match same_grid(files, path, &header, (first_path, first)) {
                 Err(fault) => self.errors.push(fault),
-                Ok(Alignment::Turned(_) | Alignment::Apart) => {}
-                Ok(Alignment::Part(_)) => {
-                    let remedy = "see that it is right so; else save it on the image's grid";
-                    let message = part_of(&header, first_path);
-                    self.warnings.push(Fault::file(Kind::PlaceDiffers, path, message, remedy));
-                }
-                Ok(Alignment::Same) => {
-                    if let Some(apart) = first.apart(&header) {
-                        let message = format!(
-                            "by the headers its voxels lie up to {apart:.3} mm from those of {}",
-                            first_path.display()
-                        );
-                        let remedy =
-                            "check that they belong together, then give both the same affine or resample";
-                        self.warnings.push(Fault::file(Kind::PlaceDiffers, path, message, remedy));
-                    }
+                Ok(alignment) => {
+                    self.warnings.extend(of_place(alignment, path, &header, (first_path, first)));
                 }
             },
         }
@@ -121,9 +108,8 @@ impl Seen {
         self.errors.extend(not_finite(image, &values, &self.name));
         let constant = values.iter().all(|v| *v == values[0]);
         if constant {
-            let message = format!("every voxel is {}", values[0]);
-            let remedy = "export it again; if it is meant to be so, take the case away";
-            self.warnings.push(Fault::file(Kind::ConstantImage, &image.path, message, remedy));
+            let subject = Subject::File(image.path.clone());
+            self.warnings.push(of_constant(subject, format!("every voxel is {}", values[0])));
         } else {
             let bytes = |hasher: &mut DefaultHasher| {
                 let mut buffer = Vec::with_capacity(1 << 14);
@@ -146,10 +132,9 @@ impl Seen {
         let is_sure = |fault: &Fault| meant.labels_known || fault.kind == Kind::NotWholeLabels;
         let is_mask = faults.iter().any(|fault| fault.kind == Kind::Mask255);
         self.errors.extend(faults.into_iter().filter(is_sure));
-        let mut counts = [0u64; 256];
-        survey.labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+        let mut counts = label_counts(&survey.labels);
         if survey.is_clean() {
-            self.extremes(&image.path, &counts);
+            self.warnings.extend(of_counts(Subject::File(image.path.clone()), &counts));
         }
         if is_mask {
             counts[1] = std::mem::take(&mut counts[usize::from(IGNORE)]);
@@ -158,24 +143,6 @@ impl Seen {
             self.label = Some(digest(image, |hasher| hasher.write(&survey.labels)));
         }
         self.counts = Some(counts);
-    }
-
-    /// Cases without foreground or without background.
-    fn extremes(&mut self, path: &Path, counts: &[u64; 256]) {
-        let (background, ignored) = (counts[0], counts[usize::from(IGNORE)]);
-        let foreground: u64 = counts[1..usize::from(IGNORE)].iter().sum();
-        let voxels = background + foreground + ignored;
-        let (kind, message, remedy) = if foreground == 0 {
-            let what = if background == 0 { "all are to be ignored" } else { "all are background" };
-            let message = format!("none of its {voxels} voxels is foreground: {what}");
-            (Kind::EmptyCase, message, "if there is nothing to be found in the image, keep it; else label it")
-        } else if background == 0 {
-            let message = format!("none of its {voxels} voxels is background: {foreground} are foreground");
-            (Kind::AllForeground, message, "check that 0 is the background and that the image is not cropped")
-        } else {
-            return;
-        };
-        self.warnings.push(Fault::file(kind, path, message, remedy));
     }
 }
 

@@ -229,6 +229,28 @@ proptest! {
     }
 
     #[test]
+    fn a_class_is_warned_of_exactly_where_a_fold_lacks_it_on_a_side(
+        cases in prop::collection::vec(prop::collection::vec(1usize..4, 0..3), 2..12),
+        of in 2usize..5,
+        seed: u64,
+    ) {
+        let names = ["background", "x1", "x2", "x3"].map(str::to_owned);
+        let folds = split(cases.len(), &config(0, Some(of.min(cases.len())), seed)).unwrap();
+        let counted = with_classes(&cases, 4);
+        let by_fold = ClassesByFold::new(&folds, &counted, &names);
+        let (learnt, warnings) = (by_fold.learnt(), by_fold.warnings());
+        for class in 1..4 {
+            let has = |side: &[usize]| side.iter().any(|&case| cases[case].contains(&class));
+            let trained = folds.folds().iter().all(|fold| has(&fold.training));
+            let validated = folds.folds().iter().all(|fold| has(&fold.validation));
+            prop_assert_eq!(learnt[class], trained);
+            let said = warnings.iter().find(|line| line.starts_with(&format!("class x{class} ")));
+            prop_assert_eq!(said.is_some(), !(trained && validated), "{:?}", warnings);
+            prop_assert_eq!(said.is_some_and(|line| line.contains("cannot be learnt")), !trained);
+        }
+    }
+
+    #[test]
     fn groups_stay_together_in_folds_that_differ_by_the_largest_group_at_most(
         groups in prop::collection::vec(0usize..12, 2..60),
         of in 2usize..6,
@@ -255,6 +277,58 @@ proptest! {
         let again = grouped(&table(&lines), groups.len(), config(0, Some(of), seed)).unwrap();
         prop_assert_eq!(again.folds(), folds.folds());
     }
+}
+
+/// Cases that have these classes, besides the background.
+fn with_classes(cases: &[Vec<usize>], classes: usize) -> Vec<CaseClasses> {
+    let voxels = |held: &Vec<usize>| (0..classes).map(|c| u64::from(c == 0 || held.contains(&c))).collect();
+    let case = |(i, held)| CaseClasses { name: format!("c{i:02}"), voxels: voxels(held) };
+    cases.iter().enumerate().map(case).collect()
+}
+
+#[test]
+fn a_fold_that_holds_out_the_only_foreground_is_refused_by_its_number_and_the_case() {
+    let names = ["background", "lesion"].map(str::to_owned);
+    let folds = split(6, &config(0, None, 0)).unwrap();
+    let holder = folds.folds().iter().position(|fold| fold.validation.contains(&2)).unwrap();
+    let cases: Vec<Vec<usize>> = (0..6).map(|i| if i == 2 { vec![1] } else { Vec::new() }).collect();
+    let cases = with_classes(&cases, 2);
+    let by_fold = ClassesByFold::new(&folds, &cases, &names);
+    let error = by_fold.check().unwrap_err().to_string();
+    let sentence =
+        format!("fold {holder} holds out c02, the only case with foreground: nothing would be left to learn");
+    assert!(error.starts_with(&sentence) && error.contains("--fold K"), "{error}");
+    let warnings = by_fold.warnings();
+    assert_eq!(warnings[0], sentence);
+    assert!(
+        warnings[1].starts_with(&format!(
+            "class lesion occurs in c02 alone: no training case of fold {holder} holds it"
+        )),
+        "{warnings:?}"
+    );
+    for index in 0..5 {
+        let only = by_fold.only(Some(Fold { index, of: 5 }));
+        assert_eq!(only.check().is_err(), index == holder);
+    }
+    // Where no case has it, the folds are not to blame.
+    let none = with_classes(&vec![Vec::new(); 6], 2);
+    let by_fold = ClassesByFold::new(&folds, &none, &names);
+    by_fold.check().unwrap();
+    assert_eq!(
+        by_fold.warnings(),
+        ["class lesion occurs in no case: it cannot be learnt, and its Dice says nothing"]
+    );
+    assert!(by_fold.warnings_of_folds().is_empty());
+}
+
+#[test]
+fn foreground_that_a_fold_leaves_out_is_named() {
+    let names = ["background", "lesion"].map(str::to_owned);
+    let cases = with_classes(&[Vec::new(), Vec::new(), vec![1]], 2);
+    let [empty, other] = [&cases[..1], &cases[1..2]];
+    let error = ClassesByFold::of_one(Some(Fold { index: 4, of: 5 }), [empty, other, &cases[2..]], &names);
+    let error = error.check().unwrap_err().to_string();
+    assert!(error.starts_with("fold 4 trains on no case with foreground, which c02 has: nothing"), "{error}");
 }
 
 /// Whether each case is held out by one fold, and trained on by all others.

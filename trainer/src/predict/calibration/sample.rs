@@ -13,6 +13,8 @@ const PART: usize = 1 << 12;
 #[derive(Clone, Debug)]
 pub struct ClassSample {
     channels: usize,
+    /// By class.
+    learnt: Vec<bool>,
     every: usize,
     next: usize,
     logits: Vec<f32>,
@@ -23,7 +25,15 @@ impl ClassSample {
     /// For `voxels` in all; only several channels are kept.
     pub fn new(channels: usize, voxels: usize) -> Self {
         let every = if channels > 1 { voxels.div_ceil(MOST).max(1) } else { usize::MAX };
-        Self { channels, every, next: 0, logits: Vec::new(), labels: Vec::new() }
+        let learnt = vec![true; channels];
+        Self { channels, learnt, every, next: 0, logits: Vec::new(), labels: Vec::new() }
+    }
+
+    /// Leaves out the voxels of classes that the network was not trained on: what it says of them means nothing, and nothing
+    /// is fitted where they are.
+    #[must_use]
+    pub fn of_learnt(self, learnt: &[bool]) -> Self {
+        Self { learnt: learnt.to_vec(), ..self }
     }
 
     /// Adds a case's voxels: `[voxel][channel]` and their labels.
@@ -32,9 +42,10 @@ impl ClassSample {
             return;
         }
         while self.next < labels.len() {
-            if labels[self.next] != IGNORE {
+            let label = labels[self.next];
+            if label != IGNORE && self.learnt[usize::from(label)] {
                 self.logits.extend_from_slice(&logits[self.next * self.channels..][..self.channels]);
-                self.labels.push(labels[self.next]);
+                self.labels.push(label);
             }
             self.next += self.every;
         }

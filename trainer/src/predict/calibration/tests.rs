@@ -64,6 +64,20 @@ fn class_weights_are_known_shifts_against_the_background() {
     }
 }
 
+#[test]
+fn where_a_class_was_not_learnt_nothing_is_fitted() {
+    let (logits, mut labels) = drawn(4000, 0.0, [0.8, 0.5], 3);
+    labels[3000..].fill(2);
+    let wide: Vec<f32> = logits.iter().flat_map(|&z| [0.0, z, 0.3 * z - 2.0]).collect();
+    let source = |learnt: [bool; 3]| {
+        let mut sample = ClassSample::new(3, labels.len()).of_learnt(&learnt);
+        sample.update(&wide, &labels);
+        Calibration::identity(3).fitted_to_classes(&sample, true, &[], 0.0).source
+    };
+    assert_eq!(source([true, true, false]), Source::Known);
+    assert_eq!(source([true; 3]), Source::Fitted(Vec::new()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -62,6 +62,8 @@ pub struct Candidates {
     /// The simplest first, which is what is done where nothing is chosen.
     treatments: Vec<PostProcessing>,
     names: Vec<String>,
+    /// By class.
+    learnt: Vec<bool>,
     cases: Vec<String>,
     /// By class, treatment and case.
     dice: Vec<Vec<Vec<Option<f64>>>>,
@@ -84,7 +86,14 @@ impl Candidates {
         }
         treatments.sort_by_key(|treatment| treatment.steps().len());
         let dice = vec![vec![Vec::new(); treatments.len()]; names.len()];
-        Self { asked: *asked, treatments, names: names.to_vec(), cases: Vec::new(), dice }
+        let (learnt, names) = (vec![true; names.len()], names.to_vec());
+        Self { asked: *asked, treatments, names, learnt, cases: Vec::new(), dice }
+    }
+
+    /// Leaves foreground classes that the network was not trained on as they are asked for.
+    #[must_use]
+    pub fn of_learnt(self, learnt: &[bool]) -> Self {
+        Self { learnt: learnt.to_vec(), ..self }
     }
 
     /// Measures the mask `[d, h, w]` of a case's file against its labels; those that are [`IGNORE`] do not count. The file has
@@ -97,7 +106,8 @@ impl Candidates {
         let voxels: usize = shape.iter().product();
         assert!(mask.len() == voxels && labels.len() == voxels, "mask and labels are of shape {shape:?}");
         self.cases.push(case.to_owned());
-        for (class, dice) in (1..=u8::MAX).zip(&mut self.dice) {
+        let classes = (1..=u8::MAX).zip(&self.learnt).zip(&mut self.dice);
+        for ((class, _), dice) in classes.filter(|((_, is_learnt), _)| **is_learnt) {
             let cut = Cut::new(class, mask, labels, shape);
             for (treatments, dice) in self.treatments.chunks(AT_ONCE).zip(dice.chunks_mut(AT_ONCE)) {
                 let each = treatments.par_iter().zip(dice);
@@ -192,6 +202,14 @@ impl fmt::Display for Choice {
             let cases = before.n;
             write!(f, "\n  {name}: ")?;
             match taken.steps().as_slice() {
+                [] if cases == 0 => {
+                    write!(f, "nothing, as no case tells what would be better")?;
+                    continue;
+                }
+                steps if cases == 0 => {
+                    write!(f, "{}, as asked for", steps.join(", then "))?;
+                    continue;
+                }
                 [] => write!(
                     f,
                     "nothing, as no treatment raises its mean Dice of {} by {}",

@@ -120,6 +120,7 @@ impl Run {
             let labels: Vec<i32> = labels.iter().collect();
             matrix.update(&labels, &untouched.classes(scales[0].value().data()))?;
         }
+        let learnt = self.objective.learnt();
         let class = |class: usize| {
             let counts = matrix.binary(class);
             PatchClass { name: classes[class].clone(), counts, patch_dice: counts.dice() }
@@ -128,7 +129,8 @@ impl Run {
             patches: batches as usize * batch,
             of_training_cases,
             loss: sum / counted.max(1) as f64,
-            classes: (1..classes.len()).map(class).collect(),
+            // What could not be learnt has no figures.
+            classes: (1..classes.len()).filter(|&c| learnt[c]).map(class).collect(),
         })
     }
 
@@ -140,7 +142,8 @@ impl Run {
         let voxels =
             cases.iter().map(|case| case.summary().grids.part_shape().iter().product::<usize>()).sum();
         let channels = self.setup.plan.model.out_channels;
-        let mut whole = WholeCases::new(names, channels, voxels, &self.setup.folder);
+        let learnt = self.objective.learnt();
+        let mut whole = WholeCases::new((names, &learnt), channels, voxels, &self.setup.folder);
         for case in cases {
             whole.predict(&self.pipeline, &self.model, case, None, |_, _| go_on())?;
         }

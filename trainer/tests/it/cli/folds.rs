@@ -5,6 +5,7 @@ use std::path::Path;
 
 use metrics::BinaryCounts;
 use serde_json::{Value, json};
+use volumes::nifti;
 
 use super::interrupt::interrupted;
 use super::{Place, borrowed, json, refuses, say, small, succeeds};
@@ -275,4 +276,89 @@ fn cases_of_one_group_are_held_out_together() {
     let error =
         refuses(&borrowed(&place.training("run", &[&groups[..], &["--validation", &other]].concat())));
     assert!(error.contains("validation.groups: with --validation"), "{error}");
+}
+
+/// Gives the label map of a case other labels.
+fn relabel(place: &Place, case: &str, label: impl Fn(u8) -> u8) {
+    let path = place.path(&format!("data/labelsTr/{case}.nii.gz"));
+    let header = nifti::read_header(&path).unwrap();
+    let mut labels = Vec::new();
+    volumes::Stored::read(&path).unwrap().for_each(|value| labels.push(label(value as u8)));
+    nifti::write(&path, &header, &labels).unwrap();
+}
+
+/// The fold of five that holds a case out.
+fn holder(place: &Place, case: &str) -> String {
+    let set = trainer::dataset::Dataset::open(place.path("data")).unwrap();
+    let folds = trainer::dataset::CrossValidation::new(&set, &Default::default()).unwrap();
+    let holds = |fold: &trainer::dataset::FoldCases| {
+        fold.validation.iter().any(|&index| set.training[index].name == case)
+    };
+    folds.folds().iter().position(holds).unwrap().to_string()
+}
+
+#[test]
+fn a_fold_without_foreground_is_refused_before_any_fold_is_trained() {
+    let place = Place::with(small::SHAPE, 1, 2, [5, 0]);
+    for case in [0, 1, 3, 4] {
+        relabel(&place, &format!("case_{case}"), |_| 0);
+    }
+    let fold = holder(&place, "case_2");
+    let said = format!(
+        "fold {fold} holds out case_2, the only case with foreground: nothing would be left to learn"
+    );
+    let refused = |flags: &[&str]| {
+        let error = refuses(&borrowed(&place.training("run", flags)));
+        assert!(error.starts_with(&said) && error.contains("; train the folds that keep it"), "{error}");
+    };
+    refused(&["--all-folds"]);
+    assert!(!place.path("run").exists());
+    refused(&["--fold", &fold]);
+    let data = place.text("data");
+    assert!(succeeds(&["verify", &data]).contains(&said));
+    let other = ["0", "1"].into_iter().find(|other| *other != fold).unwrap();
+    let with = |fold: &str| format!("validation.fold={fold}");
+    let plan = |fold: &str| {
+        ["plan", &data, "--set", &with(fold), "--set", "model.base_channels=2"].map(str::to_owned)
+    };
+    assert!(succeeds(&borrowed(&plan(other))).contains(&said));
+    assert!(refuses(&borrowed(&plan(&fold))).starts_with(&said));
+    // Another fold can be trained, but not measured.
+    let printed = place.train("other", &["--fold", other, "--set", "inference.min_component=auto"]);
+    let unmeasured = format!(
+        "class lesion occurs in case_2 alone: no validation case of fold {other} holds it, so that its Dice"
+    );
+    assert!(printed.contains(&unmeasured), "{printed}");
+    assert!(!printed.contains("Dice of undefined"), "{printed}");
+}
+
+#[test]
+fn a_class_that_a_fold_cannot_learn_is_said_and_nothing_is_chosen_by_it() {
+    let place = Place::with(small::SHAPE, 1, 3, [5, 0]);
+    for case in [0, 1, 3, 4] {
+        relabel(&place, &format!("case_{case}"), |label| label % 2);
+    }
+    let fold = holder(&place, "case_2");
+    let said = format!(
+        "class vessel occurs in case_2 alone: no training case of fold {fold} holds it, so that it cannot be learnt, and its Dice says nothing"
+    );
+    let data = place.text("data");
+    let [verified, planned] = [vec!["verify", &data], vec!["plan", &data, "--set", "model.base_channels=2"]];
+    for printed in [succeeds(&verified), succeeds(&planned)] {
+        assert!(printed.contains(&said), "{printed}");
+    }
+    let printed = place.train("run", &["--fold", &fold, "--set", "inference.min_component=auto"]);
+    assert!(printed.contains(&said) && printed.contains("by the loss's weights alone"), "{printed}");
+    let unlearnt = "vessel  no training case holds it: it could not be learnt, and its Dice says nothing\n";
+    assert!(printed.contains(unlearnt) && !printed.contains("vessel  Dice"), "{printed}");
+    assert!(printed.contains("\n  vessel: nothing, as no case tells what would be better\n"), "{printed}");
+    assert!(
+        !printed.contains("patch Dice of vessel") && printed.contains("patch Dice of lesion"),
+        "{printed}"
+    );
+    let printed = place.train("all", &["--all-folds"]);
+    let at = |text: &str| printed.find(text).unwrap();
+    assert!(at(&said) < at("\nfold 0 (of 0 to 4): "), "{printed}");
+    // And once more beside the table.
+    assert!(printed.rfind(&said).unwrap() > at("means over the folds"), "{printed}");
 }

@@ -300,7 +300,11 @@ fn cases_without_foreground_are_trained_and_their_undefined_figures_called_so() 
         case.labels.as_mut().unwrap().fill(0);
         case
     };
-    for training in [vec![empty(0), small::case(SHAPE, 1, 2, 1)], vec![empty(0)]] {
+    let (undefined, unlearnt) =
+        ("lesion  Dice undefined  average precision undefined", "lesion  no training case holds it");
+    for (training, said) in
+        [(vec![empty(0), small::case(SHAPE, 1, 2, 1)], undefined), (vec![empty(0)], unlearnt)]
+    {
         let folder = tempdir().unwrap();
         let set = ["inference.threshold=1", "data.foreground_share=1"];
         let outcome = small::run(small::setup(folder.path(), &set, training, vec![empty(2)], 2)).unwrap();
@@ -309,7 +313,7 @@ fn cases_without_foreground_are_trained_and_their_undefined_figures_called_so() 
         assert_eq!(validation.classes[0].dice, None);
         assert_eq!(validation.classes[0].average_precision, None);
         assert_eq!(validation.mean_dice(), None);
-        assert!(validation.to_string().contains("lesion  Dice undefined  average precision undefined"));
+        assert!(validation.to_string().contains(said), "{validation}");
         assert_eq!(outcome.best, None);
         assert!(!folder.path().join("checkpoints/best").exists());
     }

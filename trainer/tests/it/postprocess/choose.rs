@@ -264,3 +264,25 @@ fn without_cases_nothing_is_chosen_and_runs_that_differ_do_what_all_do() {
         assert!(ByClass::new(&names(1), &Asked::default(), choices).is_off());
     }
 }
+
+#[test]
+fn nothing_is_chosen_for_a_class_that_was_not_learnt() {
+    let (organ, other) = ((1, [0, 0, 0], [3, 16, 12]), (2, [0, 0, 14], [3, 16, 10]));
+    let specks = [(1, [0, 20, 0], [1, 1, 6]), (2, [0, 20, 20], [1, 1, 6])];
+    let (mask, labels) = (boxes(&[organ, other, specks[0], specks[1]]), boxes(&[organ, other]));
+    let taken = |asked: Asked, learnt: [bool; 2]| {
+        let mut candidates = Candidates::new(&asked, &names(2)).of_learnt(&learnt);
+        (0..3).for_each(|case| candidates.add(&format!("case_{case}"), &mask, &labels, SHAPE, 1.0));
+        let choice = candidates.choose().unwrap();
+        (choice.to_string(), [0, 1].map(|class: usize| choice.classes[class].taken))
+    };
+    let (_, both) = taken(Asked::default(), [true, true]);
+    assert!(!both[0].is_off() && !both[1].is_off());
+    let (said, one) = taken(Asked::default(), [true, false]);
+    assert_eq!((one[0], one[1].is_off()), (both[0], true));
+    assert!(said.ends_with("\n  vessel: nothing, as no case tells what would be better"), "{said}");
+    let asked = Asked { fill_holes: Some(true), ..Asked::default() };
+    let (said, one) = taken(asked, [true, false]);
+    assert_eq!(one[1], PostProcessing { fill_holes: true, ..Default::default() });
+    assert!(said.ends_with(", as asked for") && !said.contains("undefined"), "{said}");
+}

@@ -192,7 +192,20 @@ fn each_file_that_is_missing_or_too_many_is_found_alone() {
         let (there, here) = (outside.path().join("b.nii.gz"), folder.path().join("labelsTr/b.nii.gz"));
         fs::rename(&here, &there).unwrap();
         std::os::unix::fs::symlink(&there, &here).unwrap();
-        alone(&folder, (Error, LinkOutside, "labelsTr/b.nii.gz"), &["not in the data set", "cp -rL"]);
+        alone(&folder, (Warning, LinkOutside, "labelsTr/b.nii.gz"), &["not in the data set", "cp -rL"]);
+        // Many are one finding.
+        for name in ["a", "c"] {
+            let name = format!("labelsTr/{name}.nii.gz");
+            let (there, here) = (outside.path().join(&name[9..]), folder.path().join(&name));
+            fs::rename(&here, &there).unwrap();
+            std::os::unix::fs::symlink(&there, &here).unwrap();
+        }
+        alone(&folder, (Warning, LinkOutside, "labelsTr/a.nii.gz"), &["data set (and so are 2 more)"]);
+        fs::remove_file(&there).unwrap();
+        let broken = format!("is a link to {}, which is not there", there.display());
+        let (findings, page) = found(folder.path());
+        assert_eq!(findings[0], (Error, LinkDangling, "labelsTr/b.nii.gz".to_owned()));
+        assert!(page.to_string().contains(&broken), "{page}");
     }
     let folder = good(1, ONE);
     rename(&folder, "imagesTs/u_0000.nii.gz", "imagesTs/a_0000.nii.gz");
@@ -303,18 +316,27 @@ fn each_fault_of_labels_is_found_alone() {
     alone(&folder, (Error, UnknownLabels, "case b"), &parts);
     let folder = with(|i| if i < 4 { 0.5 } else { 0.0 });
     alone(&folder, (Error, NotWholeLabels, "case b"), &["0.5 at", "4 such voxel(s)", "nearest neighbour"]);
-    alone(
-        &with(|_| 0.0),
-        (Warning, EmptyCase, "labelsTr/b.nii.gz"),
-        &["none of its 120 voxels is foreground"],
-    );
+    empty_alone(&with(|_| 0.0), "none of its 120 voxels is foreground");
     alone(&with(|_| 1.0), (Warning, AllForeground, "labelsTr/b.nii.gz"), &["is background", "cropped"]);
     let folder = good(1, ONE);
     put(folder.path(), "labelsTs/t.nii.gz", &header(), |i| 2 * label(3, i));
     alone(&folder, (Error, UnknownLabels, "case t"), &["labelsTs/t.nii.gz holds 2 ("]);
     let folder = good(2, TWO);
     put(folder.path(), "labelsTr/b.nii.gz", &header(), |_| 2u8);
-    alone(&folder, (Warning, EmptyCase, "labelsTr/b.nii.gz"), &["all are to be ignored"]);
+    empty_alone(&folder, "all are to be ignored");
+}
+
+/// Case b is found to be empty, and the fold that holds it out to have nothing to validate the class on.
+#[track_caller]
+fn empty_alone(folder: &tempfile::TempDir, part: &str) {
+    let (findings, page) = found(folder.path());
+    let wanted = [(ClassByFold, "dataset.json"), (EmptyCase, "labelsTr/b.nii.gz")];
+    assert_eq!(findings, wanted.map(|(kind, subject)| (Warning, kind, subject.to_owned())));
+    let text = page.to_string();
+    assert!(
+        text.contains(part) && text.contains("occurs in a and c alone: no validation case of fold "),
+        "{text}"
+    );
 }
 
 #[test]
