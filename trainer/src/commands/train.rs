@@ -27,14 +27,15 @@ use crate::{Error, Result};
 pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let (lock, resumed) = match args.resume {
         true => {
+            // Nothing is put into a folder that is no run's, and nothing read from one that is being written.
+            folder::must_be_run(&args.out)?;
+            let lock = folder::lock(&args.out)?;
             let which = args.checkpoint.unwrap_or(Which::Last);
             let (path, checkpoint) = folder::checkpoint(&args.out, Some(which))?;
             if !checkpoint.is_current {
                 let message = "was written by an earlier version: it predicts, but its run does not go on; begin anew in another --out, from its weights with --init if you like";
                 return Err(Error::file(path, message));
             }
-            // Not before it is known to be a run.
-            let lock = folder::lock(&args.out)?;
             path.parent().map_or(Ok(()), clear_unfinished)?;
             (Some(lock), Some(checkpoint))
         }

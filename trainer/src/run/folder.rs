@@ -111,16 +111,20 @@ pub(crate) fn lock(folder: &Path) -> Result<fs::File> {
     }
 }
 
+/// Refuses a folder that no run has written to.
+pub(crate) fn must_be_run(folder: &Path) -> Result<()> {
+    if folder.join(CHECKPOINTS).is_dir() {
+        return Ok(());
+    }
+    let message = "is no run folder (it holds no checkpoints): name the --out of `trainer train`";
+    Err(Error::file(folder, message))
+}
+
 /// Opens a checkpoint: the one asked for, else the best if there is one, else the last.
 pub(crate) fn checkpoint(folder: &Path, which: Option<Which>) -> Result<(PathBuf, Saved)> {
+    must_be_run(folder)?;
     let all = folder.join(CHECKPOINTS);
     let [best, previous] = [BEST, PREVIOUS].map(|name| all.join(name));
-    if !all.is_dir() {
-        return Err(Error::file(
-            folder,
-            "is no run folder (it holds no checkpoints): name the --out of `trainer train`",
-        ));
-    }
     let path = match which {
         Some(Which::Best) if !exists(&best) => {
             let message = "does not exist: without validation cases no checkpoint is best; use last";

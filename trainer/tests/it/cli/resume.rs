@@ -180,3 +180,21 @@ fn patches_without_a_voxel_that_counts_are_counted_over_interruptions() {
     end("run", "2", false);
     assert_eq!(end("run", "4", true), whole);
 }
+
+#[test]
+fn a_run_that_another_process_writes_is_refused_before_it_is_read() {
+    let place = Place::with(small::SHAPE, 1, 2, [1, 0]);
+    let (data, run) = (place.text("data"), place.text("run"));
+    // Nothing is put into what is no run's folder.
+    fs::create_dir(place.path("run")).unwrap();
+    assert!(refuses(&go_on(&data, &run, &[])).contains("is no run folder"));
+    assert_eq!(fs::read_dir(place.path("run")).unwrap().count(), 0);
+    place.train("run", &[]);
+    fs::write(place.path("run/checkpoints/last/model.safetensors"), "half").unwrap();
+    let lock = fs::File::open(place.path("run/.lock")).unwrap();
+    lock.lock().unwrap();
+    let error = refuses(&go_on(&data, &run, &["--epochs", "2"]));
+    assert!(error.contains("run: another process is writing to this folder"), "{error}");
+    drop(lock);
+    assert!(!refuses(&go_on(&data, &run, &["--epochs", "2"])).contains("another process"));
+}
