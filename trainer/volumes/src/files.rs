@@ -105,6 +105,7 @@ pub fn folder_into_place<T, E: From<Error>>(
     std::fs::rename(folder.path(), path).map_err(Error::io(path))?;
     // What it would remove is not there.
     let _ = folder.keep();
+    sync_folder(parent)?;
     Ok(Some(made))
 }
 
