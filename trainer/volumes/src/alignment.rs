@@ -4,6 +4,7 @@
 //! headers say that its voxels are voxels of the image, they are put in their places; where they say neither that nor that
 //! the order is the same, nobody can tell which voxel belongs to which.
 
+use crate::nifti::tolerance;
 use crate::{AxisOrder, Frame, Header};
 
 /// How the voxels of a file lie to those of a case's first, by their headers.
@@ -79,7 +80,7 @@ impl Lattice {
         };
         let axes = [0, 1, 2].map(along);
         let flips = [0, 1, 2].map(|axis: usize| steps[axis][axes[axis]] < 0.0);
-        let slack = 0.1 * first.spacing.into_iter().fold(f64::INFINITY, f64::min);
+        let slack = tolerance(first.spacing);
         for corner in 0..8 {
             let at = [0, 1, 2].map(|a| ((corner >> a & 1) * (own.size()[a] - 1)) as f64);
             let mut place = start;
@@ -101,7 +102,7 @@ impl Lattice {
     /// Whether a part's place is more than what a program writes that knows none: no place at all, or the image's own
     /// affine for voxels that were cut out of it.
     fn is_meant(self, first: &Header, own: &Header) -> bool {
-        let slack = 0.1 * first.spacing.into_iter().fold(f64::INFINITY, f64::min);
+        let slack = tolerance(first.spacing);
         let begins_alike = (0..3).all(|i| (first.origin()[i] - own.origin()[i]).abs() <= slack);
         first.place_known && own.place_known && !begins_alike
     }

@@ -17,8 +17,8 @@ mod header;
 mod read;
 mod write;
 
-pub(crate) use affine::apart;
 pub use affine::farthest_corner;
+pub(crate) use affine::{apart, tolerance};
 pub use header::{NiftiHeader, Version};
 pub use read::read_header;
 pub(crate) use read::{header, read};

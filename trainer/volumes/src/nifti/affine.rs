@@ -32,11 +32,15 @@ pub fn farthest_corner(shape: [usize; 3], a: &Affine, b: &Affine) -> f64 {
     farthest
 }
 
-/// [`farthest_corner`] where it is more than a tenth of a voxel of this spacing, or NaN.
+/// Places that are no farther apart than this are the same: a tenth of a voxel along its shortest side, in millimetres.
+pub(crate) fn tolerance(spacing: [f64; 3]) -> f64 {
+    0.1 * spacing.into_iter().fold(f64::INFINITY, f64::min)
+}
+
+/// [`farthest_corner`] where it is more than the [`tolerance`] for voxels of this spacing, or NaN.
 pub(crate) fn apart(shape: [usize; 3], spacing: [f64; 3], a: &Affine, b: &Affine) -> Option<f64> {
     let apart = farthest_corner(shape, a, b);
-    let slack = 0.1 * spacing.into_iter().fold(f64::INFINITY, f64::min);
-    (apart.is_nan() || apart > slack).then_some(apart)
+    (apart.is_nan() || apart > tolerance(spacing)).then_some(apart)
 }
 
 /// What of a header says where voxels lie.
