@@ -10,9 +10,6 @@
 
 use super::grid::{self, Connectivity};
 
-/// No component.
-const BACKGROUND: u32 = u32::MAX;
-
 /// Which component each voxel of a mask belongs to.
 ///
 /// ```
@@ -33,46 +30,83 @@ impl Components {
     /// The components of a mask `[d, h, w]`.
     ///
     /// # Panics
-    /// When the mask does not have the shape's number of voxels, or has 2³² − 1 of them or more.
+    /// When the mask does not have the shape's number of voxels, or has 2³² components or more.
     #[track_caller]
     pub fn new(mask: &[bool], shape: [usize; 3], connectivity: Connectivity) -> Self {
         grid::check(mask, shape);
-        let voxels = mask.len();
-        assert!(voxels < BACKGROUND as usize, "{voxels} voxels are too many to number in 32 bits");
-        // Those before a voxel in memory: the first half of the steps, which are in that order.
-        let mut before = connectivity.steps();
-        before.truncate(before.len() / 2);
-
-        let mut parents = Parents(memory::filled(BACKGROUND, voxels));
-        for index in (0..voxels).filter(|&index| mask[index]) {
-            parents.0[index] = index as u32;
-            let from = grid::place(index, shape);
-            for neighbour in before.iter().filter_map(|&by| grid::step(from, by, shape)) {
-                if mask[neighbour] {
-                    parents.join(index as u32, neighbour as u32);
-                }
-            }
+        // Half the memory, for as long as numbers of voxels are short.
+        match u32::try_from(mask.len()) {
+            Ok(voxels) if voxels < u32::BACKGROUND => Parents::<u32>::of(mask, shape, connectivity).number(),
+            _ => Parents::<usize>::of(mask, shape, connectivity).number(),
         }
-        parents.number()
+    }
+}
+
+/// What numbers the voxels of a mask.
+trait Number: Copy + Ord {
+    /// No voxel of the mask.
+    const BACKGROUND: Self;
+    fn of(index: usize) -> Self;
+    fn index(self) -> usize;
+}
+
+impl Number for u32 {
+    const BACKGROUND: Self = Self::MAX;
+
+    fn of(index: usize) -> Self {
+        index as Self
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Number for usize {
+    const BACKGROUND: Self = Self::MAX;
+
+    fn of(index: usize) -> Self {
+        index
+    }
+
+    fn index(self) -> usize {
+        self
     }
 }
 
 /// A forest over the voxels: each points to one before it in memory, or to itself as the root of its tree.
-struct Parents(Vec<u32>);
+struct Parents<N>(Vec<N>);
 
-impl Parents {
-    fn root(&mut self, mut voxel: u32) -> u32 {
-        while self.0[voxel as usize] != voxel {
-            let above = self.0[voxel as usize];
-            self.0[voxel as usize] = self.0[above as usize];
-            voxel = self.0[voxel as usize];
+impl<N: Number> Parents<N> {
+    fn of(mask: &[bool], shape: [usize; 3], connectivity: Connectivity) -> Self {
+        // Those before a voxel in memory: the first half of the steps, which are in that order.
+        let mut before = connectivity.steps();
+        before.truncate(before.len() / 2);
+        let mut parents = Self(memory::filled(N::BACKGROUND, mask.len()));
+        for index in (0..mask.len()).filter(|&index| mask[index]) {
+            parents.0[index] = N::of(index);
+            let from = grid::place(index, shape);
+            for neighbour in before.iter().filter_map(|&by| grid::step(from, by, shape)) {
+                if mask[neighbour] {
+                    parents.join(index, neighbour);
+                }
+            }
+        }
+        parents
+    }
+
+    fn root(&mut self, mut voxel: usize) -> usize {
+        while self.0[voxel].index() != voxel {
+            let above = self.0[voxel].index();
+            self.0[voxel] = self.0[above];
+            voxel = self.0[voxel].index();
         }
         voxel
     }
 
-    fn join(&mut self, a: u32, b: u32) {
+    fn join(&mut self, a: usize, b: usize) {
         let (a, b) = (self.root(a), self.root(b));
-        self.0[a.max(b) as usize] = a.min(b);
+        self.0[a.max(b)] = N::of(a.min(b));
     }
 
     /// Replaces parents by numbers. A parent comes before its child, so it already has its number.
@@ -80,14 +114,39 @@ impl Parents {
         let mut count = 0;
         for voxel in 0..self.0.len() {
             self.0[voxel] = match self.0[voxel] {
-                BACKGROUND => 0,
-                parent if parent as usize == voxel => {
+                parent if parent == N::BACKGROUND => N::of(0),
+                parent if parent.index() == voxel => {
                     count += 1;
-                    count
+                    N::of(count)
                 }
-                parent => self.0[parent as usize],
+                parent => self.0[parent.index()],
             };
         }
-        Components { labels: self.0, count }
+        let count = u32::try_from(count).expect("fewer than 2^32 components, as the caller is told");
+        // Where numbers are short, in the same memory.
+        Components { labels: self.0.into_iter().map(|number| number.index() as u32).collect(), count }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn long_numbers_of_voxels_give_the_components_that_short_ones_give(
+            shape in prop::array::uniform3(1usize..7), drawn in prop::collection::vec(any::<bool>(), 216),
+        ) {
+            let mask = &drawn[..shape.iter().product()];
+            for connectivity in [Connectivity::Six, Connectivity::TwentySix] {
+                let [short, long] = [
+                    Parents::<u32>::of(mask, shape, connectivity).number(),
+                    Parents::<usize>::of(mask, shape, connectivity).number(),
+                ];
+                prop_assert_eq!(&short, &long);
+                prop_assert_eq!(Components::new(mask, shape, connectivity), short);
+            }
+        }
     }
 }

@@ -36,7 +36,7 @@ impl Foreground {
                 continue;
             }
             by_label[usize::from(label) - 1]
-                .push(u32::try_from(i).expect("a volume has fewer than 2^32 voxels"));
+                .push(u32::try_from(i).expect("reading refuses more than 2^32 voxels"));
         }
         let (mut listed, mut voxels) = (Vec::new(), Vec::new());
         for (label, class) in by_label.into_iter().enumerate().filter(|(_, class)| !class.is_empty()) {

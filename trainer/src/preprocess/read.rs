@@ -180,6 +180,9 @@ impl CaseReader {
         };
         let geometry = geometry.cropped(part.clone(), spacing);
         check_growth(&files.name, whole, &geometry)?;
+        if labels.is_some() {
+            check_labelled(&files.name, geometry.grids.shape())?;
+        }
         let file_labels = labels.as_deref().filter(|_| !geometry.grids.is_whole()).map(PackedLabels::new);
         let image = cut(image, whole, channels, &part);
         let all = foreground(labels.as_deref());
@@ -303,6 +306,18 @@ fn check_growth(case: &str, whole: [usize; 3], geometry: &Geometry) -> Result<()
     Err(Error::case(case, message))
 }
 
+/// Refuses a case with so many voxels that the places of its foreground cannot be listed.
+fn check_labelled(case: &str, shape: [usize; 3]) -> Result<()> {
+    let voxels = shape.into_iter().fold(1usize, usize::saturating_mul);
+    if u32::try_from(voxels).is_ok() {
+        return Ok(());
+    }
+    let message = format!(
+        "comes to {shape:?} voxels with labels, and fewer than 2^32 can be trained on: give larger voxels by data.spacing, or divide it into cases"
+    );
+    Err(Error::case(case, message))
+}
+
 /// The volumes of a file, one after another.
 fn volumes_of(values: Vec<f32>, count: usize) -> Vec<Vec<f32>> {
     if count == 1 {
@@ -316,5 +331,19 @@ fn finite(image: &Stored, case: &str) -> Result<Vec<f32>> {
     match not_finite(image, &values, case) {
         Some(fault) => Err(fault.into()),
         None => Ok(values),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_labelled_voxels_than_can_be_listed_are_refused_with_a_remedy() {
+        check_labelled("a", [1 << 16, 1 << 8, (1 << 8) - 1]).unwrap();
+        for shape in [[1 << 16, 1 << 8, 1 << 8], [usize::MAX; 3]] {
+            let error = check_labelled("a", shape).unwrap_err().to_string();
+            assert!(error.contains("case a: comes to [") && error.contains("data.spacing"), "{error}");
+        }
     }
 }
