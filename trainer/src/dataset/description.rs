@@ -264,8 +264,8 @@ fn numbering(named: &mut [(u32, String)], ignore: Option<u32>) -> Option<(Kind, 
     None
 }
 
-/// `"lesion": 1`, or the older `"1": "lesion"`.
-fn label(key: &str, value: &Value) -> Option<(String, u32)> {
+/// A class's name and value: `"lesion": 1`, or the older `"1": "lesion"`.
+pub(crate) fn label(key: &str, value: &Value) -> Option<(String, u32)> {
     match value {
         Value::Number(n) => Some((key.to_owned(), u32::try_from(n.as_u64()?).ok()?)),
         Value::String(text) => match text.parse() {

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use volumes::files::read_text;
 
+use crate::dataset::description::label;
 use crate::{Error, Result};
 
 /// What `dataset.json` says of the labels.
@@ -45,25 +46,22 @@ impl ClassNames {
         };
         let mut found = Self::default();
         for (key, value) in entries {
-            let (name, label) = match value {
-                Value::Array(_) => {
-                    // Each label of a region has a row, named by its number unless it has a name of its own.
-                    found.regions.push(key.clone());
-                    for label in value.as_array().into_iter().flatten().filter_map(integer) {
-                        found.names.entry(label).or_insert_with(|| label.to_string());
-                    }
-                    continue;
+            if let Value::Array(region) = value {
+                // Each label of a region has a row, named by its number unless it has a name of its own.
+                found.regions.push(key.clone());
+                for label in region.iter().filter_map(integer) {
+                    found.names.entry(label).or_insert_with(|| label.to_string());
                 }
-                Value::String(name) if key.parse::<i32>().is_ok() => (name, key.parse().ok()),
-                number => (key, integer(number)),
-            };
-            let label = label.ok_or_else(|| {
+                continue;
+            }
+            let named = label(key, value).and_then(|(name, label)| Some((name, i32::try_from(label).ok()?)));
+            let (name, label) = named.ok_or_else(|| {
                 format!("labels: {key} is {value}, which is no label; give each class a whole number")
             })?;
             if name == "ignore" {
                 found.ignore = Some(label);
             } else {
-                found.names.insert(label, name.clone());
+                found.names.insert(label, name);
             }
         }
         found.names.entry(0).or_insert_with(|| "background".to_owned());
