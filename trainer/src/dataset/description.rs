@@ -28,7 +28,7 @@ pub struct Description {
     /// The value in the files of voxels to ignore.
     pub ignore: Option<u32>,
     /// Where all foreground is one class ([`joined`](Self::joined)), the largest of the values 1, 2, … that it has in the files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub joined_up_to: Option<u8>,
     /// How the files' names end.
     pub file_ending: String,
