@@ -22,6 +22,7 @@ use nn::Module;
 use nn::schedule::{Schedule, Scheduler};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use trainer::dataset::Checksums;
 use trainer::predict::Tensors;
 use trainer::predict::{Choice, ClassChoice, PostProcessing};
 use trainer::preprocess::{Cache, ChannelNorm, Fingerprint, Normalisation};
@@ -127,7 +128,7 @@ fn cached_case(folder: &Path, channels: usize) -> Result<Vec<u8>, Box<dyn Error>
     let mut case = small::case([2, 4, 4], channels, 3, 0);
     case.name = "case".into();
     let normalisation = Normalisation { channels: vec![ChannelNorm::ZScore; channels] };
-    let fingerprint = Fingerprint::of(&entry_points::cached_files(folder), &[])?;
+    let fingerprint = Fingerprint::of(&entry_points::cached_files(folder), &[], &Checksums::default())?;
     Cache::new(folder).write(&case, &normalisation, &fingerprint)?;
     let file = fs::read(folder.join("case.voxels"))?;
     // Behind magic, version, lengths and checksums.

@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use memory::{Limit, Machine};
 use trainer::config::{Config, NamedFile};
 use trainer::curate::convert::{Conversion, Geometry, Pairs};
-use trainer::dataset::{CaseFiles, CrossValidation, Dataset, Description};
+use trainer::dataset::{CaseFiles, Checksums, CrossValidation, Dataset, Description};
 use trainer::preprocess::{Cache, Fingerprint, Found, PreparedCase, Preprocessing, Source};
 use trainer::run::checkpoint::{Saved, load_weights};
 use trainer::run::{Facts, Plan};
@@ -177,7 +177,7 @@ fn load(folder: &Path, file: &[u8], weights: &[u8]) -> bool {
 fn cached_case(folder: &Path, bytes: &[u8]) -> bool {
     let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return false };
     let (header, body) = rest.split_at(usize::from(u16::from_le_bytes(*length)).min(rest.len()));
-    let mut file = b"UNET3D-V\x05\0\0\0".to_vec();
+    let mut file = b"UNET3D-V\x06\0\0\0".to_vec();
     file.extend((header.len() as u64).to_le_bytes());
     file.extend((body.len() as u64).to_le_bytes());
     file.extend(crc32c::crc32c(body).to_le_bytes());
@@ -185,7 +185,7 @@ fn cached_case(folder: &Path, bytes: &[u8]) -> bool {
     file.extend_from_slice(header);
     file.extend_from_slice(body);
     fs::write(folder.join("case.voxels"), &file).unwrap();
-    let fingerprint = Fingerprint::of(&cached_files(folder), &[]).unwrap();
+    let fingerprint = Fingerprint::of(&cached_files(folder), &[], &Checksums::default()).unwrap();
     let case = match Cache::new(folder).find("case", &fingerprint).unwrap() {
         Found::Case(case) => PreparedCase::from(*case),
         Found::Nothing => panic!("the file that was written is not found"),

@@ -257,9 +257,9 @@ pub struct Train {
 /// How cases are loaded.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Loading {
-    /// Keep the preprocessed cases in files of this folder instead of in memory, and read from them what patches need. Runs
-    /// with the same files and settings share it, except that CT normalisation has a folder in it for each set of training
-    /// cases. The result is the same, bit for bit.
+    /// Keep the preprocessed cases in files of this folder instead of in memory, and read from them what patches need. Any
+    /// runs may share it: folds, seeds and settings have the same files as far as their cases come out the same, which CT
+    /// normalisation's do where the training cases are the same. The result is that from memory, bit for bit.
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
     /// Go on even where memory will not suffice by the plan.

@@ -7,6 +7,7 @@
 //! FOLDER/imagesTs, FOLDER/labelsTs   the same for testing, both optional
 //! ```
 
+pub(crate) mod checksums;
 pub(crate) mod description;
 pub mod fault;
 pub(crate) mod folder;
@@ -22,7 +23,8 @@ pub mod synthetic;
 pub(crate) mod table;
 pub(crate) mod warnings;
 
+pub use checksums::{Checksums, FileSum};
 pub use description::{Description, IGNORE};
-pub use folder::{CaseFiles, Dataset, FileSum};
+pub use folder::{CaseFiles, Dataset};
 pub(crate) use spacing_note::note_on_spacing;
 pub use split::{CaseClasses, ClassesByFold, CrossValidation, Fold, FoldCases};

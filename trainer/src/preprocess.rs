@@ -8,9 +8,9 @@
 
 mod cache;
 mod case;
+mod class_locations;
 mod crop;
 mod fit;
-mod foreground;
 mod geometry;
 mod grid;
 mod grids;
@@ -26,8 +26,10 @@ mod source;
 
 pub use cache::{Cache, CachedCase, Fingerprint, Found};
 pub use case::Case;
-pub use fit::Fit;
-pub use foreground::Listed;
+pub use class_locations::Listed;
+pub(crate) use class_locations::MOST_VOXELS;
+pub(crate) use fit::MOST_SAMPLES;
+pub use fit::{CaseStatistics, Fit};
 pub use geometry::Geometry;
 pub use grid::{Preprocessing, Revision, common_spacing};
 pub use grids::Grids;

@@ -13,7 +13,7 @@ use super::plan;
 use crate::cli::Train;
 use crate::config::{Auto, Config, NamedFile};
 use crate::dataset::overlap::same_images;
-use crate::dataset::{CaseClasses, ClassesByFold, CrossValidation, Dataset};
+use crate::dataset::{CaseClasses, Checksums, ClassesByFold, CrossValidation, Dataset};
 use crate::predict::{Asked, Plan, Tensors};
 use crate::preprocess::{CaseLoader, CaseReader, LoadedCases, PreparedCase};
 use crate::report::hms;
@@ -101,13 +101,15 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     Objective::new(&config, &plan, &training)?;
     check_settings(&config)?;
     let init = args.init.as_deref().map(|path| fitting_weights(path, &plan)).transpose()?;
-    let origins = Origins { training: &dataset, validation: other.as_ref() };
+    let checksums = args.loading.cache.as_deref().map(Checksums::kept_in).unwrap_or_default();
+    let origins = Origins { training: &dataset, validation: other.as_ref(), checksums: &checksums };
     if resumed.is_some() {
         record::check(&args.out, origins, &division)?;
         record::write_configuration(&args.out, &config)?;
     } else {
         record::write(&args.out, &config, origins, (&settled.plan, &settled.outlook), &division)?;
     }
+    checksums.keep()?;
     describe(args, &settled, &config, &division);
 
     // One case is shown at the end: one that was not trained on, if there is one.

@@ -1,17 +1,15 @@
 //! A data set's folder: its cases, and whether their files fit together.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use volumes::{Alignment, Format, Header, Role};
 
 use super::description::Parts;
 use super::fault::{Fault, Kind, first};
 use super::names::{LooseCase, Part, dangling, side};
 use super::notes::{self, Note};
-use super::{Description, listed, warnings};
+use super::{Checksums, Description, FileSum, listed, warnings};
 use crate::{Error, Result};
 
 /// The files of one case.
@@ -40,17 +38,6 @@ pub struct Dataset {
     pub headers: Vec<Header>,
     /// What is to be said of how its files are taken, and what deserves a look, a line each.
     pub notes: Vec<String>,
-}
-
-/// A file's length and checksum, for the record of a run.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct FileSum {
-    /// Relative to the data set's folder.
-    pub path: String,
-    /// Its length.
-    pub bytes: u64,
-    /// CRC-32C of its content.
-    pub crc32c: u32,
 }
 
 impl Dataset {
@@ -102,21 +89,21 @@ impl Dataset {
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn checksums(&self) -> Result<Vec<FileSum>> {
+    pub fn checksums(&self, known: &Checksums) -> Result<Vec<FileSum>> {
         let described = std::iter::once(self.path.join("dataset.json"));
-        self.sums(described.chain(files_of(self.training.iter().chain(&self.test))).collect())
+        self.sums(described.chain(files_of(self.training.iter().chain(&self.test))).collect(), known)
     }
 
     /// Length and checksum of every file of some cases of this data set.
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn checksums_of(&self, cases: &[CaseFiles]) -> Result<Vec<FileSum>> {
-        self.sums(files_of(cases))
+    pub fn checksums_of(&self, cases: &[CaseFiles], known: &Checksums) -> Result<Vec<FileSum>> {
+        self.sums(files_of(cases), known)
     }
 
-    fn sums(&self, files: Vec<PathBuf>) -> Result<Vec<FileSum>> {
-        files.par_iter().map(|file| checksum(&self.path, file)).collect()
+    fn sums(&self, files: Vec<PathBuf>, known: &Checksums) -> Result<Vec<FileSum>> {
+        files.par_iter().map(|file| known.of(&self.path, file)).collect()
     }
 }
 
@@ -125,26 +112,6 @@ fn files_of<'a>(cases: impl IntoIterator<Item = &'a CaseFiles>) -> Vec<PathBuf> 
     let cases = cases.into_iter();
     let files: Vec<PathBuf> = cases.flat_map(|case| case.images.iter().chain(&case.label).cloned()).collect();
     volumes::files_beside(&files).into_iter().chain(files).collect()
-}
-
-/// Length and checksum of a file; its name is told from `folder` on.
-pub(crate) fn checksum(folder: &Path, path: &Path) -> Result<FileSum> {
-    let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
-    let mut buffer = vec![0; 1 << 16];
-    let mut sum = FileSum {
-        path: path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned(),
-        bytes: 0,
-        crc32c: 0,
-    };
-    loop {
-        match file.read(&mut buffer).map_err(Error::io(path))? {
-            0 => return Ok(sum),
-            n => {
-                sum.bytes += n as u64;
-                sum.crc32c = crc32c::crc32c_append(sum.crc32c, &buffer[..n]);
-            }
-        }
-    }
 }
 
 /// Refuses what is no folder, or one of a scanner's files.

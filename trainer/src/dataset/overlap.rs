@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::folder::checksum;
 use super::notes::some;
-use super::{CaseFiles, Dataset};
+use super::{CaseFiles, Checksums, Dataset};
 use crate::{Error, Result};
 
 impl Dataset {
@@ -105,7 +104,7 @@ impl<'a> Images<'a> {
     }
 
     fn add_checksums(&mut self) -> Result<()> {
-        let sums = self.files.iter().map(|path| Ok(checksum(Path::new(""), path)?.crc32c));
+        let sums = self.files.iter().map(|path| Ok(Checksums::default().of(Path::new(""), path)?.crc32c));
         self.checksums = sums.collect::<Result<_>>()?;
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! Preprocessed cases in files, for data sets that do not fit into memory or take long to prepare.
 //!
-//! A cache is a folder with one file for each case: normalised intensities, labels and the list of foreground voxels. A
+//! A cache is a folder with one file for each case: normalised intensities, labels and the lists of voxels by class. A
 //! file belongs to a [`Fingerprint`], the input files' checksums and the settings that shaped the voxels; under another
-//! one it is stale. It is written whole or not at all, and its checksums are compared when it is opened. After that, boxes
-//! of voxels are read where they lie ([`CachedCase`]).
+//! one it is stale. It is written whole or not at all, so that processes may share a cache, and its checksums are compared
+//! when it is opened. After that, boxes of voxels are read where they lie ([`CachedCase`]). Beside these may lie files of
+//! what a normalisation takes of each case ([`CaseStatistics`]).
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,19 +12,21 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Case, Normalisation};
-use crate::dataset::folder::checksum;
-use crate::dataset::{CaseFiles, FileSum};
+use super::{Case, CaseStatistics, Normalisation};
+use crate::dataset::{CaseFiles, Checksums, FileSum};
 use crate::{Error, Result};
 
 mod file;
 mod format;
 mod positioned;
+mod statistics;
 
 pub use file::CachedCase;
 
-/// What a cache's files end in.
-const ENDING: &str = "voxels";
+/// What the files of cases end in.
+const VOXELS: &str = "voxels";
+/// What the files of their statistics end in.
+const STATISTICS: &str = "statistics";
 
 /// A folder of preprocessed cases.
 ///
@@ -61,17 +64,14 @@ pub enum Found {
 }
 
 impl Fingerprint {
-    /// Reads a case's files for their checksums. `settings` are the bytes of everything else that the voxels follow from:
-    /// the normalisation with its numbers, the order of the axes, what the labels mean.
+    /// Of a case's files, which are read for their checksums where these are not known. `settings` are the bytes of
+    /// everything else that the voxels follow from: the normalisation with its numbers, the order of the axes, what the
+    /// labels mean.
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn of(files: &CaseFiles, settings: &[u8]) -> Result<Self> {
-        let folder = |path: &Path| path.parent().unwrap_or(Path::new("")).to_path_buf();
-        let volumes = files.images.iter().chain(&files.label);
-        let beside = volumes::files_beside(volumes.clone());
-        let sums = volumes.chain(&beside).map(|path| checksum(&folder(path), path));
-        Ok(Self { files: sums.collect::<Result<_>>()?, settings: settings.to_vec() })
+    pub fn of(files: &CaseFiles, settings: &[u8], known: &Checksums) -> Result<Self> {
+        Ok(Self { files: known.of_case(files)?, settings: settings.to_vec() })
     }
 
     /// What is not as in `other`, in words.
@@ -107,7 +107,7 @@ impl Cache {
     /// # Errors
     /// A file that is missing, foreign, of another version, truncated, damaged, or of another fingerprint.
     pub fn open(&self, name: &str, fingerprint: &Fingerprint) -> Result<CachedCase> {
-        CachedCase::open(&self.path(name)?, name, fingerprint)
+        CachedCase::open(&self.path(name, VOXELS)?, name, fingerprint)
     }
 
     /// Writes a preprocessed case with the normalisation that it has been given, in place of an older file, and opens it.
@@ -120,7 +120,7 @@ impl Cache {
         normalisation: &Normalisation,
         fingerprint: &Fingerprint,
     ) -> Result<CachedCase> {
-        let path = self.path(&case.name)?;
+        let path = self.path(&case.name, VOXELS)?;
         fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder))?;
         format::write(&path, case, normalisation, fingerprint)?;
         self.open(&case.name, fingerprint)
@@ -131,7 +131,7 @@ impl Cache {
     /// # Errors
     /// A file that cannot be read.
     pub fn find(&self, name: &str, fingerprint: &Fingerprint) -> Result<Found> {
-        if !self.path(name)?.exists() {
+        if !self.path(name, VOXELS)?.exists() {
             return Ok(Found::Nothing);
         }
         match self.open(name, fingerprint) {
@@ -141,12 +141,35 @@ impl Cache {
         }
     }
 
-    /// The file of a case.
-    fn path(&self, name: &str) -> Result<PathBuf> {
+    /// What a normalisation takes of a case, if it was written with this fingerprint and is whole.
+    ///
+    /// # Errors
+    /// If the case's name is no file's name.
+    pub fn find_statistics(&self, name: &str, fingerprint: &Fingerprint) -> Result<Option<CaseStatistics>> {
+        Ok(statistics::read(&self.path(name, STATISTICS)?, name, fingerprint))
+    }
+
+    /// Writes what a normalisation takes of a case, in place of an older file.
+    ///
+    /// # Errors
+    /// If the disk refuses, or the case's name is no file's name.
+    pub fn write_statistics(
+        &self,
+        name: &str,
+        statistics: &CaseStatistics,
+        fingerprint: &Fingerprint,
+    ) -> Result<()> {
+        let path = self.path(name, STATISTICS)?;
+        fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder))?;
+        statistics::write(&path, name, statistics, fingerprint)
+    }
+
+    /// A file of a case.
+    fn path(&self, name: &str, ending: &str) -> Result<PathBuf> {
         if Path::new(name).file_name() != Some(OsStr::new(name)) {
             let message = "its name cannot name a file of the cache; rename the case's files";
             return Err(Error::case(name, message));
         }
-        Ok(self.folder.join(format!("{name}.{ENDING}")))
+        Ok(self.folder.join(format!("{name}.{ending}")))
     }
 }

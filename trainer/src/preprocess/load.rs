@@ -1,17 +1,19 @@
 //! The cases of a run, normalised: all in memory, or in the files of a cache.
 
-use std::path::Path;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 
 use bincode::Options;
 use memory::{Machine, in_words};
 use rayon::prelude::*;
+use serde::Serialize;
 
 use super::{Cache, CaseReader, Fingerprint, Fit, Found, Grids, Normalisation, Preparation, PreparedCase};
 use crate::codec::options;
 use crate::config::Scheme;
-use crate::dataset::CaseFiles;
 use crate::dataset::fault::{Fault, Subject};
 use crate::dataset::warnings::{lines, of_constant};
+use crate::dataset::{CaseFiles, Checksums};
 use crate::{Error, Result};
 
 const GIGABYTE: f64 = (1u64 << 30) as f64;
@@ -126,7 +128,10 @@ impl CaseLoader<'_> {
             Some(normalisation) => normalisation,
             None => {
                 let mut fit = Fit::new(scheme, &reader.description);
-                training.iter().for_each(|case| fit.add(case));
+                for case in &training {
+                    let statistics = fit.statistics(case);
+                    fit.add(statistics);
+                }
                 validation.iter().for_each(|case| fit.add_grids(&case.geometry.grids));
                 fit.finish()?
             }
@@ -140,29 +145,31 @@ impl CaseLoader<'_> {
         Ok(LoadedCases { training, validation, preparation, in_files: false })
     }
 
-    /// One case at a time in memory. What the cache holds of these files and settings is taken from there; the rest is made
-    /// and written, after its size was said.
+    /// One case at a time in memory. What the cache holds of these files and settings is taken from there, without a look at
+    /// the files' voxels; the rest is made and written, after its size was said.
     fn cached(self, folder: &Path) -> Result<LoadedCases> {
-        let settings = self.settings()?;
-        // What was fitted on other cases, such as those of another fold, keeps a place of its own.
-        let folder = &match self.fit().needs_foreground() {
-            true => folder.join(format!("fitted-{:08x}", crc32c::crc32c(&settings))),
-            false => folder.to_owned(),
+        let _turn = self.turn(folder);
+        let checksums = Checksums::kept_in(folder);
+        let normalisation = match &self.normalisation {
+            Some(normalisation) => normalisation.clone(),
+            None => self.fitted(folder, &checksums)?,
         };
-        let cache = Cache::new(folder);
-        let mut found = self.find(&cache, &settings)?;
-        let normalisation = self.normalisation(&found)?;
-        for (_, found) in &mut found {
-            if let Found::Case(case) = found
-                && case.normalisation() != &normalisation
-            {
-                let why =
-                    format!("{}: {} was normalised by other numbers", folder.display(), case.summary().name);
-                *found = Found::Unusable { why };
-            }
-        }
-        self.announce(folder, &found)?;
+        // The numbers are among the settings: folds and arms with the same share a place, others have their own.
         let preparation = Preparation { reader: self.reader.clone(), normalisation };
+        let settings = bytes(&preparation);
+        let folder = &place(folder, "prepared", &settings);
+        let cache = Cache::new(folder);
+        // Collected whole, so that the error is that of the first case for any number of threads.
+        let files: Vec<&CaseFiles> = self.all().collect();
+        let find = |files: &&CaseFiles| {
+            let fingerprint = Fingerprint::of(files, &settings, &checksums)?;
+            let found = cache.find(&files.name, &fingerprint)?;
+            Ok((fingerprint, found))
+        };
+        let found: Vec<Result<(Fingerprint, Found)>> = files.par_iter().map(find).collect();
+        let found = found.into_iter().collect::<Result<Vec<_>>>()?;
+        checksums.keep()?;
+        self.announce(folder, &found)?;
         let make = |files: &CaseFiles, fingerprint: &Fingerprint| -> Result<PreparedCase> {
             let case = preparation.prepare(files, None)?;
             (self.say)(format!("{} goes into the cache", case.name));
@@ -177,58 +184,48 @@ impl CaseLoader<'_> {
         Ok(LoadedCases { training, validation, preparation, in_files: true })
     }
 
+    /// Waits until no other process fills the cache, so that nothing is made twice. Where files cannot be locked, processes
+    /// do not wait; each file of the cache is whole or not there all the same.
+    fn turn(&self, folder: &Path) -> Option<File> {
+        std::fs::create_dir_all(folder).ok()?;
+        let file = File::create(folder.join("lock")).ok()?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            (self.say)(format!("waiting for another process that fills the cache {}", folder.display()));
+            file.lock().ok()?;
+        }
+        Some(file)
+    }
+
     /// Training cases, then validation cases.
     fn all(&self) -> impl Iterator<Item = &CaseFiles> {
         self.training.iter().chain(&self.validation)
     }
 
-    /// A normalisation without cases so far.
-    fn fit(&self) -> Fit {
-        Fit::new(self.scheme, &self.reader.description)
-    }
-
-    /// What a case's voxels follow from beside its own files: where the normalisation is fitted, all training cases' too.
-    fn settings(&self) -> Result<Vec<u8>> {
-        let fitted_on: Vec<Fingerprint> = match self.fit().needs_foreground() {
-            true => self.training.iter().map(|files| Fingerprint::of(files, &[])).collect::<Result<_>>()?,
-            false => Vec::new(),
-        };
-        let settings = (self.reader, self.scheme, fitted_on);
-        Ok(options().serialize(&settings).expect("settings are plain data"))
-    }
-
-    /// What the cache holds of each case.
-    fn find(&self, cache: &Cache, settings: &[u8]) -> Result<Vec<(Fingerprint, Found)>> {
-        let of = |files: &CaseFiles| {
-            let fingerprint = Fingerprint::of(files, settings)?;
-            let found = cache.find(&files.name, &fingerprint)?;
-            Ok((fingerprint, found))
-        };
-        self.all().map(of).collect()
-    }
-
-    /// The run's; else it is fitted on the cases, of which the cached ones say what they came to.
-    fn normalisation(&self, found: &[(Fingerprint, Found)]) -> Result<Normalisation> {
-        if let Some(normalisation) = &self.normalisation {
-            return Ok(normalisation.clone());
-        }
-        let mut fit = self.fit();
-        let known = found.iter().find_map(|(_, found)| match found {
-            Found::Case(case) => Some(case.normalisation()),
-            Found::Nothing | Found::Unusable { .. } => None,
-        });
-        known.into_iter().for_each(|known| fit.take_foreground_from(known));
-        let of_foreground = fit.needs_foreground();
+    /// The normalisation as it is fitted on the cases, of which the cache says what it takes of them; what it does not know
+    /// yet is written there.
+    fn fitted(&self, folder: &Path, checksums: &Checksums) -> Result<Normalisation> {
+        let mut fit = Fit::new(self.scheme, &self.reader.description);
         let of_grids = fit.needs_grids() && self.reader.preprocessing.crop;
-        for (index, (files, (_, found))) in self.all().zip(found).enumerate() {
+        let of_foreground = fit.foreground_channels() > 0;
+        let settings = bytes(&(self.reader, self.scheme));
+        let cache = Cache::new(place(folder, "statistics", &settings));
+        for (index, files) in self.all().enumerate() {
             let is_training = index < self.training.len();
-            if let Found::Case(case) = found {
-                fit.add_grids(&case.summary().grids);
-            } else if of_grids || (of_foreground && is_training) {
-                (self.say)(format!("{}: what its normalisation follows from", files.name));
-                let case = self.reader.read(files)?;
-                if is_training { fit.add(&case) } else { fit.add_grids(&case.geometry.grids) }
+            let is_asked = of_grids || of_foreground && is_training;
+            if !is_asked {
+                continue;
             }
+            let fingerprint = Fingerprint::of(files, &settings, checksums)?;
+            let statistics = match cache.find_statistics(&files.name, &fingerprint)? {
+                Some(statistics) => statistics,
+                None => {
+                    (self.say)(format!("{}: what its normalisation follows from", files.name));
+                    let statistics = fit.statistics(&self.reader.read(files)?);
+                    cache.write_statistics(&files.name, &statistics, &fingerprint)?;
+                    statistics
+                }
+            };
+            if is_training { fit.add(statistics) } else { fit.add_grids(&statistics.grids) }
         }
         fit.finish()
     }
@@ -269,6 +266,16 @@ impl CaseLoader<'_> {
         }
         Ok(bytes)
     }
+}
+
+/// Settings as their bytes.
+fn bytes(settings: &impl Serialize) -> Vec<u8> {
+    options().serialize(settings).expect("settings are plain data")
+}
+
+/// Where a cache keeps what follows from these settings.
+fn place(folder: &Path, kind: &str, settings: &[u8]) -> PathBuf {
+    folder.join(format!("{kind}-{:08x}", crc32c::crc32c(settings)))
 }
 
 /// The shape of which a case has more voxels: its file's, on which it is read, or that on which it is kept.

@@ -82,7 +82,10 @@ impl Normalisation {
         cases: impl IntoIterator<Item = &'a Case>,
     ) -> Result<Self> {
         let mut fit = Fit::new(scheme, description);
-        cases.into_iter().for_each(|case| fit.add(case));
+        for case in cases {
+            let statistics = fit.statistics(case);
+            fit.add(statistics);
+        }
         fit.finish()
     }
 

@@ -56,6 +56,11 @@ impl CaseSummary {
         self.voxels() * (size_of::<f32>() * self.channels + usize::from(self.labelled))
     }
 
+    /// Voxels that have a label and are not ignored.
+    pub fn annotated(&self) -> u64 {
+        self.counts[..usize::from(IGNORE)].iter().sum()
+    }
+
     /// Voxels of each class, for classes 0 to `classes` − 1, and of those that are ignored.
     /// All zero where the labels are unknown.
     pub fn class_counts(&self, classes: usize) -> (Vec<u64>, u64) {

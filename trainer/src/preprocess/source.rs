@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::foreground::{Foreground, Listed};
+use super::class_locations::{ClassLocations, Listed};
 use super::{CachedCase, Case};
 use crate::Result;
 
@@ -97,14 +97,14 @@ pub struct Source<'a> {
 
 #[derive(Debug)]
 enum Place<'a> {
-    Memory { case: &'a Case, foreground: Foreground },
+    Memory { case: &'a Case, locations: ClassLocations },
     File(&'a CachedCase),
 }
 
 impl<'a> From<&'a Case> for Source<'a> {
-    /// Lists the foreground's voxels, which reads all labels once.
+    /// Lists voxels by class, which reads all labels once.
     fn from(case: &'a Case) -> Self {
-        Self { place: Place::Memory { case, foreground: Foreground::of(case) } }
+        Self { place: Place::Memory { case, locations: ClassLocations::of(case) } }
     }
 }
 
@@ -142,7 +142,7 @@ impl Source<'_> {
     /// The foreground classes that the case holds, in ascending order.
     pub fn foreground(&self) -> &[Listed] {
         match &self.place {
-            Place::Memory { foreground, .. } => foreground.listed(),
+            Place::Memory { locations, .. } => locations.listed(),
             Place::File(case) => case.foreground(),
         }
     }
@@ -156,8 +156,30 @@ impl Source<'_> {
     /// Where there is no such class or voxel.
     pub fn foreground_voxel(&self, class: usize, index: usize) -> Result<usize> {
         match &self.place {
-            Place::Memory { foreground, .. } => Ok(foreground.voxels(class)[index] as usize),
+            Place::Memory { locations, .. } => Ok(locations.voxels(class)[index] as usize),
             Place::File(case) => case.foreground_voxel(class, index),
+        }
+    }
+
+    /// How many voxels that are not ignored are listed: 0 where all are ignored, none where no voxel is.
+    pub fn annotated(&self) -> Option<u32> {
+        match &self.place {
+            Place::Memory { locations, .. } => locations.annotated().map(|voxels| voxels.len() as u32),
+            Place::File(case) => case.annotated(),
+        }
+    }
+
+    /// The flat index of a listed voxel that is not ignored.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    ///
+    /// # Panics
+    /// Where there is no such voxel.
+    pub fn annotated_voxel(&self, index: usize) -> Result<usize> {
+        match &self.place {
+            Place::Memory { locations, .. } => Ok(locations.annotated().unwrap_or_default()[index] as usize),
+            Place::File(case) => case.annotated_voxel(index),
         }
     }
 

@@ -7,7 +7,7 @@ use volumes::files::{read_text, rename_into_place, write_json};
 
 use super::Plan;
 use crate::config::Config;
-use crate::dataset::{Dataset, FileSum, Fold};
+use crate::dataset::{Checksums, Dataset, FileSum, Fold};
 use crate::{Error, Result};
 
 const RECORD: &str = "run.json";
@@ -43,6 +43,8 @@ pub(crate) struct Origins<'a> {
     pub(crate) training: &'a Dataset,
     /// The validation cases'.
     pub(crate) validation: Option<&'a Dataset>,
+    /// What is known of their files.
+    pub(crate) checksums: &'a Checksums,
 }
 
 /// Of a record, what must still hold.
@@ -67,8 +69,8 @@ pub(crate) struct Division {
 }
 
 impl OtherFolder {
-    fn new(dataset: &Dataset) -> Result<Self> {
-        let files = dataset.checksums_of(&dataset.training)?;
+    fn new(dataset: &Dataset, known: &Checksums) -> Result<Self> {
+        let files = dataset.checksums_of(&dataset.training, known)?;
         Ok(Self { dataset: dataset.path.display().to_string(), files })
     }
 }
@@ -90,8 +92,11 @@ pub(crate) fn write(
         plan,
         outlook,
         division,
-        files: origins.training.checksums()?,
-        validation: origins.validation.map(OtherFolder::new).transpose()?,
+        files: origins.training.checksums(origins.checksums)?,
+        validation: origins
+            .validation
+            .map(|dataset| OtherFolder::new(dataset, origins.checksums))
+            .transpose()?,
     };
     Ok(write_json(&folder.join(RECORD), &record)?)
 }
@@ -112,7 +117,7 @@ pub(crate) fn check(folder: &Path, origins: Origins<'_>, now: &Division) -> Resu
     })?;
     check_cases(&path, &began.division, now)?;
     // Files for testing and the words of `dataset.json` may change.
-    let files_now = |dataset: &Dataset| dataset.checksums_of(&dataset.training);
+    let files_now = |dataset: &Dataset| dataset.checksums_of(&dataset.training, origins.checksums);
     check_files(&path, &began.files, &files_now(origins.training)?)?;
     if let (Some(validation), Some(began)) = (origins.validation, &began.validation) {
         check_files(&path, &began.files, &files_now(validation)?)?;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tempfile::tempdir;
 use trainer::Error;
 use trainer::config::Config;
-use trainer::dataset::{CaseFiles, IGNORE};
+use trainer::dataset::{CaseFiles, Checksums, IGNORE};
 use trainer::preprocess::{
     Block, Cache, CachedCase, Case, ChannelNorm, Fingerprint, Found, Normalisation, PreparedCase, Region,
     Source,
@@ -19,7 +19,7 @@ use crate::support::small;
 /// The fingerprint of a case that is made of no file.
 fn made_of(settings: &[u8]) -> Fingerprint {
     let files = CaseFiles { name: "none".into(), images: vec![], label: None };
-    Fingerprint::of(&files, settings).unwrap()
+    Fingerprint::of(&files, settings, &Checksums::default()).unwrap()
 }
 
 /// Numbers that a file carries.
@@ -219,7 +219,7 @@ fn what_is_foreign_or_of_another_version_is_told_apart() {
         bytes[8] = 9;
         bytes
     });
-    assert!(error.contains("has version 9, this program reads 5: delete it, it is made again"), "{error}");
+    assert!(error.contains("has version 9, this program reads 6: delete it, it is made again"), "{error}");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn another_input_file_or_another_setting_makes_a_file_stale_and_it_is_made_again
     let cache = Cache::new(folder.path().join("cache"));
     let case = small::case([3, 5, 4], 1, 3, 0);
     let obtain = |settings: &[u8]| {
-        let fingerprint = Fingerprint::of(&files, settings).unwrap();
+        let fingerprint = Fingerprint::of(&files, settings, &Checksums::default()).unwrap();
         let found = cache.find("case_0", &fingerprint).unwrap();
         let file = match &found {
             Found::Case(file) => file,
@@ -268,7 +268,8 @@ fn another_input_file_or_another_setting_makes_a_file_stale_and_it_is_made_again
     assert!(why(obtain(b"none")).contains("is damaged (its length)"));
     assert!(matches!(obtain(b"none"), Found::Case(_)));
     // Without its label map the case is another.
-    let fingerprint = Fingerprint::of(&CaseFiles { label: None, ..files.clone() }, b"none").unwrap();
+    let fingerprint =
+        Fingerprint::of(&CaseFiles { label: None, ..files.clone() }, b"none", &Checksums::default()).unwrap();
     let error = cache.open("case_0", &fingerprint).unwrap_err().to_string();
     assert!(error.contains(r#"made from the files ["case_0_0000.nii", "case_0.nii"]"#), "{error}");
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use trainer::config::Scheme;
-use trainer::dataset::{Dataset, Description, IGNORE};
+use trainer::dataset::{Checksums, Dataset, Description, IGNORE};
 use trainer::preprocess::{CaseReader, ChannelNorm, Normalisation, Preprocessing};
 use volumes::nifti::{self, NiftiHeader};
 use volumes::{AxisOrder, Grid, Voxel};
@@ -66,7 +66,7 @@ fn a_good_folder_opens_with_its_cases_sorted() {
     assert_eq!((case.shape, case.channels, case.spacing), ([2, 3, 4], 1, [3.0, 1.5, 1.0]));
     assert_eq!(case.image, (0..24).map(|i| i as f32).collect::<Vec<_>>());
     assert_eq!(case.class_counts(2), (vec![20, 4], 0));
-    let sums = set.checksums().unwrap();
+    let sums = set.checksums(&Checksums::default()).unwrap();
     assert_eq!(sums.len(), 1 + 2 * 2 + 1);
     assert_eq!(sums[0].path, "dataset.json");
     assert_eq!(sums[0].crc32c, crc32c::crc32c(ONE_CHANNEL.as_bytes()));

@@ -30,6 +30,7 @@ fn cases(facts: Facts) -> CaseMemory {
         channels: 1,
         count: 1,
         read_whole: 0,
+        foreground_channels: 0,
     }
 }
 
@@ -111,6 +112,21 @@ fn cases_in_files_take_the_memory_of_one() {
     assert!(error.contains("--cache DIR, which keeps the cases in files"), "{error}");
     assert_eq!(files.training.cases, 0);
     assert!(files.training.between >= 5 * one.largest_file, "a case is read whole to validate on");
+}
+
+#[test]
+fn samples_of_the_foreground_are_counted_where_cases_are_read() {
+    let facts = facts([160, 600, 625], [1.0; 3]);
+    let cases = CaseMemory { count: 40, ..cases(facts) }.in_files();
+    let machine = Machine { available: Some(64 << 30), limit: Limit::Machine };
+    let config = config(&["data.patch_size=[16,32,32]", "model.base_channels=2", "model.levels=2"]);
+    let total = |cases: CaseMemory| {
+        let settled = Settled::new(facts, &config, &cases, Preprocessing::NATIVE, machine).unwrap();
+        settled.outlook.training.total
+    };
+    // The foreground of one case, at most all of it; 10,000 numbers of each, and once more with their weights.
+    let more = total(cases.sampling_foreground(1)) - total(cases);
+    assert_eq!(more, 4 * cases.largest_file + 40 * 10_000 * 12);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::Fingerprint;
 use super::format::{Header, LONGEST_HEADER, Layout, MAGIC, PREFIX, VERSION, head_sum};
 use super::positioned::Positioned;
 use crate::codec::options;
-use crate::preprocess::foreground::Listed;
+use crate::preprocess::class_locations::Listed;
 use crate::preprocess::{Block, CaseSummary, Normalisation, PackedLabels, Region};
 use crate::{Error, Result};
 
@@ -109,11 +109,35 @@ impl CachedCase {
     /// # Panics
     /// Where there is no such class or voxel.
     pub fn foreground_voxel(&self, class: usize, index: usize) -> Result<usize> {
-        let listed = self.header.foreground[class].voxels as usize;
-        assert!(index < listed, "voxel {index} of {listed}");
+        let listed = self.header.foreground[class].voxels;
+        assert!(index < listed as usize, "voxel {index} of {listed}");
         let before: u64 = self.header.foreground[..class].iter().map(|class| u64::from(class.voxels)).sum();
+        self.listed_voxel(before + index as u64)
+    }
+
+    /// How many voxels that are not ignored are listed: 0 where all are ignored, none where no voxel is.
+    pub fn annotated(&self) -> Option<u32> {
+        self.header.annotated
+    }
+
+    /// Reads the flat index of a listed voxel that is not ignored.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    ///
+    /// # Panics
+    /// Where there is no such voxel.
+    pub fn annotated_voxel(&self, index: usize) -> Result<usize> {
+        let listed = self.header.annotated.unwrap_or(0);
+        assert!(index < listed as usize, "voxel {index} of {listed}");
+        let before: u64 = self.header.foreground.iter().map(|class| u64::from(class.voxels)).sum();
+        self.listed_voxel(before + index as u64)
+    }
+
+    /// Reads the `place`-th of all listed voxels.
+    fn listed_voxel(&self, place: u64) -> Result<usize> {
         let mut bytes = [0; 4];
-        self.read(4 * (before + index as u64), &mut bytes)?;
+        self.read(4 * place, &mut bytes)?;
         let voxel = u32::from_le_bytes(bytes) as usize;
         if voxel >= Block::whole(self.header.summary.shape).voxels() {
             let message = format!(

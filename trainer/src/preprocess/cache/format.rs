@@ -9,7 +9,7 @@
 //! | 28 | CRC-32C of the body, u32 |
 //! | 32 | CRC-32C of the 32 bytes before and of the header, u32 |
 //! | 36 | the header (bincode) |
-//! | then | the body: listed foreground voxels (u32) class by class, intensities `[d, h, w, c]` (f32), labels `[d, h, w]` (u8), packed labels of the whole file |
+//! | then | the body: listed voxels (u32), of the foreground class by class, then those that are not ignored, intensities `[d, h, w, c]` (f32), labels `[d, h, w]` (u8), packed labels of the whole file |
 
 use std::io;
 use std::path::Path;
@@ -21,12 +21,12 @@ use volumes::files::rename_into_place;
 use super::Fingerprint;
 use crate::codec::options;
 use crate::dataset::IGNORE;
-use crate::preprocess::foreground::{Foreground, Listed};
+use crate::preprocess::class_locations::{ClassLocations, Listed};
 use crate::preprocess::{Case, CaseSummary, ChannelNorm, Normalisation, Vanished};
 use crate::{Error, Result};
 
 pub(super) const MAGIC: &[u8; 8] = b"UNET3D-V";
-pub(super) const VERSION: u32 = 5;
+pub(super) const VERSION: u32 = 6;
 /// Bytes before the header.
 pub(super) const PREFIX: usize = 36;
 /// Names and checksums of a case's files are a few kilobytes; a longer header is none.
@@ -44,6 +44,8 @@ pub(super) struct Header {
     /// How its intensities were normalised.
     pub(super) normalisation: Normalisation,
     pub(super) foreground: Vec<Listed>,
+    /// How many voxels that are not ignored are listed; none where no voxel is ignored.
+    pub(super) annotated: Option<u32>,
     /// Bytes of the packed labels of the whole file, where those of the case are not they.
     pub(super) file_labels: Option<u64>,
 }
@@ -71,6 +73,13 @@ impl Header {
             ![0, IGNORE].contains(&class.label)
                 && (1..=counts[usize::from(class.label)]).contains(&u64::from(class.voxels))
         };
+        let ignored = counts.get(usize::from(IGNORE)).copied().unwrap_or(0);
+        let has_annotated = match self.annotated {
+            None => ignored == 0,
+            Some(listed) => {
+                ignored > 0 && u64::from(listed) <= counted - ignored && (listed == 0) == (ignored == counted)
+            }
+        };
         let is_lost = |lost: &Vanished| {
             ![0, IGNORE].contains(&lost.label) && (1..=lost.of).contains(&lost.lesions) && *labelled
         };
@@ -84,6 +93,7 @@ impl Header {
             && counted == if *labelled { voxels } else { 0 }
             && labels.is_sorted_by(|a, b| a < b)
             && self.foreground.iter().all(is_listed)
+            && has_annotated
             && lost.vanished.iter().all(is_lost)
             && (lost.cut_off == 0 || *labelled && lost.cut_off < file_voxels)
             && self.normalisation.channels.len() == *channels
@@ -92,7 +102,8 @@ impl Header {
 
     /// Where what the header promises lies; none if that is more than a file can hold.
     pub(super) fn layout(&self) -> Option<Layout> {
-        let listed = self.foreground.iter().map(|class| u64::from(class.voxels)).sum::<u64>();
+        let foreground = self.foreground.iter().map(|class| u64::from(class.voxels)).sum::<u64>();
+        let listed = foreground + u64::from(self.annotated.unwrap_or(0));
         let CaseSummary { shape, channels, labelled, .. } = &self.summary;
         let voxels = shape.iter().try_fold(1u64, |n, &size| n.checked_mul(size as u64))?;
         let image = listed.checked_mul(4)?;
@@ -113,12 +124,13 @@ pub(super) fn write(
     normalisation: &Normalisation,
     fingerprint: &Fingerprint,
 ) -> Result<()> {
-    let foreground = Foreground::of(case);
+    let locations = ClassLocations::of(case);
     let header = Header {
         summary: CaseSummary::of(case),
         fingerprint: fingerprint.clone(),
         normalisation: normalisation.clone(),
-        foreground: foreground.listed().to_vec(),
+        foreground: locations.listed().to_vec(),
+        annotated: locations.annotated().map(|voxels| voxels.len() as u32),
         file_labels: case.file_labels.as_ref().map(|packed| packed.bytes().len() as u64),
     };
     let bytes = options().serialize(&header).expect("a header is plain data");
@@ -128,7 +140,7 @@ pub(super) fn write(
         return Err(Error::case(&case.name, message));
     }
     let (mut length, mut sum) = (0, 0);
-    let counted = body(case, &foreground, &mut |part| {
+    let counted = body(case, &locations, &mut |part| {
         length += part.len() as u64;
         sum = crc32c::crc32c_append(sum, part);
         Ok(())
@@ -144,7 +156,7 @@ pub(super) fn write(
     Ok(rename_into_place(path, |out| {
         out.write_all(&prefix)?;
         out.write_all(&bytes)?;
-        body(case, &foreground, &mut |part| out.write_all(part))
+        body(case, &locations, &mut |part| out.write_all(part))
     })?)
 }
 
@@ -156,16 +168,15 @@ pub(super) fn head_sum(prefix: &[u8], header: &[u8]) -> u32 {
 /// Hands the body's bytes over, part by part.
 fn body(
     case: &Case,
-    foreground: &Foreground,
+    locations: &ClassLocations,
     give: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(4 * CHUNK);
-    for class in 0..foreground.listed().len() {
-        for voxels in foreground.voxels(class).chunks(CHUNK) {
-            bytes.clear();
-            bytes.extend(voxels.iter().flat_map(|voxel| voxel.to_le_bytes()));
-            give(&bytes)?;
-        }
+    let foreground = (0..locations.listed().len()).map(|class| locations.voxels(class));
+    for voxels in foreground.chain(locations.annotated()).flat_map(|list| list.chunks(CHUNK)) {
+        bytes.clear();
+        bytes.extend(voxels.iter().flat_map(|voxel| voxel.to_le_bytes()));
+        give(&bytes)?;
     }
     for values in case.image.chunks(CHUNK) {
         bytes.clear();
@@ -199,6 +210,7 @@ mod tests {
             fingerprint: Fingerprint { files: Vec::new(), settings: Vec::new() },
             normalisation: Normalisation { channels: vec![ChannelNorm::ZScore, ChannelNorm::None] },
             foreground: vec![Listed { label: 1, voxels: 3 }, Listed { label: 3, voxels: 1 }],
+            annotated: None,
             file_labels: None,
         }
     }
@@ -206,7 +218,7 @@ mod tests {
     #[test]
     fn a_header_whose_parts_contradict_each_other_does_not_fit() {
         assert!(header().fits());
-        let lies: [fn(&mut Header); 19] = [
+        let lies: [fn(&mut Header); 22] = [
             |header| header.summary.shape[1] = 0,
             |header| header.summary.shape = [usize::MAX; 3],
             |header| header.summary.channels = 0,
@@ -231,6 +243,12 @@ mod tests {
             |header| header.foreground[0].label = 0,
             |header| header.foreground[1].label = IGNORE,
             |header| header.foreground[0].voxels = 4,
+            |header| header.annotated = Some(3),
+            |header| (header.summary.counts[0], header.summary.counts[255]) = (19, 1),
+            |header| {
+                (header.summary.counts[0], header.summary.counts[255]) = (19, 1);
+                header.annotated = Some(24);
+            },
         ];
         for (i, lie) in lies.into_iter().enumerate() {
             let mut header = header();

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::probe::{MemoryProbe, StepMemory};
 use crate::Result;
-use crate::preprocess::CaseSummary;
+use crate::preprocess::{CaseSummary, MOST_SAMPLES, MOST_VOXELS};
 use crate::run::Plan;
 use crate::training::READY;
 
@@ -19,7 +19,7 @@ const MASKS: usize = 3;
 /// What the cases of a run are, as far as memory is concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaseMemory {
-    /// Bytes of all images, labels and lists of foreground.
+    /// Bytes of all images, labels and lists of voxels by class.
     pub bytes: usize,
     /// Bytes of all images and labels while cases are prepared, each on its file's grid or on its own, whichever is larger.
     pub preparing: usize,
@@ -33,14 +33,18 @@ pub struct CaseMemory {
     pub count: usize,
     /// Bytes of the largest case where cases lie in a cache's files and are read one at a time; else 0.
     pub read_whole: usize,
+    /// Channels that are normalised by intensities of the foreground.
+    pub foreground_channels: usize,
 }
 
 impl CaseMemory {
     /// Of training and validation cases that were read.
     pub fn of(training: &[CaseSummary], validation: &[CaseSummary], classes: usize) -> Self {
-        let foreground = |case: &CaseSummary| {
-            let (counts, _) = case.class_counts(classes);
-            counts.iter().skip(1).map(|&voxels| voxels as usize * size_of::<u32>()).sum::<usize>()
+        let listed = |case: &CaseSummary| {
+            let (counts, ignored) = case.class_counts(classes);
+            let annotated = if ignored > 0 { case.annotated() } else { 0 };
+            let lists = counts.iter().skip(1).copied().chain([annotated]);
+            lists.map(|voxels| (voxels as usize).min(MOST_VOXELS) * size_of::<u32>()).sum::<usize>()
         };
         let all = || training.iter().chain(validation);
         let largest = all().max_by_key(|case| case.voxels());
@@ -50,13 +54,13 @@ impl CaseMemory {
         };
         Self {
             preparing: all().map(preparing).sum(),
-            bytes: all().map(CaseSummary::bytes).sum::<usize>()
-                + training.iter().map(foreground).sum::<usize>(),
+            bytes: all().map(CaseSummary::bytes).sum::<usize>() + training.iter().map(listed).sum::<usize>(),
             largest: largest.map_or([0; 3], |case| case.shape),
             largest_file: all().map(|case| case.grids.whole_shape().iter().product()).max().unwrap_or(0),
             channels: largest.map_or(0, |case| case.channels),
             count: all().count(),
             read_whole: 0,
+            foreground_channels: 0,
         }
     }
 
@@ -68,10 +72,26 @@ impl CaseMemory {
         Self { bytes: 0, preparing: 0, read_whole, ..self }
     }
 
+    /// The same cases, where so many channels are normalised by intensities of the foreground.
+    #[must_use]
+    pub fn sampling_foreground(self, foreground_channels: usize) -> Self {
+        Self { foreground_channels, ..self }
+    }
+
+    /// Bytes that these intensities take: the foreground of one case and channel, which a sample is taken of, the samples of
+    /// all, and those of one channel once more, with their weights.
+    fn samples(&self) -> usize {
+        if self.foreground_channels == 0 {
+            return 0;
+        }
+        let of_case = MOST_SAMPLES * size_of::<f32>() * (self.foreground_channels + 2);
+        self.largest_file * size_of::<f32>() + self.count * of_case
+    }
+
     /// Bytes that reading the cases takes at most, each thread being at one of the largest.
     fn reading(&self, threads: usize) -> usize {
         let at_once = if self.read_whole > 0 { 1 } else { threads.min(self.count) };
-        self.bytes.max(self.preparing) + self.read_whole + at_once * self.reading_one()
+        self.bytes.max(self.preparing) + self.read_whole + at_once * self.reading_one() + self.samples()
     }
 
     /// The file's numbers, as `f32`, turned; where the case is resampled, the file's grid and, as many as the larger's voxels,
@@ -89,7 +109,7 @@ impl CaseMemory {
 /// Bytes that training holds at most, by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TrainingMemory {
-    /// Images, labels and lists of foreground.
+    /// Images, labels and lists of voxels by class.
     pub cases: usize,
     /// Batches that are made or lie ready while one is trained on.
     pub batches: usize,
@@ -179,7 +199,7 @@ impl PredictionMemory {
             total: 0,
         };
         let together = image + memory.sums + step.total() + memory.mask;
-        let one = CaseMemory { bytes: image, preparing: 0, count: 1, ..*cases };
+        let one = CaseMemory { bytes: image, preparing: 0, count: 1, foreground_channels: 0, ..*cases };
         memory.total = PROGRAM + together.max(step.weights + one.reading(1)).max(LOADING * step.weights);
         Ok(memory)
     }

@@ -6,7 +6,7 @@ use memory::{Machine, in_words};
 use serde::Serialize;
 
 use crate::config::{Auto, Config, Word};
-use crate::preprocess::{CaseReader, CaseSummary, Preprocessing};
+use crate::preprocess::{CaseReader, CaseSummary, Fit, Preprocessing};
 use crate::report::table;
 use crate::run::{Facts, Plan};
 use crate::training::{CaseMemory, MemoryProbe, PredictionMemory, TrainingMemory};
@@ -92,7 +92,9 @@ impl Settled {
     ) -> Result<Self> {
         let [training, validation] = cases;
         let classes = reader.description.num_classes();
+        let fit = Fit::new(config.data.normalization, &reader.description);
         let memory = CaseMemory::of(training, validation, classes);
+        let memory = memory.sampling_foreground(fit.foreground_channels());
         let memory = if in_files { memory.in_files() } else { memory };
         let facts = Facts::of(training, classes);
         let (preprocessing, machine) = (reader.preprocessing, Machine::here());

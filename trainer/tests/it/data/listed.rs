@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use trainer::curate::verify::{Kind, verify};
-use trainer::dataset::Dataset;
+use trainer::dataset::{Checksums, Dataset};
 use trainer::preprocess::CaseReader;
 
 use super::{SHAPE, says, volume};
@@ -38,7 +38,7 @@ fn files_are_taken_from_where_they_are_listed() {
     assert_eq!(cases, [("a", absolute), ("b", folder.join("../elsewhere/one.nii.gz"))]);
     let cases = CaseReader::native(&found).read_all(&found.training).unwrap();
     assert_eq!(cases[1].class_counts(2).0, [20, 4]);
-    assert_eq!(found.checksums().unwrap().len(), 5);
+    assert_eq!(found.checksums(&Checksums::default()).unwrap().len(), 5);
     let found = verify(&folder).unwrap();
     assert_eq!((found.errors, found.training_cases), (0, 2), "{found}");
 }

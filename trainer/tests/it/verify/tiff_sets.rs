@@ -5,7 +5,7 @@ use std::fs;
 use ::tiff::encoder::{TiffEncoder, colortype};
 use trainer::curate::verify::Kind::*;
 use trainer::curate::verify::Severity::*;
-use trainer::dataset::Dataset;
+use trainer::dataset::{Checksums, Dataset};
 use trainer::preprocess::Fingerprint;
 
 use super::*;
@@ -80,13 +80,14 @@ fn sizes_beside_the_stacks_are_part_of_what_a_run_and_a_cache_go_by() {
     let folder = stacks();
     with_sizes(&folder);
     let set = Dataset::open(folder.path()).unwrap();
-    let names: Vec<String> = set.checksums().unwrap().into_iter().map(|sum| sum.path).collect();
+    let names: Vec<String> =
+        set.checksums(&Checksums::default()).unwrap().into_iter().map(|sum| sum.path).collect();
     assert!(
         ["imagesTr/a.json", "labelsTr/c.json"].iter().all(|name| names.iter().any(|n| n == name)),
         "{names:?}"
     );
-    let before = Fingerprint::of(&set.training[0], &[]).unwrap();
-    assert_eq!(before, Fingerprint::of(&set.training[0], &[]).unwrap());
+    let before = Fingerprint::of(&set.training[0], &[], &Checksums::default()).unwrap();
+    assert_eq!(before, Fingerprint::of(&set.training[0], &[], &Checksums::default()).unwrap());
     fs::write(folder.path().join("imagesTr/a.json"), r#"{"spacing": [3.0, 1.5, 2.0]}"#).unwrap();
-    assert_ne!(before, Fingerprint::of(&set.training[0], &[]).unwrap());
+    assert_ne!(before, Fingerprint::of(&set.training[0], &[], &Checksums::default()).unwrap());
 }
