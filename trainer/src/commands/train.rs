@@ -82,7 +82,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let cases = loader.load(args.loading.cache.as_deref(), args.loading.force, config.training.threads)?;
     check_folds(&cases, &folds, &dataset)?;
     cases.check_classes(classes)?;
-    cases.warnings()?.iter().for_each(|line| println!("{line}"));
+    cases.left_out().iter().chain(&cases.warnings()?).for_each(|line| println!("{line}"));
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.card.networks[0].plan.clone());
     let summaries = [&cases.training, &cases.validation].map(|cases| PreparedCase::summaries(cases));
     let settled = Settled::for_cases(&summaries, cases.in_files, &reader, &config, plan)?;

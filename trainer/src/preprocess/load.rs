@@ -68,6 +68,15 @@ impl LoadedCases {
         Err(Error::Usage(message))
     }
 
+    /// The training cases that no patch is cut from, a line each.
+    pub fn left_out(&self) -> Vec<String> {
+        let is_ignored = |case: &&PreparedCase| case.summary().annotated() == 0;
+        let line = |case: &PreparedCase| {
+            format!("case {}: all of its voxels are to be ignored; no patch is cut from it", case.name())
+        };
+        self.training.iter().filter(is_ignored).map(line).collect()
+    }
+
     /// What deserves a look in the cases' voxels, a line for each kind of thing.
     ///
     /// # Errors

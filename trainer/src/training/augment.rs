@@ -64,8 +64,7 @@ impl Recipe {
     /// A random transform.
     pub(super) fn draw(&self, rng: &mut impl Rng) -> Transform {
         let settings = &self.settings;
-        let mut transform =
-            Transform { matrix: identity(), resamples: false, flips: [false; 3], elastic: None };
+        let mut transform = Transform::mirroring([false; 3]);
         if !settings.enabled {
             return transform;
         }
@@ -115,6 +114,16 @@ impl Recipe {
 }
 
 impl Transform {
+    /// One that mirrors along some axes, and no more.
+    fn mirroring(flips: [bool; 3]) -> Self {
+        Self { matrix: identity(), resamples: false, flips, elastic: None }
+    }
+
+    /// What of it keeps every voxel of a patch within the patch.
+    pub(super) fn mirroring_alone(&self) -> Self {
+        Self::mirroring(self.flips)
+    }
+
     /// Whether voxels are shown as they are, though maybe mirrored.
     fn copies(&self) -> bool {
         !self.resamples && self.elastic.is_none()

@@ -3,7 +3,8 @@
 //! With `C` cases that hold foreground, a patch around foreground is of a case and a class that it holds with probability
 //! `1 / (C · classes of the case)` when balanced by case, and `1 / (classes of the data set · cases that hold the class)` when
 //! balanced by class. Another patch is of any case with the same probability, unless cases without foreground would be
-//! met more often than `empty_share`; then they are met as often as that.
+//! met more often than `empty_share`; then they are met as often as that. A case whose voxels are all ignored is not met,
+//! unless there is no other.
 
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
@@ -15,8 +16,8 @@ use crate::preprocess::Source;
 #[derive(Debug)]
 pub(super) struct Balance {
     by: BalanceBy,
-    /// The number of cases.
-    cases: usize,
+    /// The cases that hold any voxel that is not ignored.
+    cases: Vec<usize>,
     /// The cases that hold any foreground.
     with_foreground: Vec<usize>,
     /// How many classes each case holds.
@@ -32,7 +33,12 @@ pub(super) struct Balance {
 impl Balance {
     pub(super) fn new(cases: &[Source<'_>], settings: &Data) -> Self {
         let classes: Vec<usize> = cases.iter().map(|case| case.foreground().len()).collect();
-        let (with_foreground, empty): (Vec<_>, Vec<_>) = (0..cases.len()).partition(|&i| classes[i] > 0);
+        let is_annotated = |&case: &usize| cases[case].annotated() != Some(0);
+        let mut annotated: Vec<usize> = (0..cases.len()).filter(is_annotated).collect();
+        if annotated.is_empty() {
+            annotated.extend(0..cases.len());
+        }
+        let (with_foreground, empty): (Vec<_>, Vec<_>) = annotated.iter().partition(|&&i| classes[i] > 0);
         let mut holders = vec![Vec::new(); 256];
         for (index, case) in cases.iter().enumerate() {
             for (place, class) in case.foreground().iter().enumerate() {
@@ -40,11 +46,10 @@ impl Balance {
             }
         }
         holders.retain(|cases| !cases.is_empty());
-        let as_they_come = empty.len() as f64 / cases.len() as f64;
+        let as_they_come = empty.len() as f64 / annotated.len() as f64;
         let bound = settings.empty_share.value().copied();
         let empty_share = bound.filter(|&share| share < as_they_come && !with_foreground.is_empty());
-        let (by, cases) = (settings.balance, cases.len());
-        Self { by, cases, with_foreground, classes, holders, empty, empty_share }
+        Self { by: settings.balance, cases: annotated, with_foreground, classes, holders, empty, empty_share }
     }
 
     /// A case for a patch around foreground, and which of its classes that is; none where no case holds foreground.
@@ -60,7 +65,7 @@ impl Balance {
 
     /// A case for a patch that lies anywhere.
     pub(super) fn anywhere(&self, rng: &mut impl Rng) -> usize {
-        let Some(share) = self.empty_share else { return rng.random_range(0..self.cases) };
+        let Some(share) = self.empty_share else { return self.cases[rng.random_range(0..self.cases.len())] };
         let from = if rng.random_bool(share) { &self.empty } else { &self.with_foreground };
         *from.choose(rng).expect("a bound that binds has cases on both sides")
     }

@@ -1,7 +1,8 @@
 //! Where patches come from.
 //!
 //! A share of each batch is placed around a foreground voxel, of a case and class that [`Balance`] chooses; the rest lies
-//! anywhere. Everything follows from (seed, step, slot), so batches can be prepared in any order
+//! anywhere, or, in a case of which voxels are ignored, around any that is not: no patch is without voxels that count,
+//! unless no case holds any. Everything follows from (seed, step, slot), so batches can be prepared in any order
 //! and a run goes on from its step number.
 
 use autograd::Tensor;
@@ -114,11 +115,20 @@ impl<'a> Sampler<'a> {
         let (index, offset) = self.place(foreground, &mut generator(self.seed, Purpose::Patch, counter))?;
         let mut rng = generator(self.seed, Purpose::Augmentation, counter);
         let (case, recipe) = (&self.cases[index], &self.recipes[index]);
-        let placement = Placement { offset, transform: recipe.draw(&mut rng) };
-        let region = case.region(placement.block(self.patch, case.shape()))?;
-        extract(&region, self.patch, &placement, image, labels);
+        let mut cut = |transform| -> Result<bool> {
+            let placement = Placement { offset, transform };
+            let region = case.region(placement.block(self.patch, case.shape()))?;
+            extract(&region, self.patch, &placement, image, labels);
+            Ok(labels.iter().all(|&label| label == IGNORE))
+        };
+        let transform = recipe.draw(&mut rng);
+        let mirroring = transform.mirroring_alone();
+        let mut is_empty = cut(transform)?;
+        if is_empty && case.annotated() != Some(0) {
+            // Turned, scaled or bent it has lost the voxels that it was placed around; as it lies it holds them.
+            is_empty = cut(mirroring)?;
+        }
         augment_intensity(recipe, case.channels(), image, &mut rng);
-        let is_empty = labels.iter().all(|&label| label == IGNORE);
         Ok(PatchPlace { case: index, offset, is_empty })
     }
 
@@ -135,16 +145,15 @@ impl<'a> Sampler<'a> {
             let case = &self.cases[index];
             let listed = case.foreground()[class].voxels as usize;
             let voxel = case.foreground_voxel(class, rng.random_range(0..listed))?;
-            let [_, height, width] = case.shape();
-            let at = [voxel / (height * width), voxel / width % height, voxel % width];
-            let offset = std::array::from_fn(|a| {
-                let room = rng.random_range(0..self.patch[a]);
-                around(at[a], room, case.shape()[a], self.patch[a])
-            });
-            return Ok((index, offset));
+            return Ok((index, self.around(voxel, case.shape(), rng)));
         }
         let index = self.balance.anywhere(rng);
-        let shape = self.cases[index].shape();
+        let case = &self.cases[index];
+        let shape = case.shape();
+        if let Some(listed @ 1..) = case.annotated() {
+            let voxel = case.annotated_voxel(rng.random_range(0..listed as usize))?;
+            return Ok((index, self.around(voxel, shape, rng)));
+        }
         let offset = std::array::from_fn(|a| {
             let last = shape[a] as isize - self.patch[a] as isize;
             let room = rng.random_range(0..=last.unsigned_abs()) as isize;
@@ -152,10 +161,20 @@ impl<'a> Sampler<'a> {
         });
         Ok((index, offset))
     }
+
+    /// A patch that has a voxel of a volume anywhere in it.
+    fn around(&self, voxel: usize, shape: [usize; 3], rng: &mut impl Rng) -> [isize; 3] {
+        let [_, height, width] = shape;
+        let at = [voxel / (height * width), voxel / width % height, voxel % width];
+        std::array::from_fn(|a| {
+            let room = rng.random_range(0..self.patch[a]);
+            start_around(at[a], room, shape[a], self.patch[a])
+        })
+    }
 }
 
 /// The patch that has the voxel `at` in its `room`-th place, moved into the volume where it fits.
-fn around(at: usize, room: usize, size: usize, patch: usize) -> isize {
+fn start_around(at: usize, room: usize, size: usize, patch: usize) -> isize {
     let start = at as isize - room as isize;
     let last = size as isize - patch as isize;
     start.clamp(last.min(0), last.max(0))

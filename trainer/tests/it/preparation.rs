@@ -264,3 +264,18 @@ fn empty_voxels_do_not_count_where_cropping_leaves_less_than_three_quarters_of_t
     assert_eq!(norm(6, Scheme::MaskedZScore), ChannelNorm::MaskedZScore);
     assert!(matches!(norm(5, Scheme::Ct), ChannelNorm::Ct { .. }));
 }
+
+#[test]
+fn a_case_of_which_all_voxels_are_ignored_is_named_as_left_out() {
+    let (folder, shape) = (tempfile::tempdir().unwrap(), [8, 4, 4]);
+    let header = NiftiHeader::new(shape, [1.0; 3]);
+    let image = in_a_box(shape, |_| true, 0.0, 0);
+    data_set(folder.path(), &header, std::slice::from_ref(&image), &[2; 128]);
+    nifti::write(folder.path().join("imagesTr/b_0000.nii.gz"), &header, &image).unwrap();
+    let one: Vec<u8> = (0..128).map(|i| if i == 7 { 0 } else { 2 }).collect();
+    nifti::write(folder.path().join("labelsTr/b.nii.gz"), &header, &one).unwrap();
+    let set = Dataset::open(folder.path()).unwrap();
+    let loaded = load(&set, &CaseReader::native(&set), Scheme::ZScore, None);
+    let line = "case a: all of its voxels are to be ignored; no patch is cut from it";
+    assert_eq!(loaded.left_out(), [line]);
+}

@@ -1,11 +1,12 @@
 //! Laws of sampling and augmentation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use proptest::prelude::*;
 use trainer::config::Config;
-use trainer::dataset::IGNORE;
-use trainer::preprocess::Case;
+use trainer::dataset::{CaseFiles, Checksums, IGNORE};
+use trainer::preprocess::{Cache, CachedCase, Case, ChannelNorm, Fingerprint, Normalisation, PreparedCase};
 use trainer::training::{Batch, Sampler};
 
 use super::small::{self, SHAPE};
@@ -205,4 +206,102 @@ fn cases_without_foreground_are_sampled_anywhere() {
         (0..32).map(|step| sampler.batch(step).unwrap().image.data()[0] as usize).collect();
     assert!(places.len() > 8, "{places:?}");
     assert!(labels(&sampler.batch(0).unwrap()).iter().all(|&l| l == 0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_patch_holds_a_voxel_that_counts_however_few_there_are_and_however_it_is_augmented(
+        shape in prop::array::uniform3(1usize..12),
+        patch in prop::array::uniform3(1usize..9),
+        steps in 0u64..1000,
+        share in prop::sample::select(vec![0.0, 0.5, 1.0]),
+        (axis, plane, is_foreground) in (0usize..3, 0usize..12, any::<bool>()),
+        cached in any::<bool>(),
+    ) {
+        // One slice is annotated in the first case, one voxel in the second, none in the third.
+        let at = |i: usize| [i / (shape[1] * shape[2]), i / shape[2] % shape[1], i % shape[2]];
+        let label = |i: usize| u8::from(is_foreground && i.is_multiple_of(5));
+        let slice = numbered(shape, |i| if at(i)[axis] == plane % shape[axis] { label(i) } else { IGNORE });
+        let voxels: usize = shape.iter().product();
+        let voxel = numbered(shape, |i| if i == plane * 7 % voxels { 0 } else { IGNORE });
+        let mut cases = vec![slice, voxel, numbered(shape, |_| IGNORE)];
+        for (index, case) in cases.iter_mut().enumerate() {
+            case.name = format!("case_{index}");
+        }
+        // What moves a patch's corner out of it.
+        let far = [
+            "augmentation.rotation_probability=0.8",
+            "augmentation.rotation_degrees=180",
+            "augmentation.scale_probability=0.8",
+            "augmentation.scale_range=[0.4,2.5]",
+            "augmentation.elastic_probability=0.5",
+            "augmentation.elastic_magnitude=8",
+            "data.batch_size=3",
+        ];
+        let mut config = small::config(&far);
+        config.data.foreground_share = share;
+        let folder = tempfile::tempdir().unwrap();
+        let cases: Vec<PreparedCase> = match cached {
+            false => cases.into_iter().map(PreparedCase::from).collect(),
+            true => cases.iter().map(|case| cached_case(folder.path(), case).into()).collect(),
+        };
+        let sampler = Sampler::new(&cases, patch, &config);
+        for step in steps..steps + 4 {
+            let batch = sampler.batch(step).unwrap();
+            prop_assert_eq!(batch.empty_patches(), 0);
+            prop_assert!(batch.patches.iter().all(|patch| patch.case < 2));
+            for patch in labels(&batch).chunks_exact(patch.iter().product()) {
+                prop_assert!(patch.iter().any(|&label| label != i32::from(IGNORE)));
+            }
+        }
+        // Where no case has any, there is nothing else to draw.
+        let none = Sampler::new(&cases[2..], patch, &config).batch(steps).unwrap();
+        prop_assert_eq!(none.empty_patches(), 3);
+    }
+}
+
+/// A case in a cache's file.
+fn cached_case(folder: &Path, case: &Case) -> CachedCase {
+    let files = CaseFiles { name: case.name.clone(), images: vec![], label: None };
+    let normalisation = Normalisation { channels: vec![ChannelNorm::None] };
+    let fingerprint = Fingerprint::of(&files, b"", &Checksums::default()).unwrap();
+    Cache::new(folder).write(case, &normalisation, &fingerprint).unwrap()
+}
+
+#[test]
+fn annotated_voxels_are_met_as_often_wherever_they_are() {
+    // In patches of one voxel, each of the four that are not ignored.
+    let cases = [numbered([4, 6, 6], |i| if [0, 50, 51, 143].contains(&i) { 0 } else { IGNORE })];
+    let sampler = Sampler::new(&cases, [1; 3], &config([1; 3], &["data.batch_size=4"]));
+    let mut counts = BTreeMap::new();
+    for step in 0..100 {
+        for &value in sampler.batch(step).unwrap().image.data() {
+            *counts.entry(value as usize - 1).or_insert(0u32) += 1;
+        }
+    }
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), [0, 50, 51, 143]);
+    // Five standard errors of a quarter of 400.
+    assert!(counts.values().all(|&n| (f64::from(n) - 100.0).abs() < 5.0 * 75f64.sqrt()), "{counts:?}");
+}
+
+#[test]
+fn where_nothing_is_ignored_patches_lie_where_they_lay_before() {
+    // The places of patches are part of what a seed means; these are those of earlier versions.
+    let cases = [numbered([12, 20, 20], |i| u8::from(i % 97 == 0)), numbered([9, 14, 18], |_| 0)];
+    let sampler = Sampler::new(&cases, [4, 8, 8], &config([4, 8, 8], &["data.batch_size=3"]));
+    let places: Vec<_> = (0..2)
+        .flat_map(|step| sampler.batch(step).unwrap().patches)
+        .map(|patch| (patch.case, patch.offset))
+        .collect();
+    let want = [
+        (0, [2, 1, 12]),
+        (0, [5, 11, 7]),
+        (0, [5, 4, 12]),
+        (0, [8, 2, 11]),
+        (0, [0, 10, 10]),
+        (1, [2, 4, 9]),
+    ];
+    assert_eq!(places, want);
 }
