@@ -99,7 +99,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     };
     // What cannot start is refused before the folder holds anything.
     Objective::new(&config, &plan, &training)?;
-    check_settings(&config)?;
+    check_settings(&config, validation.len())?;
     let init = args.init.as_deref().map(|path| fitting_weights(path, &plan)).transpose()?;
     let checksums = args.loading.cache.as_deref().map(Checksums::kept_in).unwrap_or_default();
     let origins = Origins { training: &dataset, validation: other.as_ref(), checksums: &checksums };

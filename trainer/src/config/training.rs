@@ -13,6 +13,7 @@ pub struct Training {
     pub epochs: usize,
     pub steps_per_epoch: usize,
     pub accumulate: usize,
+    pub patience: usize,
     pub seed: u64,
     pub threads: usize,
     pub log_every: usize,

@@ -6,13 +6,25 @@ use nn::schedule::{MetricMode, Plateau, Schedule};
 use crate::config::{self, OptimizerName, ScheduleName};
 use crate::{Error, Result};
 
-/// Whether the optimiser and the schedule can be built.
+/// Whether the optimiser and the schedule can be built, and there is what the early end needs.
 ///
 /// # Errors
 /// Names the section and the setting.
-pub fn check_settings(config: &config::Config) -> Result<()> {
+pub fn check_settings(config: &config::Config, validation_cases: usize) -> Result<()> {
+    check_patience(config, validation_cases)?;
     optimizer(&config.optimizer).validate().map_err(|e| Error::config("optimizer", e.to_string()))?;
     schedule(&config.schedule).validate().map_err(|e| Error::config("schedule", e.to_string()))
+}
+
+/// Refuses patience where nothing is validated on, so that no model is the best.
+pub(super) fn check_patience(config: &config::Config, validation_cases: usize) -> Result<()> {
+    match config.training.patience {
+        patience @ 1.. if validation_cases == 0 => {
+            let message = format!("is {patience}, but no case is held out to find the best model by: take 0");
+            Err(Error::config("training.patience", message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The optimiser that the configuration asks for.

@@ -25,6 +25,7 @@ use crate::{Error, Result};
 
 mod epoch;
 mod passes;
+mod patience;
 mod save;
 mod step;
 
@@ -82,6 +83,8 @@ struct Run {
     /// Of the batches without a voxel that counts, how many were reported.
     reported_empty: u64,
     best: Option<f64>,
+    /// Validations of whole cases since the one that was best.
+    since_best: u64,
     validation: Option<Validation>,
     /// The step after which `validation` was made.
     validated: Option<u64>,
@@ -118,6 +121,7 @@ fn untouched(setup: &Setup, objective: &Objective) -> Pipeline {
 impl Run {
     fn new(mut setup: Setup) -> Result<Self> {
         let config = &setup.config;
+        settings::check_patience(config, setup.validation.len())?;
         let mut rng = crate::random::generator(config.training.seed, Purpose::Weights, 0);
         let mut model = UNet3d::new(setup.plan.model.clone(), &mut rng)
             .map_err(|e| Error::config("model", e.to_string()))?;
@@ -167,7 +171,9 @@ impl Run {
             .elapsed_before(before);
         let ends_epoch = step > 0 && step.is_multiple_of(per_epoch);
         let owes_validation = unmeasured && ends_epoch && is_due(config, &schedule, step / per_epoch);
-        let log = JsonLines::append(setup.folder.join("log.jsonl"), known)?;
+        let log_path = setup.folder.join("log.jsonl");
+        let log = JsonLines::append(&log_path, known)?;
+        let since_best = if setup.resume.is_some() { patience::since_best(&log_path)? } else { 0 };
         let mut run = Self {
             model,
             optimizer,
@@ -180,6 +186,7 @@ impl Run {
             reported_empty: idle.empty_batches,
             idle,
             best,
+            since_best,
             validation: None,
             validated: None,
             owes_validation,
@@ -217,7 +224,7 @@ impl Run {
         }
         let (began, mut waited) = (Instant::now(), Duration::ZERO);
         let mut stopped = false;
-        while self.step < last {
+        while self.step < last && !self.is_out_of_patience() {
             if stop.load(Ordering::Relaxed) {
                 stopped = true;
                 break;
@@ -245,6 +252,8 @@ impl Run {
         if stopped {
             self.save_last(None)?;
             self.progress.println(format!("stopped after step {} of {last}", self.step));
+        } else if self.step < last {
+            self.progress.println(self.early_end());
         }
         publish(&self.setup.folder, true)?;
         let elapsed = self.progress.elapsed();

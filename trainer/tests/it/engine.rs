@@ -5,6 +5,7 @@ mod augmentation;
 mod balance;
 mod choices;
 mod configurations;
+mod patience;
 mod runs;
 mod sampler;
 

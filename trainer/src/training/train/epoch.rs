@@ -60,6 +60,17 @@ struct Event<'a, F> {
     figures: &'a F,
 }
 
+/// A validation, and whether it made the model the best.
+#[derive(Serialize)]
+struct Judged<'a> {
+    #[serde(flatten)]
+    validation: &'a Validation,
+    /// What "best" is judged by; none where the network was trained on the cases.
+    metric: Option<f64>,
+    /// How many validations, this one included, came after the best.
+    since_best: u64,
+}
+
 impl Run {
     pub(super) fn end_of_epoch(&mut self, epoch: u64, stop: &AtomicBool) -> Result<()> {
         let go_on = || !stop.load(Ordering::Relaxed);
@@ -169,9 +180,12 @@ impl Run {
     /// Takes what a validation chose, and keeps the weights if they are the best so far; gives the metric.
     fn take_validation(&mut self, epoch: u64, validation: Validation) -> Result<Option<f64>> {
         self.progress.println(format!("\nepoch {epoch}, {validation}"));
-        self.log.write("validation", &Event { epoch, step: self.step, figures: &validation })?;
         self.validated = Some(self.step);
         let metric = validation.metric(self.aim()).filter(|_| !validation.on_training_cases);
+        let is_best = metric.is_some() && metric > self.best;
+        self.since_best = if is_best { 0 } else { self.since_best + 1 };
+        let judged = Judged { validation: &validation, metric, since_best: self.since_best };
+        self.log.write("validation", &Event { epoch, step: self.step, figures: &judged })?;
         if !validation.on_training_cases {
             let asked = Asked::of(&self.setup.config.inference);
             let classes = &self.setup.preparation.reader.description.classes;
@@ -181,7 +195,7 @@ impl Run {
             self.postprocess.clone_from(&validation.postprocess);
         }
         self.validation = Some(validation);
-        if metric.is_some() && metric > self.best {
+        if is_best {
             self.best = metric;
             self.save_best(metric)?;
         }
