@@ -1,4 +1,4 @@
-//! The training loop: sample, step, log, validate, keep; and what that will take of memory.
+//! The training loop: sample, step, log, validate, keep; and what that will take of memory and time.
 
 mod augment;
 mod balance;
@@ -15,7 +15,10 @@ mod train;
 mod validate;
 mod validation;
 
-pub use cost::{CaseMemory, MemoryProbe, Outlook, PredictionMemory, Settled, StepMemory, TrainingMemory};
+pub use cost::{
+    CaseMemory, Length, MemoryProbe, Outlook, Pace, Pieces, PredictionMemory, RunTime, Settled, StepMemory,
+    TimeTable, TrainingMemory,
+};
 pub use objective::Objective;
 pub use sampler::{Batch, PatchPlace, Sampler};
 pub use schedule::{ValidationSchedule, Work};

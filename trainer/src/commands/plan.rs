@@ -1,16 +1,18 @@
-//! `trainer plan`: what `trainer train` would do with a data set, and what memory that takes.
+//! `trainer plan`: what `trainer train` would do with a data set, and what memory and time that takes.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use serde::Serialize;
 use volumes::files::{read_text, write_where_named};
 
-use crate::config::Config;
+use crate::config::{Config, Training};
 use crate::dataset::fault::Fault;
 use crate::dataset::warnings::lines;
 use crate::dataset::{CaseClasses, CaseFiles, ClassesByFold, CrossValidation, Dataset};
 use crate::preprocess::{CaseReader, CaseSummary};
-use crate::training::Settled;
+use crate::training::{Length, Outlook, RunTime, Settled, TimeTable};
 use crate::{Error, Result, cli};
 
 pub(super) fn run(args: &cli::Plan) -> Result<()> {
@@ -18,7 +20,9 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
     let dataset = Dataset::open(&args.dataset)?;
     let reader = CaseReader::new(&dataset, &config.data);
     let folds = CrossValidation::new(&dataset, &config)?;
+    let began = Instant::now();
     let cases = summaries(&reader, &dataset.training)?;
+    let reading = began.elapsed();
     let classes = dataset.description.num_classes();
     let counted: Vec<CaseClasses> = cases.iter().map(|case| case.classes(classes)).collect();
     let by_fold = ClassesByFold::new(&folds, &counted, &dataset.description.classes);
@@ -26,15 +30,21 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
     let faults: Vec<Fault> =
         cases.iter().flat_map(|case| case.warnings(&dataset.description.classes)).collect();
     let (training, validation) = folds.cases().divide(cases);
+    let validated = validated(&training, &validation).to_vec();
     let settled = Settled::for_cases(&[training, validation], args.cached, &reader, &config, None)?;
+    let time = match settled.outlook.fits {
+        Some(false) => None,
+        _ => Some(time_table(&settled, &config, reading, &validated)?),
+    };
     if args.json {
-        let text = serde_json::to_string_pretty(&settled.outlook);
+        let text = serde_json::to_string_pretty(&Said { outlook: &settled.outlook, time });
         println!("{}", text.map_err(|e| Error::Usage(format!("the plan is no JSON: {e}")))?);
     } else {
         let of_cases = by_fold.warnings().into_iter().chain(lines(&faults, &dataset.path));
         let of_folds = folds.notes(&dataset.training);
         dataset.notes.iter().cloned().chain(of_folds).chain(of_cases).for_each(|note| println!("{note}"));
         println!("{}", settled.outlook);
+        time.iter().for_each(|time| println!("\n{time}"));
     }
     let Some(path) = &args.write else { return Ok(()) };
     let header = format!(
@@ -49,6 +59,33 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
         ));
     }
     Ok(write_where_named(path, |out| out.write_all(text.as_bytes()))?)
+}
+
+/// The plan for a program.
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(flatten)]
+    outlook: &'a Outlook,
+    /// None where the memory does not suffice to find out.
+    time: Option<TimeTable>,
+}
+
+/// The cases that a run validates on: where none is held out, those that it trains on.
+pub(super) fn validated<'a, C>(training: &'a [C], validation: &'a [C]) -> &'a [C] {
+    if validation.is_empty() { training } else { validation }
+}
+
+/// The time of a run of this configuration; reading its cases took so long just now.
+fn time_table(
+    settled: &Settled,
+    config: &Config,
+    reading: Duration,
+    cases: &[CaseSummary],
+) -> Result<TimeTable> {
+    let mut time = RunTime::measure(settled, &settled.written(config), cases)?;
+    time.pieces.once += reading.as_secs_f64();
+    let Training { epochs, steps_per_epoch, .. } = config.training;
+    Ok(time.of(Length { epochs: epochs as u64, steps_per_epoch: steps_per_epoch as u64 }))
 }
 
 /// The default with the changes of a file and of pairs.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::Source;
 use super::{Calibration, ClassSample};
+use crate::config::{Auto, Inference};
 
 /// So many cases are enough to choose on. On fewer, what is chosen must gain more: [`FEW_GAIN`], [`FEW_LIKELIHOOD`].
 pub const ENOUGH_CASES: usize = 3;
@@ -87,6 +88,20 @@ impl Decision {
             return Self { calibration, ..start };
         }
         Self::threshold(&start.calibration.fitted(histogram, scaled, cases, least), evidence, aim)
+    }
+
+    /// As [`fitted`](Self::fitted), where the configuration does not give the threshold.
+    pub(crate) fn configured(
+        inference: &Inference,
+        loss: &LossConfig,
+        channels: usize,
+        evidence: Evidence<'_>,
+    ) -> Self {
+        let decision = Self::fitted(loss, channels, evidence, inference.aim);
+        match inference.threshold {
+            Auto::Value(probability) if channels == 1 => decision.at(probability),
+            Auto::Value(_) | Auto::Word(_) => decision,
+        }
     }
 
     /// Of one channel, with this calibration, and the threshold for an aim. Few cases move it only by a margin, unless the aim

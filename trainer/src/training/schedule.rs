@@ -9,11 +9,17 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::config::{Auto, Validation, Word};
+use crate::predict::SlidingWindow;
+use crate::preprocess::CaseSummary;
 
 /// Forward passes that a forward and a backward pass take together.
-pub(super) const PASSES_OF_A_STEP: u64 = 3;
+const PASSES_OF_A_STEP: u64 = 3;
+/// The fixed sample of patches takes one part in so many of an epoch's work: as many as that pays.
+const SAMPLE_PARTS: u64 = 20;
 /// Whole-case validations take at most one part in so many of all work.
 const PARTS: u64 = 5;
+/// So many epochs are listed in a sentence.
+const MOST_LISTED: usize = 20;
 
 /// The work of a run, in forward passes of one patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -29,6 +35,20 @@ impl Work {
     pub fn new(batch: usize, windows: usize) -> Self {
         Self { step: PASSES_OF_A_STEP * batch as u64, validation: windows as u64 }
     }
+
+    /// With so many patches in a batch, and these cases to validate on.
+    pub(super) fn of<'a>(
+        batch: usize,
+        window: &SlidingWindow,
+        cases: impl IntoIterator<Item = &'a CaseSummary>,
+    ) -> Self {
+        Self::new(batch, cases.into_iter().map(|case| window.forward_passes(case.shape)).sum())
+    }
+}
+
+/// Batches in the fixed sample of patches that is looked at after epochs of so many steps.
+pub(super) fn sample_batches(steps_per_epoch: u64) -> u64 {
+    steps_per_epoch.saturating_mul(PASSES_OF_A_STEP).div_ceil(SAMPLE_PARTS).max(1)
 }
 
 /// The epochs, counted from 1, that end with a validation of whole cases.
@@ -44,21 +64,28 @@ impl ValidationSchedule {
     /// Of a run of so many epochs: every so many where the configuration says so, else as many as a fifth of the work pays,
     /// evenly spread.
     pub fn new(config: &Validation, epochs: u64, steps_per_epoch: u64, work: Work) -> Self {
-        let training = epochs * steps_per_epoch * work.step;
-        let whole_cases_after: Vec<u64> = match config.full_every {
-            Auto::Value(every) => {
-                (1..=epochs).filter(|e| e.is_multiple_of(every as u64) || *e == epochs).collect()
-            }
-            Auto::Word(Word::None) => vec![epochs],
-            Auto::Word(Word::Auto) => {
-                let paid = training / ((PARTS - 1) * work.validation.max(1));
-                let validations = paid.clamp(1, epochs.max(1));
-                (1..=validations).map(|i| (i * epochs).div_ceil(validations)).collect()
-            }
+        let validations = Self::count(config, epochs, steps_per_epoch, work);
+        let after = |i: u64| match config.full_every {
+            Auto::Value(every) => (i * every as u64).min(epochs),
+            Auto::Word(_) => (i * epochs).div_ceil(validations),
         };
-        let validating = whole_cases_after.len() as u64 * work.validation;
-        let share = validating as f64 / (training + validating).max(1) as f64;
+        let whole_cases_after = (1..=validations).map(after).collect();
+        let (training, validating) = (training(epochs, steps_per_epoch, work), validations * work.validation);
+        let share = validating as f64 / (training as f64 + validating as f64).max(1.0);
         Self { whole_cases_after, share }
+    }
+
+    /// How many there are of them.
+    pub fn count(config: &Validation, epochs: u64, steps_per_epoch: u64, work: Work) -> u64 {
+        match config.full_every {
+            Auto::Value(every) => epochs.div_ceil(every as u64),
+            Auto::Word(Word::None) => 1,
+            Auto::Word(Word::Auto) => {
+                let paid = training(epochs, steps_per_epoch, work)
+                    / (PARTS - 1).saturating_mul(work.validation.max(1));
+                paid.clamp(1, epochs.max(1))
+            }
+        }
     }
 
     /// Whether this epoch ends with whole cases.
@@ -67,16 +94,26 @@ impl ValidationSchedule {
     }
 }
 
+fn training(epochs: u64, steps_per_epoch: u64, work: Work) -> u64 {
+    epochs.saturating_mul(steps_per_epoch).saturating_mul(work.step)
+}
+
 /// A sentence.
 impl fmt::Display for ValidationSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let epochs: Vec<String> = self.whole_cases_after.iter().map(u64::to_string).collect();
-        let plural = if epochs.len() == 1 { "" } else { "s" };
+        let after = &self.whole_cases_after;
+        let listed = |epochs: &[u64]| epochs.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let epochs = match after.as_slice() {
+            [one] => format!("epoch {one}"),
+            [a, b, c, .., last] if after.len() > MOST_LISTED => {
+                format!("{} epochs, {a}, {b}, {c}, … {last}", after.len())
+            }
+            some => format!("epochs {}", listed(some)),
+        };
         let share = 100.0 * self.share;
         write!(
             f,
-            "whole cases are predicted after epoch{plural} {}: {share:.0} % of the work (validation.full_every)",
-            epochs.join(", ")
+            "whole cases are predicted after {epochs}: {share:.0} % of the work (validation.full_every)"
         )
     }
 }

@@ -3,6 +3,7 @@
 //! Threads of their own prepare the next batches while the kernels compute. Every random choice follows from
 //! (seed, purpose, step), so a run that was stopped goes on from its last checkpoint as if nothing had happened.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -18,6 +19,7 @@ use super::setup::digest;
 use super::{Batch, End, Objective, Outcome, Sampler, Setup, Validation, ValidationSchedule, Work, settings};
 use crate::config::{Auto, Config};
 use crate::predict::{Asked, ByClass, Choice, Decision, Pipeline, SlidingWindow};
+use crate::preprocess::PreparedCase;
 use crate::random::Purpose;
 use crate::report::{JsonLines, Progress};
 use crate::run::checkpoint::{Idle, publish};
@@ -39,22 +41,33 @@ pub const READY: usize = 2;
 /// # Errors
 /// If settings do not fit together, the disk refuses, or the loss stays NaN or infinite.
 pub fn train(setup: Setup, stop: &AtomicBool) -> Result<Outcome> {
-    let threads = setup.config.training.threads;
+    let run = Run::new(setup)?;
+    let steps = run.step..run.last_step();
+    let training = Arc::clone(&run.setup.training);
+    let sampler = Sampler::new(training.iter(), run.setup.plan.patch_size, &run.setup.config);
+    with_batches(&sampler, steps, run.setup.config.training.threads, |batches| run.steps(batches, stop))
+}
+
+/// Calls `compute` in so many threads with the batches of these steps, which as many threads make beside it.
+///
+/// # Errors
+/// Those of `compute`, or if the threads cannot be had.
+pub(super) fn with_batches<R: Send>(
+    sampler: &Sampler<'_>,
+    steps: Range<u64>,
+    threads: usize,
+    compute: impl FnOnce(Receiver<Result<Batch>>) -> Result<R> + Send,
+) -> Result<R> {
     let pool = || {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.map_err(|e| Error::config("training.threads", format!("is {threads}: {e}")))
     };
     let (computing, preparing) = (pool()?, pool()?);
-    let run = Run::new(setup)?;
-    let first = run.step;
-    let last = run.last_step();
-    let training = Arc::clone(&run.setup.training);
-    let sampler = Sampler::new(training.iter(), run.setup.plan.patch_size, &run.setup.config);
     std::thread::scope(|scope| {
         let (sender, batches) = sync_channel(READY);
         scope.spawn(move || {
             preparing.install(|| {
-                for step in first..last {
+                for step in steps {
                     let batch = memory::within(|| sampler.batch(step));
                     let failed = batch.is_err();
                     // The receiver is gone when the run was stopped.
@@ -64,7 +77,7 @@ pub fn train(setup: Setup, stop: &AtomicBool) -> Result<Outcome> {
                 }
             });
         });
-        computing.install(move || run.steps(batches, stop))
+        computing.install(move || compute(batches))
     })
 }
 
@@ -292,8 +305,7 @@ impl Run {
 fn schedule(setup: &Setup, window: &SlidingWindow) -> ValidationSchedule {
     let Config { training, validation, data, .. } = &setup.config;
     let cases = if setup.validation.is_empty() { &setup.training } else { &setup.validation };
-    let windows = cases.iter().map(|case| window.forward_passes(case.summary().shape)).sum();
-    let work = Work::new(data.batch(), windows);
+    let work = Work::of(data.batch(), window, cases.iter().map(PreparedCase::summary));
     ValidationSchedule::new(validation, training.epochs as u64, training.steps_per_epoch as u64, work)
 }
 

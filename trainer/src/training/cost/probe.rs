@@ -12,15 +12,13 @@ use autograd::buffer::{self, Trace};
 use losses::Labels;
 use memory::Machine;
 use nn::Module;
-use rand::SeedableRng;
-use rand::rngs::ChaCha8Rng;
 use serde::Serialize;
 use unet3d::{UNet3d, UNet3dConfig};
 
+use super::trial::{Trial, network};
 use crate::config::{Config, Mirror};
 use crate::predict::SlidingWindow;
 use crate::run::Plan;
-use crate::training::{Objective, PassSettings, Passes, optimizer};
 use crate::{Error, Result};
 
 /// The patches of a step that is measured have at most so many voxels times squared channels at full resolution: a tenth of a second. Few channels count as [`FEW`], or thin networks would be measured on patches that take much memory.
@@ -218,30 +216,23 @@ fn patches(model: &UNet3dConfig, wanted: [usize; 3], most_work: usize) -> [[usiz
 
 /// Two steps on so many patches, and between them what a run does between its steps.
 fn train(plan: &Plan, config: &Config, batch: usize, patch: [usize; 3]) -> Result<()> {
-    let mut model = network(plan)?;
+    let model = network(plan)?;
     buffer::part();
-    let mut optimizer =
-        optimizer(&config.optimizer).build().map_err(|e| Error::config("optimizer", e.to_string()))?;
+    let mut trial = Trial::new(model, plan, config)?;
     let classes = plan.model.out_channels.max(2);
-    let objective = Objective::of_counts(config, plan, vec![1; classes])?;
     for step in 0..2 {
         // Checkpoints are written between steps.
-        drop((model.state_dict(), optimizer.state(&model)));
+        drop((trial.model.state_dict(), trial.optimizer.state(&trial.model)));
         let [d, h, w] = patch;
         let image =
             Tensor::from_fn([batch, d, h, w, plan.model.in_channels], |i| (i % 97) as f32 / 48.0 - 1.0);
         let labels = (0..batch * d * h * w).map(|i| (i % classes) as u8).collect();
         let labels = Labels::from_vec([batch, d, h, w], labels);
-        let settings = PassSettings { accumulate: config.training.accumulate, key: step, watched: false };
-        let passes = Passes::of(&model, &objective, settings, &image, &labels)?;
-        if let Some(mut gradients) = passes.gradients {
-            gradients.clip_global_norm(1.0);
-            optimizer.step(&mut model, &gradients);
-        }
+        trial.step(&image, &labels)?;
         drop(image);
         buffer::part();
         if step == 0 {
-            validate(plan, &model, config.inference.mirror, patch)?;
+            validate(plan, &trial.model, config.inference.mirror, patch)?;
             buffer::part();
         }
     }
@@ -258,11 +249,6 @@ fn predict(plan: &Plan, mirror: Mirror, patch: [usize; 3]) -> Result<()> {
 fn validate(plan: &Plan, model: &UNet3d<f32>, mirror: Mirror, patch: [usize; 3]) -> Result<()> {
     let volume = vec![0.5; patch.iter().product::<usize>() * plan.model.in_channels];
     SlidingWindow { patch, overlap: 0.5, mirror }.stream(model, &volume, patch, |_, _| true, |_| {})
-}
-
-fn network(plan: &Plan) -> Result<UNet3d<f32>> {
-    UNet3d::new(plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0))
-        .map_err(|e| Error::config("model", e.to_string()))
 }
 
 #[cfg(test)]

@@ -11,13 +11,12 @@ use super::{Run, is_due};
 use crate::config::Auto;
 use crate::dataset::IGNORE;
 use crate::predict::{Asked, ByClass, Decision, Evidence};
+use crate::training::schedule::sample_batches;
 use crate::training::{Batch, Choices, Sampler, Validation, WholeCases};
 use crate::{Error, Result};
 
 /// Batches of the fixed sample are those of steps that training never comes to.
 const FIRST_SAMPLE: u64 = 1 << 40;
-/// The sample takes one part in so many of an epoch's work: as many patches as that pays, a step's patch counting three.
-const PARTS: usize = 20;
 
 /// What a model says of a fixed sample of patches.
 #[derive(Clone, Debug, Serialize)]
@@ -112,9 +111,7 @@ impl Run {
         config.augmentation.enabled = false;
         let sampler = Sampler::new(cases.iter(), self.setup.plan.patch_size, &config);
         let batch = config.data.batch();
-        let batches = (config.training.steps_per_epoch * super::super::schedule::PASSES_OF_A_STEP as usize)
-            .div_ceil(PARTS)
-            .max(1) as u64;
+        let batches = sample_batches(config.training.steps_per_epoch as u64);
         let classes = &self.setup.preparation.reader.description.classes;
         let mut matrix = ConfusionMatrix::new(classes.len()).ignore_label(IGNORE);
         let untouched = Decision::untouched(self.objective.config(), self.setup.plan.model.out_channels);
@@ -158,23 +155,13 @@ impl Run {
         for case in cases {
             whole.predict(&self.pipeline, &self.model, case, None, |_, _| go_on())?;
         }
+        let inference = &self.setup.config.inference;
         let decide = |evidence: Evidence<'_>| match on_training_cases {
             true => self.pipeline.decision.clone(),
-            false => self.decide(evidence),
+            false => Decision::configured(inference, self.objective.config(), channels, evidence),
         };
-        let asked = Asked::of(&self.setup.config.inference);
+        let asked = Asked::of(inference);
         whole.finish(&Choices { asked, decide: &decide, on_training_cases })
-    }
-
-    /// How logits are read, by what a validation saw.
-    fn decide(&self, evidence: Evidence<'_>) -> Decision {
-        let inference = &self.setup.config.inference;
-        let channels = self.setup.plan.model.out_channels;
-        let decision = Decision::fitted(self.objective.config(), channels, evidence, inference.aim);
-        match inference.threshold {
-            Auto::Value(probability) if channels == 1 => decision.at(probability),
-            Auto::Value(_) | Auto::Word(_) => decision,
-        }
     }
 
     /// Takes what a validation chose, and keeps the weights if they are the best so far; gives the metric.

@@ -1,0 +1,141 @@
+//! How long a run of a plan takes on this machine, before it is begun: for people, for programs, and for `--time`.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::duration::{Length, Pieces};
+use super::outlook::Settled;
+use super::pace::Pace;
+use crate::Result;
+use crate::config::{self, Config, Inference};
+use crate::predict::SlidingWindow;
+use crate::preprocess::CaseSummary;
+use crate::report::{hms, table};
+use crate::training::{ValidationSchedule, Work};
+
+/// More seconds than are printed: ten thousand years.
+const MOST: f64 = 3e11;
+
+/// What a run's time is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunTime {
+    /// Its pieces.
+    pub pieces: Pieces,
+    /// Seconds of predicting a case, in the mean.
+    pub case: f64,
+    config: config::Validation,
+    work: Work,
+    longest_epoch: u64,
+}
+
+impl RunTime {
+    /// Measured for a plan under a configuration that says how many patches are in a batch. `cases` are those that are
+    /// validated on; what comes once is a picture of the first of them.
+    ///
+    /// # Errors
+    /// As [`Pace::measure`].
+    pub fn measure(settled: &Settled, config: &Config, cases: &[CaseSummary]) -> Result<Self> {
+        let Inference { overlap, mirror, .. } = config.inference;
+        let window = SlidingWindow { patch: settled.plan.patch_size, overlap, mirror };
+        let pace = Pace::measure(&settled.plan, config, settled.outlook.median_spacing)?;
+        let batch = config.data.batch();
+        let predicting: f64 = cases.iter().map(|case| pace.case(&window, case)).sum();
+        let pieces = Pieces {
+            step: pace.step,
+            sample_batch: batch as f64 * pace.pass,
+            validation: predicting + pace.fit,
+            once: cases.first().map_or(0.0, |case| pace.case(&window, case)),
+        };
+        Ok(Self {
+            pieces,
+            case: predicting / cases.len().max(1) as f64,
+            config: config.validation.clone(),
+            work: Work::of(batch, &window, cases),
+            longest_epoch: config.training.steps_per_epoch as u64,
+        })
+    }
+
+    /// The longest run that takes so many seconds at most; see [`Pieces::within`].
+    pub fn within(&self, seconds: f64) -> Option<Length> {
+        self.pieces.within(&self.config, self.work, self.longest_epoch, seconds)
+    }
+
+    /// What is said of a run of this length.
+    pub fn of(&self, length: Length) -> TimeTable {
+        let Length { epochs, steps_per_epoch } = length;
+        let validations = ValidationSchedule::count(&self.config, epochs, steps_per_epoch, self.work);
+        let Pieces { step, validation, once, .. } = self.pieces;
+        let epoch = steps_per_epoch as f64 * step + self.pieces.sample(steps_per_epoch);
+        let run = self.pieces.run(&self.config, self.work, length);
+        TimeTable {
+            step,
+            epoch,
+            validation,
+            case: self.case,
+            once,
+            run,
+            epochs,
+            steps_per_epoch,
+            validations,
+        }
+    }
+}
+
+/// Seconds of a run's parts, and how often they come.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct TimeTable {
+    /// Of a step.
+    pub step: f64,
+    /// Of an epoch, with its sample of patches and without whole cases.
+    pub epoch: f64,
+    /// Of a validation of whole cases.
+    pub validation: f64,
+    /// Of predicting a case, in the mean.
+    pub case: f64,
+    /// Of what comes before the first step and after the last.
+    pub once: f64,
+    /// Of the whole run.
+    pub run: f64,
+    /// `training.epochs`
+    pub epochs: u64,
+    /// `training.steps_per_epoch`
+    pub steps_per_epoch: u64,
+    /// Validations of whole cases.
+    pub validations: u64,
+}
+
+/// As a table.
+impl fmt::Display for TimeTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = |what: &str, each: f64, times: Option<u64>| {
+            let together = times.map(|times| digits(each * times as f64));
+            let times = times.map(|times| times.to_string());
+            vec![what.to_owned(), digits(each), times.unwrap_or_default(), together.unwrap_or_default()]
+        };
+        let epoch = format!("epoch of {} steps and a sample of patches", self.steps_per_epoch);
+        let rows = vec![
+            row("step", self.step, None),
+            row("predicting a case", self.case, None),
+            row(&epoch, self.epoch, Some(self.epochs)),
+            row("validation of whole cases", self.validation, Some(self.validations)),
+            row("before the first step and after the last", self.once, Some(1)),
+            row("run", self.run, Some(1)),
+        ];
+        table(f, &["time in s", "each", "times", "together"], rows, 1)?;
+        write!(f, "the run takes about {}", hms(Duration::from_secs_f64(self.run.min(MOST))))
+    }
+}
+
+/// Three digits of seconds.
+fn digits(seconds: f64) -> String {
+    let places = if seconds < 10.0 {
+        3
+    } else if seconds < 100.0 {
+        1
+    } else {
+        0
+    };
+    format!("{seconds:.places$}")
+}
