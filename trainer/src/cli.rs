@@ -3,6 +3,7 @@
 mod values;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -11,7 +12,7 @@ use crate::curate::convert::{Geometry, Relabel};
 use crate::run::folder::Which;
 
 pub use values::Spacing;
-use values::{overlap, spacing};
+use values::{overlap, spacing, time};
 
 /// Trains 3-D segmentation networks on volumes of your own, on the CPU.
 #[derive(Debug, Parser)]
@@ -212,6 +213,11 @@ pub struct Train {
     /// training.epochs
     #[arg(long)]
     pub epochs: Option<usize>,
+    /// Train for so long, such as 30m or 1h30m, in place of training.epochs: before the first step it is resolved into epochs
+    /// whose steps, validations and choices end within it, reading the cases included, and written to the run's configuration.
+    /// An epoch has at most training.steps_per_epoch steps. With --all-folds it is the time of all folds together.
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with_all = ["epochs", "resume"])]
+    pub time: Option<Duration>,
     /// training.steps_per_epoch
     #[arg(long)]
     pub steps_per_epoch: Option<usize>,

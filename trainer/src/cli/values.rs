@@ -1,5 +1,7 @@
 //! Values of the command line that are more than one word or number.
 
+use std::time::Duration;
+
 use crate::config::is_overlap;
 
 /// Voxel sizes along x, y, z in mm.
@@ -21,4 +23,60 @@ pub(super) fn overlap(text: &str) -> Result<f64, String> {
     overlap
         .filter(|&overlap| is_overlap(overlap))
         .ok_or_else(|| "a share from 0 to below 0.95 is needed, such as 0.5".to_owned())
+}
+
+/// Hours, minutes and seconds, in this order.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let parse = || {
+        let (mut rest, mut seconds) = (text, 0u64);
+        for (unit, length) in [('h', 3600), ('m', 60), ('s', 1)] {
+            if let Some((number, after)) = rest.split_once(unit) {
+                let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+                let number: u64 = number.parse().ok().filter(|_| is_number)?;
+                seconds = seconds.checked_add(number.checked_mul(length)?)?;
+                rest = after;
+            }
+        }
+        (rest.is_empty() && seconds > 0).then(|| Duration::from_secs(seconds))
+    };
+    parse().ok_or_else(|| "a time above 0 is needed, such as 2h, 30m, 90s or 1h30m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn hours_minutes_and_seconds_are_added_whichever_of_them_are_given(
+            parts in prop::array::uniform3(prop::option::of(0u64..1000)),
+        ) {
+            let units = parts.iter().zip(["h", "m", "s"]);
+            let text: String = units.filter_map(|(n, unit)| n.map(|n| format!("{n}{unit}"))).collect();
+            let sum: u64 = parts.iter().zip([3600, 60, 1]).map(|(n, length)| n.unwrap_or(0) * length).sum();
+            prop_assert_eq!(time(&text).ok(), Some(Duration::from_secs(sum)).filter(|time| !time.is_zero()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_with_examples() {
+        for text in [
+            "",
+            "30",
+            "0m",
+            "-5m",
+            "+5m",
+            "1.5h",
+            "1m30h",
+            "2h2h",
+            "1h30",
+            "5 m",
+            "5M",
+            "2d",
+            "99999999999999999h",
+        ] {
+            assert!(time(text).is_err_and(|error| error.contains("1h30m")), "{text}");
+        }
+    }
 }

@@ -14,15 +14,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
-use volumes::files::write_json;
+use volumes::files::{read_text, write_json};
 
 use super::train;
 use crate::cli::Train;
-use crate::config::{Auto, Config};
+use crate::config::{Auto, Config, Training};
 use crate::dataset::{CaseClasses, ClassesByFold, CrossValidation, Dataset, Fold};
 use crate::evaluate::folds::Summary;
 use crate::run::checkpoint::{self, MODEL_FILE};
 use crate::run::folder;
+use crate::run::record::CONFIGURATION;
 use crate::{Error, Result};
 
 /// What the folds of one folder must share.
@@ -32,6 +33,9 @@ struct Terms {
     folds: usize,
     init: Option<PathBuf>,
     config: String,
+    /// The seconds that all folds were given together.
+    #[serde(default)]
+    time: Option<u64>,
     /// The cases that each fold holds out; folders of older versions do not say it.
     #[serde(default)]
     held_out: Option<Vec<Vec<String>>>,
@@ -119,6 +123,7 @@ pub(super) fn unfinished(out: &Path) -> Result<Option<PathBuf>> {
 /// Trains a fold to its end, from where it is; `None` if it was stopped.
 fn train_fold(args: &Train, fold: Fold, folder: &Path, stop: &AtomicBool) -> Result<Option<()>> {
     let resume = checkpoint::latest(folder).is_some();
+    let first = self::folder(&args.out, 0).join(CONFIGURATION);
     let mut args = Train {
         out: folder.to_owned(),
         fold: Some(fold.index),
@@ -129,12 +134,25 @@ fn train_fold(args: &Train, fold: Fold, folder: &Path, stop: &AtomicBool) -> Res
     };
     // The weights that it started from are no longer needed.
     args.init = args.init.filter(|_| !resume);
+    // The first fold resolves its share of the time, the others take as many steps.
+    match args.time.take().filter(|_| !resume) {
+        Some(time) if fold.index == 0 => args.time = Some(time / fold.of as u32),
+        Some(_) => {
+            let Training { epochs, steps_per_epoch, .. } = configuration(&first)?.training;
+            (args.epochs, args.steps_per_epoch) = (Some(epochs), Some(steps_per_epoch));
+        }
+        None => {}
+    }
     let outcome = train::run(&args, stop)?;
     if outcome.stopped {
         return Ok(None);
     }
     write_json(&folder.join(DONE), &fold)?;
     Ok(Some(()))
+}
+
+fn configuration(path: &Path) -> Result<Config> {
+    Config::load(Some((&path.display().to_string(), &read_text(path)?)), &[])
 }
 
 /// Writes the terms into a folder that is locked, or makes sure that its folds are trained on the same.
@@ -149,6 +167,7 @@ fn agree(args: &Train, config: &Config, held_out: &[Vec<String>]) -> Result<()> 
         folds,
         init: args.init.as_deref().map(absolute),
         config: shared.to_toml(),
+        time: args.time.map(|time| time.as_secs()),
         held_out: Some(held_out.to_vec()),
     };
     let path = args.out.join(TERMS);
@@ -158,6 +177,7 @@ fn agree(args: &Train, config: &Config, held_out: &[Vec<String>]) -> Result<()> 
     let before: Terms = read(&path)?;
     let load = |terms: &Terms| Config::load(Some((TERMS, &terms.config)), &[]);
     let alike = (&before.dataset, before.folds, &before.init) == (&terms.dataset, folds, &terms.init);
+    let alike = alike && before.time == terms.time;
     let alike = alike && before.held_out.as_ref().is_none_or(|cases| cases == held_out);
     if alike && load(&before)? == load(&terms)? {
         return Ok(());

@@ -33,6 +33,7 @@ pub(super) fn run(args: &Demo, stop: &AtomicBool) -> Result<()> {
         config: None,
         set: SETTINGS.map(str::to_owned).to_vec(),
         epochs: None,
+        time: None,
         steps_per_epoch: None,
         seed: Some(args.seed),
         threads: Some(args.threads),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use nn::Module;
 use rand::SeedableRng;
@@ -20,11 +21,14 @@ use crate::report::hms;
 use crate::run::checkpoint::{Saved, clear_unfinished, load_weights};
 use crate::run::folder::{self, Which};
 use crate::run::record::{self, Division, Origins};
-use crate::training::{Objective, Outcome, Settled, Setup, check_settings, train};
+use crate::training::{
+    Length, Objective, Outcome, RunTime, Settled, Setup, TimeTable, check_settings, train,
+};
 use crate::{Error, Result};
 
 /// Trains, and says at the end what to type next.
 pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
+    let began = Instant::now();
     let (lock, resumed) = match args.resume {
         true => {
             // Nothing is put into a folder that is no run's, and nothing read from one that is being written.
@@ -101,6 +105,19 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     Objective::new(&config, &plan, &training)?;
     check_settings(&config, validation.len())?;
     let init = args.init.as_deref().map(|path| fitting_weights(path, &plan)).transpose()?;
+    if let Some(time) = args.time {
+        println!("finding out how long steps and validations take, for --time");
+        let [training, validation] = &summaries;
+        let mut run = RunTime::measure(&settled, &config, plan::validated(training, validation))?;
+        if args.all_folds {
+            // The cases that were held out are predicted once more, for what is chosen on those of all folds.
+            run.pieces.once += run.pieces.validation;
+        }
+        run.pieces.once += began.elapsed().as_secs_f64();
+        let length = resolve(time, &run)?;
+        config.training.epochs = length.epochs as usize;
+        config.training.steps_per_epoch = length.steps_per_epoch as usize;
+    }
     let checksums = args.loading.cache.as_deref().map(Checksums::kept_in).unwrap_or_default();
     let origins = Origins { training: &dataset, validation: other.as_ref(), checksums: &checksums };
     if resumed.is_some() {
@@ -150,6 +167,25 @@ fn check_folds(cases: &LoadedCases, folds: &CrossValidation, dataset: &Dataset) 
     by_fold.check()?;
     by_fold.warnings().iter().for_each(|warning| println!("{warning}"));
     Ok(())
+}
+
+/// The length of a run that takes a time, and says so.
+fn resolve(time: Duration, run: &RunTime) -> Result<Length> {
+    let seconds = time.as_secs();
+    match run.within(time.as_secs_f64()) {
+        Some(length) => {
+            println!("\n{}; --time is {}\n", run.of(length), hms(time));
+            Ok(length)
+        }
+        None => {
+            let TimeTable { once, validation, run: least, .. } =
+                run.of(Length { epochs: 1, steps_per_epoch: 1 });
+            Err(Error::Usage(format!(
+                "--time: of {seconds} s for a run {once:.0} s go by before the first step and after the last, and a validation of whole cases takes {validation:.0} s: give more than {:.0} s for each run",
+                least.ceil()
+            )))
+        }
+    }
 }
 
 /// What a run came to, and what to type next.

@@ -11,6 +11,8 @@ use crate::dataset::{Checksums, Dataset, FileSum, Fold};
 use crate::{Error, Result};
 
 const RECORD: &str = "run.json";
+/// The file of a run's settings.
+pub(crate) const CONFIGURATION: &str = "config.toml";
 
 /// What a result depends on beside the code.
 #[derive(Serialize)]
@@ -104,7 +106,7 @@ pub(crate) fn write(
 /// Writes `config.toml`; a run that goes on may have other settings than it began with.
 pub(crate) fn write_configuration(folder: &Path, config: &Config) -> Result<()> {
     let text = config.to_toml();
-    Ok(rename_into_place(&folder.join("config.toml"), |out| out.write_all(text.as_bytes()))?)
+    Ok(rename_into_place(&folder.join(CONFIGURATION), |out| out.write_all(text.as_bytes()))?)
 }
 
 /// Checks that a run goes on with the cases that it began with, voxel by voxel. Another instruction set is said: the run

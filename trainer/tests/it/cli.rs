@@ -14,6 +14,7 @@ mod postprocess;
 mod predict;
 mod predict_files;
 mod resume;
+mod time;
 mod train;
 mod warnings;
 use std::fs;
