@@ -39,9 +39,18 @@ struct StateOf4 {
 
 #[derive(Serialize, Deserialize)]
 struct ReaderOf4 {
-    description: Description,
+    description: DescriptionOf4,
     order: AxisOrder,
     preprocessing: PreprocessingOf4,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DescriptionOf4 {
+    name: String,
+    channel_names: Vec<String>,
+    classes: Vec<String>,
+    ignore: Option<u32>,
+    file_ending: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,6 +90,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<(State, ModelCard), String> {
         _ => MaskRule::LargestLogit,
     };
     let ReaderOf4 { description, order, preprocessing } = old.reader;
+    let DescriptionOf4 { name, channel_names, classes, ignore, file_ending } = description;
+    let description = Description { name, channel_names, classes, ignore, joined_up_to: None, file_ending };
     let PreprocessingOf4 { reorient, crop, spacing } = preprocessing;
     let preprocessing = Preprocessing { reorient, crop, spacing, revision: Revision::First };
     let reader = CaseReader { description, order, preprocessing };
