@@ -26,7 +26,7 @@ use trainer::dataset::Checksums;
 use trainer::predict::Tensors;
 use trainer::predict::{Choice, ClassChoice, PostProcessing};
 use trainer::preprocess::{Cache, ChannelNorm, Fingerprint, Normalisation};
-use trainer::run::checkpoint::{Checkpoint, Idle, State};
+use trainer::run::checkpoint::{Checkpoint, SkipCounts, State};
 use unet3d::UNet3d;
 
 /// Bytes of `state.bin` before the state, and where the lengths of its parts stand.
@@ -234,7 +234,7 @@ fn checkpoint(folder: &Path, set: &[&str]) -> Result<[Vec<u8>; 2], Box<dyn Error
         metric_now: None,
         metric_best: Some(0.25),
         validated: true,
-        idle: Idle { empty_batches: 2, ..Idle::default() },
+        idle: SkipCounts { empty_batches: 2, ..SkipCounts::default() },
         plateau: *Scheduler::new(Schedule::Constant)?.state(),
         log_bytes: 4096,
     };

@@ -7,9 +7,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use memory::{Limit, Machine};
 use trainer::config::{Config, NamedFile};
-use trainer::curate::convert::{Conversion, Geometry, Pairs};
+use trainer::curate::convert::{Conversion, MaskPlacement, Pairs};
 use trainer::dataset::{CaseFiles, Checksums, CrossValidation, Dataset, Description};
-use trainer::preprocess::{Cache, Fingerprint, Found, PreparedCase, Preprocessing, Source};
+use trainer::preprocess::{Cache, Fingerprint, Found, PatchSource, PreparedCase, Preprocessing};
 use trainer::run::checkpoint::{Saved, load_weights};
 use trainer::run::{Facts, Plan};
 use trainer::training::{CaseMemory, Settled};
@@ -196,7 +196,7 @@ fn cached_case(folder: &Path, bytes: &[u8]) -> bool {
     };
     let whole = case.voxels().unwrap();
     assert_eq!(whole.image().len(), case.summary().voxels() * case.summary().channels);
-    let source = Source::from(&case);
+    let source = PatchSource::from(&case);
     for (i, class) in source.foreground().iter().enumerate() {
         let voxels = [0, class.voxels as usize - 1].map(|voxel| source.foreground_voxel(i, voxel));
         assert!(voxels.into_iter().flatten().all(|voxel| voxel < case.summary().voxels()));
@@ -264,7 +264,7 @@ fn table(folder: &Path, bytes: &[u8]) -> bool {
         names: Vec::new(),
         channel_names: Vec::new(),
         spacing: None,
-        geometry: Geometry::Agree,
+        geometry: MaskPlacement::Agree,
     };
     match conversion.check(&mut |_| true) {
         Ok(checked) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Mirror;
-use crate::curate::convert::{Geometry, Relabel};
+use crate::curate::convert::{MaskPlacement, Relabel};
 use crate::run::folder::Which;
 
 pub use values::Spacing;
@@ -125,7 +125,7 @@ pub struct Convert {
     pub spacing: Option<Spacing>,
     /// Where a mask of the image's shape lies elsewhere by its header.
     #[arg(long, value_enum, default_value_t)]
-    pub geometry: Geometry,
+    pub geometry: MaskPlacement,
     /// Cases for testing; they need no mask.
     #[arg(long, value_delimiter = ',', value_name = "CASE,…", conflicts_with = "csv")]
     pub test: Vec<String>,

@@ -10,13 +10,13 @@ mod class_names;
 mod folders;
 pub mod folds;
 mod scores;
-mod shapes;
+mod surfaces;
 mod table;
 mod volume;
 mod warning;
 
 pub use scores::{CaseEvaluation, ClassEvaluation, ClassMeans, WorstCase};
-pub use shapes::SurfaceScores;
+pub use surfaces::SurfaceScores;
 pub use volume::{LabelVolume, read_labels};
 pub use warning::Warning;
 
@@ -27,7 +27,7 @@ use class_names::ClassNames;
 use folders::Pair;
 use metrics::{ClassificationReport, ConfusionMatrix, Connectivity, Mean};
 use serde::{Deserialize, Serialize};
-use shapes::Shapes;
+use surfaces::Shapes;
 
 use crate::report::Failures;
 use crate::{Error, Result};
@@ -195,7 +195,7 @@ impl Compared {
         }
         let (classes, matrix) = count(&pair.case, &truth.labels, &prediction.labels, names)?;
         let ignore = names.and_then(|names| names.ignore);
-        let shapes = shapes::measure(&truth, &prediction, ignore, options)?;
+        let shapes = surfaces::measure(&truth, &prediction, ignore, options)?;
         Ok((Self { name: pair.case.clone(), classes, matrix, shapes }, warnings))
     }
 }

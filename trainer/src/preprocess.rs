@@ -42,4 +42,4 @@ pub use preparation::Preparation;
 pub use prepared::{CaseSummary, PreparedCase};
 pub use read::CaseReader;
 pub(crate) use resample::Tap;
-pub use source::{Block, Region, Source};
+pub use source::{Block, PatchSource, Region};

@@ -22,7 +22,7 @@ use crate::run::checkpoint::{Saved, clear_unfinished, load_weights};
 use crate::run::folder::{self, Which};
 use crate::run::record::{self, Division, Origins};
 use crate::training::{
-    Length, Objective, Outcome, RunTime, Settled, Setup, TimeTable, check_settings, train,
+    Length, Objective, Outcome, RunTime, Settled, Setup, TimeTable, check_settings, draw_slices, train,
 };
 use crate::{Error, Result};
 
@@ -146,9 +146,10 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     };
     let outcome = train(setup, stop)?;
     let (training, validation) = shown;
-    if let Some(case) = validation.first().or(training.first()).filter(|_| !outcome.stopped) {
+    let first = validation.first().or(training.first()).filter(|_| !outcome.stopped);
+    if let Some((case, mask)) = first.and_then(|case| Some((case, outcome.first_mask(case)?))) {
         let path = args.out.join("slices.png");
-        outcome.draw_slices(case, &outcome.pipeline.decision, &path)?;
+        draw_slices(case, &mask, &path)?;
         println!("slices of {} with truth and prediction: {}", case.name(), path.display());
     }
     conclude(args, &config, &outcome);

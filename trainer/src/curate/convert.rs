@@ -6,16 +6,16 @@
 //!
 //! A file of a format without geometry ([`Format::has_geometry`]) lies where the case's other files lie; where none says,
 //! voxels are as large as [`Conversion::spacing`], or 1 mm. A mask that lies elsewhere than its image by its header is
-//! refused, or taken to lie there ([`Geometry`]). Nothing is resampled or reoriented. Affines are written as
+//! refused, or taken to lie there ([`MaskPlacement`]). Nothing is resampled or reoriented. Affines are written as
 //! `f32`, which NIfTI-1 has.
 //!
 //! [`Format::has_geometry`]: volumes::Format::has_geometry
 
 mod folders;
 mod labels;
-mod look;
 mod place;
 mod prefix;
+mod scan;
 mod source;
 mod table;
 mod write;
@@ -34,11 +34,11 @@ use crate::dataset::notes::{self, Note};
 use crate::{Error, Result};
 
 pub use labels::Relabel;
-pub use place::Geometry;
+pub use place::MaskPlacement;
 
 use labels::Classes;
-use look::Looked;
-use source::{Source, Sources};
+use scan::ScannedCase;
+use source::{NamedCase, NamedCases};
 
 /// What is to be made of what.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub struct Conversion {
     /// Voxel sizes in mm along x, y, z of cases whose files do not say.
     pub spacing: Option<[f64; 3]>,
     /// What is made of masks that lie elsewhere than their images.
-    pub geometry: Geometry,
+    pub geometry: MaskPlacement,
 }
 
 /// How images and masks are named.
@@ -121,7 +121,7 @@ pub struct Checked {
 struct Ready {
     name: String,
     part: Part,
-    looked: Looked,
+    scanned: ScannedCase,
 }
 
 /// A file that is to be written.
@@ -153,23 +153,23 @@ impl Conversion {
         }
         let given = Classes::given(&self.labels, &self.names)?;
         let mut found = Faults::default();
-        let Sources { cases, mut notes } = match &self.pairs {
+        let NamedCases { cases, mut notes } = match &self.pairs {
             Pairs::Folders { images, masks, test } => folders::pair(images, masks, test, &mut found)?,
             Pairs::Table(path) => table::read(path, &mut found)?,
         };
-        let look = |case: &Source| Looked::new(case, self.spacing, self.geometry);
-        let looked = in_turn(Stage::Read, &cases, |case| &case.name, watch, look);
-        let Some(mut looked) = looked else { return Ok(None) };
-        looked.iter_mut().for_each(|looked| found.errors.append(&mut looked.faults));
-        let classes = given.settled(&looked, &mut found.errors);
-        let ready = |(case, looked): (Source, _)| Ready { name: case.name, part: case.part, looked };
-        let cases: Vec<Ready> = cases.into_iter().zip(looked).map(ready).collect();
+        let look = |case: &NamedCase| ScannedCase::new(case, self.spacing, self.geometry);
+        let scanned = in_turn(Stage::Read, &cases, |case| &case.name, watch, look);
+        let Some(mut scanned) = scanned else { return Ok(None) };
+        scanned.iter_mut().for_each(|scanned| found.errors.append(&mut scanned.faults));
+        let classes = given.settled(&scanned, &mut found.errors);
+        let ready = |(case, scanned): (NamedCase, _)| Ready { name: case.name, part: case.part, scanned };
+        let cases: Vec<Ready> = cases.into_iter().zip(scanned).map(ready).collect();
         let channel_names = channel_names(&cases, &self.channel_names, &mut found);
         notes.extend(self.note_on_spacing(&cases));
-        let of_files: Vec<Note> = cases.iter().flat_map(|case| case.looked.notes.iter().cloned()).collect();
+        let of_files: Vec<Note> = cases.iter().flat_map(|case| case.scanned.notes.iter().cloned()).collect();
         notes.extend(notes::lines(&of_files, Path::new("")));
         notes.extend(place::note(
-            cases.iter().filter_map(|c| Some((c.name.as_str(), c.looked.moved.as_ref()?))),
+            cases.iter().filter_map(|c| Some((c.name.as_str(), c.scanned.moved.as_ref()?))),
         ));
         let count = |part| cases.iter().filter(|case| case.part == part).count();
         let counts = [count(Part::Training), count(Part::Test)];
@@ -183,7 +183,7 @@ impl Conversion {
 
     /// Where voxel sizes are made up, or those given are not used.
     fn note_on_spacing(&self, cases: &[Ready]) -> Option<String> {
-        let silent = cases.iter().filter(|case| !case.looked.said).count();
+        let silent = cases.iter().filter(|case| !case.scanned.said).count();
         note_on_spacing(silent, cases.len(), self.spacing)
     }
 
@@ -268,7 +268,7 @@ impl Checked {
 
 /// The channels' names. The cases must have as many as the first whose images could be read.
 fn channel_names(cases: &[Ready], names: &[String], found: &mut Faults) -> Vec<String> {
-    let counted = || cases.iter().filter_map(|case| Some((case, case.looked.channels()?)));
+    let counted = || cases.iter().filter_map(|case| Some((case, case.scanned.channels()?)));
     let Some((first, channels)) = counted().next() else { return names.to_vec() };
     for (case, other) in counted().filter(|&(_, other)| other != channels) {
         let message = format!("has {other} channel(s), but {} has {channels}", first.name);

@@ -35,7 +35,7 @@ pub struct Inspection {
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Side {
     /// Its cases by name.
-    pub cases: Vec<CaseSummary>,
+    pub cases: Vec<InspectedCase>,
     /// Per channel, over all voxels of all cases.
     pub intensities: Vec<Intensities>,
     /// Per class, over the labelled voxels that are not ignored.
@@ -50,7 +50,7 @@ pub struct Side {
 
 /// One case.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct CaseSummary {
+pub struct InspectedCase {
     /// Its name.
     pub name: String,
     /// Voxels along d, h, w.
@@ -155,7 +155,8 @@ fn side(set: &Dataset, files: &[CaseFiles]) -> Result<Side> {
             .map(|c| part(case.image.iter().skip(c).step_by(channels.len()).copied(), stride))
             .collect();
         let class_voxels = case.labels.is_some().then_some(counts);
-        let summary = CaseSummary { name: case.name, shape: case.shape, spacing: case.spacing, class_voxels };
+        let summary =
+            InspectedCase { name: case.name, shape: case.shape, spacing: case.spacing, class_voxels };
         Ok((summary, ignored, parts))
     };
     let read: Vec<_> = files.par_iter().map(read).collect::<Result<_>>()?;
@@ -173,7 +174,7 @@ fn side(set: &Dataset, files: &[CaseFiles]) -> Result<Side> {
     Ok(count(set, cases, intensities, ignored))
 }
 
-fn count(set: &Dataset, cases: Vec<CaseSummary>, intensities: Vec<Intensities>, ignored: u64) -> Side {
+fn count(set: &Dataset, cases: Vec<InspectedCase>, intensities: Vec<Intensities>, ignored: u64) -> Side {
     let labelled = || cases.iter().filter_map(|c| Some((c, c.class_voxels.as_ref()?)));
     let total: u64 = labelled().flat_map(|(_, counts)| counts).sum();
     let per = |rest: u64, n: u64| (n > 0).then(|| rest as f64 / n as f64);
@@ -242,7 +243,7 @@ fn warnings(set: &Dataset, found: &Inspection) -> Result<Vec<String>> {
             warnings.push(format!("spacings along {name} range from {low} to {high} mm: the cases are resampled to one spacing (data.spacing)"));
         }
     }
-    let ratio = |c: &CaseSummary| c.spacing[0] / c.spacing[1].min(c.spacing[2]);
+    let ratio = |c: &InspectedCase| c.spacing[0] / c.spacing[1].min(c.spacing[2]);
     let coarsest = training.cases.iter().map(ratio).fold(0.0, f32::max);
     if coarsest >= 2.0 {
         warnings.push(format!("voxels are up to {coarsest:.1} times as long along d as within a plane: pool and convolve less along d in the first levels"));

@@ -4,7 +4,7 @@
 //! look. Where one mistake has several consequences, such as a label map under a wrong name, whose image then has no
 //! labels, it is listed once. Nothing is changed in the folder.
 
-mod files;
+mod file_names;
 mod page;
 mod set;
 mod voxels;
@@ -94,15 +94,15 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification> {
     if let Some(parts) = parts.as_ref().filter(|parts| !parts.name.is_empty()) {
         name.clone_from(&parts.name);
     }
-    if let Some(meant) = Meant::new(path, parts, &mut found)? {
-        training = files::side(path, Part::Training, &meant, &mut found)?;
-        test = files::side(path, Part::Test, &meant, &mut found)?;
+    if let Some(declared) = Declared::new(path, parts, &mut found)? {
+        training = file_names::side(path, Part::Training, &declared, &mut found)?;
+        test = file_names::side(path, Part::Test, &declared, &mut found)?;
         let names = [&training, &test].map(|cases| cases.iter().map(|case| case.name.as_str()).collect());
-        found.warnings.extend(warnings::of_names(path, names, meant.num_training));
-        let read = |part, cases: &[LooseCase]| voxels::read(part, cases, &meant);
+        found.warnings.extend(warnings::of_names(path, names, declared.num_training));
+        let read = |part, cases: &[LooseCase]| voxels::read(part, cases, &declared);
         seen = read(Part::Training, &training);
         seen.extend(read(Part::Test, &test));
-        set::compare(path, &meant, &mut seen, &mut found);
+        set::compare(path, &declared, &mut seen, &mut found);
     }
     let mut notes = Vec::new();
     match Dataset::open(path) {
@@ -205,7 +205,7 @@ impl Finding {
 }
 
 /// What `dataset.json` means as far as it can be told.
-struct Meant {
+struct Declared {
     /// Where a part is faulty, what lets the rest be looked at.
     description: Description,
     /// The labels are known, so that values can be compared with them.
@@ -215,7 +215,7 @@ struct Meant {
     listed: Option<Vec<ListedCase>>,
 }
 
-impl Meant {
+impl Declared {
     /// `None` where not even the files' ending is known. Where there is no `dataset.json` to speak of, the usual ending
     /// is looked for.
     fn new(root: &Path, parts: Option<Parts>, found: &mut Faults) -> Result<Option<Self>> {
@@ -238,7 +238,9 @@ impl Meant {
         let Labels { classes, ignore } = labels.unwrap_or_else(any);
         let channel_names = match channels {
             Some(names) => names,
-            None => (0..files::channels(root, &file_ending)?).map(|channel| channel.to_string()).collect(),
+            None => {
+                (0..file_names::channels(root, &file_ending)?).map(|channel| channel.to_string()).collect()
+            }
         };
         let description =
             Description { name, channel_names, classes, ignore, joined_up_to: None, file_ending };

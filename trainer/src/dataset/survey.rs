@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use volumes::{Stored, whole};
+use volumes::{Stored, whole_number};
 
 use super::fault::{Fault, Kind, first};
 use super::{Description, IGNORE};
@@ -63,7 +63,7 @@ impl LabelSurvey {
         found.labels = memory::with_capacity(image.header.len());
         let mut index = 0;
         image.for_each(|value| {
-            let label = match whole(value) {
+            let label = match whole_number(value) {
                 Some(value) => description.class_of(value).unwrap_or_else(|| {
                     // A thousand kinds are enough to tell.
                     if found.unknown.len() < 1000 || found.unknown.contains_key(&value) {

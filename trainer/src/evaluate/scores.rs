@@ -3,7 +3,7 @@
 use metrics::{BinaryCounts, LesionCounts, Mean};
 use serde::{Deserialize, Serialize};
 
-use super::shapes::{Shapes, SurfaceScores};
+use super::surfaces::{Shapes, SurfaceScores};
 
 /// How many of the worst cases are named.
 const WORST: usize = 5;

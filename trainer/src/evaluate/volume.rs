@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use volumes::{Alignment, Header, Role, Stored, nifti, whole};
+use volumes::{Alignment, Header, Role, Stored, nifti, whole_number};
 
 use crate::dataset::folder::planes_of_one_slice;
 use crate::{Error, Result};
@@ -69,7 +69,7 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelVolume> {
 }
 
 fn label(path: &Path, voxel: usize, value: f64) -> Result<i32> {
-    if let Some(label) = whole(value).and_then(|label| i32::try_from(label).ok()) {
+    if let Some(label) = whole_number(value).and_then(|label| i32::try_from(label).ok()) {
         return Ok(label);
     }
     let message = format!(

@@ -26,12 +26,12 @@ pub struct Calibration {
     /// One number per channel.
     pub shift: Vec<f64>,
     /// Where the numbers come from.
-    pub source: Source,
+    pub source: Basis,
 }
 
 /// Where a calibration comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Source {
+pub enum Basis {
     /// The loss's weights alone.
     Known,
     /// Fitted on the voxels of these cases.
@@ -41,7 +41,7 @@ pub enum Source {
 impl Calibration {
     /// Nothing is moved.
     pub fn identity(channels: usize) -> Self {
-        Self { scale: 1.0, shift: vec![0.0; channels], source: Source::Known }
+        Self { scale: 1.0, shift: vec![0.0; channels], source: Basis::Known }
     }
 
     /// What follows from a loss's weights: −log p for `pos_weight` p, and −log w of each class for class weights w (up to a
@@ -73,7 +73,7 @@ impl Calibration {
     pub fn fitted(&self, histogram: &ScoreHistogram, scaled: bool, cases: &[String], least: f64) -> Self {
         let fit = fit::binary(histogram, [self.scale, self.shift[0]], scaled);
         match fit.filter(|fit| fit.gain() >= least) {
-            Some(fit) => Self { scale: fit.scale, shift: fit.shift, source: Source::Fitted(cases.to_vec()) },
+            Some(fit) => Self { scale: fit.scale, shift: fit.shift, source: Basis::Fitted(cases.to_vec()) },
             None => self.clone(),
         }
     }
@@ -88,7 +88,7 @@ impl Calibration {
         least: f64,
     ) -> Self {
         match fit::classes(sample, self, scaled).filter(|fit| fit.gain() >= least) {
-            Some(fit) => Self { scale: fit.scale, shift: fit.shift, source: Source::Fitted(cases.to_vec()) },
+            Some(fit) => Self { scale: fit.scale, shift: fit.shift, source: Basis::Fitted(cases.to_vec()) },
             None => self.clone(),
         }
     }

@@ -7,7 +7,7 @@ use metrics::{Aim, OperatingPoint, ScoreHistogram};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::calibration::Source;
+use super::calibration::Basis;
 use super::{Calibration, ClassSample};
 use crate::config::{Auto, Inference};
 
@@ -181,11 +181,11 @@ impl fmt::Display for Decision {
         let formula = format!("{scale:.3}·logit {}", shifts.join(", "));
         let function = if shift.len() == 1 { "sigmoid" } else { "softmax" };
         match source {
-            Source::Known => write!(
+            Basis::Known => write!(
                 f,
                 "probabilities are {function}({formula}), by the loss's weights alone: no validation cases that hold every class, each of them learnt, or too few, to fit them on"
             )?,
-            Source::Fitted(cases) => {
+            Basis::Fitted(cases) => {
                 let (names, count) = (cases.join(", "), cases.len());
                 let cases = if count == 1 { "case" } else { "cases" };
                 write!(f, "probabilities are {function}({formula}), fitted on {count} {cases}: {names}")?;
@@ -199,7 +199,7 @@ impl fmt::Display for Decision {
         let probability = self.calibration.probability(f64::from(logit));
         write!(f, "\na voxel is foreground above probability {probability:.4} (logit {logit:.3}), ")?;
         match origin {
-            Threshold::Untouched if matches!(source, Source::Fitted(cases) if cases.len() < ENOUGH_CASES) => {
+            Threshold::Untouched if matches!(source, Basis::Fitted(cases) if cases.len() < ENOUGH_CASES) => {
                 write!(f, "the cut of training: no other raises f1 by {FEW_GAIN} on these cases")
             }
             Threshold::Untouched => write!(

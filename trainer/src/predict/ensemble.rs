@@ -12,7 +12,7 @@ use std::fmt;
 
 use rayon::prelude::*;
 
-use super::calibration::Source;
+use super::calibration::Basis;
 use super::{Calibration, Decision, Logits};
 
 /// How the answers of several networks are read together.
@@ -153,7 +153,7 @@ impl fmt::Display for Ensemble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let members = self.members.len();
         write!(f, "probabilities are the mean of {members} runs', each ")?;
-        let fitted = |member: &Decision| matches!(member.calibration.source, Source::Fitted(_));
+        let fitted = |member: &Decision| matches!(member.calibration.source, Basis::Fitted(_));
         match self.members.iter().filter(|member| fitted(member)).count() {
             count if count == members => write!(f, "calibrated on its own validation cases"),
             0 => write!(f, "calibrated by its loss's weights alone"),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Block, CachedCase, Case, Grids, LostForeground, Region, Source};
+use super::{Block, CachedCase, Case, Grids, LostForeground, PatchSource, Region};
 use crate::dataset::fault::{Fault, Kind, Subject};
 use crate::dataset::survey::label_counts;
 use crate::dataset::warnings::of_counts;
@@ -112,7 +112,7 @@ impl From<CachedCase> for PreparedCase {
     }
 }
 
-impl<'a> From<&'a PreparedCase> for Source<'a> {
+impl<'a> From<&'a PreparedCase> for PatchSource<'a> {
     fn from(case: &'a PreparedCase) -> Self {
         match &case.voxels {
             Voxels::Memory(case) => (&**case).into(),

@@ -91,7 +91,7 @@ impl<'a> Region<'a> {
 
 /// A normalised case that patches are cut from.
 #[derive(Debug)]
-pub struct Source<'a> {
+pub struct PatchSource<'a> {
     place: Place<'a>,
 }
 
@@ -101,20 +101,20 @@ enum Place<'a> {
     File(&'a CachedCase),
 }
 
-impl<'a> From<&'a Case> for Source<'a> {
+impl<'a> From<&'a Case> for PatchSource<'a> {
     /// Lists voxels by class, which reads all labels once.
     fn from(case: &'a Case) -> Self {
         Self { place: Place::Memory { case, locations: ClassLocations::of(case) } }
     }
 }
 
-impl<'a> From<&'a CachedCase> for Source<'a> {
+impl<'a> From<&'a CachedCase> for PatchSource<'a> {
     fn from(case: &'a CachedCase) -> Self {
         Self { place: Place::File(case) }
     }
 }
 
-impl Source<'_> {
+impl PatchSource<'_> {
     /// Voxels along d, h, w.
     pub fn shape(&self) -> [usize; 3] {
         match &self.place {
@@ -147,7 +147,7 @@ impl Source<'_> {
         }
     }
 
-    /// The flat index of a listed voxel of the `class`-th of [`Source::foreground`].
+    /// The flat index of a listed voxel of the `class`-th of [`PatchSource::foreground`].
     ///
     /// # Errors
     /// If its file cannot be read.

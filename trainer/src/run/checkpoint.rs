@@ -64,7 +64,7 @@ pub struct State {
     /// Whether what is due after this step is done: its validation, which a stop may have cut off.
     pub validated: bool,
     /// Steps and patches that taught nothing.
-    pub idle: Idle,
+    pub idle: SkipCounts,
     /// What a plateau schedule has seen.
     pub plateau: nn::schedule::PlateauState,
     /// The length of the run's log, in bytes: what stands behind it belongs to steps that will be taken again.
@@ -73,7 +73,7 @@ pub struct State {
 
 /// What a run has seen that taught it nothing.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Idle {
+pub struct SkipCounts {
     /// Patches in which no voxel counts: all are padding or to be ignored.
     pub empty_patches: u64,
     /// Batches whose voxels all have the weight 0; their loss is 0.

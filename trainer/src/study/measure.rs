@@ -86,6 +86,7 @@ pub(super) fn measure(
     let positive = PositiveClass::new(1).ignore_label(IGNORE);
     let channels = model.config().out_channels;
     let [mut fitted, mut measured] = [ScoreHistogram::new(), ScoreHistogram::new()];
+    let (mut first_mask, mut is_first) = (Vec::new(), true);
     for (case, &planes) in data.evaluation.iter().zip(&data.fitted) {
         let (grids, voxels) = (&case.summary().grids, case.voxels()?);
         let labels = case.part_labels()?;
@@ -96,6 +97,9 @@ pub(super) fn measure(
             let (index, labels) = of_plane.next().expect("a plane of logits for each of labels");
             let half = if index < planes { &mut fitted } else { &mut measured };
             let scores = one_against_rest(plane, channels).swap_remove(0);
+            if is_first {
+                first_mask.extend(scores.iter().map(|&z| u8::from(z > 0.0)));
+            }
             if updated.is_ok() {
                 updated = half.update(&scores, labels, positive);
             }
@@ -105,10 +109,11 @@ pub(super) fn measure(
             Err(_) if stop.load(Ordering::Relaxed) => return Ok(None),
             predicted => predicted?,
         }
+        is_first = false;
         updated.map_err(|error: metrics::Error| Error::case(case.name(), error.to_string()))?;
     }
     let calibration = known.fitted(&fitted, scaled, std::slice::from_ref(&data.halves), 0.0);
-    Ok(Some(Measured { fitted, measured, calibration }))
+    Ok(Some(Measured { fitted, measured, calibration, first_mask }))
 }
 
 /// What [`measure`] saw.
@@ -119,6 +124,8 @@ pub(super) struct Measured {
     pub(super) measured: ScoreHistogram,
     /// Fitted on the one.
     pub(super) calibration: Calibration,
+    /// The first case's mask at probability 1/2, of the part of its file that it is.
+    pub(super) first_mask: Vec<u8>,
 }
 
 impl Measured {
@@ -130,7 +137,7 @@ impl Measured {
         epochs: Vec<EpochFigures>,
         seconds: f64,
     ) -> RunResult {
-        let Self { fitted, measured, calibration } = self;
+        let Self { fitted, measured, calibration, .. } = self;
         let point = |aim| {
             let point = OperatingPoint::find(&fitted, aim)?;
             // Just above the cut lies the bin that it ends below.

@@ -14,11 +14,11 @@ use volumes::files::write_json;
 use super::measure::measure;
 use super::{Arm, EpochFigures, RunResult, StudyData};
 use crate::config::{Auto, Config, Mirror, Word};
-use crate::predict::{Calibration, Decision, Tensors};
+use crate::predict::{Calibration, Tensors};
 use crate::random::{Purpose, generator};
 use crate::run::Plan;
 use crate::run::checkpoint::{CHECKPOINTS, LAST, PREVIOUS, Saved, clear_unfinished, exists};
-use crate::training::{Objective, Setup, train};
+use crate::training::{Objective, Setup, draw_slices, train};
 use crate::{Error, Result};
 
 /// Trains an arm in `folder` or goes on with it, and measures it; `None` if it was stopped.
@@ -47,6 +47,8 @@ pub fn run_arm(
     let mut config = arm.configure(config, positives, negatives);
     // Reports are at probability 1/2, as the network gives it; thresholds are chosen afterwards.
     config.inference.threshold = Auto::Word(Word::Auto);
+    // Every arm takes all steps.
+    config.training.patience = 0;
     // Measured is the network's answer alone.
     config.inference.mirror = Mirror::NONE;
     config.inference.min_component = Auto::Value(0);
@@ -78,13 +80,8 @@ pub fn run_arm(
     let Some(measured) = measure(pipeline, model, data, &known, scaled, stop)? else { return Ok(None) };
     let epochs = epochs(&folder.join("log.jsonl"))?;
     let seconds = outcome.elapsed.as_secs_f64();
+    draw_slices(&data.evaluation[0], &measured.first_mask, &folder.join("slices.png"))?;
     let result = measured.result(arm, config.training.seed, recall, epochs, seconds);
-    let channels = arm.channels();
-    let at_half = Decision {
-        calibration: Calibration::identity(channels),
-        ..Decision::untouched(objective.config(), channels)
-    };
-    outcome.draw_slices(&data.evaluation[0], &at_half, &folder.join("slices.png"))?;
     write_json(&result_path, &result)?;
     Ok(Some(result))
 }

@@ -130,7 +130,13 @@ fn thresholds_are_measured_on_the_other_half() {
     fitted.update(&[1.0, 2.0, -1.0], &[1, 1, 0], positive).unwrap();
     measured.update(&[1.5, -1.0, 3.0, -2.0], &[1, 1, 0, 0], positive).unwrap();
     let calibration = Calibration::identity(1);
-    let result = Measured { fitted, measured, calibration }.result(Arm::Bce, 0, 0.8, vec![], 1.0);
+    let result = Measured { fitted, measured, calibration, first_mask: Vec::new() }.result(
+        Arm::Bce,
+        0,
+        0.8,
+        vec![],
+        1.0,
+    );
     let wanted =
         BinaryCounts { true_positives: 1, false_positives: 1, false_negatives: 1, true_negatives: 1 };
     assert_eq!(result.precise.unwrap().counts, wanted);

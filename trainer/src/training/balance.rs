@@ -10,7 +10,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
 use crate::config::{BalanceBy, Data};
-use crate::preprocess::Source;
+use crate::preprocess::PatchSource;
 
 /// What each kind of patch is chosen from.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Balance {
 }
 
 impl Balance {
-    pub(super) fn new(cases: &[Source<'_>], settings: &Data) -> Self {
+    pub(super) fn new(cases: &[PatchSource<'_>], settings: &Data) -> Self {
         let classes: Vec<usize> = cases.iter().map(|case| case.foreground().len()).collect();
         let is_annotated = |&case: &usize| cases[case].annotated() != Some(0);
         let mut annotated: Vec<usize> = (0..cases.len()).filter(is_annotated).collect();

@@ -15,7 +15,7 @@ use super::balance::Balance;
 use crate::Result;
 use crate::config::Config;
 use crate::dataset::IGNORE;
-use crate::preprocess::Source;
+use crate::preprocess::PatchSource;
 use crate::random::{Purpose, generator};
 
 /// What a training step is fed with.
@@ -49,7 +49,7 @@ pub struct PatchPlace {
 
 /// Draws batches from training cases, in memory or cached.
 pub struct Sampler<'a> {
-    cases: Vec<Source<'a>>,
+    cases: Vec<PatchSource<'a>>,
     balance: Balance,
     patch: [usize; 3],
     batch_size: usize,
@@ -61,16 +61,16 @@ pub struct Sampler<'a> {
 
 impl<'a> Sampler<'a> {
     /// A sampler of patches of this size from these (normalised, labelled) cases: `&Case`s or
-    /// [`&CachedCase`](crate::preprocess::CachedCase)s, which give the same patches, or [`Source`]s of both kinds.
+    /// [`&CachedCase`](crate::preprocess::CachedCase)s, which give the same patches, or [`PatchSource`]s of both kinds.
     ///
     /// # Panics
     /// Without cases.
-    pub fn new<C: Into<Source<'a>>>(
+    pub fn new<C: Into<PatchSource<'a>>>(
         cases: impl IntoIterator<Item = C>,
         patch: [usize; 3],
         config: &Config,
     ) -> Self {
-        let cases: Vec<Source<'a>> = cases.into_iter().map(Into::into).collect();
+        let cases: Vec<PatchSource<'a>> = cases.into_iter().map(Into::into).collect();
         assert!(!cases.is_empty(), "there is nothing to sample from");
         let balance = Balance::new(&cases, &config.data);
         let recipes =

@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde::Serialize;
 use unet3d::UNet3d;
 
-use super::{Validation, ValidationSchedule};
+use super::{ValidationFigures, ValidationSchedule};
 use crate::config::Config;
 use crate::predict::{Choice, Pipeline, Tensors};
 use crate::preprocess::{Preparation, PreparedCase};
 use crate::run::Plan;
-use crate::run::checkpoint::{Idle, Saved};
+use crate::run::checkpoint::{Saved, SkipCounts};
 
 /// Everything a run needs.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub struct Outcome {
     /// The model after the last step.
     pub model: UNet3d<f32>,
     /// The last validation.
-    pub validation: Option<Validation>,
+    pub validation: Option<ValidationFigures>,
     /// How cases are predicted with the model after the last step.
     pub pipeline: Pipeline,
     /// What was chosen of post-processing, where that was to be chosen and could be.
@@ -86,6 +86,14 @@ pub struct Outcome {
     pub end: End,
 }
 
+impl Outcome {
+    /// Of the case that was validated first the mask of the part of its file that it is; `None` where nothing was validated.
+    pub fn first_mask(&self, case: &PreparedCase) -> Option<Vec<u8>> {
+        let whole = self.validation.as_ref()?.first_mask.as_ref()?.unpack()?;
+        Some(case.summary().grids.part_of(&whole))
+    }
+}
+
 /// How a log ends.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct End {
@@ -95,7 +103,7 @@ pub struct End {
     pub weights_crc32c: String,
     /// Steps and patches that taught nothing.
     #[serde(flatten)]
-    pub idle: Idle,
+    pub idle: SkipCounts,
     /// The share of this session's time that the training thread waited for batches.
     pub waited_for_data: f64,
     /// The most memory in bytes that the process has held; `None` where the system does not tell.

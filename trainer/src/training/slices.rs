@@ -2,28 +2,26 @@
 
 use std::path::Path;
 
-use super::Outcome;
 use crate::Result;
-use crate::predict::Decision;
+use crate::predict::Restore;
 use crate::preprocess::PreparedCase;
 use crate::report::SliceFigure;
 
-impl Outcome {
-    /// Draws slices of a case as the network sees it, with truth and prediction, its logits read by `decision`.
-    ///
-    /// # Errors
-    /// If the case's voxels cannot be read, or the file cannot be written.
-    pub fn draw_slices(&self, case: &PreparedCase, decision: &Decision, path: &Path) -> Result<()> {
-        let (voxels, shape) = (case.voxels()?, case.summary().shape);
-        let logits = self.pipeline.window.run(&self.model, voxels.image(), shape, |_, _| true)?;
-        let image: Vec<f32> = voxels.image().iter().copied().step_by(voxels.channels()).collect();
-        let figure = SliceFigure {
-            image: &image,
-            truth: voxels.labels(),
-            prediction: &decision.classes(&logits.values),
-            shape,
-            spacing: case.summary().spacing.map(f64::from),
-        };
-        figure.save(path)
+/// Draws slices of the part of its file that a case is, in the file's voxels: the first channel as the network sees it, the
+/// truth and a mask `[d, h, w]` of that part.
+///
+/// # Errors
+/// If the case's voxels cannot be read, or the file cannot be written.
+pub fn draw_slices(case: &PreparedCase, mask: &[u8], path: &Path) -> Result<()> {
+    let (voxels, grids) = (case.voxels()?, &case.summary().grids);
+    let ([_, h, w], channels) = (grids.shape(), voxels.channels());
+    let mut image = memory::with_capacity(mask.len());
+    let mut restore = Restore::new(grids, 1);
+    for plane in voxels.image().chunks_exact(h * w * channels) {
+        let first: Vec<f32> = plane.iter().copied().step_by(channels).collect();
+        restore.push(&first, &mut |plane| image.extend_from_slice(plane));
     }
+    let truth = case.file_labels()?.map(|whole| grids.part_of(&whole));
+    let (shape, spacing) = (grids.part_shape(), grids.spacing_of_file());
+    SliceFigure { image: &image, truth: truth.as_deref(), prediction: mask, shape, spacing }.save(path)
 }

@@ -16,13 +16,15 @@ use nn::schedule::Scheduler;
 use unet3d::UNet3d;
 
 use super::setup::digest;
-use super::{Batch, End, Objective, Outcome, Sampler, Setup, Validation, ValidationSchedule, Work, settings};
+use super::{
+    Batch, End, Objective, Outcome, Sampler, Setup, ValidationFigures, ValidationSchedule, Work, settings,
+};
 use crate::config::{Auto, Config};
 use crate::predict::{Asked, ByClass, Choice, Decision, Pipeline, SlidingWindow};
 use crate::preprocess::PreparedCase;
 use crate::random::Purpose;
 use crate::report::{JsonLines, Progress};
-use crate::run::checkpoint::{Idle, publish};
+use crate::run::checkpoint::{SkipCounts, publish};
 use crate::{Error, Result};
 
 mod epoch;
@@ -92,13 +94,13 @@ struct Run {
     log: JsonLines,
     progress: Progress,
     step: u64,
-    idle: Idle,
+    idle: SkipCounts,
     /// Of the batches without a voxel that counts, how many were reported.
     reported_empty: u64,
     best: Option<f64>,
     /// Validations of whole cases since the one that was best.
     since_best: u64,
-    validation: Option<Validation>,
+    validation: Option<ValidationFigures>,
     /// The step after which `validation` was made.
     validated: Option<u64>,
     /// Whether the last step ended an epoch, but the validation after it was cut off.
@@ -157,7 +159,7 @@ impl Run {
         let mut pipeline = untouched(&setup, &objective);
         let schedule = schedule(&setup, &pipeline.window);
         let (mut step, mut before, mut best) = (0, Duration::ZERO, None);
-        let (mut idle, mut postprocess, mut unmeasured) = (Idle::default(), None, false);
+        let (mut idle, mut postprocess, mut unmeasured) = (SkipCounts::default(), None, false);
         let mut known = u64::MAX;
         if let Some(checkpoint) = &mut setup.resume {
             let fits =

@@ -12,7 +12,7 @@ use unet3d::UNet3d;
 
 use super::scores::Scores;
 use super::spill::Spill;
-use super::validation::{CaseCounts, Validation};
+use super::validation::{CaseCounts, ValidationFigures};
 use crate::Result;
 use crate::dataset::IGNORE;
 use crate::predict::{Asked, ByClass, Calibration, Candidates, Choice, Decision, Evidence, Pipeline, finish};
@@ -114,7 +114,7 @@ impl<'a> WholeCases<'a> {
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn finish(self, choices: &Choices<'_>) -> Result<Validation> {
+    pub fn finish(self, choices: &Choices<'_>) -> Result<ValidationFigures> {
         let Self { names, learnt, scores, cases, .. } = self;
         let listed: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
         let decision = (choices.decide)(scores.evidence(&listed));
@@ -123,9 +123,10 @@ impl<'a> WholeCases<'a> {
         let postprocess = choose(names, learnt, choices, &masks);
         let postprocessing = ByClass::new(&names[1..], &choices.asked, &[postprocess.as_ref()]);
         let mut matrix = ConfusionMatrix::new(names.len()).ignore_label(IGNORE);
-        let mut by_case = Vec::new();
+        let (mut by_case, mut first_mask) = (Vec::new(), None);
         for (case, part) in masks {
             let mask = finish(unpacked(&part), &case.grids, &postprocessing);
+            first_mask.get_or_insert_with(|| PackedLabels::new(&mask));
             let mut own = ConfusionMatrix::new(names.len()).ignore_label(IGNORE);
             own.update(&unpacked(&case.labels), &mask)?;
             matrix.merge(&own);
@@ -134,12 +135,13 @@ impl<'a> WholeCases<'a> {
         }
         let classes =
             (1..names.len()).map(|class| scores.figures(class, &names[class], matrix.binary(class)));
-        Ok(Validation {
+        Ok(ValidationFigures {
             on_training_cases: choices.on_training_cases,
             classes: classes.collect(),
             report: ClassificationReport::new(&matrix).with_names(names),
             cases: listed,
             by_case,
+            first_mask,
             decision,
             postprocess,
         })

@@ -6,10 +6,11 @@ use metrics::{Aim, BinaryCounts, ClassificationReport, Mean, OperatingPoint, Rel
 use serde::Serialize;
 
 use crate::predict::{Choice, Decision};
+use crate::preprocess::PackedLabels;
 
 /// The figures of one validation: of the masks that `trainer predict` would write, in the voxels of their files.
 #[derive(Clone, Debug, Serialize)]
-pub struct Validation {
+pub struct ValidationFigures {
     /// Whether the model was trained on these very cases, so that the figures flatter it.
     pub on_training_cases: bool,
     /// The cases.
@@ -20,6 +21,9 @@ pub struct Validation {
     pub classes: Vec<ClassFigures>,
     /// Each case by itself.
     pub by_case: Vec<CaseCounts>,
+    /// The first case's mask, of its whole file.
+    #[serde(skip)]
+    pub first_mask: Option<PackedLabels>,
     /// How logits were read, as it was chosen on these cases.
     #[serde(skip)]
     pub decision: Decision,
@@ -87,7 +91,7 @@ impl ClassFigures {
     }
 }
 
-impl Validation {
+impl ValidationFigures {
     /// The mean over the foreground classes that were learnt, and occur or are predicted, of their Dice over all cases
     /// together.
     pub fn mean_dice(&self) -> Option<f64> {
@@ -126,7 +130,7 @@ impl fmt::Display for CaseCounts {
     }
 }
 
-impl fmt::Display for Validation {
+impl fmt::Display for ValidationFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.cases.len() == 1 { "" } else { "s" };
         if self.on_training_cases {

@@ -9,8 +9,8 @@ use trainer::Error;
 use trainer::config::Config;
 use trainer::dataset::{CaseFiles, Checksums, IGNORE};
 use trainer::preprocess::{
-    Block, Cache, CachedCase, Case, ChannelNorm, Fingerprint, Found, Normalisation, PreparedCase, Region,
-    Source,
+    Block, Cache, CachedCase, Case, ChannelNorm, Fingerprint, Found, Normalisation, PatchSource,
+    PreparedCase, Region,
 };
 use trainer::training::Sampler;
 
@@ -70,7 +70,8 @@ fn patches_of_cached_cases_have_the_very_bits_of_those_in_memory() {
         let files: Vec<CachedCase> = cases.iter().map(|case| cached(folder.path(), case)).collect();
         let config = config(&[]);
         for patch in [[4, 6, 5], [8, 16, 16], [12, 9, 30]] {
-            let mixed = || [Source::from(&cases[0]), Source::from(&files[1]), Source::from(&cases[2])];
+            let mixed =
+                || [PatchSource::from(&cases[0]), PatchSource::from(&files[1]), PatchSource::from(&cases[2])];
             let memory = Sampler::new(&cases, patch, &config);
             let (disk, both) = (Sampler::new(&files, patch, &config), Sampler::new(mixed(), patch, &config));
             for step in 0..24 {
@@ -116,7 +117,7 @@ proptest! {
             prop_assert_eq!(region.block(), block);
             prop_assert_eq!(voxels(&region, block), voxels(&Region::of(&case), block), "{:?}", block);
         }
-        let (memory, disk) = (Source::from(&case), Source::from(&file));
+        let (memory, disk) = (PatchSource::from(&case), PatchSource::from(&file));
         prop_assert_eq!(memory.foreground(), disk.foreground());
         for (class, listed) in memory.foreground().iter().enumerate() {
             for i in 0..listed.voxels as usize {

@@ -13,7 +13,7 @@ use rand::rngs::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tempfile::{TempDir, tempdir};
 use trainer::predict::{Choice, ClassChoice, ModelCard, PostProcessing, Tensors};
-use trainer::run::checkpoint::{Checkpoint, Idle, State, load_weights};
+use trainer::run::checkpoint::{Checkpoint, SkipCounts, State, load_weights};
 use trainer::training::Setup;
 use unet3d::UNet3d;
 
@@ -42,7 +42,7 @@ fn state(step: u64) -> State {
         metric_now: None,
         metric_best: Some(0.25),
         validated: true,
-        idle: Idle { empty_batches: 2, ..Idle::default() },
+        idle: SkipCounts { empty_batches: 2, ..SkipCounts::default() },
         plateau: *Scheduler::new(Schedule::Constant).unwrap().state(),
         log_bytes: 4096,
     }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tempfile::{TempDir, tempdir};
-use trainer::curate::convert::{Conversion, Geometry, Pairs, Stage, Step};
+use trainer::curate::convert::{Conversion, MaskPlacement, Pairs, Stage, Step};
 use trainer::dataset::Dataset;
 use volumes::Voxel;
 use volumes::nifti::{self, NiftiHeader};
@@ -49,7 +49,7 @@ impl Place {
             names: vec!["x".into()],
             channel_names: vec![],
             spacing: None,
-            geometry: Geometry::Agree,
+            geometry: MaskPlacement::Agree,
         }
     }
 
@@ -220,7 +220,7 @@ fn conversion(place: &Place) -> Conversion {
         names: vec![],
         channel_names: vec![],
         spacing: None,
-        geometry: Geometry::Agree,
+        geometry: MaskPlacement::Agree,
     }
 }
 

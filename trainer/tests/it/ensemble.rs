@@ -1,13 +1,13 @@
 //! Laws of averaging over networks.
 
 use proptest::prelude::*;
-use trainer::predict::calibration::Source;
+use trainer::predict::calibration::Basis;
 use trainer::predict::{Calibration, Decision, Ensemble, Logits, MaskRule, ProbabilityMean, Threshold};
 
 const VOXELS: usize = 12;
 
 fn decision(scale: f64, shift: Vec<f64>, logit: f32) -> Decision {
-    let calibration = Calibration { scale, shift, source: Source::Known };
+    let calibration = Calibration { scale, shift, source: Basis::Known };
     let rule = match calibration.shift.len() {
         1 => MaskRule::Above { logit, origin: Threshold::Untouched },
         _ => MaskRule::MostProbable,
@@ -174,7 +174,7 @@ fn the_number_of_threads_changes_no_bit() {
 fn it_says_what_it_does_in_a_sentence() {
     let (a, b) = (decision(1.0, vec![0.0], 0.0), decision(2.0, vec![-1.0], 0.5));
     let fitted = |own: &Decision| {
-        let source = Source::Fitted(vec!["case_1".into()]);
+        let source = Basis::Fitted(vec!["case_1".into()]);
         Decision { calibration: Calibration { source, ..own.calibration.clone() }, ..own.clone() }
     };
     let text = Ensemble::new(vec![a.clone(), b.clone()]).to_string();

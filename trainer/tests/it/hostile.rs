@@ -16,7 +16,7 @@ use trainer::config::Config;
 use trainer::dataset::{CaseFiles, Dataset, Description};
 use trainer::predict::{NetworkCard, PreparationKind, Tensors};
 use trainer::preprocess::{CaseReader, ChannelNorm, Preparation, Preprocessing};
-use trainer::run::checkpoint::{Checkpoint, Idle, Saved, State};
+use trainer::run::checkpoint::{Checkpoint, Saved, SkipCounts, State};
 use unet3d::UNet3d;
 use volumes::info::Entry;
 use volumes::nifti::{self, NiftiHeader};
@@ -199,7 +199,7 @@ fn refusal(change: impl Fn(&mut NetworkCard)) -> String {
         metric_now: None,
         metric_best: None,
         validated: true,
-        idle: Idle { empty_batches: 2, ..Idle::default() },
+        idle: SkipCounts { empty_batches: 2, ..SkipCounts::default() },
         plateau: *Scheduler::new(Schedule::Constant).unwrap().state(),
         log_bytes: 0,
     };

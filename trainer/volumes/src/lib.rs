@@ -47,7 +47,7 @@ mod text;
 mod tiff;
 mod units;
 mod voxel;
-mod whole;
+mod whole_number;
 mod write;
 
 pub use alignment::Alignment;
@@ -65,7 +65,7 @@ pub use stored::Stored;
 pub use tiff::{of_one_slice, split_channel};
 pub(crate) use units::converted;
 pub use voxel::{ByteOrder, Voxel, VoxelType};
-pub use whole::whole;
+pub use whole_number::whole_number;
 pub use write::{nifti_header, write};
 
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use volumes::{Format, MASK_NAMES, dicom_instead, holds_image_and_mask, split_channel};
 
 use super::prefix;
-use super::source::{Source, Sources, check_names};
+use super::source::{NamedCase, NamedCases, check_names};
 use crate::curate::verify::Faults;
 use crate::dataset::fault::{Fault, Kind};
 use crate::dataset::listing::{Volumes, folder_of_volumes};
@@ -29,12 +29,12 @@ fn without<'a>(name: &'a str, suffixes: &[&str]) -> Option<&'a str> {
 }
 
 /// The cases of two folders; images that `test` names are for testing and need no mask.
-pub(super) fn pair(images: &Path, masks: &Path, test: &[String], found: &mut Faults) -> Result<Sources> {
+pub(super) fn pair(images: &Path, masks: &Path, test: &[String], found: &mut Faults) -> Result<NamedCases> {
     let faults = &mut found.errors;
     let mut notes = Vec::new();
     let (image_files, mask_files) = list(images, masks, &mut notes, faults)?;
     if image_files.is_empty() || mask_files.is_empty() {
-        return Ok(Sources { cases: Vec::new(), notes });
+        return Ok(NamedCases { cases: Vec::new(), notes });
     }
     let masks = Masks::new(&mask_files, faults);
     let mut cases = Vec::new();
@@ -50,7 +50,7 @@ pub(super) fn pair(images: &Path, masks: &Path, test: &[String], found: &mut Fau
             let remedy = format!("add a mask named {name}, or name the case in --test {name}, or {TABLE}");
             faults.push(Fault::case(Kind::MissingLabel, name, message, remedy));
         }
-        cases.push(Source { name: name.clone(), part, images: images.clone(), mask });
+        cases.push(NamedCase { name: name.clone(), part, images: images.clone(), mask });
     }
     let used: BTreeSet<&PathBuf> = cases.iter().filter_map(|case| case.mask.as_ref()).collect();
     for (_, path) in mask_files.iter().filter(|(_, path)| !used.contains(path)) {
@@ -66,7 +66,7 @@ pub(super) fn pair(images: &Path, masks: &Path, test: &[String], found: &mut Fau
         faults.push(Fault::case(Kind::CaseName, name, "is named by --test, but has no image", remedy));
     }
     check_names(&cases, "rename the files", faults);
-    Ok(Sources { cases, notes })
+    Ok(NamedCases { cases, notes })
 }
 
 /// Says which files are paired although their names differ.

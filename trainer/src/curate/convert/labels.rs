@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::str::FromStr;
 
-use volumes::whole;
+use volumes::whole_number;
 
-use super::look::{Looked, Values};
+use super::scan::{ScannedCase, Values};
 use crate::dataset::IGNORE;
 use crate::dataset::fault::{Fault, Kind};
 use crate::{Error, Result};
@@ -106,19 +106,19 @@ impl Classes {
     }
 
     /// Those of the command line, where it gives any, else by what the masks hold. Complains of what has no class.
-    pub(super) fn settled(self, looked: &[Looked], faults: &mut Vec<Fault>) -> Self {
+    pub(super) fn settled(self, scanned: &[ScannedCase], faults: &mut Vec<Fault>) -> Self {
         if self.class.is_none() {
-            return self.found(looked, faults);
+            return self.found(scanned, faults);
         }
-        let masks = looked.iter().filter_map(|l| Some((l.mask.as_ref()?, &l.values)));
+        let masks = scanned.iter().filter_map(|l| Some((l.mask.as_ref()?, &l.values)));
         faults.extend(masks.filter_map(|(path, values)| self.unknown(path, values)));
         self
     }
 
     /// By what the masks hold; complains where that cannot be meant as it is.
-    fn found(self, looked: &[Looked], faults: &mut Vec<Fault>) -> Self {
+    fn found(self, scanned: &[ScannedCase], faults: &mut Vec<Fault>) -> Self {
         let names = &self.names[1..];
-        let masks = || looked.iter().filter_map(|l| Some((l.mask.as_deref()?, &l.values)));
+        let masks = || scanned.iter().filter_map(|l| Some((l.mask.as_deref()?, &l.values)));
         let is_foreground = |v: &i64| *v != 0 && !self.ignored.contains(v);
         let values: BTreeSet<i64> =
             masks().flat_map(|(_, v)| v.whole.keys()).copied().filter(is_foreground).collect();
@@ -137,7 +137,7 @@ impl Classes {
 
     /// The class of a value, or [`Self::ignore`].
     pub(super) fn of(&self, value: f64) -> Option<u8> {
-        let value = whole(value)?;
+        let value = whole_number(value)?;
         if self.ignored.contains(&value) {
             return self.ignore();
         }

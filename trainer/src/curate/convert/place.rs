@@ -12,7 +12,7 @@ const SHOWN: usize = 3;
 
 /// What is made of a mask whose header places it elsewhere than its image.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, ValueEnum)]
-pub enum Geometry {
+pub enum MaskPlacement {
     /// It is refused.
     #[default]
     Agree,

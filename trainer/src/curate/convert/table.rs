@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 use volumes::split_channel;
 
-use super::source::{Source, Sources, check_names};
+use super::source::{NamedCase, NamedCases, check_names};
 use crate::curate::verify::Faults;
 use crate::dataset::fault::{Fault, Kind};
 use crate::dataset::names::{Part, stem};
@@ -30,7 +30,7 @@ struct Columns {
 ///
 /// # Errors
 /// A file that cannot be read, or whose first line lacks a column.
-pub(super) fn read(path: &Path, found: &mut Faults) -> Result<Sources> {
+pub(super) fn read(path: &Path, found: &mut Faults) -> Result<NamedCases> {
     let (mut reader, header) = open(path)?;
     let (columns, unused) = Columns::of(&header).map_err(|message| Error::file(path, message))?;
     let mut notes = Vec::new();
@@ -59,7 +59,7 @@ pub(super) fn read(path: &Path, found: &mut Faults) -> Result<Sources> {
     }
     let remedy = "give each its own name in a column case";
     check_names(&cases, remedy, &mut found.errors);
-    Ok(Sources { cases, notes })
+    Ok(NamedCases { cases, notes })
 }
 
 impl Columns {
@@ -112,7 +112,7 @@ impl Columns {
         folder: &Path,
         fault: &dyn Fn(Kind, String, &str) -> Fault,
         faults: &mut Vec<Fault>,
-    ) -> Option<Source> {
+    ) -> Option<NamedCase> {
         let field = |column: usize| record.get(column).unwrap_or_default();
         let part = match self.split.map_or("", field).to_ascii_lowercase().as_str() {
             "" | "train" | "training" => Part::Training,
@@ -152,7 +152,7 @@ impl Columns {
             "" => self.name(&images[0]),
             name => name.to_owned(),
         };
-        Some(Source { name, part, images, mask })
+        Some(NamedCase { name, part, images, mask })
     }
 
     /// The image's name without ending and number of the channel.

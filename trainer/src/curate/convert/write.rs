@@ -13,7 +13,7 @@ pub(super) const ENDING: &str = ".nii.gz";
 
 /// What [`case`] writes.
 pub(super) fn planned(ready: &Ready) -> Vec<Planned> {
-    let grid = &ready.looked.grid;
+    let grid = &ready.scanned.grid;
     let what = |kind: VoxelType, more: String| {
         let [[x, y, z], [a, b, c]] = [
             grid.size().map(|n| n.to_string()),
@@ -22,14 +22,14 @@ pub(super) fn planned(ready: &Ready) -> Vec<Planned> {
         format!("{}{more}, {x}x{y}x{z} voxels of {a}x{b}x{c} mm", kind.name())
     };
     let mut files = Vec::new();
-    for (path, header) in &ready.looked.images {
+    for (path, header) in &ready.scanned.images {
         for channel in 0..header.channels() {
             let more = if header.channels() > 1 { format!(", channel {channel}") } else { String::new() };
             let what = what(header.voxel_type, more);
             files.push(Planned { target: image(ready, files.len()), source: path.clone(), what });
         }
     }
-    if let Some(path) = &ready.looked.mask {
+    if let Some(path) = &ready.scanned.mask {
         files.push(Planned {
             target: mask(ready),
             source: path.clone(),
@@ -54,9 +54,9 @@ fn mask(ready: &Ready) -> PathBuf {
 /// # Errors
 /// A file that is not as it was when it was checked, or a system error.
 pub(super) fn case(folder: &Path, ready: &Ready, classes: &Classes) -> Result<()> {
-    let grid = &ready.looked.grid;
+    let grid = &ready.scanned.grid;
     let mut channel = 0;
-    for (path, checked) in &ready.looked.images {
+    for (path, checked) in &ready.scanned.images {
         let stored = read(path, checked)?;
         let targets: Vec<PathBuf> = (channel..channel + checked.channels())
             .map(|channel| folder.join(image(ready, channel)))
@@ -80,7 +80,7 @@ pub(super) fn case(folder: &Path, ready: &Ready, classes: &Classes) -> Result<()
             VoxelType::F64 => channels::<f64>(&targets, &header, &stored, alignment),
         }?;
     }
-    let Some(path) = &ready.looked.mask else { return Ok(()) };
+    let Some(path) = &ready.scanned.mask else { return Ok(()) };
     let stored = Stored::read_as(path, Role::Mask)?;
     let mut labels = memory::with_capacity(grid.len());
     let mut last = (0.0, classes.of(0.0));
@@ -92,7 +92,7 @@ pub(super) fn case(folder: &Path, ready: &Ready, classes: &Classes) -> Result<()
         is_known &= last.1.is_some();
         labels.push(last.1.unwrap_or_default());
     });
-    if ready.looked.moved.is_none() {
+    if ready.scanned.moved.is_none() {
         labels = alignment(grid, &stored).in_order(labels);
     }
     if !is_known || labels.len() != grid.len() {

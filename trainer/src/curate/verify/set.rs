@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::voxels::{Digest, Seen};
-use super::{Faults, Meant};
+use super::{Declared, Faults};
 use crate::dataset::fault::{Fault, Kind};
 use crate::dataset::names::Part;
 use crate::dataset::notes::{self, Note};
 use crate::dataset::warnings::of_headers;
 
 /// Collects what the cases said of themselves and what is said by comparing them.
-pub(super) fn compare(root: &Path, meant: &Meant, cases: &mut [Seen], found: &mut Faults) {
+pub(super) fn compare(root: &Path, declared: &Declared, cases: &mut [Seen], found: &mut Faults) {
     for case in &mut *cases {
         found.errors.append(&mut case.errors);
         found.warnings.append(&mut case.warnings);
@@ -20,8 +20,8 @@ pub(super) fn compare(root: &Path, meant: &Meant, cases: &mut [Seen], found: &mu
     noted(cases, warnings);
     let headers = cases.iter().filter_map(|case| Some((case.name.as_str(), &case.first.as_ref()?.1)));
     warnings.extend(of_headers(root, &headers.collect::<Vec<_>>()));
-    if meant.labels_known {
-        absent_classes(root, meant, cases, warnings);
+    if declared.labels_known {
+        absent_classes(root, declared, cases, warnings);
     }
     let images = cases.iter().flat_map(|case| case.images.iter().map(|digest| (case.part, digest)));
     duplicates(Kind::DuplicateImage, images, warnings);
@@ -42,13 +42,13 @@ fn noted(cases: &[Seen], warnings: &mut Vec<Fault>) {
     }
 }
 
-fn absent_classes(root: &Path, meant: &Meant, cases: &[Seen], warnings: &mut Vec<Fault>) {
+fn absent_classes(root: &Path, declared: &Declared, cases: &[Seen], warnings: &mut Vec<Fault>) {
     let training = || cases.iter().filter(|case| case.part == Part::Training).filter_map(|case| case.counts);
     let labelled = training().count();
     if labelled == 0 {
         return;
     }
-    for (value, name) in meant.description.classes.iter().enumerate().skip(1) {
+    for (value, name) in declared.description.classes.iter().enumerate().skip(1) {
         if training().all(|counts| counts[value] == 0) {
             let message =
                 format!("class {name:?} = {value} occurs in none of {labelled} training label map(s)");
@@ -71,7 +71,7 @@ fn duplicates<'a>(kind: Kind, files: impl Iterator<Item = (Part, &'a Digest)>, w
             false => ": what is trained on is tested on",
         };
         let message = format!("has the same voxels as {}{leak}", path.display());
-        let remedy = "take one of them away, or put the file there that was meant";
+        let remedy = "take one of them away, or put the file there that was declared";
         warnings.push(Fault::file(kind, &digest.path, message, remedy));
     }
 }

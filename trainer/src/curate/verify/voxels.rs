@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use volumes::{Format, Header, Role, Stored};
 
-use super::{Meant, unreadable};
+use super::{Declared, unreadable};
 use crate::dataset::fault::{Fault, Kind, Subject};
 use crate::dataset::folder::{one_volume_each, same_grid};
 use crate::dataset::names::{LooseCase, Part};
@@ -43,18 +43,18 @@ pub(super) struct Digest {
 }
 
 /// Reads the cases in parallel.
-pub(super) fn read(part: Part, cases: &[LooseCase], meant: &Meant) -> Vec<Seen> {
-    cases.par_iter().map(|case| Seen::read(part, case, meant)).collect()
+pub(super) fn read(part: Part, cases: &[LooseCase], declared: &Declared) -> Vec<Seen> {
+    cases.par_iter().map(|case| Seen::read(part, case, declared)).collect()
 }
 
 impl Seen {
-    fn read(part: Part, case: &LooseCase, meant: &Meant) -> Self {
+    fn read(part: Part, case: &LooseCase, declared: &Declared) -> Self {
         let images = case.images.iter().flatten().cloned().collect();
         let files = CaseFiles { name: case.name.clone(), images, label: case.label.clone() };
         let mut seen = Self {
             part,
             name: case.name.clone(),
-            format: Format::of(Path::new(&format!("{}{}", case.name, meant.description.file_ending))).ok(),
+            format: Format::of(Path::new(&format!("{}{}", case.name, declared.description.file_ending))).ok(),
             first: None,
             images: Vec::new(),
             label: None,
@@ -64,7 +64,7 @@ impl Seen {
             warnings: Vec::new(),
         };
         // A single file holds all channels.
-        let channels = if case.images.len() == 1 { meant.description.channel_names.len() } else { 1 };
+        let channels = if case.images.len() == 1 { declared.description.channel_names.len() } else { 1 };
         for path in &files.images {
             if let Some(image) = seen.open(&files, path, channels, Role::Image) {
                 seen.image(&image);
@@ -73,7 +73,7 @@ impl Seen {
         if let Some(image) =
             files.label.as_ref().and_then(|path| seen.open(&files, path, channels, Role::Mask))
         {
-            seen.labels(&image, meant);
+            seen.labels(&image, declared);
         }
         seen
     }
@@ -124,12 +124,12 @@ impl Seen {
         }
     }
 
-    fn labels(&mut self, image: &Stored, meant: &Meant) {
-        let description = &meant.description;
+    fn labels(&mut self, image: &Stored, declared: &Declared) {
+        let description = &declared.description;
         let survey = LabelSurvey::new(image, description);
         let faults = survey.faults(image, &self.name, description);
         // Where the labels are not known, a value can still be no label at all.
-        let is_sure = |fault: &Fault| meant.labels_known || fault.kind == Kind::NotWholeLabels;
+        let is_sure = |fault: &Fault| declared.labels_known || fault.kind == Kind::NotWholeLabels;
         let is_mask = faults.iter().any(|fault| fault.kind == Kind::Mask255);
         self.errors.extend(faults.into_iter().filter(is_sure));
         let mut counts = label_counts(&survey.labels);

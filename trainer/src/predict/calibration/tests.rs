@@ -4,7 +4,7 @@ use metrics::{PositiveClass, ScoreHistogram};
 use proptest::prelude::*;
 use rand::RngExt;
 
-use super::Source;
+use super::Basis;
 use crate::predict::{Calibration, ClassSample};
 use crate::random::{Purpose, generator};
 
@@ -51,7 +51,7 @@ fn without_one_of_the_classes_the_known_shift_stays() {
     let known = Calibration::known(&loss, 1);
     assert_eq!((known.shift[0], known.scale), (-(10f64.ln()), 1.0));
     let fitted = known.fitted(&histogram(&[0.5, -1.0], &[0, 0]), true, &["a".to_owned()], 0.0);
-    assert_eq!((fitted.source.clone(), fitted), (Source::Known, known));
+    assert_eq!((fitted.source.clone(), fitted), (Basis::Known, known));
 }
 
 #[test]
@@ -74,8 +74,8 @@ fn where_a_class_was_not_learnt_nothing_is_fitted() {
         sample.update(&wide, &labels);
         Calibration::identity(3).fitted_to_classes(&sample, true, &[], 0.0).source
     };
-    assert_eq!(source([true, true, false]), Source::Known);
-    assert_eq!(source([true; 3]), Source::Fitted(Vec::new()));
+    assert_eq!(source([true, true, false]), Basis::Known);
+    assert_eq!(source([true; 3]), Basis::Fitted(Vec::new()));
 }
 
 proptest! {
@@ -109,7 +109,7 @@ proptest! {
 
     #[test]
     fn logit_and_probability_are_inverse(scale in 0.1f64..10.0, shift in -5.0f64..5.0, p in 0.001f64..0.999) {
-        let calibration = Calibration { scale, shift: vec![shift], source: Source::Known };
+        let calibration = Calibration { scale, shift: vec![shift], source: Basis::Known };
         prop_assert!((calibration.probability(calibration.logit(p)) - p).abs() < 1e-12);
     }
 }

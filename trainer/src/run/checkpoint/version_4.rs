@@ -5,7 +5,7 @@ use metrics::{Aim, OperatingPoint};
 use serde::{Deserialize, Serialize};
 use volumes::AxisOrder;
 
-use super::{Idle, State};
+use super::{SkipCounts, State};
 use crate::codec::options;
 use crate::config::Config;
 use crate::dataset::Description;
@@ -32,7 +32,7 @@ struct StateOf4 {
     metric_now: Option<f64>,
     metric_best: Option<f64>,
     validated: bool,
-    idle: Idle,
+    idle: SkipCounts,
     plateau: nn::schedule::PlateauState,
     log_bytes: u64,
 }

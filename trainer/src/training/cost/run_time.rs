@@ -32,7 +32,7 @@ pub struct RunTime {
 
 impl RunTime {
     /// Measured for a plan under a configuration that says how many patches are in a batch. `cases` are those that are
-    /// validated on; what comes once is a picture of the first of them.
+    /// validated on; nothing comes once so far.
     ///
     /// # Errors
     /// As [`Pace::measure`].
@@ -46,7 +46,7 @@ impl RunTime {
             step: pace.step,
             sample_batch: batch as f64 * pace.pass,
             validation: predicting + pace.fit,
-            once: cases.first().map_or(0.0, |case| pace.case(&window, case)),
+            once: 0.0,
         };
         Ok(Self {
             pieces,

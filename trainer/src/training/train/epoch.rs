@@ -12,7 +12,7 @@ use crate::config::Auto;
 use crate::dataset::IGNORE;
 use crate::predict::{Asked, ByClass, Decision, Evidence};
 use crate::training::schedule::sample_batches;
-use crate::training::{Batch, Choices, Sampler, Validation, WholeCases};
+use crate::training::{Batch, Choices, Sampler, ValidationFigures, WholeCases};
 use crate::{Error, Result};
 
 /// Batches of the fixed sample are those of steps that training never comes to.
@@ -63,7 +63,7 @@ struct Event<'a, F> {
 #[derive(Serialize)]
 struct Judged<'a> {
     #[serde(flatten)]
-    validation: &'a Validation,
+    validation: &'a ValidationFigures,
     /// What "best" is judged by; none where the network was trained on the cases.
     metric: Option<f64>,
     /// How many validations, this one included, came after the best.
@@ -143,7 +143,7 @@ impl Run {
     }
 
     /// Predicts whole cases as `trainer predict` does.
-    fn validate(&self, go_on: &dyn Fn() -> bool) -> Result<Validation> {
+    fn validate(&self, go_on: &dyn Fn() -> bool) -> Result<ValidationFigures> {
         let on_training_cases = self.setup.validation.is_empty();
         let cases = if on_training_cases { &*self.setup.training } else { &*self.setup.validation };
         let names = &self.setup.preparation.reader.description.classes;
@@ -165,7 +165,7 @@ impl Run {
     }
 
     /// Takes what a validation chose, and keeps the weights if they are the best so far; gives the metric.
-    fn take_validation(&mut self, epoch: u64, validation: Validation) -> Result<Option<f64>> {
+    fn take_validation(&mut self, epoch: u64, validation: ValidationFigures) -> Result<Option<f64>> {
         self.progress.println(format!("\nepoch {epoch}, {validation}"));
         self.validated = Some(self.step);
         let metric = validation.metric(self.aim()).filter(|_| !validation.on_training_cases);

@@ -353,6 +353,7 @@ fn a_validation_that_was_cut_off_is_made_up_for_wherever_it_was() {
         let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line["event"] == event).collect::<Vec<_>>()
     };
+    let whole = of_log("whole", "validation");
     for epochs in ["1", "2"] {
         let run = format!("run{epochs}");
         place.train(&run, &[&["--epochs", epochs][..], &constant].concat());
@@ -360,14 +361,15 @@ fn a_validation_that_was_cut_off_is_made_up_for_wherever_it_was() {
         let mut checkpoint = trainer::run::checkpoint::Checkpoint::load(&path).unwrap();
         assert!(checkpoint.state.metric_now.take().is_some());
         assert!(std::mem::take(&mut checkpoint.state.validated));
+        let made = whole[..epochs.parse::<usize>().unwrap() - 1].to_vec();
+        checkpoint.state.metric_best = made.iter().filter_map(|event| event["metric"].as_f64()).next_back();
         checkpoint.save(&path).unwrap();
-        fs::write(place.path(&run).join("log.jsonl"), "").unwrap();
+        let before: String = made.iter().map(|event| format!("{event}\n")).collect();
+        fs::write(place.path(&run).join("log.jsonl"), before).unwrap();
         let out = place.text(&run);
         let printed = succeeds(&["train", &place.text("data"), "--out", &out, "--resume", "--epochs", "2"]);
         assert!(printed.contains(&format!("epoch {epochs}, on the validation case")), "{printed}");
-        let whole = of_log("whole", "validation");
-        let missed = epochs.parse::<usize>().unwrap() - 1;
-        assert_eq!(of_log(&run, "validation"), whole[missed..]);
+        assert_eq!(of_log(&run, "validation"), whole);
         let weights = |run: &str| of_log(run, "end")[0]["weights_crc32c"].clone();
         assert_eq!(weights(&run), weights("whole"));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use proptest::prelude::*;
-use trainer::curate::convert::{Conversion, Geometry, Pairs, Relabel};
+use trainer::curate::convert::{Conversion, MaskPlacement, Pairs, Relabel};
 use volumes::{Affine, Stored, Volume, Voxel, VoxelType, nifti};
 
 use super::{FOLDERS, Place, json, made};
@@ -186,7 +186,7 @@ proptest! {
             names: vec!["cyst".into()],
             channel_names: vec![],
             spacing: None,
-            geometry: Geometry::Agree,
+            geometry: MaskPlacement::Agree,
         };
         let checked = conversion.check(&mut |_| true).unwrap().unwrap();
         prop_assert_eq!(checked.found.errors, 0, "{}", checked.found);

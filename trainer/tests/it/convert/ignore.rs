@@ -5,7 +5,7 @@ use std::fs;
 
 use proptest::prelude::*;
 use serde_json::json;
-use trainer::curate::convert::{Conversion, Geometry, Pairs, Relabel};
+use trainer::curate::convert::{Conversion, MaskPlacement, Pairs, Relabel};
 use trainer::dataset::{Dataset, IGNORE};
 
 use super::faults::has;
@@ -54,7 +54,7 @@ proptest! {
             names: vec![],
             channel_names: vec![],
             spacing: None,
-            geometry: Geometry::Agree,
+            geometry: MaskPlacement::Agree,
         };
         let checked = conversion.check(&mut |_| true).unwrap().unwrap();
         prop_assert_eq!(checked.found.errors, 0, "{}", checked.found);

@@ -1,7 +1,7 @@
 //! Masks that lie elsewhere than their images by their headers, and masks whose numbers are nearly whole.
 
 use proptest::prelude::*;
-use trainer::curate::convert::Geometry;
+use trainer::curate::convert::MaskPlacement;
 use volumes::nifti::NiftiHeader;
 
 use super::faults::has;
@@ -101,7 +101,7 @@ proptest! {
         place.put_at("masks/a.nii.gz", &placed([row(0), row(1), row(2)]), labels);
         let mut conversion = place.conversion();
         prop_assert_eq!(conversion.check(&mut |_| true).unwrap().unwrap().found.errors, 1);
-        conversion.geometry = Geometry::Image;
+        conversion.geometry = MaskPlacement::Image;
         let checked = conversion.check(&mut |_| true).unwrap().unwrap();
         prop_assert_eq!(checked.found.errors, 0, "{}", checked.found);
         prop_assert_eq!(checked.notes.len(), 1);

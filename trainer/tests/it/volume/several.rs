@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use trainer::curate::convert::{Conversion, Geometry, Pairs};
+use trainer::curate::convert::{Conversion, MaskPlacement, Pairs};
 use volumes::info::Entry;
 use volumes::{Role, Stored, Volume, read_header_as};
 
@@ -151,7 +151,7 @@ fn slices_that_are_missing_are_said_and_pair_with_none() {
             names: Vec::new(),
             channel_names: Vec::new(),
             spacing: None,
-            geometry: Geometry::Agree,
+            geometry: MaskPlacement::Agree,
         };
         conversion.check(&mut |_| true).unwrap().unwrap().found
     };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use volumes::split_channel;
 
-use super::{Faults, Meant};
+use super::{Declared, Faults};
 use crate::Result;
 use crate::dataset::fault::{Fault, Kind};
 use crate::dataset::names::{
@@ -25,9 +25,14 @@ pub(super) fn channels(root: &Path, ending: &str) -> Result<usize> {
 
 /// The cases of a side, with the files that are there. A file whose name is wrong, but whose case is plain, is taken as
 /// what it is meant to be, so that its mistake is the only one that is found.
-pub(super) fn side(root: &Path, part: Part, meant: &Meant, found: &mut Faults) -> Result<Vec<LooseCase>> {
-    if let (Some(listed), Part::Training) = (&meant.listed, part) {
-        let Description { channel_names, file_ending, .. } = &meant.description;
+pub(super) fn side(
+    root: &Path,
+    part: Part,
+    declared: &Declared,
+    found: &mut Faults,
+) -> Result<Vec<LooseCase>> {
+    if let (Some(listed), Part::Training) = (&declared.listed, part) {
+        let Description { channel_names, file_ending, .. } = &declared.description;
         return Ok(listed::loose(listed, root, channel_names.len(), file_ending, &mut found.errors));
     }
     let [image_folder, label_folder] = part.folders().map(|name| root.join(name));
@@ -39,7 +44,7 @@ pub(super) fn side(root: &Path, part: Part, meant: &Meant, found: &mut Faults) -
         }
         return Ok(Vec::new());
     }
-    let ending = &meant.description.file_ending;
+    let ending = &declared.description.file_ending;
     let image_names = list_images(&image_folder, &mut found.errors)?;
     let label_names = match part == Part::Training || label_folder.is_dir() {
         true => list_labels(&label_folder, &mut found.errors)?,
@@ -48,7 +53,7 @@ pub(super) fn side(root: &Path, part: Part, meant: &Meant, found: &mut Faults) -
     let (Some(image_names), labels) = (image_names, label_names.as_deref().unwrap_or_default()) else {
         return Ok(Vec::new());
     };
-    let names = Names { ending, channels: meant.description.channel_names.len(), part };
+    let names = Names { ending, channels: declared.description.channel_names.len(), part };
     let images = names.images(&image_folder, &image_names, &names.proper(labels), found);
     if images.is_empty() {
         if part == Part::Training {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use volumes::{Alignment, Header, Role, Stored, diagonal, whole};
+use volumes::{Alignment, Header, Role, Stored, diagonal, whole_number};
 
-use super::place::{Apart, Geometry};
-use super::source::Source;
+use super::place::{Apart, MaskPlacement};
+use super::source::NamedCase;
 use crate::curate::verify::unreadable;
 use crate::dataset::CaseFiles;
 use crate::dataset::fault::{Fault, Kind};
@@ -19,7 +19,7 @@ const MOST_VALUES: usize = 1000;
 
 /// What is known of a case's files.
 #[derive(Debug)]
-pub(super) struct Looked {
+pub(super) struct ScannedCase {
     /// Images that could be read, in the order of their channels.
     pub(super) images: Vec<(PathBuf, Header)>,
     /// A mask that could be read.
@@ -29,7 +29,7 @@ pub(super) struct Looked {
     pub(super) grid: Header,
     /// Whether a file says how large its voxels are.
     pub(super) said: bool,
-    /// How far from the image the mask lies by its header, where [`Geometry::Image`] has it taken to lie there.
+    /// How far from the image the mask lies by its header, where [`MaskPlacement::Image`] has it taken to lie there.
     pub(super) moved: Option<Apart>,
     /// Whether every image could be read.
     is_whole: bool,
@@ -47,10 +47,10 @@ pub(super) struct Values {
     first_fraction: Option<f64>,
 }
 
-impl Looked {
+impl ScannedCase {
     /// Reads the files of a case. `spacing` is that of voxels of which no file says it.
-    pub(super) fn new(case: &Source, spacing: Option<[f64; 3]>, geometry: Geometry) -> Self {
-        let mut looked = Self {
+    pub(super) fn new(case: &NamedCase, spacing: Option<[f64; 3]>, geometry: MaskPlacement) -> Self {
+        let mut scanned = Self {
             images: Vec::new(),
             mask: None,
             values: Values::default(),
@@ -69,37 +69,37 @@ impl Looked {
         for (path, role) in images.chain(files.label.iter().map(|path| (path, Role::Mask))) {
             let is_mask = role == Role::Mask;
             let read = Stored::read_as(path, role)
-                .map_err(|e| looked.faults.push(unreadable(Kind::Unreadable, path, e.into())));
+                .map_err(|e| scanned.faults.push(unreadable(Kind::Unreadable, path, e.into())));
             let Ok(stored) = read else {
-                looked.is_whole &= is_mask;
+                scanned.is_whole &= is_mask;
                 continue;
             };
             let header = stored.header.clone();
             // Of a mask that is taken to lie where its image lies, the header does not matter.
-            if !is_mask || geometry == Geometry::Agree {
-                looked.notes.extend(header.notes.iter().map(|text| (path.clone(), text.clone())));
+            if !is_mask || geometry == MaskPlacement::Agree {
+                scanned.notes.extend(header.notes.iter().map(|text| (path.clone(), text.clone())));
             }
             if is_mask {
-                looked.take_mask(&stored);
+                scanned.take_mask(&stored);
             } else {
-                looked.faults.extend(not_finite(&stored));
-                looked.images.push((path.clone(), header.clone()));
+                scanned.faults.extend(not_finite(&stored));
+                scanned.images.push((path.clone(), header.clone()));
             }
             let other = placed.as_ref().filter(|_| header.format.has_geometry());
             // Its voxels are written in the order of the others'.
             match other.map(|(path, other)| (path, Alignment::of(other, &header))) {
                 Some((_, Alignment::Turned(_))) => continue,
-                Some((first, Alignment::Part(_))) if is_mask && geometry == Geometry::Agree => {
-                    looked.notes.push((path.clone(), part_of(&header, first)));
+                Some((first, Alignment::Part(_))) if is_mask && geometry == MaskPlacement::Agree => {
+                    scanned.notes.push((path.clone(), part_of(&header, first)));
                     continue;
                 }
                 _ => {}
             }
-            let has_shape = looked.has_shape(&files, path, &header, first.as_ref());
+            let has_shape = scanned.has_shape(&files, path, &header, first.as_ref());
             if let Some((other_path, other)) = other {
                 match Apart::of(&header, other).filter(|_| has_shape) {
-                    Some(apart) if is_mask && geometry == Geometry::Image => looked.moved = Some(apart),
-                    apart => looked.faults.extend(apart.map(|a| a.fault(path, other_path, is_mask))),
+                    Some(apart) if is_mask && geometry == MaskPlacement::Image => scanned.moved = Some(apart),
+                    apart => scanned.faults.extend(apart.map(|a| a.fault(path, other_path, is_mask))),
                 }
             }
             if header.format.has_geometry() {
@@ -107,18 +107,18 @@ impl Looked {
             }
             first.get_or_insert_with(|| (path.clone(), header));
         }
-        looked.said = placed.is_some() || first.as_ref().is_some_and(|(_, header)| header.spacing_known);
-        let Some((_, first)) = first else { return looked };
+        scanned.said = placed.is_some() || first.as_ref().is_some_and(|(_, header)| header.spacing_known);
+        let Some((_, first)) = first else { return scanned };
         let place_known = placed.as_ref().is_some_and(|(_, header)| header.place_known);
         let (affine, spacing) = match placed {
             Some((_, header)) => (header.affine, header.spacing),
             None => {
-                let spacing = spacing.filter(|_| !looked.said).unwrap_or(first.spacing);
+                let spacing = spacing.filter(|_| !scanned.said).unwrap_or(first.spacing);
                 (diagonal(spacing), spacing)
             }
         };
-        looked.grid = Header { spacing, place_known, ..Header::new(&first.size(), affine) };
-        looked
+        scanned.grid = Header { spacing, place_known, ..Header::new(&first.size(), affine) };
+        scanned
     }
 
     /// Channels of all images; `None` where one could not be read.
@@ -191,7 +191,7 @@ impl Values {
             return;
         }
         // Whole numbers beyond 2^63 stay at its end, where they are no class either.
-        let Some(value) = whole(value) else {
+        let Some(value) = whole_number(value) else {
             self.fractions += count;
             self.first_fraction.get_or_insert(value);
             return;
