@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and nothing of what it does.
 
+mod convert;
 mod values;
 
 use std::path::PathBuf;
@@ -8,11 +9,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Mirror;
-use crate::curate::convert::{MaskPlacement, Relabel};
 use crate::run::folder::Which;
 
-pub use values::Spacing;
-use values::{overlap, spacing, time};
+pub use convert::Convert;
+pub use values::{Labels, Spacing};
+use values::{labels, overlap, spacing, time};
 
 /// Trains 3-D segmentation networks on volumes of your own, on the CPU.
 #[derive(Debug, Parser)]
@@ -84,54 +85,6 @@ pub struct Verify {
     /// Also write the findings as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-}
-
-/// `trainer convert`
-#[derive(Clone, Debug, Args)]
-pub struct Convert {
-    /// A folder of images: volumes in any format that `info` reads, or folders of PNG slices; several channels by suffix
-    /// _0000, _0001, …, or as a further axis.
-    #[arg(
-        long,
-        value_name = "DIR",
-        required_unless_present = "csv",
-        requires = "masks",
-        conflicts_with = "csv"
-    )]
-    pub images: Option<PathBuf>,
-    /// A folder of masks, named as the images, with a suffix such as _mask, _seg or -label if they like, or with a first
-    /// word such as label, mask or seg in place of the images' img, volume or case: img0001 and label0001.
-    #[arg(long, value_name = "DIR", requires = "images", conflicts_with = "csv")]
-    pub masks: Option<PathBuf>,
-    /// A table instead, separated by commas, semicolons or tabs: columns image (image_0, image_1, … for channels) and mask
-    /// (or label, labels, segmentation), and perhaps case, and split with train or test; paths are relative to its folder.
-    #[arg(long, value_name = "FILE")]
-    pub csv: Option<PathBuf>,
-    /// The folder to make, such as Dataset001_Name.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// The class of a value in the masks, such as 255=1; can be given several times, then for every value but 0. 255=ignore
-    /// leaves voxels out of training and figures; given alone, all other values are classes as they are.
-    #[arg(long = "label", value_name = "VALUE=CLASS", allow_hyphen_values = true)]
-    pub labels: Vec<Relabel>,
-    /// The foreground classes' names, from class 1 on.
-    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
-    pub names: Vec<String>,
-    /// What each channel is; CT asks for CT normalisation.
-    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
-    pub channel_names: Vec<String>,
-    /// Voxel sizes in mm of files that do not say (.npy, .npz, .tif, .png).
-    #[arg(long, value_name = "X,Y,Z", value_parser = spacing, allow_hyphen_values = true)]
-    pub spacing: Option<Spacing>,
-    /// Where a mask of the image's shape lies elsewhere by its header.
-    #[arg(long, value_enum, default_value_t)]
-    pub geometry: MaskPlacement,
-    /// Cases for testing; they need no mask.
-    #[arg(long, value_delimiter = ',', value_name = "CASE,…", conflicts_with = "csv")]
-    pub test: Vec<String>,
-    /// Check everything and list the files, but write none.
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 /// `trainer info`
@@ -374,6 +327,9 @@ pub struct Evaluate {
     /// The folder of labels with the same names.
     #[arg(long, value_name = "DIR")]
     pub labels: PathBuf,
+    /// Count these labels as one class, such as all parts of a tumour. Can be given several times, for other labels.
+    #[arg(long, value_name = "A,B,…", value_parser = labels)]
+    pub merge: Vec<Labels>,
     /// How far a surface may lie from the other for the surface Dice.
     #[arg(long, value_name = "MM", default_value_t = 1.0)]
     pub tolerance: f64,

@@ -16,7 +16,7 @@ use volumes::info::{self, Entry};
 use crate::cli::{Cli, Command, Evaluate, Explain, Info, Inspect, Loading, Verify};
 use crate::config::Config;
 use crate::dataset::Dataset;
-use crate::evaluate::Options;
+use crate::evaluate::{Merges, Options};
 use crate::preprocess::{CaseLoader, CaseReader, PreparedCase};
 use crate::study::explain::{Explanation, Question};
 use crate::{Error, Result, config};
@@ -129,7 +129,8 @@ fn training_cases(set: &Dataset, loading: &Loading) -> Result<Vec<PreparedCase>>
 }
 
 fn evaluate(args: &Evaluate) -> Result<()> {
-    let options = Options { tolerance: args.tolerance, ..Options::default() };
+    let merges = Merges::new(args.merge.clone())?;
+    let options = Options { tolerance: args.tolerance, merges, ..Options::default() };
     let evaluation = crate::evaluate::evaluate(&args.predictions, &args.labels, &options)?;
     println!("{evaluation}");
     if let Some(path) = &args.json {

@@ -9,12 +9,14 @@
 mod class_names;
 mod folders;
 pub mod folds;
+mod merges;
 mod scores;
 mod surfaces;
 mod table;
 mod volume;
 mod warning;
 
+pub use merges::Merges;
 pub use scores::{CaseEvaluation, ClassEvaluation, ClassMeans, WorstCase};
 pub use surfaces::SurfaceScores;
 pub use volume::{LabelVolume, read_labels};
@@ -58,7 +60,7 @@ pub struct Evaluation {
 }
 
 /// What [`evaluate`] can be told.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// How far, in mm, a surface may lie from the other for the surface Dice.
     pub tolerance: f64,
@@ -66,12 +68,19 @@ pub struct Options {
     pub surface: Connectivity,
     /// The neighbours that belong to the same lesion.
     pub lesions: Connectivity,
+    /// Labels that are one class.
+    pub merges: Merges,
 }
 
 impl Default for Options {
     /// 1 mm; surfaces as MedPy has them, and lesions that hang together by a corner.
     fn default() -> Self {
-        Self { tolerance: 1.0, surface: Connectivity::Six, lesions: Connectivity::TwentySix }
+        Self {
+            tolerance: 1.0,
+            surface: Connectivity::Six,
+            lesions: Connectivity::TwentySix,
+            merges: Merges::default(),
+        }
     }
 }
 
@@ -95,7 +104,7 @@ pub fn evaluate(
         let message = format!("a tolerance of {tolerance} mm is no length; give 0 or more, such as 1");
         return Err(metrics::Error(message).into());
     }
-    let names = ClassNames::find(labels)?;
+    let names = ClassNames::find(labels)?.map(|names| names.merged(&options.merges)).transpose()?;
     let (pairs, mut warnings) = folders::pair(predictions, labels)?;
     warnings.extend(
         names
@@ -183,8 +192,9 @@ struct Compared {
 
 impl Compared {
     fn read(pair: &Pair, names: Option<&ClassNames>, options: &Options) -> Result<(Self, Vec<Warning>)> {
-        let truth = read_labels(&pair.label)?;
-        let (prediction, prediction_is_part) = read_labels(&pair.prediction)?.on_grid_of(&truth);
+        let read = |path: &Path| read_labels(path).map(|volume| options.merges.apply(volume));
+        let truth = read(&pair.label)?;
+        let (prediction, prediction_is_part) = read(&pair.prediction)?.on_grid_of(&truth);
         // A program that cuts masks to their segments may have written the labels.
         let (truth, truth_is_part) = truth.on_grid_of(&prediction);
         let mut warnings: Vec<_> = compare_grids(&pair.case, &truth, &prediction)?.into_iter().collect();

@@ -4,6 +4,14 @@ use std::time::Duration;
 
 use crate::config::is_overlap;
 
+/// Some labels of a mask.
+pub type Labels = Vec<i32>;
+
+pub(super) fn labels(text: &str) -> Result<Labels, String> {
+    let labels = text.split(',').map(|label| label.trim().parse().ok()).collect::<Option<_>>();
+    labels.ok_or_else(|| "whole numbers separated by commas are needed, such as 1,2".to_owned())
+}
+
 /// Voxel sizes along x, y, z in mm.
 pub type Spacing = [f64; 3];
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use volumes::files::read_text;
 
+use super::Merges;
 use crate::dataset::description::label;
 use crate::{Error, Result};
 
@@ -69,6 +70,23 @@ impl ClassNames {
             found.names.remove(&ignore);
         }
         Ok(found)
+    }
+
+    /// The same after labels were merged; those of `dataset.json`'s labels that are merged must be there.
+    ///
+    /// # Errors
+    /// Names the label that `dataset.json` does not.
+    pub(super) fn merged(mut self, merges: &Merges) -> Result<Self> {
+        for group in &merges.0 {
+            let unknown = group.iter().find(|label| !self.names.contains_key(label));
+            if let Some(label) = unknown {
+                let message = format!("--merge: dataset.json does not name the label {label}");
+                return Err(Error::Usage(message));
+            }
+            let names: Vec<String> = group.iter().filter_map(|label| self.names.remove(label)).collect();
+            self.names.insert(group[0], names.join(" + "));
+        }
+        Ok(self)
     }
 
     /// The classes' labels, ascending, without the ignore label.

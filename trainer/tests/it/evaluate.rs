@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use metrics::{LesionCounts, Mean};
-use trainer::evaluate::{Evaluation, Options, Warning, evaluate, read_labels};
+use trainer::evaluate::{Evaluation, Merges, Options, Warning, evaluate, read_labels};
 use volumes::nifti::{self, NiftiHeader};
 
 const SHAPE: [usize; 3] = [2, 2, 2];
@@ -60,6 +60,35 @@ fn two_cases() -> Folders {
         .with("predictions", "a.nii.gz", [0, 1, 1, 1, 1, 2, 2, 0])
         .with("labels", "b.nii", [0, 0, 0, 0, 0, 0, 1, 1])
         .with("predictions", "b.nii.gz", [0, 0, 0, 0, 0, 0, 0, 0])
+}
+
+#[test]
+fn merged_labels_are_one_class() {
+    let folders = two_cases();
+    let merged = |groups: &[&[i32]]| -> Result<Evaluation, String> {
+        let merges = Merges::new(groups.iter().map(|group| group.to_vec()).collect());
+        let options = Options { merges: merges.map_err(|error| error.to_string())?, ..Options::default() };
+        let folder = |name: &str| folders.0.path().join(name);
+        evaluate(folder("predictions"), folder("labels"), &options).map_err(|error| error.to_string())
+    };
+    let found = merged(&[&[1, 2]]).unwrap();
+    assert_eq!(found.classes.iter().map(|class| class.name.as_str()).collect::<Vec<_>>(), ["liver + tumour"]);
+    // Of a and b, whichever of the two labels a voxel has.
+    let counts = |case: usize| {
+        let c = found.cases[case].classes[0].counts;
+        [c.true_positives, c.false_positives, c.false_negatives, c.true_negatives]
+    };
+    assert_eq!((counts(0), counts(1)), ([5, 1, 1, 1], [0, 0, 2, 6]));
+    assert_eq!(merged(&[]).unwrap(), folders.evaluate().unwrap());
+    for (groups, words) in [
+        (&[&[1, 3][..]][..], "--merge: dataset.json does not name the label 3"),
+        (&[&[1]], "two labels or more"),
+        (&[&[0, 1]], "0 is the background"),
+        (&[&[1, 2], &[2, 1]], "2 is named twice"),
+    ] {
+        let error = merged(groups).unwrap_err();
+        assert!(error.contains(words), "{error}");
+    }
 }
 
 #[test]
