@@ -21,7 +21,7 @@ pub use augmentation::Augmentation;
 pub use data::{BalanceBy, Data, SMALLEST_BATCH, Scheme};
 pub(crate) use limits::{check_patch, is_overlap};
 use merge::{merge, nested, parse_value};
-pub use mirror::Mirror;
+pub use mirror::{Mirror, Mirroring};
 pub use named_file::NamedFile;
 pub use training::{NonFiniteStep, Training};
 
@@ -201,7 +201,7 @@ pub struct Inference {
     pub overlap: f64,
     pub threshold: Auto<f64>,
     pub aim: Aim,
-    pub mirror: Mirror,
+    pub mirror: Mirroring,
     pub min_component: Auto<usize>,
     pub keep_largest: Auto<bool>,
     pub fill_holes: Auto<bool>,

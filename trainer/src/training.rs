@@ -21,7 +21,7 @@ pub use cost::{
 };
 pub use objective::Objective;
 pub use sampler::{Batch, PatchPlace, Sampler};
-pub use schedule::{ValidationSchedule, Work};
+pub use schedule::{ValidationSchedule, Work, settled_mirror};
 pub use settings::check_settings;
 pub(crate) use settings::optimizer;
 pub use setup::{End, Outcome, Setup};

@@ -42,7 +42,7 @@ struct Terms {
 }
 
 pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
-    let config = train::configuration(args, None)?;
+    let mut config = train::configuration(args, None)?;
     let dataset = Dataset::open(&args.dataset)?;
     let folds = train::folds(args, &config, &dataset)?;
     let Some(Fold { of, .. }) = folds.fold() else {
@@ -77,6 +77,8 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(config.training.threads).build();
     let pool = pool.map_err(|e| Error::config("training.threads", e.to_string()))?;
     println!();
+    let first = configuration(&folder(&args.out, 0).join(CONFIGURATION))?;
+    config.inference.mirror = first.inference.mirror;
     let chosen = pool.install(|| {
         out_of_fold::choose(&args.out, &dataset, &config, (&held_out, &classes.learnt()), stop)
     })?;
@@ -134,14 +136,17 @@ fn train_fold(args: &Train, fold: Fold, folder: &Path, stop: &AtomicBool) -> Res
     };
     // The weights that it started from are no longer needed.
     args.init = args.init.filter(|_| !resume);
-    // The first fold resolves its share of the time, the others take as many steps.
-    match args.time.take().filter(|_| !resume) {
-        Some(time) if fold.index == 0 => args.time = Some(time / fold.of as u32),
-        Some(_) => {
-            let Training { epochs, steps_per_epoch, .. } = configuration(&first)?.training;
+    // The first fold settles mirror images and its share of the time, the others have the same and take as many steps.
+    let time = args.time.take().filter(|_| !resume);
+    if fold.index == 0 {
+        args.time = time.map(|time| time / fold.of as u32);
+    } else if !resume {
+        let Config { training, inference, .. } = configuration(&first)?;
+        args.set.push(format!("inference.mirror={}", inference.mirror.axes()));
+        if time.is_some() {
+            let Training { epochs, steps_per_epoch, .. } = training;
             (args.epochs, args.steps_per_epoch) = (Some(epochs), Some(steps_per_epoch));
         }
-        None => {}
     }
     let outcome = train::run(&args, stop)?;
     if outcome.stopped {

@@ -12,7 +12,7 @@ use unet3d::UNet3d;
 
 use super::plan;
 use crate::cli::Train;
-use crate::config::{Auto, Config, NamedFile};
+use crate::config::{Auto, Config, Mirror, Mirroring, NamedFile};
 use crate::dataset::overlap::same_images;
 use crate::dataset::{CaseClasses, Checksums, ClassesByFold, CrossValidation, Dataset};
 use crate::predict::{Asked, Plan, Tensors};
@@ -22,7 +22,8 @@ use crate::run::checkpoint::{Saved, clear_unfinished, load_weights};
 use crate::run::folder::{self, Which};
 use crate::run::record::{self, Division, Origins};
 use crate::training::{
-    Length, Objective, Outcome, RunTime, Settled, Setup, TimeTable, check_settings, draw_slices, train,
+    Length, Objective, Outcome, RunTime, Settled, Setup, TimeTable, check_settings, draw_slices,
+    settled_mirror, train,
 };
 use crate::{Error, Result};
 
@@ -111,13 +112,17 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         let mut run = RunTime::measure(&settled, &config, plan::validated(training, validation))?;
         if args.all_folds {
             // The cases that were held out are predicted once more, for what is chosen on those of all folds.
-            run.pieces.once += run.pieces.validation;
+            run.further_validations = 1;
         }
-        run.pieces.once += began.elapsed().as_secs_f64();
-        let length = resolve(time, &run)?;
+        run.once += began.elapsed().as_secs_f64();
+        let (length, mirror) = resolve(time, &run)?;
         config.training.epochs = length.epochs as usize;
         config.training.steps_per_epoch = length.steps_per_epoch as usize;
+        config.inference.mirror = Mirroring::Along(mirror);
     }
+    let [of_training, of_validation] = &summaries;
+    let validated = plan::validated(of_training, of_validation).iter();
+    config.inference.mirror = Mirroring::Along(settled_mirror(&config, plan.patch_size, validated));
     let checksums = args.loading.cache.as_deref().map(Checksums::kept_in).unwrap_or_default();
     let origins = Origins { training: &dataset, validation: other.as_ref(), checksums: &checksums };
     if resumed.is_some() {
@@ -171,12 +176,12 @@ fn check_folds(cases: &LoadedCases, folds: &CrossValidation, dataset: &Dataset) 
 }
 
 /// The length of a run that takes a time, and says so.
-fn resolve(time: Duration, run: &RunTime) -> Result<Length> {
+fn resolve(time: Duration, run: &RunTime) -> Result<(Length, Mirror)> {
     let seconds = time.as_secs();
     match run.within(time.as_secs_f64()) {
-        Some(length) => {
+        Some((length, mirror)) => {
             println!("\n{}; --time is {}\n", run.of(length), hms(time));
-            Ok(length)
+            Ok((length, mirror))
         }
         None => {
             let TimeTable { once, validation, run: least, .. } =
@@ -287,6 +292,10 @@ fn describe(args: &Train, settled: &Settled, config: &Config, division: &Divisio
         );
     }
     println!("{}", settled.outlook);
+    match config.inference.mirror.axes() {
+        Mirror::NONE => println!("predicting without mirror images (inference.mirror)"),
+        axes => println!("predicting with mirror images along {axes} axes (inference.mirror)"),
+    }
     if settled.outlook.recomputes {
         println!(
             "checkpointing by level: less memory, but every level is computed twice; a step takes about a third longer"

@@ -22,6 +22,38 @@ impl Mirror {
     pub const ALL: Self = Self([true; 3]);
 }
 
+/// `inference.mirror`: mirror images along these axes, or along as many as a run can pay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mirroring {
+    /// `"auto"`, until a run settles it before its first step.
+    Auto,
+    /// Said by the user, or settled.
+    Along(Mirror),
+}
+
+impl Mirroring {
+    /// What `"auto"` is settled to, the best that a run can pay.
+    pub const CHOICES: [Mirror; 4] =
+        [Mirror::ALL, Mirror([false, true, true]), Mirror([false, false, true]), Mirror::NONE];
+
+    /// The axes; all while they are not settled.
+    pub fn axes(self) -> Mirror {
+        match self {
+            Self::Auto => Mirror::ALL,
+            Self::Along(mirror) => mirror,
+        }
+    }
+}
+
+impl Serialize for Mirroring {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => to.serialize_str("auto"),
+            Self::Along(mirror) => mirror.serialize(to),
+        }
+    }
+}
+
 impl fmt::Display for Mirror {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -62,19 +94,20 @@ impl Serialize for Mirror {
     }
 }
 
-impl<'de> Deserialize<'de> for Mirror {
+impl<'de> Deserialize<'de> for Mirroring {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "none, all, or some of d,h,w such as h,w are needed")]
+        #[serde(untagged, expecting = "auto, none, all, or some of d,h,w such as h,w are needed")]
         enum Said {
             Whether(bool),
-            Axes(String),
+            Word(String),
         }
-        match Said::deserialize(from)? {
-            Said::Whether(true) => Ok(Self::ALL),
-            Said::Whether(false) => Ok(Self::NONE),
-            Said::Axes(text) => text.parse().map_err(serde::de::Error::custom),
-        }
+        Ok(match Said::deserialize(from)? {
+            Said::Whether(true) => Self::Along(Mirror::ALL),
+            Said::Whether(false) => Self::Along(Mirror::NONE),
+            Said::Word(word) if word == "auto" => Self::Auto,
+            Said::Word(axes) => Self::Along(axes.parse().map_err(serde::de::Error::custom)?),
+        })
     }
 }
 
@@ -101,10 +134,17 @@ mod tests {
             let config = crate::config::Config::load(None, &[format!("inference.mirror={value}")]);
             config.map(|config| config.inference.mirror).map_err(|error| error.to_string())
         };
-        assert_eq!(read("true"), Ok(Mirror::ALL));
-        assert_eq!(read("false"), Ok(Mirror::NONE));
-        assert_eq!(read("none"), Ok(Mirror::NONE));
-        assert_eq!(read("h,w"), Ok(Mirror([false, true, true])));
+        assert_eq!(read("true"), Ok(Mirroring::Along(Mirror::ALL)));
+        assert_eq!(read("false"), Ok(Mirroring::Along(Mirror::NONE)));
+        assert_eq!(read("none"), Ok(Mirroring::Along(Mirror::NONE)));
+        assert_eq!(read("h,w"), Ok(Mirroring::Along(Mirror([false, true, true]))));
+        assert_eq!(read("auto"), Ok(Mirroring::Auto));
+        for setting in [Mirroring::Auto, Mirroring::Along(Mirror::ALL), Mirroring::Along(Mirror::NONE)] {
+            let mut config = crate::config::Config::default();
+            config.inference.mirror = setting;
+            let again = crate::config::Config::load(Some(("test", &config.to_toml())), &[]).unwrap();
+            assert_eq!(again.inference.mirror, setting);
+        }
         assert!(read("x,y").unwrap_err().contains("none, all, or some of d,h,w"));
         assert!(read("3").is_err());
     }

@@ -13,7 +13,7 @@ use volumes::files::write_json;
 
 use super::measure::measure;
 use super::{Arm, EpochFigures, RunResult, StudyData};
-use crate::config::{Auto, Config, Mirror, Word};
+use crate::config::{Auto, Config, Mirror, Mirroring, Word};
 use crate::predict::{Calibration, Tensors};
 use crate::random::{Purpose, generator};
 use crate::run::Plan;
@@ -50,7 +50,7 @@ pub fn run_arm(
     // Every arm takes all steps.
     config.training.patience = 0;
     // Measured is the network's answer alone.
-    config.inference.mirror = Mirror::NONE;
+    config.inference.mirror = Mirroring::Along(Mirror::NONE);
     config.inference.min_component = Auto::Value(0);
     config.inference.keep_largest = Auto::Value(false);
     config.inference.fill_holes = Auto::Value(false);

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::config::{Auto, Validation, Word};
+use crate::config::{Auto, Config, Mirror, Mirroring, Validation, Word};
 use crate::predict::SlidingWindow;
 use crate::preprocess::CaseSummary;
 
@@ -43,6 +43,30 @@ impl Work {
         cases: impl IntoIterator<Item = &'a CaseSummary>,
     ) -> Self {
         Self::new(batch, cases.into_iter().map(|case| window.forward_passes(case.shape)).sum())
+    }
+}
+
+/// Whether one validation of whole cases takes at most a fifth of the work of so many steps and it.
+pub(super) fn is_paid(work: Work, steps: u64) -> bool {
+    (PARTS - 1).saturating_mul(work.validation) <= steps.saturating_mul(work.step)
+}
+
+/// The mirror images of a run: those that its configuration says, or the most that it can pay; see [`is_paid`]. `cases` are
+/// those that it validates on, whose batch is settled.
+pub fn settled_mirror<'a>(
+    config: &Config,
+    patch: [usize; 3],
+    cases: impl Iterator<Item = &'a CaseSummary> + Clone,
+) -> Mirror {
+    let Config { training, inference, data, .. } = config;
+    let steps = (training.epochs * training.steps_per_epoch) as u64;
+    let can_pay = |mirror: &Mirror| {
+        let window = SlidingWindow { patch, overlap: inference.overlap, mirror: *mirror };
+        is_paid(Work::of(data.batch(), &window, cases.clone()), steps)
+    };
+    match inference.mirror {
+        Mirroring::Along(mirror) => mirror,
+        Mirroring::Auto => Mirroring::CHOICES.into_iter().find(can_pay).unwrap_or(Mirror::NONE),
     }
 }
 
@@ -121,7 +145,7 @@ impl fmt::Display for ValidationSchedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::preprocess::Case;
     use proptest::prelude::*;
 
     proptest! {
@@ -141,6 +165,30 @@ mod tests {
                 let (training, more) = (epochs * steps * 3 * batch as u64, (after.len() as u64 + 1) * windows as u64);
                 prop_assert!(5 * more > training + more);
             }
+        }
+
+        #[test]
+        fn mirror_images_are_the_most_that_a_run_can_pay(
+            epochs in 1usize..40, steps in 1usize..20, shape in prop::array::uniform3(4usize..20),
+        ) {
+            let voxels = shape.iter().product::<usize>();
+            let case = Case::from_voxels("made", shape, [1.0; 3], vec![0.0; voxels], Some(vec![0; voxels]));
+            let case = CaseSummary::of(&case);
+            let mut config = Config::default();
+            (config.training.epochs, config.training.steps_per_epoch) = (epochs, steps);
+            let patch = [4; 3];
+            let share = |mirror: Mirror| {
+                let window = SlidingWindow { patch, overlap: config.inference.overlap, mirror };
+                let work = Work::of(config.data.batch(), &window, [&case]);
+                ValidationSchedule::new(&config.validation, epochs as u64, steps as u64, work).share
+            };
+            let mirror = settled_mirror(&config, patch, [&case].into_iter());
+            let place = Mirroring::CHOICES.iter().position(|choice| *choice == mirror).unwrap();
+            prop_assert!(share(mirror) <= 0.2 || mirror == Mirror::NONE);
+            prop_assert!(Mirroring::CHOICES[..place].iter().all(|more| share(*more) > 0.2));
+            // What is said is done.
+            config.inference.mirror = Mirroring::Along(Mirror([true, false, false]));
+            prop_assert_eq!(settled_mirror(&config, patch, [&case].into_iter()), Mirror([true, false, false]));
         }
 
         #[test]

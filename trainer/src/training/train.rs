@@ -18,8 +18,9 @@ use unet3d::UNet3d;
 use super::setup::digest;
 use super::{
     Batch, End, Objective, Outcome, Sampler, Setup, ValidationFigures, ValidationSchedule, Work, settings,
+    settled_mirror,
 };
-use crate::config::{Auto, Config};
+use crate::config::{Auto, Config, Mirroring};
 use crate::predict::{Asked, ByClass, Choice, Decision, Pipeline, SlidingWindow};
 use crate::preprocess::PreparedCase;
 use crate::random::Purpose;
@@ -126,7 +127,7 @@ fn untouched(setup: &Setup, objective: &Objective) -> Pipeline {
         window: SlidingWindow {
             patch: setup.plan.patch_size,
             overlap: inference.overlap,
-            mirror: inference.mirror,
+            mirror: inference.mirror.axes(),
         },
         decision,
         postprocessing: ByClass::new(&classes[1..], &Asked::of(inference), &[]),
@@ -135,6 +136,10 @@ fn untouched(setup: &Setup, objective: &Objective) -> Pipeline {
 
 impl Run {
     fn new(mut setup: Setup) -> Result<Self> {
+        let cases = if setup.validation.is_empty() { &setup.training } else { &setup.validation };
+        let summaries = cases.iter().map(PreparedCase::summary);
+        let mirror = settled_mirror(&setup.config, setup.plan.patch_size, summaries);
+        setup.config.inference.mirror = Mirroring::Along(mirror);
         let config = &setup.config;
         settings::check_patience(config, setup.validation.len())?;
         let mut rng = crate::random::generator(config.training.seed, Purpose::Weights, 0);

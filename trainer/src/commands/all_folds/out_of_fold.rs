@@ -44,7 +44,7 @@ pub(super) fn choose(
             window: SlidingWindow {
                 patch: card.plan.patch_size,
                 overlap: config.inference.overlap,
-                mirror: config.inference.mirror,
+                mirror: config.inference.mirror.axes(),
             },
             decision: card.decision.clone(),
             postprocessing: ByClass::default(),

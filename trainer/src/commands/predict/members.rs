@@ -139,7 +139,7 @@ impl Member {
         let window = SlidingWindow {
             patch: card.plan.patch_size,
             overlap: args.overlap.unwrap_or(inference.overlap),
-            mirror: args.mirror.unwrap_or(inference.mirror),
+            mirror: args.mirror.unwrap_or(inference.mirror.axes()),
         };
         let configured = Asked::of(&inference);
         let asked = Asked {

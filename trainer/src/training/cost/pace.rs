@@ -105,7 +105,7 @@ fn made(plan: &Plan, spacing: [f64; 3]) -> Case {
 
 fn pass(model: &UNet3d<f32>, config: &Config, patch: [usize; 3]) -> Result<f64> {
     let Inference { overlap, mirror, .. } = config.inference;
-    let window = SlidingWindow { patch, overlap, mirror };
+    let window = SlidingWindow { patch, overlap, mirror: mirror.axes() };
     let image = memory::filled(0.5, patch.iter().product::<usize>() * model.config().in_channels);
     let all = seconds(|| window.stream(model, &image, patch, |_, _| true, |_| {}))?;
     Ok(all / window.forward_passes(patch) as f64)

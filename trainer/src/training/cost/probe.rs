@@ -118,7 +118,7 @@ impl<'a> MemoryProbe<'a> {
     /// # Errors
     /// If the network cannot be built, or the patch does not fit it.
     pub fn prediction(&self, plan: &Plan) -> Result<StepMemory> {
-        let mirror = self.config.inference.mirror;
+        let mirror = self.config.inference.mirror.axes();
         let pair = self.pair(&self.prediction, plan, 1, PREDICTING, |patch| predict(plan, mirror, patch))?;
         let voxels = plan.patch_size.iter().product::<usize>() as f64;
         Ok(pair.map_or_else(
@@ -232,7 +232,7 @@ fn train(plan: &Plan, config: &Config, batch: usize, patch: [usize; 3]) -> Resul
         drop(image);
         buffer::part();
         if step == 0 {
-            validate(plan, &trial.model, config.inference.mirror, patch)?;
+            validate(plan, &trial.model, config.inference.mirror.axes(), patch)?;
             buffer::part();
         }
     }

@@ -9,10 +9,11 @@ use super::duration::{Length, Pieces};
 use super::outlook::Settled;
 use super::pace::Pace;
 use crate::Result;
-use crate::config::{self, Config, Inference};
+use crate::config::{self, Config, Inference, Mirror, Mirroring};
 use crate::predict::SlidingWindow;
 use crate::preprocess::CaseSummary;
 use crate::report::{hms, table};
+use crate::training::schedule::is_paid;
 use crate::training::{ValidationSchedule, Work};
 
 /// More seconds than are printed: ten thousand years.
@@ -21,64 +22,102 @@ const MOST: f64 = 3e11;
 /// What a run's time is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunTime {
-    /// Its pieces.
-    pub pieces: Pieces,
-    /// Seconds of predicting a case, in the mean.
-    pub case: f64,
+    /// Seconds of what comes once: before the first step and after the last.
+    pub once: f64,
+    /// How often whole cases are predicted beside the validations.
+    pub further_validations: u64,
+    pace: Pace,
+    batch: usize,
+    /// The mirror images that the run may have, the most first.
+    choices: Vec<Choice>,
     config: config::Validation,
-    work: Work,
     longest_epoch: u64,
+}
+
+/// What follows from mirror images.
+#[derive(Clone, Debug, PartialEq)]
+struct Choice {
+    mirror: Mirror,
+    /// Seconds of predicting a case, in the mean.
+    case: f64,
+    /// And of a validation.
+    validation: f64,
+    work: Work,
 }
 
 impl RunTime {
     /// Measured for a plan under a configuration that says how many patches are in a batch. `cases` are those that are
-    /// validated on; nothing comes once so far.
+    /// validated on.
     ///
     /// # Errors
     /// As [`Pace::measure`].
     pub fn measure(settled: &Settled, config: &Config, cases: &[CaseSummary]) -> Result<Self> {
         let Inference { overlap, mirror, .. } = config.inference;
-        let window = SlidingWindow { patch: settled.plan.patch_size, overlap, mirror };
         let pace = Pace::measure(&settled.plan, config, settled.outlook.median_spacing)?;
         let batch = config.data.batch();
-        let predicting: f64 = cases.iter().map(|case| pace.case(&window, case)).sum();
-        let pieces = Pieces {
-            step: pace.step,
-            sample_batch: batch as f64 * pace.pass,
-            validation: predicting + pace.fit,
-            once: 0.0,
+        let choice = |mirror: Mirror| {
+            let window = SlidingWindow { patch: settled.plan.patch_size, overlap, mirror };
+            let predicting: f64 = cases.iter().map(|case| pace.case(&window, case)).sum();
+            Choice {
+                mirror,
+                case: predicting / cases.len().max(1) as f64,
+                validation: predicting + pace.fit,
+                work: Work::of(batch, &window, cases),
+            }
+        };
+        let choices = match mirror {
+            Mirroring::Auto => Mirroring::CHOICES.map(choice).to_vec(),
+            Mirroring::Along(mirror) => vec![choice(mirror)],
         };
         Ok(Self {
-            pieces,
-            case: predicting / cases.len().max(1) as f64,
+            once: 0.0,
+            further_validations: 0,
+            pace,
+            batch,
+            choices,
             config: config.validation.clone(),
-            work: Work::of(batch, &window, cases),
             longest_epoch: config.training.steps_per_epoch as u64,
         })
     }
 
-    /// The longest run that takes so many seconds at most; see [`Pieces::within`].
-    pub fn within(&self, seconds: f64) -> Option<Length> {
-        self.pieces.within(&self.config, self.work, self.longest_epoch, seconds)
+    /// The longest run that takes so many seconds at most, with the most mirror images that it can pay; see
+    /// [`Pieces::within`].
+    pub fn within(&self, seconds: f64) -> Option<(Length, Mirror)> {
+        self.choices.iter().enumerate().find_map(|(index, choice)| {
+            let pieces = self.pieces(choice);
+            let length = pieces.within(&self.config, choice.work, self.longest_epoch, seconds)?;
+            let is_last = index + 1 == self.choices.len();
+            (is_last || is_paid(choice.work, length.steps())).then_some((length, choice.mirror))
+        })
     }
 
     /// What is said of a run of this length.
     pub fn of(&self, length: Length) -> TimeTable {
         let Length { epochs, steps_per_epoch } = length;
-        let validations = ValidationSchedule::count(&self.config, epochs, steps_per_epoch, self.work);
-        let Pieces { step, validation, once, .. } = self.pieces;
-        let epoch = steps_per_epoch as f64 * step + self.pieces.sample(steps_per_epoch);
-        let run = self.pieces.run(&self.config, self.work, length);
+        let paid = self.choices.iter().find(|choice| is_paid(choice.work, length.steps()));
+        let choice = paid.unwrap_or(&self.choices[self.choices.len() - 1]);
+        let pieces = self.pieces(choice);
+        let validations = ValidationSchedule::count(&self.config, epochs, steps_per_epoch, choice.work);
+        let Pieces { step, validation, once, .. } = pieces;
         TimeTable {
             step,
-            epoch,
+            epoch: steps_per_epoch as f64 * step + pieces.sample(steps_per_epoch),
             validation,
-            case: self.case,
+            case: choice.case,
             once,
-            run,
+            run: pieces.run(&self.config, choice.work, length),
             epochs,
             steps_per_epoch,
             validations,
+        }
+    }
+
+    fn pieces(&self, choice: &Choice) -> Pieces {
+        Pieces {
+            step: self.pace.step,
+            sample_batch: self.batch as f64 * self.pace.pass,
+            validation: choice.validation,
+            once: self.once + self.further_validations as f64 * choice.validation,
         }
     }
 }

@@ -81,7 +81,8 @@ proptest! {
         let plain = batch(&cases, &[], step);
         let changed = batch(&cases, &change, step);
         prop_assert!(changed.image.is_finite());
-        if constant.is_none() {
+        // A zoom near 1 leaves all of so few voxels.
+        if constant.is_none() && change != ["augmentation.low_resolution_probability=1"] {
             prop_assert_ne!(&changed.image, &plain.image);
         }
         prop_assert_eq!(changed.labels, plain.labels);

@@ -33,7 +33,7 @@ fn measured(checkpoint: &Checkpoint, asked: &Asked, cases: &[Case]) -> Choice {
     let mut model =
         UNet3d::<f32>::new(network.plan.model.clone(), &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
     model.load_state_dict(checkpoint.weights.clone()).unwrap();
-    let (patch, mirror) = (network.plan.patch_size, inference.mirror);
+    let (patch, mirror) = (network.plan.patch_size, inference.mirror.axes());
     let window = SlidingWindow { patch, overlap: inference.overlap, mirror };
     let classes = &network.preparation().reader.description.classes;
     let mut candidates = Candidates::new(asked, &classes[1..]);
@@ -62,7 +62,7 @@ fn every_checkpoint_of_a_run_that_ended_has_the_choice_of_its_own_masks() {
             let want = measured(&checkpoint, &Asked::default(), &validation);
             assert_eq!(checkpoint.network().postprocessing, Some(want), "{name} of {classes} classes");
         }
-        assert_eq!(outcome.postprocess, load(folder.path(), "best").network().postprocessing.clone());
+        assert_eq!(outcome.postprocess, load(folder.path(), "last").network().postprocessing.clone());
         let choice = outcome.postprocess.unwrap();
         assert_eq!(choice.cases, ["case_2", "case_3"]);
         println!("{choice}");

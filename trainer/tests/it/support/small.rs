@@ -18,7 +18,7 @@ pub(crate) const SHAPE: [usize; 3] = [8, 16, 16];
 
 /// What makes a network small, with two levels from two channels, patches of [`SHAPE`] and three steps, its first
 /// probabilities near one half, and masks as predicted.
-pub(crate) const TINY: [&str; 13] = [
+pub(crate) const TINY: [&str; 14] = [
     "validation.full_every=1",
     "data.patch_size=[8,16,16]",
     "data.batch_size=1",
@@ -29,6 +29,7 @@ pub(crate) const TINY: [&str; 13] = [
     "training.epochs=1",
     "training.steps_per_epoch=3",
     "training.log_every=1",
+    "inference.mirror=all",
     "inference.min_component=0",
     "inference.keep_largest=false",
     "inference.fill_holes=false",
