@@ -51,8 +51,8 @@ pub(super) fn is_paid(work: Work, steps: u64) -> bool {
     (PARTS - 1).saturating_mul(work.validation) <= steps.saturating_mul(work.step)
 }
 
-/// The mirror images of a run: those that its configuration says, or the most that it can pay; see [`is_paid`]. `cases` are
-/// those that it validates on, whose batch is settled.
+/// The mirror images of a run: those that its configuration says, or the most with which one validation takes at most a fifth
+/// of the work. `cases` are those that it validates on; the batch is settled.
 pub fn settled_mirror<'a>(
     config: &Config,
     patch: [usize; 3],
