@@ -240,6 +240,6 @@ fn checkpoint(folder: &Path, set: &[&str]) -> Result<[Vec<u8>; 2], Box<dyn Error
     };
     let path = folder.join("last");
     let optimizer = ["exp_avg", "exp_avg_sq"].map(memory).into();
-    Checkpoint { state, card, weights, optimizer }.save(&path)?;
+    Checkpoint { state, card, weights, optimizer, report: None }.save(&path)?;
     Ok([fs::read(path.join("state.bin"))?, fs::read(path.join("model.safetensors"))?])
 }

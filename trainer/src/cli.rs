@@ -3,7 +3,7 @@
 mod convert;
 mod values;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -49,6 +49,8 @@ pub enum Command {
     Predict(Predict),
     /// Compare masks with labels: Dice, precision, recall, surface distances and lesions for each case and class.
     Evaluate(Evaluate),
+    /// Make the page of a run anew, or set several runs side by side.
+    Report(Report),
     /// Print the whole default configuration with a comment on every key.
     Config,
 }
@@ -310,6 +312,9 @@ pub struct Predict {
     /// Also write the logits.
     #[arg(long)]
     pub save_logits: bool,
+    /// Also write report.html, a page with slices of each image and its mask.
+    #[arg(long)]
+    pub report: bool,
     /// Which weights; by default the best if there was validation, else the last.
     #[arg(long, value_enum)]
     pub checkpoint: Option<Which>,
@@ -336,6 +341,36 @@ pub struct Evaluate {
     /// Also write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// `trainer report`
+#[derive(Clone, Debug, Args)]
+pub struct Report {
+    /// Run folders of `trainer train`; of --all-folds, the folds side by side.
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The page of several runs.
+    #[arg(long, value_name = "FILE.html")]
+    pub out: Option<PathBuf>,
+}
+
+/// How the program was called, for commands that can be typed next.
+pub(crate) fn called() -> String {
+    // What `cargo run` says to the programs that it starts.
+    if std::env::var_os("CARGO_PKG_NAME").is_some_and(|name| name == env!("CARGO_PKG_NAME")) {
+        return "cargo run -p trainer --".to_owned();
+    }
+    std::env::args_os().next().map_or_else(|| "trainer".to_owned(), |name| quoted(Path::new(&name)))
+}
+
+/// A path as a shell takes it.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Version, instruction set and threads: what a result depends on, or how fast it comes.

@@ -5,6 +5,7 @@ mod convert;
 mod demo;
 mod plan;
 mod predict;
+mod report;
 mod study;
 mod train;
 
@@ -35,9 +36,14 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
         Command::Explain(explain) => self::explain(&explain),
         Command::Plan(plan) => plan::run(&plan),
         Command::Train(train) if train.all_folds => all_folds::run(&train, stop),
-        Command::Train(train) => train::run(&train, stop).map(|_| ()),
+        Command::Train(args) => {
+            let outcome = train::run(&args, stop)?;
+            println!("\n{}", train::next(&args, &outcome));
+            Ok(())
+        }
         Command::Study(study) => study::run(&study, stop),
         Command::Predict(predict) => predict::run(&predict, stop),
+        Command::Report(args) => report::run(&args),
         Command::Evaluate(evaluate) => self::evaluate(&evaluate),
         Command::Config => {
             print!("{}", config::DEFAULT);

@@ -3,6 +3,8 @@
 //! The default file is the single source of keys, values and explanations. Changes are merged into it before it
 //! is read, so an unknown key is noticed where it is written, with the nearest known one as a hint.
 
+use std::collections::BTreeMap;
+
 use metrics::Aim;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -233,6 +235,19 @@ impl Config {
         Self::changed(recorded, &[])
     }
 
+    /// The keys that a file's text sets, such as `training.epochs`.
+    ///
+    /// # Errors
+    /// If it is not TOML.
+    pub(crate) fn keys_of(name: &str, text: &str) -> Result<Vec<String>> {
+        Ok(keys(&parse(name, text)?).into_keys().collect())
+    }
+
+    /// All settings by key, such as `training.epochs`.
+    pub(crate) fn settings(&self) -> BTreeMap<String, Value> {
+        keys(&Table::try_from(self).expect("a configuration has only values that TOML has"))
+    }
+
     /// The default with changes.
     fn changed(changes: Table, set: &[String]) -> Result<Self> {
         let mut table = parse("config/default.toml", DEFAULT)?;
@@ -338,6 +353,15 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+/// The values of a configuration's sections by key; below a section tables are values.
+fn keys(table: &Table) -> BTreeMap<String, Value> {
+    let sections = table.iter().filter_map(|(section, keys)| Some((section, keys.as_table()?)));
+    let of_section = |(section, keys): (&String, &Table)| -> Vec<(String, Value)> {
+        keys.iter().map(|(key, value)| (format!("{section}.{key}"), value.clone())).collect()
+    };
+    sections.flat_map(of_section).collect()
 }
 
 fn parse(name: &str, text: &str) -> Result<Table> {

@@ -135,6 +135,7 @@ fn listen(cli: &Cli) -> anyhow::Result<()> {
                 | Command::Explain(_)
                 | Command::Plan(_)
                 | Command::Evaluate(_)
+                | Command::Report(_)
                 | Command::Config
         )
     ) {

@@ -3,7 +3,9 @@
 mod augment;
 mod balance;
 mod cost;
+mod model_report;
 mod objective;
+mod objects;
 mod sampler;
 mod schedule;
 mod scores;
@@ -19,7 +21,9 @@ pub use cost::{
     CaseMemory, Length, MemoryProbe, Outlook, Pace, Pieces, PredictionMemory, RunTime, Settled, StepMemory,
     TimeTable, TrainingMemory,
 };
+pub use model_report::Judgement;
 pub use objective::Objective;
+pub use objects::{CaseObjects, TrueObject};
 pub use sampler::{Batch, PatchPlace, Sampler};
 pub use schedule::{ValidationSchedule, Work, settled_mirror};
 pub use settings::check_settings;
@@ -29,4 +33,4 @@ pub use slices::draw_slices;
 pub(crate) use train::{PassSettings, Passes};
 pub use train::{READY, train};
 pub use validate::{Choices, WholeCases};
-pub use validation::{CaseCounts, ClassFigures, ValidationFigures};
+pub use validation::{CaseCounts, CaseDetail, ClassFigures, ValidationFigures};

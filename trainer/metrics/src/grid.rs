@@ -92,6 +92,11 @@ impl BoundingBox {
         [0, 1, 2].map(|axis| self.0[axis].len())
     }
 
+    /// From where to where it reaches along d, h and w.
+    pub fn ranges(&self) -> &[Range<usize>; 3] {
+        &self.0
+    }
+
     /// The indices, in a volume of this shape, of the box's voxels in order.
     pub fn indices(&self, [_, height, width]: [usize; 3]) -> impl Iterator<Item = usize> + '_ {
         let [depths, rows, columns] = &self.0;

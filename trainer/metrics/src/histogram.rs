@@ -146,9 +146,33 @@ impl ScoreHistogram {
         }
     }
 
+    /// About `points` of [these thresholds](Self::for_each_threshold), evenly spaced by recall, with their counts; the last is
+    /// the highest under which every positive voxel is found. None where no voxel is positive.
+    pub fn curve(&self, points: usize) -> Vec<(f32, BinaryCounts)> {
+        let mut curve: Vec<(f32, BinaryCounts)> = Vec::new();
+        self.for_each_threshold(|logit, counts| {
+            let Some(recall) = counts.recall() else { return };
+            let last = curve.last().and_then(|(_, last)| last.recall());
+            let far = last.is_none_or(|last| recall - last >= 1.0 / points as f64);
+            if far || counts.false_negatives == 0 && last < Some(1.0) {
+                curve.push((logit, counts));
+            }
+        });
+        curve
+    }
+
     /// The counts of the rule "positive where the logit is above `logit`", with the voxels of its bin on the negative side.
     pub fn counts_above(&self, logit: f32) -> BinaryCounts {
-        let first = bin(logit) + 1;
+        self.counts_from(bin(logit) + 1)
+    }
+
+    /// The counts of the highest threshold under which a voxel of this logit is positive, and with it all voxels of its bin.
+    pub fn counts_with(&self, logit: f32) -> BinaryCounts {
+        self.counts_from(bin(logit))
+    }
+
+    /// The counts with all voxels from this bin up on the positive side.
+    fn counts_from(&self, first: usize) -> BinaryCounts {
         let sum = |counts: &[u64]| counts.iter().sum::<u64>();
         BinaryCounts {
             true_positives: sum(&self.positives[first..]),

@@ -6,6 +6,7 @@
 //! | `fold_0/`, `fold_1/`, … | run folders; `fold.json` in one says that it is finished |
 //! | `model.safetensors` | the model of all folds, with what was chosen on the cases that each held out |
 //! | `summary.json` | the figures of these cases |
+//! | `report.html` | the folds side by side |
 
 mod out_of_fold;
 
@@ -21,8 +22,9 @@ use crate::cli::Train;
 use crate::config::{Auto, Config, Training};
 use crate::dataset::{CaseClasses, ClassesByFold, CrossValidation, Dataset, Fold};
 use crate::evaluate::folds::Summary;
+use crate::report::write_comparison;
 use crate::run::checkpoint::{self, MODEL_FILE};
-use crate::run::folder;
+use crate::run::folder::{self, PAGE};
 use crate::run::record::CONFIGURATION;
 use crate::{Error, Result};
 
@@ -90,6 +92,10 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
     let path = args.out.join("summary.json");
     write_json(&path, &summary)?;
     println!("\n{summary}\n{}", path.display());
+    let folders: Vec<PathBuf> = (0..of).map(|index| folder(&args.out, index)).collect();
+    let page = args.out.join(PAGE);
+    write_comparison(&folders.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &page)?;
+    println!("the folds side by side: {}", page.display());
     classes.warnings().iter().for_each(|warning| println!("{warning}"));
     println!("`trainer predict {}` predicts with all folds together", args.out.join(MODEL_FILE).display());
     Ok(())
@@ -120,6 +126,17 @@ pub(super) fn unfinished(out: &Path) -> Result<Option<PathBuf>> {
     }
     let terms: Terms = read(&path)?;
     Ok((0..terms.folds).map(|index| folder(out, index)).find(|folder| !folder.join(DONE).is_file()))
+}
+
+/// The folders of a cross-validation's folds that have been trained, if that is what this folder is.
+pub(super) fn trained(out: &Path) -> Result<Option<Vec<PathBuf>>> {
+    let path = out.join(TERMS);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let terms: Terms = read(&path)?;
+    let folds = (0..terms.folds).map(|index| folder(out, index)).filter(|folder| folder.join(DONE).is_file());
+    Ok(Some(folds.collect()))
 }
 
 /// Trains a fold to its end, from where it is; `None` if it was stopped.

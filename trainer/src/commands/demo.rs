@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use super::train;
-use crate::cli::{Demo, Loading, Train};
+use crate::cli::{Demo, Loading, Train, called, quoted};
 use crate::dataset::synthetic::Synthetic;
 use crate::{Error, Result};
 
@@ -49,19 +49,21 @@ pub(super) fn run(args: &Demo, stop: &AtomicBool) -> Result<()> {
     };
     let outcome = train::run(&arguments, stop)?;
     if outcome.stopped {
+        println!("\n{}", train::next(&arguments, &outcome));
         return Ok(());
     }
-    let (data, run, masks) = (data.display(), run.display(), out.join("masks"));
+    let (called, masks) = (called(), quoted(&out.join("masks")));
+    let [images, labels] = ["imagesTs", "labelsTs"].map(|folder| quoted(&data.join(folder)));
     println!(
         "
 next, on the two test volumes:
-  cargo run -p trainer -- predict {run} {data}/imagesTs --out {masks}
-  cargo run -p trainer -- evaluate --predictions {masks} --labels {data}/labelsTs
+  {called} predict {run} {images} --out {masks}
+  {called} evaluate --predictions {masks} --labels {labels}
 and with volumes of your own, as a folder with dataset.json, imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz:
-  cargo run -p trainer -- inspect MY_DATA
-  cargo run -p trainer -- train MY_DATA --out MY_RUN
-  cargo run -p trainer -- predict MY_RUN MY_IMAGES --out MY_MASKS",
-        masks = masks.display()
+  {called} inspect MY_DATA
+  {called} train MY_DATA --out MY_RUN
+  {called} predict MY_RUN MY_IMAGES --out MY_MASKS",
+        run = quoted(&run)
     );
     Ok(())
 }

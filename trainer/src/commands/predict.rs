@@ -4,6 +4,7 @@
 //! over, memory that will not suffice. What fails later is named and the other images are done; the run then ends in an
 //! error.
 
+use std::cell::RefCell;
 use std::sync::atomic::AtomicBool;
 
 use crate::cli::Predict;
@@ -42,7 +43,8 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
             postprocessing: postprocessing.clone(),
         })
         .collect();
-    let output = Output { args, channels, pipeline: &pipelines[0] };
+    let pictures = RefCell::default();
+    let output = Output { args, channels, pipeline: &pipelines[0], pictures };
     let named = images::named(args, first)?;
     let (total, mut failures) = (named.len(), Failures::default());
     let images = images::readable(args, &members, output.is_mask_alone(), named, &mut failures);
@@ -68,7 +70,7 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
             Ok(Some((case, Predicted::Logits(logits)))) => memory::within(|| output.write(&case, logits)),
             Ok(None) => {
                 println!("stopped; the masks above are whole");
-                return Ok(());
+                return output.write_page(&members[0].source);
             }
             Err(error) => {
                 images::fails(&mut failures, error.of_case(case));
@@ -83,6 +85,7 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
             written => written?,
         }
     }
+    output.write_page(&members[0].source)?;
     failures.end(total, NOT_PREDICTED)
 }
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use volumes::files::write_json;
 
@@ -101,8 +103,8 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
                 return Ok(());
             };
             if seed == config.training.seed && slices.iter().all(|(other, _)| *other != arm) {
-                let path = folder.join("slices.png");
-                slices.push((arm, fs::read(&path).map_err(Error::io(&path))?));
+                let path = folder.join(folder::SLICES);
+                slices.push((arm, STANDARD.encode(fs::read(&path).map_err(Error::io(&path))?)));
             }
             study.runs.push(result);
         }

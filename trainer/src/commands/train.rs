@@ -1,7 +1,8 @@
 //! `trainer train`: from a data set's folder to a run's.
 
+mod conclude;
+
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -9,21 +10,23 @@ use nn::Module;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use unet3d::UNet3d;
+use volumes::files::read_text;
 
+use self::conclude::conclude;
+pub(super) use self::conclude::next;
 use super::plan;
 use crate::cli::Train;
 use crate::config::{Auto, Config, Mirror, Mirroring, NamedFile};
 use crate::dataset::overlap::same_images;
 use crate::dataset::{CaseClasses, Checksums, ClassesByFold, CrossValidation, Dataset};
-use crate::predict::{Asked, Plan, Tensors};
+use crate::predict::{Plan, Tensors};
 use crate::preprocess::{CaseLoader, CaseReader, LoadedCases, PreparedCase};
 use crate::report::hms;
 use crate::run::checkpoint::{Saved, clear_unfinished, load_weights};
 use crate::run::folder::{self, Which};
-use crate::run::record::{self, Division, Origins};
+use crate::run::record::{self, Basis, CONFIGURATION, Division, Origins, SettingOrigins};
 use crate::training::{
-    Length, Objective, Outcome, RunTime, Settled, Setup, TimeTable, check_settings, draw_slices,
-    settled_mirror, train,
+    Length, Objective, Outcome, RunTime, Settled, Setup, TimeTable, check_settings, settled_mirror, train,
 };
 use crate::{Error, Result};
 
@@ -127,37 +130,32 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let origins = Origins { training: &dataset, validation: other.as_ref(), checksums: &checksums };
     if resumed.is_some() {
         record::check(&args.out, origins, &division)?;
-        record::write_configuration(&args.out, &config)?;
+        record::write_configuration(&args.out, &config, &setting_origins(args, &config)?)?;
     } else {
-        record::write(&args.out, &config, origins, (&settled.plan, &settled.outlook), &division)?;
+        let names = dataset.description.classes.iter().cloned();
+        let voxels = PreparedCase::class_counts(&training, classes);
+        let class_voxels = names.zip(voxels).collect();
+        let basis = Basis { plan: &settled.plan, outlook: &settled.outlook, class_voxels };
+        let settings = setting_origins(args, &config)?;
+        record::write(&args.out, (&config, &settings), origins, &basis, &division)?;
     }
     checksums.keep()?;
     describe(args, &settled, &config, &division);
 
-    // One case is shown at the end: one that was not trained on, if there is one.
-    let (training, validation): (Arc<[PreparedCase]>, Arc<[PreparedCase]>) =
-        (training.into(), validation.into());
-    let shown = (Arc::clone(&training), Arc::clone(&validation));
     let setup = Setup {
         folder: args.out.clone(),
         config: config.clone(),
         plan: plan.clone(),
         preparation,
-        training,
-        validation,
+        training: training.into(),
+        validation: validation.into(),
         init,
         resume: resumed,
         abandons_last: args.checkpoint.is_some_and(|which| which != Which::Last),
+        preparing: began.elapsed(),
     };
     let outcome = train(setup, stop)?;
-    let (training, validation) = shown;
-    let first = validation.first().or(training.first()).filter(|_| !outcome.stopped);
-    if let Some((case, mask)) = first.and_then(|case| Some((case, outcome.first_mask(case)?))) {
-        let path = args.out.join("slices.png");
-        draw_slices(case, &mask, &path)?;
-        println!("slices of {} with truth and prediction: {}", case.name(), path.display());
-    }
-    conclude(args, &config, &outcome);
+    conclude(args, &config, &outcome)?;
     Ok(outcome)
 }
 
@@ -194,31 +192,6 @@ fn resolve(time: Duration, run: &RunTime) -> Result<(Length, Mirror)> {
     }
 }
 
-/// What a run came to, and what to type next.
-fn conclude(args: &Train, config: &Config, outcome: &Outcome) {
-    println!("{}", outcome.pipeline.decision);
-    match &outcome.postprocess {
-        Some(choice) => println!("{choice}"),
-        None if outcome.stopped || Asked::of(&config.inference).is_settled() => {}
-        None => println!("no validation case to choose post-processing on: masks stay as predicted"),
-    }
-    let state = if outcome.stopped { "stopped" } else { "done" };
-    let end = &outcome.end;
-    println!(
-        "weights {} (CRC-32C); waited for data {:.1} % of the time",
-        end.weights_crc32c,
-        100.0 * end.waited_for_data
-    );
-    if let Some(bytes) = end.peak_memory {
-        println!("peak memory {:.0} MB", bytes as f64 / (1u64 << 20) as f64);
-    }
-    println!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
-    // The folds of a cross-validation are gone on with together.
-    if outcome.stopped && !args.all_folds {
-        println!("the same data set and --out with --resume go on from here");
-    }
-}
-
 /// Refuses to go on to an end that is behind the run.
 fn check_length(config: &Config, taken: u64) -> Result<()> {
     let (epochs, per_epoch) = (config.training.epochs, config.training.steps_per_epoch);
@@ -242,20 +215,55 @@ fn fitting_weights(path: &Path, plan: &Plan) -> Result<Tensors> {
 /// The default, the file, the pairs, and the flags; or the configuration of the run that goes on.
 pub(super) fn configuration(args: &Train, resumed: Option<&Saved>) -> Result<Config> {
     let mut set = args.set.clone();
-    let flags = [
-        ("training.epochs", args.epochs.map(|v| v.to_string())),
-        ("training.steps_per_epoch", args.steps_per_epoch.map(|v| v.to_string())),
-        ("training.seed", args.seed.map(|v| v.to_string())),
-        ("training.threads", args.threads.map(|v| v.to_string())),
-        ("training.check_numerics", args.check_numerics.then(|| "true".to_owned())),
-        ("validation.fold", args.fold.map(|v| v.to_string())),
-        ("validation.folds", args.folds.map(|v| v.to_string())),
-    ];
-    set.extend(flags.into_iter().filter_map(|(key, value)| value.map(|v| format!("{key}={v}"))));
+    set.extend(flags(args).into_iter().map(|(key, _, value)| format!("{key}={value}")));
     if let Some(checkpoint) = resumed {
         return Config::load(Some(("the checkpoint's configuration", &checkpoint.state.config)), &set);
     }
     plan::read_configuration(args.config.as_deref(), &set)
+}
+
+/// The keys that flags set, with the flags and the values.
+fn flags(args: &Train) -> Vec<(&'static str, &'static str, String)> {
+    fn number(value: Option<impl ToString>) -> Option<String> {
+        value.map(|value| value.to_string())
+    }
+    let flags = [
+        ("training.epochs", "--epochs", number(args.epochs)),
+        ("training.steps_per_epoch", "--steps-per-epoch", number(args.steps_per_epoch)),
+        ("training.seed", "--seed", number(args.seed)),
+        ("training.threads", "--threads", number(args.threads)),
+        ("training.check_numerics", "--check-numerics", args.check_numerics.then(|| "true".to_owned())),
+        ("validation.fold", "--fold", number(args.fold)),
+        ("validation.folds", "--folds", number(args.folds)),
+    ];
+    flags.into_iter().filter_map(|(key, flag, value)| Some((key, flag, value?))).collect()
+}
+
+/// Where the settings of a run come from that are not the default's, beside what is known of a run that goes on.
+fn setting_origins(args: &Train, config: &Config) -> Result<SettingOrigins> {
+    let mut origins = match args.resume {
+        true => record::setting_origins(&read_text(&args.out.join(CONFIGURATION)).unwrap_or_default()),
+        false => SettingOrigins::new(),
+    };
+    if let Some(path) = &args.config {
+        let name = path.display().to_string();
+        let keys = Config::keys_of(&name, &read_text(path)?)?;
+        origins.extend(keys.into_iter().map(|key| (key, name.clone())));
+    }
+    let keys = args.set.iter().filter_map(|pair| pair.split_once('='));
+    origins.extend(keys.map(|(key, _)| (key.trim().to_owned(), "--set".to_owned())));
+    origins.extend(flags(args).into_iter().map(|(key, flag, _)| (key.to_owned(), flag.to_owned())));
+    if args.time.is_some() {
+        let resolved = ["training.epochs", "training.steps_per_epoch"];
+        origins.extend(resolved.map(|key| (key.to_owned(), "--time".to_owned())));
+    }
+    let default = Config::default().settings();
+    for (key, value) in config.settings() {
+        if default.get(&key) != Some(&value) {
+            origins.entry(key).or_insert_with(|| "what the data and the machine allow".to_owned());
+        }
+    }
+    Ok(origins)
 }
 
 /// The folds, of which one is held out; they and validation cases of another folder exclude each other.

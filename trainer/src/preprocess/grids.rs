@@ -59,6 +59,11 @@ impl Grids {
         self.crop.clone().map(|range| range.len())
     }
 
+    /// What of the whole volume the case is, along d, h, w.
+    pub fn crop(&self) -> &[Range<usize>; 3] {
+        &self.crop
+    }
+
     /// Whether the case's voxels are those of its file, all of them.
     pub fn is_whole(&self) -> bool {
         self.part_shape() == self.whole.size && self.grid.size == self.whole.size

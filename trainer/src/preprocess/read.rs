@@ -65,6 +65,14 @@ impl CaseReader {
         Self { order, ..unordered }
     }
 
+    /// Where d, h and w begin and where they end, a letter each of left, right, posterior, anterior, inferior, superior; `None`
+    /// where axes are as in the files.
+    pub fn ends(&self) -> Option<[[char; 2]; 3]> {
+        const OF_SPACE: [[char; 2]; 3] = [['I', 'S'], ['P', 'A'], ['L', 'R']];
+        let order: [usize; 3] = self.order.into();
+        self.preprocessing.reorient.then(|| order.map(|axis| OF_SPACE[axis]))
+    }
+
     fn grids(&self, dataset: &Dataset) -> Vec<Grid> {
         dataset.headers.iter().map(|header| self.frame(header).grid(header)).collect()
     }

@@ -1,11 +1,5 @@
 //! A small picture of RGB pixels with a font of 5 × 7 dots, saved as PNG.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
-
-use crate::{Error, Result};
-
 /// A colour.
 pub(super) type Rgb = [u8; 3];
 
@@ -27,6 +21,12 @@ const FONT: &[(char, [u8; FONT_HEIGHT])] = &[
     ('8', [0b01110, 0b10001, 0b10001, 0b01110, 0b10001, 0b10001, 0b01110]),
     ('9', [0b01110, 0b10001, 0b10001, 0b01111, 0b00001, 0b00001, 0b01110]),
     ('/', [0b00001, 0b00001, 0b00010, 0b00100, 0b01000, 0b10000, 0b10000]),
+    ('A', [0b01110, 0b10001, 0b10001, 0b11111, 0b10001, 0b10001, 0b10001]),
+    ('I', [0b01110, 0b00100, 0b00100, 0b00100, 0b00100, 0b00100, 0b01110]),
+    ('L', [0b10000, 0b10000, 0b10000, 0b10000, 0b10000, 0b10000, 0b11111]),
+    ('P', [0b11110, 0b10001, 0b10001, 0b11110, 0b10000, 0b10000, 0b10000]),
+    ('R', [0b11110, 0b10001, 0b10001, 0b11110, 0b10100, 0b10010, 0b10001]),
+    ('S', [0b01111, 0b10000, 0b10000, 0b01110, 0b00001, 0b00001, 0b11110]),
     ('a', [0b00000, 0b00000, 0b01110, 0b00001, 0b01111, 0b10001, 0b01111]),
     ('c', [0b00000, 0b00000, 0b01110, 0b10001, 0b10000, 0b10001, 0b01110]),
     ('d', [0b00001, 0b00001, 0b01111, 0b10001, 0b10001, 0b10001, 0b01111]),
@@ -79,24 +79,25 @@ impl Canvas {
         }
     }
 
-    pub(super) fn save(&self, path: &Path) -> Result<()> {
+    /// The pixels that a text takes, without the gap after its last letter.
+    pub(super) fn text_width(text: &str, zoom: usize) -> usize {
+        (text.chars().count() * ADVANCE).saturating_sub(1) * zoom
+    }
+
+    /// The picture as a PNG file.
+    pub(super) fn png(&self) -> Result<Vec<u8>, String> {
         let size = |pixels: usize| {
-            u32::try_from(pixels)
-                .map_err(|_| Error::file(path, format!("{pixels} pixels are too many for PNG")))
+            u32::try_from(pixels).map_err(|_| format!("{pixels} pixels are too many for PNG"))
         };
-        let (width, height) = (size(self.width)?, size(self.height)?);
-        let mut writer = BufWriter::new(File::create(path).map_err(Error::io(path))?);
-        let mut encoder = png::Encoder::new(&mut writer, width, height);
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, size(self.width)?, size(self.height)?);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
         let written = encoder.write_header().and_then(|mut png| {
             png.write_image_data(&self.pixels)?;
             png.finish()
         });
-        match written {
-            Ok(()) => writer.flush().map_err(Error::io(path)),
-            Err(png::EncodingError::IoError(error)) => Err(Error::io(path)(error)),
-            Err(error) => Err(Error::file(path, format!("cannot be written as PNG: {error}"))),
-        }
+        written.map_err(|error| format!("cannot be written as PNG: {error}"))?;
+        Ok(file)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use volumes::files::rename_into_place;
+
 use super::canvas::{Canvas, FONT_HEIGHT, Rgb};
 use crate::{Error, Result};
 
@@ -15,19 +17,23 @@ const ZOOM: usize = 2;
 const CAPTION: usize = FONT_HEIGHT * ZOOM + GAP;
 /// The shares of voxels below black and below white.
 const WINDOW: [f64; 2] = [0.005, 0.995];
+/// Voxels that these are of, at most.
+const MOST_SAMPLES: usize = 1 << 20;
 /// How much of an overlay's colour is mixed into the image inside its contour.
 const FILL: f32 = 0.3;
 
 const CAPTION_COLOUR: Rgb = [220, 220, 220];
+const MARK_COLOUR: Rgb = [255, 220, 90];
 const TRUTH_COLOUR: Rgb = [40, 220, 60];
 const PREDICTION_COLOUR: Rgb = [240, 50, 40];
 
 /// A case to be drawn. All volumes are `[d, h, w]`, w running fastest; labels other than 0 are foreground.
 ///
 /// Each row is one slice across d: the grey image (between its 0.5 and 99.5 percentiles), the truth in green
-/// and the prediction in red. The rows pass through the largest lesion (26-connected) of the truth, or of the
+/// and the prediction in red; of several classes each in a colour of its own, that of a [chart](super::Chart). The rows pass through the largest lesion (26-connected) of the truth, or of the
 /// prediction where the truth is absent or empty: its largest cross-section, and half-way to its two ends.
-/// Voxels keep their proportions in millimetres.
+/// Voxels keep their proportions in millimetres. Where directions are known, slices are shown as radiologists look at them,
+/// front or head on top and the patient's right on the left, and the first column is marked so.
 #[derive(Clone, Copy, Debug)]
 pub struct SliceFigure<'a> {
     /// Intensities.
@@ -40,6 +46,11 @@ pub struct SliceFigure<'a> {
     pub shape: [usize; 3],
     /// Millimetres between voxels along d, h, w.
     pub spacing: [f64; 3],
+    /// Where h and w begin and where they end, such as `[['P', 'A'], ['L', 'R']]`: a letter each of left, right, posterior,
+    /// anterior, inferior, superior; `None` where that is not known.
+    pub ends: Option<[[char; 2]; 2]>,
+    /// Foreground classes that there are.
+    pub classes: usize,
 }
 
 /// The size of a tile in pixels.
@@ -57,8 +68,17 @@ impl SliceFigure<'_> {
     /// cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        self.check().map_err(|message| Error::file(path, message))?;
-        self.draw().save(path)
+        let png = self.png().map_err(|message| Error::file(path, message))?;
+        Ok(rename_into_place(path, |out| out.write_all(&png))?)
+    }
+
+    /// The figure as a PNG file.
+    ///
+    /// # Errors
+    /// When the volumes do not have the voxels that `shape` says, or the spacing is not positive.
+    pub fn png(&self) -> std::result::Result<Vec<u8>, String> {
+        self.check()?;
+        self.draw().png()
     }
 
     fn check(&self) -> Result<(), String> {
@@ -90,21 +110,45 @@ impl SliceFigure<'_> {
         let mut columns = vec![("image", None)];
         columns.extend(self.truth.map(|truth| ("truth", Some((truth, TRUTH_COLOUR)))));
         columns.push(("prediction", Some((self.prediction, PREDICTION_COLOUR))));
-        let (step_x, step_y) = (tile.width + GAP, tile.height + CAPTION + GAP);
+        let caption = |column: usize, slice: usize| match column {
+            0 => format!("{} {}/{}", columns[0].0, slice + 1, self.shape[0]),
+            _ => columns[column].0.to_owned(),
+        };
+        // No caption reaches into the next, however narrow the tiles are.
+        let widest =
+            (0..columns.len()).map(|column| Canvas::text_width(&caption(column, self.shape[0] - 1), ZOOM));
+        let column_width = tile.width.max(widest.max().unwrap_or(0));
+        let (step_x, step_y) = (column_width + GAP, tile.height + CAPTION + GAP);
         let mut canvas = Canvas::new(GAP + columns.len() * step_x, GAP + slices.len() * step_y);
         let window = window(self.image);
         for (row, &slice) in slices.iter().enumerate() {
-            for (column, &(name, overlay)) in columns.iter().enumerate() {
+            for (column, &(_, overlay)) in columns.iter().enumerate() {
                 let (x, y) = (GAP + column * step_x, GAP + row * step_y);
-                let caption = match column {
-                    0 => format!("{name} {}/{}", slice + 1, self.shape[0]),
-                    _ => name.to_owned(),
-                };
-                canvas.text(x, y, ZOOM, CAPTION_COLOUR, &caption);
+                canvas.text(x, y, ZOOM, CAPTION_COLOUR, &caption(column, slice));
                 self.draw_tile(&mut canvas, (x, y + CAPTION), tile, slice, window, overlay);
+                if column == 0 {
+                    self.mark(&mut canvas, (x, y + CAPTION), tile);
+                }
             }
         }
         canvas
+    }
+
+    /// Writes the directions beside the edges of a tile.
+    fn mark(&self, canvas: &mut Canvas, (left, top): (usize, usize), tile: Tile) {
+        let Some([[bottom, up], [right, start]]) = self.ends else { return };
+        let (wide, high) = (Canvas::text_width("R", ZOOM), FONT_HEIGHT * ZOOM);
+        let across = left + (tile.width.saturating_sub(wide)) / 2;
+        let down = top + (tile.height.saturating_sub(high)) / 2;
+        let places = [
+            (across, top + ZOOM, up),
+            (across, top + tile.height.saturating_sub(high + ZOOM), bottom),
+            (left + ZOOM, down, start),
+            (left + tile.width.saturating_sub(wide + ZOOM), down, right),
+        ];
+        for (x, y, letter) in places {
+            canvas.text(x, y, ZOOM, MARK_COLOUR, &letter.to_string());
+        }
     }
 
     fn draw_tile(
@@ -119,8 +163,9 @@ impl SliceFigure<'_> {
         let [_, h, w] = self.shape;
         let plane = slice * h * w..(slice + 1) * h * w;
         let image = &self.image[plane.clone()];
-        // The nearest voxel of a pixel.
-        let voxel = |y: usize, x: usize| (y * h / tile.height) * w + x * w / tile.width;
+        // The nearest voxel of a pixel; of known directions the ends lie on top and on the left.
+        let turned = |place: usize, of: usize| if self.ends.is_some() { of - 1 - place } else { place };
+        let voxel = |y: usize, x: usize| turned(y * h / tile.height, h) * w + turned(x * w / tile.width, w);
         for y in 0..tile.height {
             for x in 0..tile.width {
                 let level = (image[voxel(y, x)] - black) / (white - black);
@@ -134,6 +179,9 @@ impl SliceFigure<'_> {
                         let edge = neighbours(y, x, tile).any(|(y, x)| labels[voxel(y, x)] != label);
                         let share = if edge { 1.0 } else { FILL };
                         let mix = |tint: u8| (grey + (f32::from(tint) - grey) * share).round() as u8;
+                        // The seventh is black, which an image has already.
+                        let of_class = super::chart::colour((usize::from(label) - 1) % 6);
+                        let tint = if self.classes > 1 { of_class } else { tint };
                         colour = tint.map(mix);
                     }
                 }
@@ -183,9 +231,11 @@ fn neighbours(y: usize, x: usize, tile: Tile) -> impl Iterator<Item = (usize, us
     around.into_iter().filter(move |&(y, x)| y < tile.height && x < tile.width)
 }
 
-/// The intensities that become black and white: percentiles of the finite ones, white above black.
+/// The intensities that become black and white: percentiles of the finite ones, or of a million of them, evenly spaced; white
+/// above black.
 fn window(image: &[f32]) -> [f32; 2] {
-    let mut finite: Vec<f32> = image.iter().copied().filter(|x| x.is_finite()).collect();
+    let sample = image.iter().copied().step_by(image.len().div_ceil(MOST_SAMPLES).max(1));
+    let mut finite: Vec<f32> = sample.filter(|x| x.is_finite()).collect();
     if finite.is_empty() {
         return [0.0, 1.0];
     }

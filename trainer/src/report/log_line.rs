@@ -1,6 +1,6 @@
 //! The line that training prints, and the forms of its numbers.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// let text = "| epoch   1 |   100/ 1320 batches | lr 2.886e-05 | loss 0.354 | elapsed 0:00:56";
 /// assert_eq!(line.to_string(), text);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
     /// The epoch, from 1.
     pub epoch: u64,
@@ -24,11 +24,19 @@ pub struct LogLine {
     pub batches_per_epoch: u64,
     /// The learning rate of the last batch.
     pub lr: f64,
-    /// The mean loss of the batches since the line before.
+    /// The mean loss of the batches since the line before; in JSON `null` where it is no number.
+    #[serde(deserialize_with = "number")]
     pub loss: f64,
     /// Time spent training, in JSON as seconds.
-    #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
+    #[serde(rename = "elapsed_seconds", serialize_with = "seconds", deserialize_with = "duration")]
     pub elapsed: Duration,
+}
+
+impl LogLine {
+    /// Epochs taken until then, the last of them in part.
+    pub fn epochs(&self) -> f64 {
+        self.epoch.saturating_sub(1) as f64 + self.batch as f64 / self.batches_per_epoch.max(1) as f64
+    }
 }
 
 impl fmt::Display for LogLine {
@@ -84,6 +92,15 @@ pub(super) fn decimal(value: f64) -> String {
 
 fn seconds<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(elapsed.as_secs_f64())
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+}
+
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 #[cfg(test)]

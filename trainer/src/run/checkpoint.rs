@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `model.safetensors` | the [model](crate::predict::ModelFile): all that a prediction needs |
+//! | `report.json` | what a report shows of the model, where it was validated |
 //! | `state.bin` | what a run that goes on needs beside it: a header, the state (bincode), the optimiser's tensors (safetensors) |
 //!
 //! The header of `state.bin`, little endian: 8 bytes of magic, version (u32), lengths of state and optimiser (u64 each),
@@ -45,6 +46,7 @@ const FRESH: &str = ".checkpoint-";
 const BUFFER: usize = 1 << 16;
 const MODEL: &str = "model.safetensors";
 const STATE: &str = "state.bin";
+pub(crate) const REPORT: &str = "report.json";
 
 /// What a run is at the end of a step, beside its model and its optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,6 +97,8 @@ pub struct Checkpoint {
     pub weights: Tensors,
     /// The optimiser's.
     pub optimizer: Tensors,
+    /// What a report shows of the model, as JSON; none where there is nothing yet.
+    pub report: Option<Vec<u8>>,
 }
 
 impl Checkpoint {
@@ -144,6 +148,9 @@ impl Checkpoint {
             let sums = [crc32c::crc32c(&state), sum, of_model];
             sums.iter().try_for_each(|sum| file.write_all(&sum.to_le_bytes()))
         })?;
+        if let Some(report) = &self.report {
+            write_synced(&fresh.path().join(REPORT), |file| file.write_all(report))?;
+        }
         sync_folder(fresh.path())?;
         put_in_place(fresh, path, before)
     }
@@ -155,7 +162,8 @@ impl Checkpoint {
     pub fn load(path: &Path) -> Result<Self> {
         let mut saved = Saved::open(path)?;
         let (weights, optimizer) = (saved.weights()?, saved.optimizer()?);
-        Ok(Self { state: saved.state, card: saved.card, weights, optimizer })
+        let report = saved.report()?;
+        Ok(Self { state: saved.state, card: saved.card, weights, optimizer, report })
     }
 }
 

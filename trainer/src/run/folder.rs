@@ -6,7 +6,8 @@
 //! | `run.json` | versions, instruction set, threads, plan and the memory that it takes, cases, checksums of the data |
 //! | `log.jsonl` | a line for each log line and validation |
 //! | `checkpoints/last`, `previous`, `best` | see [`crate::run::checkpoint`]; `best` only with validation cases |
-//! | `slices.png` | image, truth and prediction of one case |
+//! | `report.html` | what was trained, how it went, and how good the model is: one page that needs nothing else |
+//! | `slices.png` | image, truth and prediction of the case that the model is worst on |
 //! | `.lock` | held by the process that writes here |
 
 use std::fs;
@@ -29,10 +30,14 @@ pub enum Which {
     Previous,
 }
 
+/// Slices of a case.
+pub(crate) const SLICES: &str = "slices.png";
+/// The page on a run.
+pub(crate) const PAGE: &str = "report.html";
 /// The file that is locked.
 const LOCK: &str = ".lock";
 /// What a run has written before its first checkpoint.
-const UNSTARTED: [&str; 3] = ["config.toml", "run.json", "log.jsonl"];
+const UNSTARTED: [&str; 4] = ["config.toml", "run.json", "log.jsonl", PAGE];
 
 /// Makes the folder, which must not hold a run yet.
 pub(crate) fn create(folder: &Path) -> Result<()> {

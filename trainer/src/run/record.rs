@@ -1,5 +1,6 @@
 //! What a run's folder says of how the run came about, and whether it is still so when the run goes on.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,9 +11,13 @@ use crate::config::Config;
 use crate::dataset::{Checksums, Dataset, FileSum, Fold};
 use crate::{Error, Result};
 
-const RECORD: &str = "run.json";
+pub(crate) const RECORD: &str = "run.json";
 /// The file of a run's settings.
 pub(crate) const CONFIGURATION: &str = "config.toml";
+/// How a line on a setting's origin begins.
+const ORIGIN: &str = "# ";
+/// What stands before the origin.
+const BY: &str = " is set by ";
 
 /// What a result depends on beside the code.
 #[derive(Serialize)]
@@ -21,15 +26,27 @@ struct Record<'a, O> {
     instruction_set: String,
     threads: usize,
     dataset: String,
-    plan: &'a Plan,
-    /// What it takes of the machine.
-    outlook: &'a O,
+    #[serde(flatten)]
+    basis: &'a Basis<'a, O>,
     #[serde(flatten)]
     division: &'a Division,
     files: Vec<FileSum>,
     #[serde(skip_serializing_if = "Option::is_none")]
     validation: Option<OtherFolder>,
 }
+
+/// What a run is trained as.
+#[derive(Serialize)]
+pub(crate) struct Basis<'a, O> {
+    pub(crate) plan: &'a Plan,
+    /// What it takes of the machine.
+    pub(crate) outlook: &'a O,
+    /// Voxels of each class in the training cases, by name.
+    pub(crate) class_voxels: Vec<(String, u64)>,
+}
+
+/// Where settings come from that are not the default's, by key: a flag, a file, or the data.
+pub(crate) type SettingOrigins = BTreeMap<String, String>;
 
 /// The data set that validation cases are of, where it is another one.
 #[derive(Serialize, Deserialize)]
@@ -80,19 +97,18 @@ impl OtherFolder {
 /// Writes `config.toml` and `run.json`.
 pub(crate) fn write(
     folder: &Path,
-    config: &Config,
+    (config, settings): (&Config, &SettingOrigins),
     origins: Origins<'_>,
-    (plan, outlook): (&Plan, &impl Serialize),
+    basis: &Basis<'_, impl Serialize>,
     division: &Division,
 ) -> Result<()> {
-    write_configuration(folder, config)?;
+    write_configuration(folder, config, settings)?;
     let record = Record {
         version: env!("CARGO_PKG_VERSION"),
         instruction_set: autograd::simd::active().to_string(),
         threads: config.training.pool_threads(),
         dataset: origins.training.path.display().to_string(),
-        plan,
-        outlook,
+        basis,
         division,
         files: origins.training.checksums(origins.checksums)?,
         validation: origins
@@ -103,10 +119,21 @@ pub(crate) fn write(
     Ok(write_json(&folder.join(RECORD), &record)?)
 }
 
-/// Writes `config.toml`; a run that goes on may have other settings than it began with.
-pub(crate) fn write_configuration(folder: &Path, config: &Config) -> Result<()> {
-    let text = config.to_toml();
+/// Writes `config.toml`, which begins with where its settings come from; a run that goes on may have other settings than it
+/// began with.
+pub(crate) fn write_configuration(folder: &Path, config: &Config, settings: &SettingOrigins) -> Result<()> {
+    let origins = settings.iter().map(|(key, origin)| format!("{ORIGIN}{key}{BY}{origin}\n"));
+    let text = origins.collect::<String>() + &config.to_toml();
     Ok(rename_into_place(&folder.join(CONFIGURATION), |out| out.write_all(text.as_bytes()))?)
+}
+
+/// What [`write_configuration`] wrote of the settings' origins into a text.
+pub(crate) fn setting_origins(text: &str) -> SettingOrigins {
+    let of_line = |line: &str| {
+        let (key, origin) = line.strip_prefix(ORIGIN)?.split_once(BY)?;
+        Some((key.to_owned(), origin.to_owned()))
+    };
+    text.lines().map_while(of_line).collect()
 }
 
 /// Checks that a run goes on with the cases that it began with, voxel by voxel. Another instruction set is said: the run

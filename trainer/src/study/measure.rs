@@ -163,15 +163,9 @@ impl Measured {
     }
 }
 
-/// The curve, by evenly spaced recall.
 fn curve(histogram: &ScoreHistogram) -> Vec<CurvePoint> {
-    let mut points: Vec<CurvePoint> = Vec::new();
-    histogram.for_each_threshold(|_, counts| {
-        let (Some(recall), Some(precision)) = (counts.recall(), counts.precision()) else { return };
-        let far = points.last().is_none_or(|last| recall - last.recall >= 1.0 / CURVE as f64);
-        if far || counts.false_negatives == 0 && points.last().is_some_and(|last| last.recall < 1.0) {
-            points.push(CurvePoint { recall, precision });
-        }
-    });
-    points
+    let of = |(_, counts): (f32, BinaryCounts)| {
+        Some(CurvePoint { recall: counts.recall()?, precision: counts.precision()? })
+    };
+    histogram.curve(CURVE).into_iter().filter_map(of).collect()
 }

@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use autograd::Tensor;
 use metrics::BinaryCounts;
 use nn::Module;
 use serde::Deserialize;
 use unet3d::UNet3d;
-use volumes::files::write_json;
+use volumes::files::{rename_into_place, write_json};
 
 use super::measure::measure;
 use super::{Arm, EpochFigures, RunResult, StudyData};
@@ -18,6 +19,7 @@ use crate::predict::{Calibration, Tensors};
 use crate::random::{Purpose, generator};
 use crate::run::Plan;
 use crate::run::checkpoint::{CHECKPOINTS, LAST, PREVIOUS, Saved, clear_unfinished, exists};
+use crate::run::folder::SLICES;
 use crate::training::{Objective, Setup, draw_slices, train};
 use crate::{Error, Result};
 
@@ -69,6 +71,7 @@ pub fn run_arm(
         init: Some(init),
         resume,
         abandons_last,
+        preparing: Duration::ZERO,
     };
     let outcome = train(setup, stop)?;
     if outcome.stopped {
@@ -80,7 +83,8 @@ pub fn run_arm(
     let Some(measured) = measure(pipeline, model, data, &known, scaled, stop)? else { return Ok(None) };
     let epochs = epochs(&folder.join("log.jsonl"))?;
     let seconds = outcome.elapsed.as_secs_f64();
-    draw_slices(&data.evaluation[0], &measured.first_mask, &folder.join("slices.png"))?;
+    let slices = draw_slices(&data.evaluation[0], &data.preparation.reader, &measured.first_mask)?;
+    rename_into_place(&folder.join(SLICES), |out| out.write_all(&slices))?;
     let result = measured.result(arm, config.training.seed, recall, epochs, seconds);
     write_json(&result_path, &result)?;
     Ok(Some(result))

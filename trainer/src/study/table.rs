@@ -14,15 +14,16 @@ impl fmt::Display for Study {
         )?;
         writeln!(f, "measured on {}: {evaluation_kind}", evaluation.join(", "))?;
         writeln!(f, "thresholds and calibrations are {halves}")?;
-        let (seeds, steps) = (self.seeds(), self.steps);
-        writeln!(f, "{steps} steps, seeds {seeds:?}; a row is the mean over seeds, ± half of their range\n")?;
+        let several = self.seeds().len() > 1;
+        let rows = if several { "; a row is the mean over seeds, ± half of their range" } else { "" };
+        writeln!(f, "{} steps, {}{rows}\n", self.steps, self.seeds_in_words())?;
         for arm in self.arms() {
             writeln!(f, "{arm:>13}  {}", arm.describe(*positives, *negatives))?;
         }
         self.main_table(f)?;
         self.calibration_table(f)?;
         self.epochs_table(f)?;
-        self.differences(f)?;
+        self.differences_table(f)?;
         writeln!(f, "\n{}", verdict::verdict(self))
     }
 }
@@ -44,7 +45,6 @@ impl Study {
         heads.iter().try_for_each(|head| write!(f, " {head:>11}"))?;
         writeln!(f)?;
         for arm in self.arms() {
-            let runs = self.of(arm);
             write!(f, "{arm:>13}")?;
             type Value<'a> = &'a dyn Fn(&RunResult) -> Option<f64>;
             let values: [Value<'_>; 8] = [
@@ -57,7 +57,7 @@ impl Study {
                 &|run| Figure::PrecisionAtRecall.of(run),
                 &|run| run.precise.and_then(|point| point.counts.recall()),
             ];
-            values.iter().try_for_each(|value| write!(f, " {:>11}", cell(&runs, value)))?;
+            values.iter().try_for_each(|value| write!(f, " {:>11}", self.spread(arm, 3, *value)))?;
             writeln!(f)?;
         }
         let support = self.runs.first().map_or(0, |run| run.at_half.support());
@@ -68,7 +68,7 @@ impl Study {
         writeln!(
             f,
             "\n{:>13} {:>10} {:>10} {:>12} {:>12} {:>10} {:>10} {:>10}",
-            "arm", "Brier", "after", "calib. error", "after", "mean p", "after", "share"
+            "arm", "Brier", "after", "calib. error", "after", "mean p", "after", "fg share"
         )?;
         for arm in self.arms() {
             let mean = |value: &dyn Fn(&RunResult) -> Option<f64>| {
@@ -94,7 +94,7 @@ impl Study {
         let Some(first) = self.runs.first() else { return Ok(()) };
         writeln!(
             f,
-            "\nrecall at 0.5 (mean probability; the share is {:.4}) after epoch",
+            "\nrecall at 0.5 (mean probability; the foreground's share of the voxels is {:.4}) after epoch",
             first.epochs.first().map_or(0.0, |e| e.share)
         )?;
         write!(f, "{:>13}", "arm")?;
@@ -115,27 +115,71 @@ impl Study {
         Ok(())
     }
 
-    fn differences(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Of every arm but the first, in figures that arms are compared by.
+    pub(super) fn differences(&self) -> Vec<Difference> {
         let arms = self.arms();
-        let Some((&base, others)) = arms.split_first() else { return Ok(()) };
-        let how = if self.seeds().len() >= 3 { "95 % interval of the mean" } else { "range over seeds" };
-        writeln!(f, "\ndifferences to {base}, paired by seed: mean [{how}]; * more than noise")?;
-        for &arm in others {
-            for figure in
-                [Figure::PrecisionAtHalf, Figure::RecallAtHalf, Figure::AveragePrecision, Figure::BestF1]
-            {
-                let Some(d) = Difference::new(self, figure, arm, base) else { continue };
-                let [low, high] = d.interval;
-                let star = if d.beyond_noise { "*" } else { "" };
-                writeln!(
-                    f,
-                    "{arm:>13}  {:<26} {:+.4} [{low:+.4}, {high:+.4}] {star}",
-                    figure.name(),
-                    d.mean
-                )?;
-            }
+        let Some((&base, others)) = arms.split_first() else { return Vec::new() };
+        let figures =
+            [Figure::PrecisionAtHalf, Figure::RecallAtHalf, Figure::AveragePrecision, Figure::BestF1];
+        let of_arm = |&arm: &Arm| figures.map(|figure| Difference::new(self, figure, arm, base));
+        others.iter().flat_map(of_arm).flatten().collect()
+    }
+
+    /// How differences are to be read; `None` where there is one arm.
+    pub(super) fn differences_in_words(&self) -> Option<String> {
+        let base = self.arms().first().copied().filter(|_| self.arms().len() > 1)?;
+        let (how, noise) = match self.seeds().len() {
+            1 => ("the difference", "one seed cannot tell a difference from noise"),
+            2 => (
+                "range over seeds",
+                "more than noise is what has one sign with both seeds, and a mean above what two seeds of one arm differ by",
+            ),
+            _ => (
+                "95 % interval of the mean by Student's t",
+                "more than noise is what has an interval without 0",
+            ),
+        };
+        Some(format!("Differences to {base}, paired by seed: mean [{how}]; {noise}."))
+    }
+
+    fn differences_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(how) = self.differences_in_words() else { return Ok(()) };
+        let differences = self.differences();
+        let starred = differences.iter().any(|d| d.beyond_noise);
+        writeln!(f, "\n{how}{}", if starred { " * marks it." } else { "" })?;
+        for d in differences {
+            let [low, high] = d.interval;
+            let star = if d.beyond_noise { " *" } else { "" };
+            let (arm, figure, mean) = (d.arm, d.figure.name(), d.mean);
+            writeln!(f, "{arm:>13}  {figure:<26} {mean:+.4} [{low:+.4}, {high:+.4}]{star}")?;
         }
         Ok(())
+    }
+
+    /// Such as `seeds 0, 1`.
+    pub(super) fn seeds_in_words(&self) -> String {
+        let seeds: Vec<String> = self.seeds().iter().map(u64::to_string).collect();
+        format!("seed{} {}", if seeds.len() == 1 { "" } else { "s" }, seeds.join(", "))
+    }
+
+    /// The mean over an arm's seeds, ± half of their range where there are several.
+    pub(super) fn spread(
+        &self,
+        arm: Arm,
+        digits: usize,
+        value: &dyn Fn(&RunResult) -> Option<f64>,
+    ) -> String {
+        let values: Vec<f64> = self.of(arm).into_iter().filter_map(value).collect();
+        if values.is_empty() {
+            return "undefined".to_owned();
+        }
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        match values.len() {
+            1 => format!("{mean:.digits$}"),
+            _ => format!("{mean:.digits$}±{:.digits$}", (high - low) / 2.0),
+        }
     }
 
     /// The mean over an arm's seeds.
@@ -143,15 +187,4 @@ impl Study {
         let values: Vec<f64> = self.of(arm).into_iter().filter_map(value).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
-}
-
-/// Mean ± half of the range.
-fn cell(runs: &[&RunResult], value: &dyn Fn(&RunResult) -> Option<f64>) -> String {
-    let values: Vec<f64> = runs.iter().filter_map(|run| value(run)).collect();
-    if values.is_empty() {
-        return "undefined".to_owned();
-    }
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
-    if values.len() == 1 { format!("{mean:.3}") } else { format!("{mean:.3}±{:.3}", (high - low) / 2.0) }
 }

@@ -163,13 +163,30 @@ fn arms_differ_in_the_loss_alone() {
 
 #[test]
 fn the_page_holds_no_markup_of_the_data() {
-    let page = html(&pairs(&[(0.1, 0.5)]), &[(Arm::Bce, vec![1, 2, 3])]);
+    let page = html(&pairs(&[(0.1, 0.5)]), &[(Arm::Bce, "AQID".to_owned())]);
     assert!(page.contains("made &lt;up&gt; &amp; so on") && !page.contains("<up>"));
     assert!(page.contains("data:image/png;base64,AQID"));
     assert!(
         !page.contains("http://") || !page.replace("http://www.w3.org", "").contains("http://"),
         "needs no network"
     );
+}
+
+#[test]
+fn nothing_is_said_of_what_was_not_trained() {
+    let one = study(vec![made_up(Arm::Focal, 0, 0.5, 0.5)]);
+    let (text, page) = (one.to_string(), html(&one, &[]));
+    for said in ["Differences", "pos_weight", "three runs", "±"] {
+        assert!(!text.contains(said) && !page.contains(said), "{said}: {text}");
+    }
+    let two = pairs(&[(0.1, 0.5), (0.2, 0.6)]);
+    let (text, page) = (two.to_string(), html(&two, &[]));
+    assert!(text.contains("What is the difference between bce and pos_weight?"), "{text}");
+    assert!(text.contains("Differences to bce, paired by seed") && text.contains("* marks it."), "{text}");
+    // The page's cells are the text's.
+    assert!(text.contains("0.150±0.050") && page.contains("0.150±0.050"), "{text}");
+    let narrow = pairs(&[(0.1, 0.5), (0.6, 0.2)]).to_string();
+    assert!(!narrow.contains('*'), "no star, no explanation: {narrow}");
 }
 
 proptest! {

@@ -34,8 +34,17 @@ fn difference(study: &Study, text: &mut String) -> std::fmt::Result {
     let arms = study.arms();
     let [recall, precision] = [Figure::RecallAtHalf, Figure::PrecisionAtHalf];
     let of = |figure: Figure, arm| digits(study.mean(arm, |run| figure.of(run)));
-    writeln!(text, "What is the difference between the three runs?")?;
-    for arm in [Arm::Bce, Arm::Shares, Arm::PosWeight].into_iter().filter(|arm| arms.contains(arm)) {
+    let weighted = [Arm::Bce, Arm::Shares, Arm::PosWeight, Arm::Sqrt].into_iter();
+    let weighted: Vec<Arm> = weighted.filter(|arm| arms.contains(arm)).collect();
+    match weighted.as_slice() {
+        [] => {}
+        [arm] => writeln!(text, "What does the weight of {arm} do?")?,
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(|arm| arm.name()).collect();
+            writeln!(text, "What is the difference between {} and {last}?", first.join(", "))?;
+        }
+    }
+    for arm in weighted {
         let weight = arm.weight(study.positives, study.negatives);
         write!(
             text,
@@ -55,11 +64,13 @@ fn difference(study: &Study, text: &mut String) -> std::fmt::Result {
             _ => writeln!(text, ".")?,
         }
     }
-    writeln!(
-        text,
-        "- The recipe of 2018, weight[y] times the unreduced loss, is pos_weight = weight[1]/weight[0] times the constant\n  \
-         weight[0]: with [1, p] the very same loss. It was not trained again; a test of this project proves it."
-    )?;
+    if arms.contains(&Arm::PosWeight) {
+        writeln!(
+            text,
+            "- Weighting each voxel's loss by weight[y] instead is pos_weight = weight[1]/weight[0] times the constant\n  \
+             weight[0]: with [1, p] the very same loss, so it is no arm of its own; a test of this project proves it."
+        )?;
+    }
     if arms.contains(&Arm::CrossEntropy) && arms.contains(&Arm::PosWeight) {
         writeln!(
             text,
@@ -138,7 +149,7 @@ fn why_zero(study: &Study, text: &mut String) -> std::fmt::Result {
         };
         writeln!(
             text,
-            "- {arm}: after epoch {} recall {recall:.3}, mean probability {probability:.4} where the share is {:.4}{when}.",
+            "- {arm}: after epoch {} recall {recall:.3}, mean probability {probability:.4} where the foreground's share is {:.4}{when}.",
             first.epoch, first.share
         )?;
     }
@@ -150,7 +161,7 @@ fn why_zero(study: &Study, text: &mut String) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "  The share is learnt before the voxels are told apart: where recall is near 0, a mean probability near the share says\n  \
+        "  How rare foreground is is learnt before where it is: where recall is near 0, a mean probability near its share says\n  \
          that hardly any voxel reaches 0.5 yet. A weight p above 1 moves all probabilities up by log p in the logit, and\n  \
          recall with them, at the price of precision; the ranking, seen in the average precision, is what training improves."
     )

@@ -11,6 +11,7 @@ use super::{ValidationFigures, ValidationSchedule};
 use crate::config::Config;
 use crate::predict::{Choice, Pipeline, Tensors};
 use crate::preprocess::{Preparation, PreparedCase};
+use crate::report::Seconds;
 use crate::run::Plan;
 use crate::run::checkpoint::{Saved, SkipCounts};
 
@@ -35,6 +36,8 @@ pub struct Setup {
     pub resume: Option<Saved>,
     /// Whether that one is not the last: the first that is written then takes the last one's place for good.
     pub abandons_last: bool,
+    /// What was spent on all that came before, such as reading the cases, for the report.
+    pub preparing: Duration,
 }
 
 impl Setup {
@@ -57,6 +60,7 @@ impl Setup {
             init: None,
             resume: None,
             abandons_last: false,
+            preparing: Duration::ZERO,
         }
     }
 }
@@ -78,20 +82,14 @@ pub struct Outcome {
     pub stopped: bool,
     /// Steps taken in all.
     pub steps: u64,
+    /// Epochs that were to be taken.
+    pub epochs: usize,
     /// Time spent in all.
     pub elapsed: Duration,
     /// When whole cases were validated, and the share of the work that this was.
     pub schedule: ValidationSchedule,
     /// The last line of the log.
     pub end: End,
-}
-
-impl Outcome {
-    /// Of the case that was validated first the mask of the part of its file that it is; `None` where nothing was validated.
-    pub fn first_mask(&self, case: &PreparedCase) -> Option<Vec<u8>> {
-        let whole = self.validation.as_ref()?.first_mask.as_ref()?.unpack()?;
-        Some(case.summary().grids.part_of(&whole))
-    }
 }
 
 /// How a log ends.
@@ -106,6 +104,8 @@ pub struct End {
     pub idle: SkipCounts,
     /// The share of this session's time that the training thread waited for batches.
     pub waited_for_data: f64,
+    /// Where this session's time went.
+    pub seconds: Seconds,
     /// The most memory in bytes that the process has held; `None` where the system does not tell.
     pub peak_memory: Option<usize>,
 }

@@ -24,8 +24,9 @@ use crate::config::{Auto, Config, Mirroring};
 use crate::predict::{Asked, ByClass, Choice, Decision, Pipeline, SlidingWindow};
 use crate::preprocess::PreparedCase;
 use crate::random::Purpose;
-use crate::report::{JsonLines, Progress};
+use crate::report::{JsonLines, Progress, Seconds, write_run_page};
 use crate::run::checkpoint::{SkipCounts, publish};
+use crate::run::record::RECORD;
 use crate::{Error, Result};
 
 mod epoch;
@@ -102,6 +103,8 @@ struct Run {
     /// Validations of whole cases since the one that was best.
     since_best: u64,
     validation: Option<ValidationFigures>,
+    /// What a report shows of the best model, or of the last one that was validated as long as none is best.
+    report: Option<Vec<u8>>,
     /// The step after which `validation` was made.
     validated: Option<u64>,
     /// Whether the last step ended an epoch, but the validation after it was cut off.
@@ -111,6 +114,8 @@ struct Run {
     /// What was chosen of post-processing then.
     postprocess: Option<Choice>,
     saved: Instant,
+    /// Where the session's time goes.
+    seconds: Seconds,
 }
 
 /// How cases are predicted before anything is known of them but the loss.
@@ -165,7 +170,7 @@ impl Run {
         let schedule = schedule(&setup, &pipeline.window);
         let (mut step, mut before, mut best) = (0, Duration::ZERO, None);
         let (mut idle, mut postprocess, mut unmeasured) = (SkipCounts::default(), None, false);
-        let mut known = u64::MAX;
+        let (mut known, mut report) = (u64::MAX, None);
         if let Some(checkpoint) = &mut setup.resume {
             let fits =
                 |e: nn::Error| Error::Usage(format!("the checkpoint does not fit its configuration: {e}"));
@@ -176,6 +181,8 @@ impl Run {
             let state = &checkpoint.state;
             scheduler.restore(state.plateau);
             (step, best, idle, known) = (state.step, state.metric_best, state.idle, state.log_bytes);
+            report = checkpoint.report()?;
+            let state = &checkpoint.state;
             before = Duration::try_from_secs_f64(state.seconds).unwrap_or_default();
             unmeasured = !state.validated;
             let network = &checkpoint.card.networks[0];
@@ -208,11 +215,13 @@ impl Run {
             best,
             since_best,
             validation: None,
+            report,
             validated: None,
             owes_validation,
             pipeline,
             postprocess,
             saved: Instant::now(),
+            seconds: Seconds { preparing: setup.preparing.as_secs_f64(), ..Seconds::default() },
             setup,
         };
         if run.setup.resume.is_none() {
@@ -242,7 +251,7 @@ impl Run {
         if self.setup.resume.is_none() {
             self.save_last(None)?;
         }
-        let (began, mut waited) = (Instant::now(), Duration::ZERO);
+        let began = Instant::now();
         let mut stopped = false;
         while self.step < last && !self.is_out_of_patience() {
             if stop.load(Ordering::Relaxed) {
@@ -253,9 +262,11 @@ impl Run {
             let batch = batches
                 .recv()
                 .map_err(|_| Error::Usage("the thread that prepares batches has died".into()))??;
-            waited += asked.elapsed();
+            self.seconds.waiting += asked.elapsed().as_secs_f64();
             let lr = self.scheduler.lr(self.step, last, self.setup.config.optimizer.lr);
+            let taken = Instant::now();
             let loss = self.one_step(&batch, lr)?;
+            self.seconds.steps += taken.elapsed().as_secs_f64();
             self.step += 1;
             let (epoch, batch) = ((self.step - 1) / per_epoch + 1, (self.step - 1) % per_epoch + 1);
             if let Some(line) = self.progress.batch(epoch, batch, lr, loss) {
@@ -277,15 +288,18 @@ impl Run {
         }
         publish(&self.setup.folder, true)?;
         let elapsed = self.progress.elapsed();
-        self.progress.finish();
         let end = End {
             step: self.step,
             weights_crc32c: format!("{:08x}", digest(&self.model.state_dict().into_iter().collect())),
             idle: self.idle,
-            waited_for_data: waited.as_secs_f64() / began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE),
+            waited_for_data: self.seconds.waiting / began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE),
+            seconds: self.seconds,
             peak_memory: peak_memory(),
         };
         self.log.write("end", &end)?;
+        self.write_page();
+        self.progress.finish();
+        let epochs = self.setup.config.training.epochs;
         let Self { model, validation, pipeline, postprocess, best, step, schedule, .. } = self;
         Ok(Outcome {
             model,
@@ -295,10 +309,22 @@ impl Run {
             best,
             stopped,
             steps: step,
+            epochs,
             elapsed,
             schedule,
             end,
         })
+    }
+
+    /// Writes the page on the run, where its folder says what it is of. That it cannot be written is no reason to stop.
+    fn write_page(&mut self) {
+        let (folder, began) = (&self.setup.folder, Instant::now());
+        if folder.join(RECORD).is_file()
+            && let Err(error) = write_run_page(folder)
+        {
+            self.progress.println(format!("the page on the run is not written: {error}"));
+        }
+        self.seconds.saving += began.elapsed().as_secs_f64();
     }
 
     /// What is kept is finite: the checkpoints before stay as they are.

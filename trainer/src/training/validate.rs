@@ -10,9 +10,10 @@ use std::path::Path;
 use metrics::{ClassificationReport, ConfusionMatrix};
 use unet3d::UNet3d;
 
+use super::objects::{CaseObjects, Peaks};
 use super::scores::Scores;
 use super::spill::Spill;
-use super::validation::{CaseCounts, ValidationFigures};
+use super::validation::{CaseCounts, CaseDetail, ValidationFigures};
 use crate::Result;
 use crate::dataset::IGNORE;
 use crate::predict::{Asked, ByClass, Calibration, Candidates, Choice, Decision, Evidence, Pipeline, finish};
@@ -123,15 +124,17 @@ impl<'a> WholeCases<'a> {
         let postprocess = choose(names, learnt, choices, &masks);
         let postprocessing = ByClass::new(&names[1..], &choices.asked, &[postprocess.as_ref()]);
         let mut matrix = ConfusionMatrix::new(names.len()).ignore_label(IGNORE);
-        let (mut by_case, mut first_mask) = (Vec::new(), None);
+        let (mut by_case, mut details) = (Vec::new(), Vec::new());
         for (case, part) in masks {
             let mask = finish(unpacked(&part), &case.grids, &postprocessing);
-            first_mask.get_or_insert_with(|| PackedLabels::new(&mask));
+            let (packed, labels) = (PackedLabels::new(&mask), unpacked(&case.labels));
             let mut own = ConfusionMatrix::new(names.len()).ignore_label(IGNORE);
-            own.update(&unpacked(&case.labels), &mask)?;
+            own.update(&labels, &mask)?;
             matrix.merge(&own);
             let classes = (1..names.len()).map(|class| own.binary(class)).collect();
             by_case.push(CaseCounts { name: case.name, classes });
+            let objects = CaseObjects::new(&labels, mask, &case.grids, names.len(), &case.peaks);
+            details.push(CaseDetail { mask: packed, objects });
         }
         let classes =
             (1..names.len()).map(|class| scores.figures(class, &names[class], matrix.binary(class)));
@@ -141,7 +144,7 @@ impl<'a> WholeCases<'a> {
             report: ClassificationReport::new(&matrix).with_names(names),
             cases: listed,
             by_case,
-            first_mask,
+            details,
             decision,
             postprocess,
         })
@@ -153,6 +156,8 @@ struct Case {
     name: String,
     grids: Grids,
     labels: PackedLabels,
+    /// The highest logit in each object of the labels.
+    peaks: Vec<Option<f32>>,
 }
 
 fn unpacked(labels: &PackedLabels) -> Vec<u8> {
@@ -165,8 +170,13 @@ fn masked(predicted: Predicted, decision: &Decision) -> Result<(Case, PackedLabe
     let [d, h, w] = grids.part_shape();
     let mut part = memory::with_capacity(d * h * w);
     let channels = decision.calibration.shift.len();
-    spill.read(h * w * channels, |plane| part.extend(decision.classes(plane)))?;
-    Ok((Case { name, grids, labels }, PackedLabels::new(&part)))
+    let mut peaks = Peaks::new(&unpacked(&labels), &grids, channels);
+    spill.read(h * w * channels, |plane| {
+        peaks.see(plane);
+        part.extend(decision.classes(plane));
+    })?;
+    let peaks = peaks.highest();
+    Ok((Case { name, grids, labels, peaks }, PackedLabels::new(&part)))
 }
 
 /// Chooses post-processing on the masks, where something is left to choose.

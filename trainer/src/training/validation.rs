@@ -5,6 +5,7 @@ use std::fmt;
 use metrics::{Aim, BinaryCounts, ClassificationReport, Mean, OperatingPoint, Reliability, ScoreHistogram};
 use serde::Serialize;
 
+use super::objects::CaseObjects;
 use crate::predict::{Choice, Decision};
 use crate::preprocess::PackedLabels;
 
@@ -21,9 +22,9 @@ pub struct ValidationFigures {
     pub classes: Vec<ClassFigures>,
     /// Each case by itself.
     pub by_case: Vec<CaseCounts>,
-    /// The first case's mask, of its whole file.
+    /// What else is known of each.
     #[serde(skip)]
-    pub first_mask: Option<PackedLabels>,
+    pub details: Vec<CaseDetail>,
     /// How logits were read, as it was chosen on these cases.
     #[serde(skip)]
     pub decision: Decision,
@@ -39,6 +40,15 @@ pub struct CaseCounts {
     pub name: String,
     /// Of each foreground class.
     pub classes: Vec<BinaryCounts>,
+}
+
+/// What is known of a case beside its counts.
+#[derive(Clone, Debug)]
+pub struct CaseDetail {
+    /// The mask of its whole file.
+    pub mask: PackedLabels,
+    /// Its objects.
+    pub objects: CaseObjects,
 }
 
 /// A class over the voxels of all cases together.

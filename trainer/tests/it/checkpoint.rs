@@ -66,7 +66,7 @@ fn checkpoint(step: u64) -> Checkpoint {
         (format!("head.weight.{slot}"), Tensor::from_fn([1, 2, 1, 1, 1], |i| i as f32 + step as f32))
     };
     let optimizer = ["exp_avg", "exp_avg_sq"].map(memory).into();
-    Checkpoint { state: state(step), card: card(), weights, optimizer }
+    Checkpoint { state: state(step), card: card(), weights, optimizer, report: None }
 }
 
 /// A saved checkpoint.
@@ -115,7 +115,7 @@ proptest! {
         let folder = tempdir().unwrap();
         let path = folder.path().join("last");
         let state = State { step, metric_best: best, ..state(0) };
-        let before = Checkpoint { state, card: card(), weights, optimizer };
+        let before = Checkpoint { state, card: card(), weights, optimizer, report: None };
         before.save(&path).unwrap();
         let read = Checkpoint::load(&path).unwrap();
         prop_assert_eq!((&read.state, &read.card), (&before.state, &before.card));

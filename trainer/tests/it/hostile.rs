@@ -205,7 +205,7 @@ fn refusal(change: impl Fn(&mut NetworkCard)) -> String {
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("last");
-    Checkpoint { state, card, weights, optimizer: Tensors::new() }.save(&path).unwrap();
+    Checkpoint { state, card, weights, optimizer: Tensors::new(), report: None }.save(&path).unwrap();
     let (result, most) = counting::most_held(|| Saved::open(&path).and_then(Saved::into_network));
     assert!(most < BUFFERS, "{most}");
     result.expect_err("must be refused").to_string()

@@ -62,7 +62,7 @@ fn result(run: &Path) -> (Vec<Value>, Vec<Vec<u8>>) {
     let timeless = |line: &str| {
         let mut line: Value = serde_json::from_str(line).unwrap();
         let fields = line.as_object_mut().unwrap();
-        ["elapsed_seconds", "waited_for_data", "peak_memory"]
+        ["elapsed_seconds", "waited_for_data", "seconds", "peak_memory"]
             .iter()
             .for_each(|key| drop(fields.remove(*key)));
         line

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use trainer::report::{JsonLines, Progress, SliceFigure};
+use trainer::report::{JsonLines, LogLine, Progress, RunLog, SliceFigure};
 
 /// What a pipe has received.
 #[derive(Clone, Default)]
@@ -109,6 +109,33 @@ fn the_log_goes_on_after_a_resume_and_drops_a_torn_line() {
     assert!(error.contains("log.jsonl: event end has no form in JSON"), "{error}");
 }
 
+#[test]
+fn a_log_is_read_back_as_it_was_written_also_while_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.jsonl");
+    let (mut progress, _) = progress(&Pipe::default(), 10, 5);
+    let lines: Vec<_> = [0.5, f64::NAN, 0.25]
+        .into_iter()
+        .zip(1..)
+        .filter_map(|(loss, batch)| progress.batch(1, 5 * batch, 1e-3, loss))
+        .collect();
+    let mut log = JsonLines::append(&path, u64::MAX).unwrap();
+    lines.iter().for_each(|line| log.write("batch", line).unwrap());
+    log.write("of a later version", &serde_json::json!({ "what": 1 })).unwrap();
+    let bits =
+        |lines: &[LogLine]| lines.iter().map(|line| (line.batch, line.loss.to_string())).collect::<Vec<_>>();
+    let read = RunLog::read(&path).unwrap();
+    assert_eq!(bits(&read.batches), bits(&lines));
+    assert_eq!(read.batches[0], lines[0]);
+    // A line that is being written is left for later; one that is damaged is named.
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"{\"event\":\"batch\",\"epo").unwrap();
+    assert_eq!(bits(&RunLog::read(&path).unwrap().batches), bits(&lines));
+    file.write_all(b"\n").unwrap();
+    let error = RunLog::read(&path).unwrap_err().to_string();
+    assert!(error.contains("log.jsonl: holds a damaged line"), "{error}");
+}
+
 const GAP: usize = 8;
 const CAPTION: usize = 7 * 2 + GAP;
 
@@ -154,7 +181,15 @@ fn case() -> (Vec<f32>, Vec<u8>, Vec<u8>) {
 fn the_figure_has_known_colours_at_known_places() {
     let (image, truth, prediction) = case();
     let (shape, spacing) = ([5, 4, 8], [3.0, 1.0, 1.0]);
-    let figure = SliceFigure { image: &image, truth: Some(&truth), prediction: &prediction, shape, spacing };
+    let figure = SliceFigure {
+        image: &image,
+        truth: Some(&truth),
+        prediction: &prediction,
+        shape,
+        spacing,
+        ends: None,
+        classes: 1,
+    };
     let picture = Picture::of(&figure);
     // 4 rows of voxels are enlarged 64 times.
     let (width, height, voxel) = (512, 256, 64);
@@ -200,12 +235,97 @@ fn voxels_keep_their_proportions() {
     let image = vec![0.0; 2 * 100 * 50];
     let prediction = vec![0; 2 * 100 * 50];
     let spacing = [1.0, 0.5, 1.25];
-    let figure =
-        SliceFigure { image: &image, truth: None, prediction: &prediction, shape: [2, 100, 50], spacing };
+    let figure = SliceFigure {
+        image: &image,
+        truth: None,
+        prediction: &prediction,
+        shape: [2, 100, 50],
+        spacing,
+        ends: None,
+        classes: 1,
+    };
     let picture = Picture::of(&figure);
     // 100 x 0.5 mm by 50 x 1.25 mm is 100 x 125 pixels, three times that to reach 256. Two slices, two columns.
     assert_eq!(picture.height, GAP + 2 * (300 + CAPTION + GAP));
     assert_eq!(picture.width, GAP + 2 * (375 + GAP));
+}
+
+#[test]
+fn known_directions_turn_the_patients_right_to_the_left_and_the_front_to_the_top() {
+    let (image, truth, prediction) = case();
+    let (shape, spacing) = ([5, 4, 8], [3.0, 1.0, 1.0]);
+    let ends = Some([['P', 'A'], ['L', 'R']]);
+    let figure = SliceFigure {
+        image: &image,
+        truth: Some(&truth),
+        prediction: &prediction,
+        shape,
+        spacing,
+        ends,
+        classes: 1,
+    };
+    let (turned, plain) = (Picture::of(&figure), Picture::of(&SliceFigure { ends: None, ..figure }));
+    assert_eq!((turned.width, turned.height), (plain.width, plain.height));
+    // The truth's tile of the second row, which bears no marks.
+    let (width, height) = (512, 256);
+    let (left, top) = (GAP + width + GAP, GAP + height + CAPTION + GAP + CAPTION);
+    for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+        let (there, back) = ((left + x, top + y), (left + width - 1 - x, top + height - 1 - y));
+        assert_eq!(turned.at(there.0, there.1), plain.at(back.0, back.1), "{y}, {x}");
+    }
+    // The first tile has a mark in the middle of each edge.
+    let is_mark = |x: usize, y: usize| turned.at(x, y) == [255, 220, 90];
+    let (left, top) = (GAP, GAP + CAPTION);
+    let marked = |xs: std::ops::Range<usize>, ys: std::ops::Range<usize>| {
+        ys.flat_map(|y| xs.clone().map(move |x| (x, y))).any(|(x, y)| is_mark(x, y))
+    };
+    assert!(marked(left..left + 20, top + 100..top + 156), "right, on the left");
+    assert!(marked(left + width - 20..left + width, top + 100..top + 156), "left, on the right");
+    assert!(marked(left + 240..left + 272, top..top + 20), "front, on top");
+    assert!(marked(left + 240..left + 272, top + height - 20..top + height), "back, below");
+    assert!(!marked(left + 20..left + 240, top + 20..top + height - 20), "nothing else");
+}
+
+#[test]
+fn each_of_several_classes_has_a_colour_of_its_own_in_truth_and_prediction() {
+    let (image, mut truth, _) = case();
+    truth[(2 * 4 + 1) * 8 + 3] = 2;
+    let (shape, spacing) = ([5, 4, 8], [3.0, 1.0, 1.0]);
+    let figure = SliceFigure {
+        image: &image,
+        truth: Some(&truth),
+        prediction: &truth,
+        shape,
+        spacing,
+        ends: None,
+        classes: 2,
+    };
+    let picture = Picture::of(&figure);
+    // Contours of two neighbours in the second row, in both columns: the first pixels of their voxels.
+    for column in 1..3 {
+        let (left, top) = (GAP + column * (512 + GAP), GAP + 256 + CAPTION + GAP + CAPTION + 64);
+        assert_eq!(picture.at(left + 2 * 64, top), [0, 114, 178]);
+        assert_eq!(picture.at(left + 3 * 64, top), [230, 159, 0]);
+    }
+}
+
+#[test]
+fn captions_of_narrow_volumes_do_not_reach_into_each_other() {
+    let voxels = 100 * 300 * 3;
+    let (image, prediction) = (vec![0.0; voxels], vec![0; voxels]);
+    let (shape, spacing) = ([100, 300, 3], [1.0; 3]);
+    let figure = SliceFigure {
+        image: &image,
+        truth: None,
+        prediction: &prediction,
+        shape,
+        spacing,
+        ends: None,
+        classes: 1,
+    };
+    let picture = Picture::of(&figure);
+    // "image 100/100" and "prediction" in letters of 12 pixels.
+    assert_eq!(picture.width, GAP + 2 * (13 * 12 - 2 + GAP));
 }
 
 #[test]
@@ -214,8 +334,15 @@ fn a_figure_without_lesion_or_contrast_or_finite_voxels_is_still_drawn() {
     for value in [0.0, 7.5, f32::NAN, f32::INFINITY] {
         let image = [value; 8];
         let (shape, spacing) = ([8, 1, 1], [1.0; 3]);
-        let figure =
-            SliceFigure { image: &image, truth: Some(&prediction), prediction: &prediction, shape, spacing };
+        let figure = SliceFigure {
+            image: &image,
+            truth: Some(&prediction),
+            prediction: &prediction,
+            shape,
+            spacing,
+            ends: None,
+            classes: 1,
+        };
         let picture = Picture::of(&figure);
         assert_eq!(picture.height, GAP + 3 * (256 + CAPTION + GAP));
     }
@@ -229,6 +356,8 @@ fn a_volume_off_the_grid_is_refused_with_its_size() {
         prediction: &[0; 8],
         shape: [2, 2, 2],
         spacing: [1.0; 3],
+        ends: None,
+        classes: 1,
     };
     let refused = |figure: SliceFigure<'_>| figure.save("nowhere/slices.png").unwrap_err().to_string();
     assert!(refused(figure).contains("the truth has 7 voxels, the figure 2 x 2 x 2 = 8"));

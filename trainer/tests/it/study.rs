@@ -1,7 +1,7 @@
 //! Laws of `trainer study`, and its page in a browser.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::Output;
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use serde_json::Value;
@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use trainer::dataset::{CaseFiles, Dataset};
 use trainer::preprocess::CaseReader;
 
+use crate::support::browser::{browser, shows};
 use crate::support::{shared::skipped, small};
 
 /// A folder with a small data set.
@@ -218,29 +219,6 @@ fn what_cannot_be_studied_is_refused_in_words() {
     assert!(error.contains("the study there has another data set, other cases or other settings"), "{error}");
 }
 
-/// Debian's name and others.
-fn browser() -> Option<String> {
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let runs =
-        |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success());
-    names.into_iter().find(runs).map(str::to_owned)
-}
-
-/// The page's elements, and what it wrote to the console.
-fn visit(browser: &str, page: &Path) -> (String, Vec<String>) {
-    let profile = tempfile::tempdir().unwrap();
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"])
-        .args(["--enable-logging=stderr", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .unwrap();
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    let console = log.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
-    (String::from_utf8_lossy(&output.stdout).into_owned(), console)
-}
-
 #[test]
 fn the_page_shows_its_curves_in_a_browser_without_an_error() {
     let Some(browser) = browser() else {
@@ -250,25 +228,7 @@ fn the_page_shows_its_curves_in_a_browser_without_an_error() {
     let arms = ["bce", "pos_weight", "cross_entropy"];
     succeeds(&place.study("out", &["--arms", &arms.join(","), "--seeds", "1"]));
     let page = place.path("out/study.html");
-    let (elements, console) = visit(&browser, &page);
-    assert_eq!(console, [""; 0], "nothing is written to the console");
-    for figure in ["pr", "epochs", "reliability-bce", "reliability-pos_weight", "reliability-cross_entropy"] {
-        let part = elements
-            .split(&format!("<figure id=\"{figure}\">"))
-            .nth(1)
-            .unwrap_or_else(|| panic!("{figure} is missing"));
-        let part = part.split("</figure>").next().unwrap_or_default();
-        let lines = part.matches("<polyline").count();
-        // One for each line and one in the legend.
-        assert!(lines >= 2 * 3, "{figure} shows {lines} lines");
-    }
+    let charts = ["pr", "epochs", "reliability-bce", "reliability-pos_weight", "reliability-cross_entropy"];
+    let elements = shows(&browser, &page, &charts, &["arms", "differences"]);
     assert_eq!(elements.matches("data:image/png;base64,").count(), arms.len());
-    // The console is heard: a page with an error is noticed.
-    let broken = place.path("broken.html");
-    std::fs::write(
-        &broken,
-        std::fs::read_to_string(&page).unwrap().replace("</body>", "<script>nonsense()</script></body>"),
-    )
-    .unwrap();
-    assert!(!visit(&browser, &broken).1.is_empty(), "an error in the console goes unnoticed");
 }

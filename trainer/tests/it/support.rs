@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub(crate) mod browser;
 pub(crate) mod counting;
 pub(crate) mod damage;
 pub(crate) mod made;

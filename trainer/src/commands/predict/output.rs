@@ -1,15 +1,19 @@
 //! What a prediction leaves on disk: where, and that it takes the place of nothing.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use volumes::Voxel;
+use volumes::files::rename_into_place;
 
 use super::images::Image;
 use crate::cli::Predict;
 use crate::predict::{Logits, Pipeline};
 use crate::preprocess::Case;
+use crate::report::{Overlays, Picture, predictions_page, slices_of_case};
+use crate::run::folder::PAGE;
 use crate::{Error, Result};
 
 /// The logit that stands for certainty outside of what was looked at; its probability differs from 0 or 1 by 1e-13.
@@ -22,6 +26,8 @@ pub(super) struct Output<'a> {
     pub(super) channels: Vec<String>,
     /// Which all networks share but for what they see.
     pub(super) pipeline: &'a Pipeline,
+    /// Slices of the masks that were written, and what is said of each.
+    pub(super) pictures: RefCell<Vec<(Picture, String)>>,
 }
 
 /// What is written beside a mask, for each channel of logits.
@@ -66,6 +72,7 @@ impl Output<'_> {
             self.spare_images(images, &folder)?;
         }
         let files = images.iter().flat_map(|image| self.files(&image.files.name, image.ending()));
+        let files = files.chain(self.args.report.then(|| self.page_file()));
         // A link that leads nowhere is there, too.
         let there: Vec<PathBuf> = files.filter(|file| file.symlink_metadata().is_ok()).collect();
         if let Some(folder) = there.iter().find(|file| file.is_dir()) {
@@ -122,6 +129,11 @@ impl Output<'_> {
         std::iter::once(self.mask_file(case, ending)).chain(channels).collect()
     }
 
+    /// The page of all masks.
+    fn page_file(&self) -> PathBuf {
+        self.args.out.join(PAGE)
+    }
+
     fn mask_file(&self, case: &str, ending: &str) -> PathBuf {
         self.args.out.join(format!("{case}{ending}"))
     }
@@ -146,6 +158,14 @@ impl Output<'_> {
         let path = self.mask_file(&case.name, case.geometry.ending());
         let foreground = mask.iter().filter(|&&m| m > 0).count();
         let words = format!("{foreground} of {} voxels are foreground", mask.len());
+        if self.args.report {
+            let (grids, reader) = (&case.geometry.grids, &self.pipeline.preparation.reader);
+            let part = grids.part_of(&mask);
+            let overlays = Overlays { truth: None, mask: &part };
+            let png = slices_of_case((&case.image, case.channels), grids, reader, overlays)
+                .map_err(|message| Error::case(&case.name, message))?;
+            self.pictures.borrow_mut().push((Picture::new(&case.name, &png), words.clone()));
+        }
         self.write_file(case, &path, mask)?;
         println!("{}: {words}", path.display());
         Ok(())
@@ -171,6 +191,18 @@ impl Output<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Writes the page of all masks, if it is asked for; `model` says what predicted them.
+    pub(super) fn write_page(&self, model: &str) -> Result<()> {
+        if !self.args.report {
+            return Ok(());
+        }
+        let (pictures, path) = (self.pictures.borrow(), self.page_file());
+        let page = predictions_page(model, &pictures);
+        rename_into_place(&path, |out| out.write_all(page.as_bytes()))?;
+        println!("slices of {} masks: {}", pictures.len(), path.display());
         Ok(())
     }
 

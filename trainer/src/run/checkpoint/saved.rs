@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bincode::Options;
 use unet3d::UNet3d;
 
-use super::{HEADER, MAGIC, MODEL, STATE, State, VERSION, aside, open, version_4};
+use super::{HEADER, MAGIC, MODEL, REPORT, STATE, State, VERSION, aside, open, version_4};
 use crate::codec::{LARGEST_STATE, options};
 use crate::predict::model::tensors;
 use crate::predict::{ModelCard, ModelFile, Tensors};
@@ -24,6 +24,8 @@ pub struct Saved {
     pub is_current: bool,
     model: ModelFile,
     optimizer: Part,
+    /// The folder.
+    path: PathBuf,
 }
 
 /// The optimiser's part of a file.
@@ -102,7 +104,8 @@ impl Saved {
             }
         };
         let optimizer = Part { path: file, file: stream, bytes: optimizer_len };
-        Ok(Self { state, card: model.card.clone(), is_current: version == VERSION, model, optimizer })
+        let (card, path) = (model.card.clone(), path.to_path_buf());
+        Ok(Self { state, card, is_current: version == VERSION, model, optimizer, path })
     }
 
     /// The model's parameters and buffers.
@@ -123,6 +126,18 @@ impl Saved {
         let tensors = tensors::open(path, &mut *file, *bytes)?.read(|name| Some(name.to_owned()))?;
         file.seek(SeekFrom::Start(start)).map_err(Error::io(&*path))?;
         Ok(tensors)
+    }
+
+    /// What a report shows of the model, as JSON; none where there is nothing, as with older versions.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn report(&self) -> Result<Option<Vec<u8>>> {
+        match fs::read(self.path.join(REPORT)) {
+            Ok(report) => Ok(Some(report)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(self.path.join(REPORT))(error)),
+        }
     }
 
     /// The model alone.

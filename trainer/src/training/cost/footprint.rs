@@ -150,13 +150,14 @@ impl TrainingMemory {
     }
 }
 
-/// What a validation holds: of a case the sums of the planes that patches reach, mask and labels of its file, and what
-/// post-processing makes of them; of each class a histogram.
+/// What a validation holds: of a case the sums of the planes that patches reach or, later, the image that slices are drawn of,
+/// mask and labels of its file, and what post-processing makes of them; of each class a histogram.
 fn validation(plan: &Plan, cases: &CaseMemory) -> usize {
     let channels = plan.model.out_channels;
     let [d, h, w] = cases.largest;
     let planes = (plan.patch_size[0].min(d) + 4) * h * w * channels * size_of::<f32>();
-    planes + MASKS * cases.largest_file + 2 * (channels.max(2) - 1) * HISTOGRAM
+    let image = cases.largest_file * size_of::<f32>();
+    planes.max(image) + MASKS * cases.largest_file + 2 * (channels.max(2) - 1) * HISTOGRAM
 }
 
 /// Bytes that predicting the mask of the largest case holds at most, by kind.

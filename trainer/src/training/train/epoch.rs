@@ -2,17 +2,22 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use autograd::Tape;
 use metrics::{Aim, BinaryCounts, ConfusionMatrix, Mean};
 use serde::Serialize;
+use volumes::files::rename_into_place;
 
 use super::{Run, is_due};
 use crate::config::Auto;
 use crate::dataset::IGNORE;
 use crate::predict::{Asked, ByClass, Decision, Evidence};
+use crate::preprocess::PreparedCase;
+use crate::report::Picture;
+use crate::run::folder::SLICES;
 use crate::training::schedule::sample_batches;
-use crate::training::{Batch, Choices, Sampler, ValidationFigures, WholeCases};
+use crate::training::{Batch, Choices, Judgement, Sampler, ValidationFigures, WholeCases};
 use crate::{Error, Result};
 
 /// Batches of the fixed sample are those of steps that training never comes to.
@@ -73,6 +78,7 @@ struct Judged<'a> {
 impl Run {
     pub(super) fn end_of_epoch(&mut self, epoch: u64, stop: &AtomicBool) -> Result<()> {
         let go_on = || !stop.load(Ordering::Relaxed);
+        let (began, saving) = (Instant::now(), self.seconds.saving);
         if is_due(&self.setup.config, &self.schedule, epoch) && go_on() {
             let figures = self.patch_figures()?;
             self.progress.println(format!("epoch {epoch}, {figures}"));
@@ -95,18 +101,24 @@ impl Run {
         } else if go_on() {
             self.validated = Some(self.step);
         }
+        // What was saved meanwhile is counted as that.
+        self.seconds.validation += began.elapsed().as_secs_f64() - (self.seconds.saving - saving);
         let empty =
             self.idle.empty_batches - std::mem::replace(&mut self.reported_empty, self.idle.empty_batches);
         if empty > 0 {
             self.progress.println(format!("{empty} batch(es) held no voxel that counts; their loss was 0"));
         }
-        self.save_last(metric)
+        self.save_last(metric)?;
+        if self.schedule.is_due(epoch) && self.validated == Some(self.step) {
+            self.write_page();
+        }
+        Ok(())
     }
 
     /// Loss and Dice on the fixed sample.
     fn patch_figures(&self) -> Result<PatchFigures> {
         let of_training_cases = self.setup.validation.is_empty();
-        let cases = if of_training_cases { &self.setup.training } else { &self.setup.validation };
+        let cases = self.validated_cases();
         let mut config = self.setup.config.clone();
         config.augmentation.enabled = false;
         let sampler = Sampler::new(cases.iter(), self.setup.plan.patch_size, &config);
@@ -145,7 +157,7 @@ impl Run {
     /// Predicts whole cases as `trainer predict` does.
     fn validate(&self, go_on: &dyn Fn() -> bool) -> Result<ValidationFigures> {
         let on_training_cases = self.setup.validation.is_empty();
-        let cases = if on_training_cases { &*self.setup.training } else { &*self.setup.validation };
+        let cases = self.validated_cases();
         let names = &self.setup.preparation.reader.description.classes;
         let voxels =
             cases.iter().map(|case| case.summary().grids.part_shape().iter().product::<usize>()).sum();
@@ -181,12 +193,32 @@ impl Run {
                 ByClass::new(&classes[1..], &asked, &[validation.postprocess.as_ref()]);
             self.postprocess.clone_from(&validation.postprocess);
         }
+        if is_best || self.best.is_none() {
+            self.keep_report(epoch, metric, &validation)?;
+        }
         self.validation = Some(validation);
         if is_best {
             self.best = metric;
             self.save_best(metric)?;
         }
         Ok(metric)
+    }
+
+    /// Keeps what a report shows of the model, which is the best, or the last as long as none is; and its first picture.
+    fn keep_report(&mut self, epoch: u64, value: Option<f64>, validation: &ValidationFigures) -> Result<()> {
+        let judgement = Judgement { epoch, step: self.step, metric: self.metric(), value };
+        let reader = &self.setup.preparation.reader;
+        let report = validation.model_report(judgement, self.validated_cases(), reader)?;
+        if let Some(png) = report.pictures.first().and_then(Picture::file) {
+            rename_into_place(&self.setup.folder.join(SLICES), |out| out.write_all(&png))?;
+        }
+        self.report = Some(serde_json::to_vec(&report).expect("a report is plain data"));
+        Ok(())
+    }
+
+    /// Those that metrics are of: the training cases, where there are no others.
+    fn validated_cases(&self) -> &[PreparedCase] {
+        if self.setup.validation.is_empty() { &self.setup.training } else { &self.setup.validation }
     }
 
     /// What the threshold is chosen for, where it is chosen.

@@ -23,7 +23,16 @@ impl Run {
     }
 
     pub(super) fn save_last(&mut self, metric: Option<f64>) -> Result<()> {
-        let (checkpoint, folder) = self.checkpoint(metric)?;
+        let began = Instant::now();
+        self.write_last(metric)?;
+        self.seconds.saving += began.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn write_last(&mut self, metric: Option<f64>) -> Result<()> {
+        // Where a model is best, the report is of that one.
+        let report = self.report.clone().filter(|_| self.best.is_none());
+        let (checkpoint, folder) = self.checkpoint(metric, report)?;
         if std::mem::take(&mut self.setup.abandons_last) {
             // What a run did not go on from is not kept as the one before: it may be damaged.
             return checkpoint.save(&folder.join(LAST));
@@ -32,24 +41,35 @@ impl Run {
     }
 
     pub(super) fn save_best(&mut self, metric: Option<f64>) -> Result<()> {
-        let (checkpoint, folder) = self.checkpoint(metric)?;
+        let began = Instant::now();
+        let (checkpoint, folder) = self.checkpoint(metric, self.report.clone())?;
         checkpoint.save(&folder.join(BEST))?;
-        publish(&self.setup.folder, false)
+        publish(&self.setup.folder, false)?;
+        self.seconds.saving += began.elapsed().as_secs_f64();
+        Ok(())
     }
 
-    /// What the run is now, and the folder of its checkpoints, which exists.
-    fn checkpoint(&mut self, metric: Option<f64>) -> Result<(Checkpoint, std::path::PathBuf)> {
-        let what = match self.aim() {
+    /// What "best" is judged by, in words.
+    pub(super) fn metric(&self) -> String {
+        match self.aim() {
             Some(aim) if self.setup.plan.model.out_channels == 1 => {
                 format!("on the validation cases, at the threshold chosen for {aim}: how well that is served")
             }
             _ => "mean Dice of the foreground classes over the validation cases".to_owned(),
-        };
+        }
+    }
+
+    /// What the run is now, and the folder of its checkpoints, which exists.
+    fn checkpoint(
+        &mut self,
+        metric: Option<f64>,
+        report: Option<Vec<u8>>,
+    ) -> Result<(Checkpoint, std::path::PathBuf)> {
         let state = State {
             step: self.step,
             seconds: self.progress.elapsed().as_secs_f64(),
             config: self.setup.config.to_toml(),
-            metric: what,
+            metric: self.metric(),
             metric_now: metric,
             metric_best: self.best,
             validated: self.validated == Some(self.step),
@@ -80,6 +100,6 @@ impl Run {
             fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
             sync_folder(&self.setup.folder)?;
         }
-        Ok((Checkpoint { state, card, weights, optimizer }, folder))
+        Ok((Checkpoint { state, card, weights, optimizer, report }, folder))
     }
 }

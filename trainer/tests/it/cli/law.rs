@@ -1,12 +1,13 @@
 //! What the log says of a validation case is what `trainer predict` does with the model: the same voxels found, missed and
 //! invented, in the file's own voxels.
 
-use metrics::ConfusionMatrix;
+use metrics::{BinaryCounts, ConfusionMatrix, Connectivity, LesionCounts};
 use proptest::prelude::*;
 use rand::RngExt;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use trainer::dataset::IGNORE;
+use trainer::report::ModelReport;
 use volumes::nifti::{self, NiftiHeader};
 
 use super::{Place, borrowed, succeeds};
@@ -111,16 +112,24 @@ impl Made {
         }
     }
 
-    /// What a mask of a case holds of each foreground class: found, invented, missed.
-    fn counted(&self, place: &Place, case: &str) -> Vec<[u64; 3]> {
+    /// What a mask of a case holds of each foreground class, in voxels and in objects.
+    fn counted(&self, place: &Place, case: &str) -> Vec<(BinaryCounts, LesionCounts)> {
         let read = |path: String| volumes::Stored::read(place.path(&path)).unwrap().to_f32();
         let mask: Vec<u8> = read(format!("masks/{case}.nii.gz")).iter().map(|&v| v as u8).collect();
         let ignored = |v: f32| if self.ignore && v as usize == self.classes { IGNORE } else { v as u8 };
         let truth: Vec<u8> = read(format!("data/labelsTr/{case}.nii.gz")).into_iter().map(ignored).collect();
         let mut matrix = ConfusionMatrix::new(self.classes).ignore_label(IGNORE);
         matrix.update(&truth, &mask).unwrap();
-        let counts = (1..self.classes).map(|class| matrix.binary(class));
-        counts.map(|c| [c.true_positives, c.false_positives, c.false_negatives]).collect()
+        let index: usize = case[1..].parse().unwrap();
+        let [x, y, z] = self.shapes[index];
+        let objects = |class: usize| {
+            let of = |labels: &[u8]| -> Vec<bool> {
+                let is_class = |(label, truth): (&u8, &u8)| usize::from(*label) == class && *truth != IGNORE;
+                labels.iter().zip(&truth).map(is_class).collect()
+            };
+            LesionCounts::new(&of(&truth), &of(&mask), [z, y, x], Connectivity::TwentySix)
+        };
+        (1..self.classes).map(|class| (matrix.binary(class), objects(class))).collect()
     }
 }
 
@@ -172,7 +181,20 @@ proptest! {
             prop_assert!(!step || steps == 24);
             let epoch = format!("epoch {}, on the validation", steps / 12);
             let validation = &printed[printed.find(&epoch).unwrap()..];
-            for (class, [tp, fp, missed]) in (1..).zip(made.counted(&place, &case)) {
+            let counted = made.counted(&place, &case);
+            let report = place.path("run/checkpoints/best/report.json");
+            if !step && report.is_file() {
+                // The report is of the model that predictions use, down to each object.
+                let report: ModelReport = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+                prop_assert_eq!(report.step, steps);
+                for (class, (counts, objects)) in report.cases[0].classes.iter().zip(&counted) {
+                    prop_assert_eq!((&class.counts, &class.objects), (counts, objects));
+                    let found = class.truth.iter().filter(|object| object.found).count() as u64;
+                    prop_assert_eq!((found, class.truth.len() as u64), (objects.found, objects.lesions));
+                }
+            }
+            for (class, (counts, _)) in (1..).zip(counted) {
+                let BinaryCounts { true_positives: tp, false_positives: fp, false_negatives: missed, .. } = counts;
                 let start = format!("case {case}: class {class}: Dice ");
                 let line = validation.lines().find(|line| line.starts_with(&start)).unwrap();
                 let end = format!(" tp {tp} fp {fp} fn {missed}");

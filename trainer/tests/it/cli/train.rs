@@ -165,6 +165,7 @@ fn a_run_folder_holds_what_its_result_depends_on() {
             "log.jsonl",
             "model.safetensors",
             "model_last.safetensors",
+            "report.html",
             "run.json",
             "slices.png"
         ]

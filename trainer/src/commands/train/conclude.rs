@@ -1,0 +1,61 @@
+//! The last lines of `trainer train`: which model predictions use, how it reads logits, and what to type next.
+
+use std::path::Path;
+
+use crate::Result;
+use crate::cli::{Train, called, quoted};
+use crate::config::Config;
+use crate::predict::Asked;
+use crate::report::{RunData, hms, in_use};
+use crate::run::folder::PAGE;
+use crate::training::Outcome;
+
+/// Says what a run came to: of the model that predictions use, and what to type next.
+pub(super) fn conclude(args: &Train, config: &Config, outcome: &Outcome) -> Result<()> {
+    let run = RunData::read(&args.out)?;
+    println!("\n{}", in_use(&run));
+    if let Some(network) = &run.network {
+        println!("{}", network.decision);
+        match &network.postprocessing {
+            Some(choice) => println!("{choice}"),
+            None if run.model.is_none() || Asked::of(&config.inference).is_settled() => {}
+            None => println!("no validation case to choose post-processing on: masks stay as predicted"),
+        }
+    }
+    let end = &outcome.end;
+    println!(
+        "weights after the last step {} (CRC-32C); waited for data {:.1} % of the time",
+        end.weights_crc32c,
+        100.0 * end.waited_for_data
+    );
+    if let Some(bytes) = end.peak_memory {
+        println!("peak memory {:.0} MB", bytes as f64 / (1u64 << 20) as f64);
+    }
+    let state = if outcome.stopped { "stopped" } else { "done" };
+    println!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
+    let page = args.out.join(PAGE);
+    if page.is_file() {
+        println!("curves, cases and slices: {}", page.display());
+    }
+    Ok(())
+}
+
+/// The commands that may come after a run, as they are typed.
+pub(in crate::commands) fn next(args: &Train, outcome: &Outcome) -> String {
+    let (called, run, dataset) = (called(), quoted(&args.out), quoted(&args.dataset));
+    let mut resume = format!("{called} train {dataset} --out {run} --resume");
+    let path = |flag: &str, path: Option<&Path>| {
+        path.map_or(String::new(), |path| format!(" {flag} {}", quoted(path)))
+    };
+    resume += &path("--validation", args.validation.as_deref());
+    resume += &path("--cache", args.loading.cache.as_deref());
+    if outcome.stopped {
+        return format!("to go on from here:\n  {resume}");
+    }
+    let epochs = 2 * outcome.epochs;
+    format!(
+        "to predict:\n  {called} predict {run} IMAGES --out MASKS\n\
+         to compare masks with labels:\n  {called} evaluate --predictions MASKS --labels LABELS\n\
+         to train for more epochs:\n  {resume} --epochs {epochs}"
+    )
+}
