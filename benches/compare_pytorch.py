@@ -9,13 +9,15 @@
 
 PyTorch runs in the modes plain, cl (channels_last_3d), compile, cl+compile, and the same with bf16 (for
 information, since it computes something coarser), each as installed and with jemalloc preloaded, which spares it the page
-faults of fresh buffers. Both sides have the same net, loss (BCE with pos_weight 10), optimiser (Adam) and thread count.
+faults of fresh buffers. Both sides have the same net, loss (BCE with pos_weight 10), optimiser (Adam) and thread count:
+src/bin/train_step.rs is ours, train_step_pytorch.py PyTorch's.
 """
 import argparse
 import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -42,17 +44,16 @@ def parse():
                         help="modes of the sweep (default: all)")
     parser.add_argument("--only-jemalloc", action="store_true", help="sweep with jemalloc preloaded only")
     parser.add_argument("--no-infer", action="store_true", help="training only")
-    parser.add_argument("--twin", default=HERE / "../../shared/bench/train_step_torch.py", type=pathlib.Path,
-                        help="the program that times PyTorch")
     parser.add_argument("--python", default=sys.executable, help="the Python that has torch")
     parser.add_argument("--ours", default=HERE / "../target/release/train_step", type=pathlib.Path)
     parser.add_argument("--jemalloc", default=find_jemalloc(), help="libjemalloc.so.2")
     parser.add_argument("--winners", default=HERE / "../target/pytorch_winners.json", type=pathlib.Path,
                         help="where --sweep keeps what it found")
     args = parser.parse_args()
-    for path, remedy in [(args.twin, "name it with --twin"), (args.ours, "cargo build --release -p benches")]:
-        if not path.exists():
-            sys.exit(f"{path} is not there: {remedy}")
+    if not args.ours.exists():
+        sys.exit(f"{args.ours} is not there: cargo build --release -p benches, or name it with --ours")
+    if not shutil.which(args.python) or subprocess.run([args.python, "-c", "import torch"], capture_output=True).returncode != 0:
+        sys.exit(f"{args.python} cannot import torch: pip install torch numpy, or name one that can with --python")
     return args
 
 
@@ -81,7 +82,7 @@ def flags(args, shape, base, infer):
 
 def pytorch(args, shape, base, infer, mode, jemalloc):
     environment = {"LD_PRELOAD": args.jemalloc, "MALLOC_CONF": JEMALLOC} if jemalloc else {}
-    command = [args.python, args.twin, *flags(args, shape, base, infer), "--mode", mode]
+    command = [args.python, HERE / "train_step_pytorch.py", *flags(args, shape, base, infer), "--mode", mode]
     return run(command, environment)
 
 
@@ -132,6 +133,7 @@ def sweep(args):
             "installed_s": min((r["median_s"] for name, r in found.items() if "bf16" not in name and "jemalloc" not in name), default=None),
             "bf16_s": min((r["median_s"] for name, r in found.items() if "bf16" in name), default=None),
         }
+        args.winners.parent.mkdir(parents=True, exist_ok=True)
         args.winners.write_text(json.dumps(winners, indent=1))
 
 
