@@ -97,7 +97,7 @@ impl Chart {
         };
         let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
         let mut builder = ChartBuilder::on(&root);
-        builder.margin(12).x_label_area_size(42).y_label_area_size(56);
+        builder.margin(12).x_label_area_size(42).y_label_area_size(70);
         let mut chart = builder.build_cartesian_2d(self.x.1.clone(), self.y.1.clone())?;
         let text = ("sans-serif", 13);
         let mut mesh = chart.configure_mesh();

@@ -117,7 +117,7 @@ impl SliceFigure<'_> {
         // No caption reaches into the next, however narrow the tiles are.
         let widest =
             (0..columns.len()).map(|column| Canvas::text_width(&caption(column, self.shape[0] - 1), ZOOM));
-        let column_width = tile.width.max(widest.max().unwrap_or(0));
+        let column_width = tile.width.max(widest.max().unwrap_or(0) + GAP);
         let (step_x, step_y) = (column_width + GAP, tile.height + CAPTION + GAP);
         let mut canvas = Canvas::new(GAP + columns.len() * step_x, GAP + slices.len() * step_y);
         let window = window(self.image);

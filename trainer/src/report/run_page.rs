@@ -77,8 +77,7 @@ pub(crate) fn in_use(run: &RunData) -> String {
         format!("the best of {validations} validations")
     };
     format!(
-        "Predictions use the model after epoch {epoch} of {epochs} ({digest}), which had {best}: {} = {}. All figures are of that model, of the masks that it predicts.",
-        metric,
+        "Predictions use the model after epoch {epoch} of {epochs} ({digest}): {best}, with {} ({metric}). All figures are of that model, of the masks that it predicts.",
         number(*value, 4)
     )
 }

@@ -325,7 +325,7 @@ fn captions_of_narrow_volumes_do_not_reach_into_each_other() {
     };
     let picture = Picture::of(&figure);
     // "image 100/100" and "prediction" in letters of 12 pixels.
-    assert_eq!(picture.width, GAP + 2 * (13 * 12 - 2 + GAP));
+    assert_eq!(picture.width, GAP + 2 * (13 * 12 - 2 + GAP + GAP));
 }
 
 #[test]

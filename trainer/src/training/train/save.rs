@@ -53,7 +53,7 @@ impl Run {
     pub(super) fn metric(&self) -> String {
         match self.aim() {
             Some(aim) if self.setup.plan.model.out_channels == 1 => {
-                format!("on the validation cases, at the threshold chosen for {aim}: how well that is served")
+                format!("how well {aim} is served on the validation cases, at the threshold chosen for it")
             }
             _ => "mean Dice of the foreground classes over the validation cases".to_owned(),
         }
