@@ -4,6 +4,7 @@
 //! is read, so an unknown key is noticed where it is written, with the nearest known one as a hint.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use metrics::Aim;
 use serde::{Deserialize, Serialize};
@@ -13,22 +14,30 @@ use crate::{Error, Result};
 
 mod augmentation;
 mod data;
+mod keys;
 mod limits;
+mod loss;
 mod merge;
 mod mirror;
 mod named_file;
 mod training;
+mod values;
 
 pub use augmentation::Augmentation;
 pub use data::{BalanceBy, Data, SMALLEST_BATCH, Scheme};
 pub(crate) use limits::{check_patch, is_overlap};
-use merge::{merge, nested, parse_value};
+pub use loss::{Loss, LossName};
+use merge::{merge, nested, parse, parse_value};
 pub use mirror::{Mirror, Mirroring};
 pub use named_file::NamedFile;
 pub use training::{NonFiniteStep, Training};
 
 /// The default configuration with a comment on every key, as `trainer config` prints it.
 pub const DEFAULT: &str = include_str!("config/default.toml");
+
+/// The same as a table.
+static DEFAULTS: LazyLock<Table> =
+    LazyLock::new(|| DEFAULT.parse().expect("the default configuration is read by a test"));
 
 /// Either a value, or `"auto"`: chosen from the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,39 +103,6 @@ pub struct Model {
     pub deep_supervision: bool,
     pub checkpointing: unet3d::Checkpointing,
     pub prior_bias: bool,
-}
-
-/// `[loss]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
-pub struct Loss {
-    pub name: LossName,
-    pub pos_weight: Auto<f64>,
-    pub class_weights: Auto<Vec<f64>>,
-    pub label_smoothing: f64,
-    pub gamma: f64,
-    pub alpha: f64,
-    pub beta: f64,
-    pub batch_dice: bool,
-    pub smooth: f64,
-}
-
-/// Which loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "config/default.toml explains every key, once")]
-pub enum LossName {
-    Auto,
-    Bce,
-    Ce,
-    Dice,
-    DiceBce,
-    DiceCe,
-    GeneralizedDice,
-    Focal,
-    Tversky,
-    FocalTversky,
 }
 
 /// `[optimizer]`
@@ -211,7 +187,7 @@ pub struct Inference {
 
 impl Default for Config {
     fn default() -> Self {
-        toml::from_str(DEFAULT).expect("the default configuration is read by a test")
+        Self::read(&DEFAULTS).expect("the default configuration is read by a test")
     }
 }
 
@@ -221,7 +197,8 @@ impl Config {
     /// # Errors
     /// Names the key that is unknown, or whose value cannot be used, and the remedy.
     pub fn load(file: Option<(&str, &str)>, set: &[String]) -> Result<Self> {
-        Self::changed(file.map_or(Ok(Table::new()), |(name, text)| parse(name, text))?, set)
+        let file = file.map(|(name, text)| Ok::<_, Error>((name, parse(name, text)?))).transpose()?;
+        Self::changed(file, set)
     }
 
     /// What a checkpoint recorded, for predicting with its network. `[augmentation]`, which only training reads, keeps its
@@ -232,7 +209,7 @@ impl Config {
     pub fn for_prediction(name: &str, text: &str) -> Result<Self> {
         let mut recorded = parse(name, text)?;
         recorded.remove("augmentation");
-        Self::changed(recorded, &[])
+        Self::changed(Some((name, recorded)), &[])
     }
 
     /// The keys that a file's text sets, such as `training.epochs`.
@@ -248,10 +225,16 @@ impl Config {
         keys(&Table::try_from(self).expect("a configuration has only values that TOML has"))
     }
 
-    /// The default with changes.
-    fn changed(changes: Table, set: &[String]) -> Result<Self> {
-        let mut table = parse("config/default.toml", DEFAULT)?;
-        merge(&mut table, changes, "")?;
+    /// The default with the changes of a file and then of pairs.
+    fn changed(file: Option<(&str, Table)>, set: &[String]) -> Result<Self> {
+        let mut table = DEFAULTS.clone();
+        if let Some((name, changes)) = file {
+            let changed = merge(&mut table, changes, "").and_then(|()| Self::read(&table));
+            changed.map_err(|error| match error {
+                Error::Config { key, message } => Error::file(name, format!("{key}: {message}")),
+                other => other,
+            })?;
+        }
         for pair in set {
             let (key, value) = pair
                 .split_once('=')
@@ -259,10 +242,12 @@ impl Config {
             let changes = nested(key.trim(), parse_value(value.trim()));
             merge(&mut table, changes, "")?;
         }
-        let config: Self = Value::Table(table).try_into().map_err(|e: toml::de::Error| {
-            Error::config("value", format!("{}; `trainer config` explains every key", e.to_string().trim()))
-        })?;
-        config.validated()
+        Self::read(&table)?.validated()
+    }
+
+    /// What a table that has every key says.
+    fn read(table: &Table) -> Result<Self> {
+        Value::Table(table.clone()).try_into().map_err(|_: toml::de::Error| values::refused(table))
     }
 
     /// The configuration as TOML.
@@ -362,10 +347,6 @@ fn keys(table: &Table) -> BTreeMap<String, Value> {
         keys.iter().map(|(key, value)| (format!("{section}.{key}"), value.clone())).collect()
     };
     sections.flat_map(of_section).collect()
-}
-
-fn parse(name: &str, text: &str) -> Result<Table> {
-    text.parse().map_err(|e: toml::de::Error| Error::file(name, format!("is not TOML: {e}")))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub(crate) mod folder;
 pub(crate) mod listed;
 pub(crate) mod listing;
 pub(crate) mod names;
+pub(crate) mod nature;
 pub(crate) mod notes;
 pub(crate) mod overlap;
 mod spacing_note;

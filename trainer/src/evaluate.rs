@@ -1,6 +1,6 @@
 //! Compares a folder of predicted label volumes with a folder of true ones, case by case and class by class.
 //!
-//! Voxels are counted, the distances between surfaces measured in mm, and lesions counted as connected components.
+//! Voxels are counted, the distances between surfaces measured in mm, and objects counted: connected components, such as lesions.
 //! A value that is undefined for a case is in no mean, and every mean says how many such cases there are.
 //!
 //! Nothing is resampled: a prediction must lie on its label's grid. Label 0 is the background; it has no row of
@@ -66,14 +66,14 @@ pub struct Options {
     pub tolerance: f64,
     /// The neighbours whose absence makes a voxel part of the surface.
     pub surface: Connectivity,
-    /// The neighbours that belong to the same lesion.
+    /// The neighbours that belong to the same object.
     pub lesions: Connectivity,
     /// Labels that are one class.
     pub merges: Merges,
 }
 
 impl Default for Options {
-    /// 1 mm; surfaces as MedPy has them, and lesions that hang together by a corner.
+    /// 1 mm; surfaces as MedPy has them, and objects that hang together by a corner.
     fn default() -> Self {
         Self {
             tolerance: 1.0,

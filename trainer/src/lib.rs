@@ -24,6 +24,7 @@ pub mod report;
 pub mod run;
 pub mod study;
 pub mod training;
+mod words;
 
 pub use error::{Error, Result};
 

@@ -2,24 +2,8 @@
 
 use toml::{Table, Value};
 
+use super::keys;
 use crate::{Error, Result};
-
-/// What is no key, and the keys that say it.
-const SAID_OTHERWISE: [(&str, &str); 7] = [
-    ("augmentation.affine", "augmentation.rotation_probability and augmentation.scale_probability"),
-    ("augmentation.rotation", "augmentation.rotation_degrees"),
-    ("augmentation.scale", "augmentation.scale_range"),
-    (
-        "augmentation.intensity",
-        "augmentation.brightness_probability, augmentation.contrast_probability and augmentation.gamma_probability",
-    ),
-    (
-        "augmentation.intensity_range",
-        "augmentation.brightness_range, augmentation.contrast_range and augmentation.gamma_range, such as [0.8, 1.2]",
-    ),
-    ("augmentation.noise", "augmentation.noise_probability"),
-    ("augmentation.noise_range", "augmentation.noise_deviation, such as [0.0, 0.1]"),
-];
 
 /// Puts `changes` into `table`, every key of which must be there already.
 pub(super) fn merge(table: &mut Table, changes: Table, prefix: &str) -> Result<()> {
@@ -31,26 +15,15 @@ pub(super) fn merge(table: &mut Table, changes: Table, prefix: &str) -> Result<(
             (Some(Value::Table(section)), Value::Table(change)) if is_section => {
                 merge(section, change, &path)?;
             }
-            (Some(Value::Table(_)), _) if is_section => {
-                return Err(Error::config(
-                    path,
-                    "is a section: name one of its keys, such as training.epochs",
-                ));
-            }
+            (Some(Value::Table(_)), _) if is_section => return Err(keys::is_section(&path)),
             (Some(slot), Value::Integer(whole)) if slot.is_float() => *slot = Value::Float(whole as f64),
             (Some(slot), change) => *slot = change,
-            (None, _) => {
-                if let Some((_, keys)) = SAID_OTHERWISE.iter().find(|(name, _)| *name == path) {
-                    let hint = format!("there is no such key; use {keys}; `trainer config` explains them");
-                    return Err(Error::config(path, hint));
-                }
-                let nearest =
-                    table.keys().min_by_key(|known| edit_distance(known, &key)).cloned().unwrap_or_default();
-                let hint = format!(
-                    "there is no such key; the nearest is {nearest}; `trainer config` lists them all"
-                );
-                return Err(Error::config(path, hint));
+            // The first key of a section that there is not says what is meant.
+            (None, Value::Table(section)) if is_section && !section.is_empty() => {
+                let key = section.keys().next().cloned().unwrap_or_default();
+                return Err(keys::unknown(&format!("{path}.{key}")));
             }
+            (None, _) => return Err(keys::unknown(&path)),
         }
     }
     Ok(())
@@ -69,18 +42,24 @@ pub(super) fn parse_value(text: &str) -> Value {
     parsed.and_then(|mut t| t.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-/// Levenshtein's distance, row by row.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &cb) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(ca != cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+/// The table that a text holds; `name` is that of its file.
+///
+/// # Errors
+/// Names the line and the column that is no TOML.
+pub(super) fn parse(name: &str, text: &str) -> Result<Table> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start.min(text.len()));
+        let before = text.get(..start).unwrap_or_default();
+        let (line, column) = (before.lines().count().max(1), before.lines().last().unwrap_or_default());
+        // What ends with a line's end is followed by the next line's beginning.
+        let (line, column) = match before.ends_with('\n') {
+            true => (line + 1, 1),
+            false => (line, column.chars().count() + 1),
+        };
+        let message = format!(
+            "is not TOML at line {line}, column {column}: {}; write lines such as epochs = 5 below [training], as `trainer config` does",
+            error.message().trim().replace('\n', " ")
+        );
+        Error::file(name, message)
+    })
 }

@@ -145,7 +145,7 @@ mod tests {
             let again = crate::config::Config::load(Some(("test", &config.to_toml())), &[]).unwrap();
             assert_eq!(again.inference.mirror, setting);
         }
-        assert!(read("x,y").unwrap_err().contains("none, all, or some of d,h,w"));
+        assert!(read("x,y").unwrap_err().contains("\"all\", \"none\", \"h,w\" or \"auto\""));
         assert!(read("3").is_err());
     }
 }

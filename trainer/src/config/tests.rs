@@ -36,18 +36,41 @@ fn single_keys_are_replaced_in_files_and_on_the_command_line() {
 fn a_wrong_key_or_value_is_named_with_its_remedy() {
     let error = |set: &str| Config::load(None, &[set.to_owned()]).unwrap_err().to_string();
     assert!(
-        error("training.epoch=3").contains("training.epoch: there is no such key; the nearest is epochs")
+        error("training.epoch=3")
+            .contains("training.epoch: there is no such key; did you mean training.epochs?")
     );
+    assert!(error("epochs=ten").contains("epochs: there is no such key; did you mean training.epochs?"));
+    assert!(
+        error("optimiser.lr=1").contains("optimiser.lr: there is no such key; did you mean optimizer.lr?")
+    );
+    assert!(error("zzz=1").ends_with("zzz: there is no such key; `trainer config` lists them all"));
     assert!(error("training.epochs=0").contains("training.epochs: is 0"));
     assert!(error("data.foreground_share=1.5").contains("from 0 to 1"));
     assert!(error("data.empty_share=-1").contains("data.empty_share: is -1: a number from 0 to 1"));
     assert!(error("data.empty_share=none").contains("data.empty_share: is \"none\""));
     assert!(error("data.balance=voxel").contains("voxel"));
     assert!(error("loss.name=bec").contains("bec"));
-    assert!(error("training=3").contains("is a section"));
+    assert!(error("training=3").contains("is a section: name one of its keys, such as training.accumulate"));
+    assert!(error("loss=dice").contains("is a section: name one of its keys, such as loss.name"));
     assert!(error("training.epochs").contains("is not key=value"));
-    let error = Config::load(Some(("my.toml", "loss = [")), &[]).unwrap_err().to_string();
-    assert!(error.starts_with("my.toml: is not TOML"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_named_with_the_file() {
+    let error = |text: &str| Config::load(Some(("my.toml", text)), &[]).unwrap_err().to_string();
+    for (text, place) in [
+        ("loss = [", "line 1, column 9"),
+        ("[training]\nepochs = 5\nseed = \n", "line 3, column 8"),
+        ("{\"labels\": 1}", "line 1, column 1"),
+        ("[training]\n\n= 5", "line 3, column 1"),
+    ] {
+        let said = error(text);
+        assert!(said.starts_with(&format!("my.toml: is not TOML at {place}: ")), "{text}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    let said = error("[training]\nepochs = \"ten\"");
+    assert!(said.starts_with("my.toml: training.epochs: is \"ten\", but takes a whole number"), "{said}");
+    assert!(error("[train]\nepochs = 3").starts_with("my.toml: train.epochs: there is no such key; did you"));
 }
 
 #[test]

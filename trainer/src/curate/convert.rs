@@ -31,6 +31,7 @@ use crate::dataset::fault::{Fault, Kind};
 use crate::dataset::names::Part;
 use crate::dataset::note_on_spacing;
 use crate::dataset::notes::{self, Note};
+use crate::words;
 use crate::{Error, Result};
 
 pub use labels::Relabel;
@@ -271,7 +272,7 @@ fn channel_names(cases: &[Ready], names: &[String], found: &mut Faults) -> Vec<S
     let counted = || cases.iter().filter_map(|case| Some((case, case.scanned.channels()?)));
     let Some((first, channels)) = counted().next() else { return names.to_vec() };
     for (case, other) in counted().filter(|&(_, other)| other != channels) {
-        let message = format!("has {other} channel(s), but {} has {channels}", first.name);
+        let message = format!("has {}, but {} has {channels}", words::counted(other, "channel"), first.name);
         let remedy = "give every case the same channels in the same order";
         found.errors.push(Fault::case(Kind::ChannelCount, &case.name, message, remedy));
     }
@@ -279,7 +280,8 @@ fn channel_names(cases: &[Ready], names: &[String], found: &mut Faults) -> Vec<S
         return (0..channels).map(|channel| format!("channel_{channel}")).collect();
     }
     if names.len() != channels {
-        let message = format!("has {channels} channel(s), but --channel-names names {}", names.len());
+        let message =
+            format!("has {}, but --channel-names names {}", words::counted(channels, "channel"), names.len());
         let remedy = "name each channel once, in their order";
         found.errors.push(Fault::case(Kind::ChannelCount, &first.name, message, remedy));
     }

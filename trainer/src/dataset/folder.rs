@@ -8,8 +8,10 @@ use volumes::{Alignment, Format, Header, Role};
 use super::description::Parts;
 use super::fault::{Fault, Kind, first};
 use super::names::{LooseCase, Part, dangling, side};
+use super::nature::Nature;
 use super::notes::{self, Note};
 use super::{Checksums, Description, FileSum, listed, warnings};
+use crate::words::counted;
 use crate::{Error, Result};
 
 /// The files of one case.
@@ -116,13 +118,25 @@ fn files_of<'a>(cases: impl IntoIterator<Item = &'a CaseFiles>) -> Vec<PathBuf> 
 
 /// Refuses what is no folder, or one of a scanner's files.
 pub(crate) fn must_be_folder(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        let instead = if path.join("dataset.json").exists() { None } else { volumes::dicom_instead(path) };
-        return instead.map_or(Ok(()), |message| Err(Error::file(path, message)));
-    }
-    let what = if path.exists() { "is a file" } else { "does not exist" };
+    let named = path.display();
     let remedy = "name the folder that holds dataset.json, imagesTr and labelsTr";
-    Err(Error::file(path, format!("{what}; {remedy}")))
+    let message = if path.is_dir() {
+        match (Nature::of(path), volumes::dicom_instead(path)) {
+            (Nature::Dataset, _) => return Ok(()),
+            (_, Some(message)) => message,
+            (Nature::Run, None) => format!("is the folder of a run and no data set; {remedy}"),
+            (Nature::PartOfDataset, None) => {
+                "is a part of the data set that is the folder above: name that one".to_owned()
+            }
+            (Nature::Volumes, None) => format!(
+                "holds volumes, but no dataset.json that says what they are: `trainer convert --images {named} --masks MASKS --out Dataset001_Name` makes a data set of them and their masks"
+            ),
+            (Nature::Other, None) => return Ok(()),
+        }
+    } else {
+        format!("{}; {remedy}", if path.exists() { "is a file" } else { "does not exist" })
+    };
+    Err(Error::file(path, message))
 }
 
 /// What the headers of a case say.
@@ -174,7 +188,8 @@ pub(crate) fn one_volume_each(
     }
     planes_of_one_slice(path)?;
     let message = format!(
-        "holds {held} volume(s), shape {:?}, but dataset.json names {channels} channels",
+        "holds {}, shape {:?}, but dataset.json names {channels} channels",
+        counted(held, "volume"),
         header.shape
     );
     let remedy = format!(

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::fault::{Fault, Kind};
 use super::names::LooseCase;
+use crate::words::counted;
 
 /// A case with the paths that it is listed with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,7 +99,11 @@ pub(crate) fn loose(
         let label = there(&case.label);
         // One may hold all channels.
         if ![1, channels].contains(&images.len()) {
-            let message = format!("names {} image(s), where there are {channels} channel(s)", images.len());
+            let message = format!(
+                "names {}, where there are {}",
+                counted(images.len(), "image"),
+                counted(channels, "channel")
+            );
             faults.push(Fault::case(
                 Kind::MissingChannel,
                 name,

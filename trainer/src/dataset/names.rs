@@ -8,6 +8,7 @@ use volumes::split_channel;
 
 use super::CaseFiles;
 use super::fault::{Fault, Kind, all, first};
+use crate::words::counted;
 use crate::{Error, Result};
 
 /// The names of a folder's files, sorted; hidden files are left out.
@@ -130,7 +131,8 @@ pub(crate) fn loose(files: &[(String, PathBuf)], channels: usize, faults: &mut V
             Some((case, channel)) if channel < channels => (case, channel),
             Some((case, channel)) if channels > 1 || stems.contains(format!("{case}_0000").as_str()) => {
                 let message = format!(
-                    "is channel {channel} of case {case}, but dataset.json names {channels} channel(s), counted from 0000"
+                    "is channel {channel} of case {case}, but dataset.json names {}, counted from 0000",
+                    counted(channels, "channel")
                 );
                 let remedy = "name it in channel_names or take the file away";
                 faults.push(Fault::file(Kind::ExtraChannel, path, message, remedy));
@@ -241,7 +243,7 @@ fn stems(folder: &Path, names: &[String], ending: &str) -> Vec<(String, PathBuf)
 pub(crate) fn no_images(folder: &Path, names: &[String], ending: &str) -> Fault {
     let found = match names.first() {
         None => "the folder is empty".to_owned(),
-        Some(name) => format!("but {} other file(s), such as {name}", names.len()),
+        Some(name) => format!("but {}, such as {name}", counted(names.len(), "other file")),
     };
     let message = format!("holds no images named CASE_0000{ending} ({found})");
     Fault::file(Kind::NoImages, folder, message, "put them there, or set file_ending in dataset.json")

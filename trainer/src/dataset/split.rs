@@ -239,6 +239,7 @@ fn number(config: &Validation, there: usize, what: &str) -> Result<usize> {
         Auto::Value(folds) => {
             let remedy = match there {
                 0 | 1 => "one case has no folds, leave it \"auto\"".to_owned(),
+                2 => "--folds takes 2 here".to_owned(),
                 _ => format!("--folds takes 2 to {there} here"),
             };
             Err(Error::config("validation.folds", format!("is {folds} for {there} {what}: {remedy}")))

@@ -7,6 +7,7 @@ use volumes::{Stored, whole_number};
 use super::fault::{Fault, Kind, first};
 use super::{Description, IGNORE};
 use crate::Result;
+use crate::words::counted;
 
 /// Index to (x, y, z).
 fn position(image: &Stored, index: usize) -> [usize; 3] {
@@ -19,8 +20,9 @@ pub(crate) fn not_finite(image: &Stored, values: &[f32], case: &str) -> Option<F
     let first = values.iter().position(|v| !v.is_finite())?;
     let count = values.iter().filter(|v| !v.is_finite()).count();
     let message = format!(
-        "{} holds {count} voxel(s) that are NaN or infinite (as 32-bit numbers), the first at (x, y, z) = {:?}",
+        "{} holds {} that are NaN or infinite (as 32-bit numbers), the first at (x, y, z) = {:?}",
         image.path.display(),
+        counted(count, "voxel"),
         position(image, first)
     );
     Some(Fault::case(Kind::NotFinite, case, message, "replace them, for example by the background's value"))
@@ -92,10 +94,10 @@ impl LabelSurvey {
         let mut faults = Vec::new();
         if let Some((index, value)) = self.first_fraction {
             let message = format!(
-                "the label map {} holds {value} at (x, y, z) = {:?}, which is no whole number ({} such voxel(s))",
+                "the label map {} holds {value} at (x, y, z) = {:?}, which is no whole number (in {})",
                 image.path.display(),
                 position(image, index),
-                self.fractions
+                counted(self.fractions, "voxel")
             );
             let remedy = "save labels as integers and resample them with nearest neighbour";
             faults.push(Fault::case(Kind::NotWholeLabels, case, message, remedy));

@@ -7,6 +7,7 @@ use volumes::{Alignment, Format, Header};
 
 use super::fault::{Fault, Kind, Subject};
 use super::{CaseFiles, IGNORE};
+use crate::words::counted;
 
 /// A spacing is unusual from this many times the median on, or from that part of it down.
 const UNUSUAL: f64 = 3.0;
@@ -39,7 +40,7 @@ pub(crate) fn of_names(root: &Path, [training, test]: [Vec<&str>; 2], said: Opti
     });
     let there = training.len();
     let miscounted = said.filter(|&said| said != there as u64).map(|said| {
-        let message = format!("numTraining is {said}, but imagesTr has {there} case(s)");
+        let message = format!("numTraining is {said}, but imagesTr has {}", counted(there, "case"));
         let remedy = format!("add what is missing, or set numTraining to {there}");
         Fault::file(Kind::NumTraining, root.join("dataset.json"), message, remedy)
     });
@@ -159,9 +160,11 @@ fn unknown_spacings(root: &Path, cases: &[(&str, &Header)]) -> Option<Fault> {
     let silent: Vec<_> = cases.iter().filter(|(_, header)| !header.spacing_known).collect();
     let (name, header) = silent.first()?;
     let message = format!(
-        "{} of {} case(s), such as {name}, do not say how large their voxels are, which count as 1 mm",
+        "{} of {}, such as {name}, {} not say how large {} voxels are, which count as 1 mm",
         silent.len(),
-        cases.len(),
+        counted(cases.len(), "case"),
+        if silent.len() == 1 { "does" } else { "do" },
+        if silent.len() == 1 { "its" } else { "their" },
     );
     let remedy = match header.format {
         Format::Tiff => {

@@ -80,7 +80,11 @@ impl ClassNames {
         for group in &merges.0 {
             let unknown = group.iter().find(|label| !self.names.contains_key(label));
             if let Some(label) = unknown {
-                let message = format!("--merge: dataset.json does not name the label {label}");
+                let known: Vec<String> = self.labels().map(|label| label.to_string()).collect();
+                let message = format!(
+                    "--merge: dataset.json does not name the label {label}; it names {}",
+                    known.join(", ")
+                );
                 return Err(Error::Usage(message));
             }
             let names: Vec<String> = group.iter().filter_map(|label| self.names.remove(label)).collect();

@@ -58,11 +58,11 @@ pub struct ClassMeans {
     pub hd95: Mean,
     pub assd: Mean,
     pub surface_dice: Mean,
-    /// found / lesions of each case.
+    /// Objects found / objects of each case.
     pub lesion_recall: Mean,
-    /// Predicted lesions that are none, in each case.
+    /// Predicted objects that are none, in each case.
     pub false_positive_lesions: Mean,
-    /// The lesions of all cases together.
+    /// The objects of all cases together.
     pub lesions: LesionCounts,
 }
 

@@ -1,4 +1,4 @@
-//! One case's classes as bodies: how far apart their surfaces lie, and how many lesions they are.
+//! One case's classes as bodies: how far apart their surfaces lie, and how many objects they are.
 
 use std::collections::BTreeMap;
 

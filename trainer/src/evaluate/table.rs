@@ -21,11 +21,11 @@ impl fmt::Display for Evaluation {
         })?;
         writeln!(
             f,
-            "\nsurfaces in mm (surface dice within {} mm; distances need the class on both sides), and lesions\n",
+            "\nsurfaces in mm (surface dice within {} mm; distances need the class on both sides), and objects: voxels of a class that touch, by a face, an edge or a corner, are one\n",
             self.tolerance
         )?;
         let titles =
-            ["case", "class", "hd95", "assd", "surface dice", "lesions found", "false positive lesions"];
+            ["case", "class", "hd95", "assd", "surface dice", "objects found", "false positive objects"];
         self.table_of_cases(f, &titles, |class| {
             let (surface, lesions) = (class.surface, class.lesions);
             let distances = [length(surface.hd95), length(surface.assd), ratio(surface.surface_dice)];
@@ -38,15 +38,15 @@ impl fmt::Display for Evaluation {
             [class.precision, class.recall, class.f1, class.dice, class.iou].map(|x| mean(x, ratio)).into()
         })?;
         writeln!(f)?;
-        let titles = ["class", "hd95", "assd", "surface dice", "lesion recall", "false positive lesions"];
+        let titles = ["class", "hd95", "assd", "surface dice", "object recall", "false positive objects"];
         self.table_of_classes(f, &titles, |class| {
             let mut cells: Vec<_> = [class.hd95, class.assd].map(|x| mean(x, length)).into();
             cells.extend([class.surface_dice, class.lesion_recall].map(|x| mean(x, ratio)));
             cells.push(mean(class.false_positive_lesions, |value| decimals(value, 2)));
             cells
         })?;
-        writeln!(f, "\nlesions of all cases\n")?;
-        let titles = ["class", "lesions found", "false positive lesions"];
+        writeln!(f, "\nobjects of all cases\n")?;
+        let titles = ["class", "objects found", "false positive objects"];
         self.table_of_classes(f, &titles, |class| vec![found(&class.lesions), invented(&class.lesions)])?;
 
         let Mean { value, n, undefined } = self.foreground_dice;

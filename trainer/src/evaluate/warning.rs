@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+use crate::words::counted;
+
 /// Names that are written out in a message; the rest is counted.
 const SHOWN: usize = 5;
 
@@ -20,6 +22,8 @@ pub enum Warning {
         /// Their names.
         cases: Vec<String>,
     },
+    /// The predictions lie in a data set's folder and the labels do not.
+    Swapped,
     /// Label and prediction are said to lie at different places; voxels were compared by their indices.
     DifferentAffine {
         /// The case.
@@ -53,15 +57,20 @@ impl fmt::Display for Warning {
         match self {
             Self::MissingPredictions { cases } => write!(
                 f,
-                "{} labels have no prediction and are in no mean: {}; predict them too",
-                cases.len(),
-                list(cases)
+                "{} without prediction, in no mean: {}; predict {} too",
+                counted(cases.len(), "label"),
+                list(cases),
+                if cases.len() == 1 { "it" } else { "them" }
             ),
             Self::ExtraPredictions { cases } => write!(
                 f,
-                "{} predictions have no label and were left out: {}; add labels of the same name to judge them",
-                cases.len(),
+                "{} without label, left out: {}; add labels of the same name to judge them",
+                counted(cases.len(), "prediction"),
                 list(cases)
+            ),
+            Self::Swapped => f.write_str(
+                "the predictions lie in a data set and the labels do not: if the two are swapped, so are precision and \
+                 recall; --predictions is what `trainer predict` wrote, --labels the truth",
             ),
             Self::DifferentAffine { case, millimetres } => write!(
                 f,

@@ -11,24 +11,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::IGNORE;
 use crate::dataset::fault::{Fault, Kind};
+use crate::words::counted;
 
 /// What of a case's foreground is not among the labels that are trained on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostForeground {
     /// Voxels of the file that lie in borders that are cut off.
     pub cut_off: u64,
-    /// Lesions that resampling leaves nothing of, by class.
+    /// Objects that resampling leaves nothing of, by class.
     pub vanished: Vec<Vanished>,
 }
 
-/// Lesions of a class: connected components of its voxels, which may hang together by a corner.
+/// Objects of a class: connected components of its voxels, which may hang together by a corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vanished {
     /// The class.
     pub label: u8,
-    /// Lesions that have no voxel left.
+    /// Objects that have no voxel left.
     pub lesions: u32,
-    /// Lesions in all.
+    /// Objects in all.
     pub of: u32,
 }
 
@@ -37,21 +38,21 @@ impl LostForeground {
     pub(crate) fn faults(&self, case: &str, classes: &[String], spacing: [f64; 3]) -> Vec<Fault> {
         let cut_off = (self.cut_off > 0).then(|| {
             let message = format!(
-                "{} voxel(s) of the foreground lie in an empty border, which is cut off: they cannot be learnt",
-                self.cut_off
+                "an empty border, which is cut off, holds {}: what lies there cannot be learnt",
+                counted(self.cut_off, "foreground voxel")
             );
             let remedy = "look at the label map, or keep borders with data.crop=false";
             Fault::case(Kind::Vanished, case, message, remedy)
         });
         let of_class = |lost: &Vanished| {
             let name = classes.get(usize::from(lost.label)).map_or("?", String::as_str);
-            format!("{} of {} lesions of class {name}", lost.lesions, lost.of)
+            format!("{} of {} of class {name}", lost.lesions, counted(lost.of, "object"))
         };
         let listed: Vec<String> = self.vanished.iter().map(of_class).collect();
         let [d, h, w] = spacing.map(|s| (s * 1e3).round() / 1e3);
         let vanished = (!listed.is_empty()).then(|| {
             let message = format!(
-                "{} have no voxel left once the case is resampled to {d} x {h} x {w} mm (d, h, w): they are smaller than that and cannot be learnt",
+                "resampling to {d} x {h} x {w} mm (d, h, w) leaves no voxel of {}: what is smaller than a voxel cannot be learnt",
                 listed.join(", ")
             );
             Fault::case(Kind::Vanished, case, message, "give finer voxels (data.spacing), or take it so")

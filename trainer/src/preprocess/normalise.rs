@@ -9,6 +9,7 @@ use super::crop::content_mask;
 use super::{Case, Fit};
 use crate::config::Scheme;
 use crate::dataset::Description;
+use crate::words::counted;
 use crate::{Error, Result};
 
 /// How one channel is normalised.
@@ -111,8 +112,8 @@ impl Normalisation {
         let channels = self.channels.len();
         if case.channels != channels {
             let message = format!(
-                "has {} channel(s), the normalisation {channels}; give as many as in training",
-                case.channels
+                "has {}, the normalisation {channels}; give as many as in training",
+                counted(case.channels, "channel")
             );
             return Err(Error::case(&case.name, message));
         }

@@ -19,6 +19,7 @@ use crate::dataset::notes::Note;
 use crate::dataset::survey::{labels, not_finite};
 use crate::dataset::{CaseFiles, Dataset, Description, IGNORE};
 use crate::preprocess::common_spacing;
+use crate::words::counted;
 use crate::{Error, Result};
 
 /// A case may be resampled to this many times its file's voxels; slices a hundred times as thick as pixels stay below.
@@ -128,8 +129,11 @@ impl CaseReader {
     fn native_geometry(&self, files: &CaseFiles, voxel_sizes: Option<[f64; 3]>) -> Result<Geometry> {
         let channels = self.description.channel_names.len();
         if ![1, channels].contains(&files.images.len()) {
-            let message =
-                format!("has {} image(s), but {channels} channel(s) are expected", files.images.len());
+            let message = format!(
+                "has {}, but there are {}",
+                counted(files.images.len(), "image"),
+                counted(channels, "channel")
+            );
             return Err(Error::case(&files.name, message));
         }
         let header = check_headers(files, channels)?.header;

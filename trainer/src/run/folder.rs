@@ -17,6 +17,7 @@ use clap::ValueEnum;
 use volumes::files::WRITING;
 
 use super::checkpoint::{BEST, CHECKPOINTS, LAST, PREVIOUS, Saved, exists, latest};
+use crate::dataset::nature::Nature;
 use crate::{Error, Result};
 
 /// A checkpoint of a run.
@@ -95,7 +96,11 @@ pub(crate) fn share(folder: &Path, terms: &str) -> Result<fs::File> {
 }
 
 fn not_empty(folder: &Path) -> Error {
-    Error::file(folder, "is not empty: name another --out, or go on with its run with --resume")
+    let remedy = match latest(folder) {
+        Some(_) => "name another --out, or go on with its run with --resume",
+        None => "name another --out, a folder that is new or empty",
+    };
+    Error::file(folder, format!("is not empty: {remedy}"))
 }
 
 /// Keeps others from writing to a run's folder as long as the file lives, also where its process is killed.
@@ -121,7 +126,17 @@ pub(crate) fn must_be_run(folder: &Path) -> Result<()> {
     if folder.join(CHECKPOINTS).is_dir() {
         return Ok(());
     }
-    let message = "is no run folder (it holds no checkpoints): name the --out of `trainer train`";
+    let what = match folder.is_dir() {
+        true => match Nature::of(folder) {
+            Nature::Dataset => "is a data set, and so it ",
+            Nature::PartOfDataset | Nature::Volumes => "holds volumes, and so it ",
+            Nature::Run | Nature::Other => "",
+        },
+        false if folder.exists() => "is a file, and so it ",
+        false => "does not exist, and so it ",
+    };
+    let message =
+        format!("{what}is no run folder (it holds no checkpoints): name the --out of `trainer train`");
     Err(Error::file(folder, message))
 }
 

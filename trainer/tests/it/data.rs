@@ -156,7 +156,7 @@ fn voxels_that_are_not_finite_are_counted_and_refused() {
         [f64::NAN, f64::INFINITY, 1e300, 1.0][if i == 7 || i == 9 || i == 11 { (i - 7) / 2 } else { 3 }]
     };
     volume(&folder.path().join("imagesTr/a_0000.nii.gz"), SHAPE, value);
-    says(&refusal(folder.path()), &["case a", "3 voxel(s)", "(x, y, z) = [3, 1, 0]", "replace them"]);
+    says(&refusal(folder.path()), &["case a", "3 voxels", "(x, y, z) = [3, 1, 0]", "replace them"]);
 }
 
 #[test]

@@ -132,9 +132,9 @@ a     tumour   1   1   1   5     0.5000  0.5000  0.5000  0.5000  0.3333
 b     liver    0   0   2   6          -  0.0000  0.0000  0.0000  0.0000
 b     tumour   0   0   0   8          -       -       -       -       -
 
-surfaces in mm (surface dice within 1 mm; distances need the class on both sides), and lesions
+surfaces in mm (surface dice within 1 mm; distances need the class on both sides), and objects: voxels of a class that touch, by a face, an edge or a corner, are one
 
-case  class    hd95   assd  surface dice  lesions found  false positive lesions
+case  class    hd95   assd  surface dice  objects found  false positive objects
 a     liver   1.000  0.250        1.0000         1 of 1                  0 of 1
 a     tumour  1.000  0.500        1.0000         1 of 1                  0 of 1
 b     liver       -      -        0.0000         0 of 1                  0 of 0
@@ -146,13 +146,13 @@ class       precision         recall             f1           dice            io
 liver   0.7500 (1, 1)  0.3750 (2, 0)  0.3750 (2, 0)  0.3750 (2, 0)  0.3000 (2, 0)
 tumour  0.5000 (1, 1)  0.5000 (1, 1)  0.5000 (1, 1)  0.5000 (1, 1)  0.3333 (1, 1)
 
-class           hd95          assd   surface dice  lesion recall  false positive lesions
+class           hd95          assd   surface dice  object recall  false positive objects
 liver   1.000 (1, 1)  0.250 (1, 1)  0.5000 (2, 0)  0.5000 (2, 0)             0.00 (2, 0)
 tumour  1.000 (1, 1)  0.500 (1, 1)  1.0000 (1, 1)  1.0000 (1, 1)             0.00 (2, 0)
 
-lesions of all cases
+objects of all cases
 
-class   lesions found  false positive lesions
+class   objects found  false positive objects
 liver          1 of 2                  0 of 1
 tumour         1 of 1                  0 of 1
 

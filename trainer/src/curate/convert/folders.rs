@@ -36,15 +36,15 @@ pub(super) fn pair(images: &Path, masks: &Path, test: &[String], found: &mut Fau
     if image_files.is_empty() || mask_files.is_empty() {
         return Ok(NamedCases { cases: Vec::new(), notes });
     }
-    let masks = Masks::new(&mask_files, faults);
+    let named = Masks::new(&mask_files, faults);
     let mut cases = Vec::new();
-    let groups = group(&image_files, &masks, faults);
+    let groups = group(&image_files, &named, faults);
     let names = || groups.keys().map(String::as_str);
-    let by_prefix = masks.by_prefix(names(), &masks.taken(names()));
+    let by_prefix = named.by_prefix(names(), &named.taken(names()));
     notes.extend(note_on_prefixes(&by_prefix));
     for (name, images) in &groups {
         let part = if test.contains(name) { Part::Test } else { Part::Training };
-        let mask = masks.of(name).or(by_prefix.get(name.as_str()).copied()).map(Path::to_path_buf);
+        let mask = named.of(name).or(by_prefix.get(name.as_str()).copied()).map(Path::to_path_buf);
         if mask.is_none() && part == Part::Training {
             let message = format!("{} has no mask", images[0].display());
             let remedy = format!("add a mask named {name}, or name the case in --test {name}, or {TABLE}");
@@ -53,6 +53,15 @@ pub(super) fn pair(images: &Path, masks: &Path, test: &[String], found: &mut Fau
         cases.push(NamedCase { name: name.clone(), part, images: images.clone(), mask });
     }
     let used: BTreeSet<&PathBuf> = cases.iter().filter_map(|case| case.mask.as_ref()).collect();
+    let is_channel = |(name, _): &Named| split_channel(name).is_some();
+    if used.is_empty() && mask_files.iter().all(is_channel) && !image_files.iter().any(is_channel) {
+        let message = format!(
+            "--masks names {}, whose files are named as images are (CASE_0000), and --images names {}, whose are not: swap the two",
+            masks.display(),
+            images.display()
+        );
+        return Err(Error::Usage(message));
+    }
     for (_, path) in mask_files.iter().filter(|(_, path)| !used.contains(path)) {
         let remedy = format!(
             "name it as its image, with a suffix such as _mask if you like, or take it away, or {TABLE}"

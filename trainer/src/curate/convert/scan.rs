@@ -13,6 +13,7 @@ use crate::dataset::fault::{Fault, Kind};
 use crate::dataset::folder::{planes_of_one_slice, same_shape};
 use crate::dataset::notes::Note;
 use crate::dataset::warnings::part_of;
+use crate::words::counted;
 
 /// So many kinds of values are told apart.
 const MOST_VALUES: usize = 1000;
@@ -142,8 +143,10 @@ impl ScannedCase {
         }
         self.values = Values::of(stored);
         if let Some(value) = self.values.first_fraction {
-            let message =
-                format!("holds {value}, which is no whole number ({} such voxel(s))", self.values.fractions);
+            let message = format!(
+                "holds {value}, which is no whole number (in {})",
+                counted(self.values.fractions, "voxel")
+            );
             let remedy = "save masks as integers and resample them with nearest neighbour";
             self.faults.push(Fault::file(Kind::NotWholeLabels, path, message, remedy));
         }
@@ -215,7 +218,8 @@ fn not_finite(stored: &Stored) -> Option<Fault> {
     let [nx, ny, nz] = stored.header.size();
     let at = |index: usize| [index % nx, index / nx % ny, index / (nx * ny) % nz];
     let message = format!(
-        "holds {count} voxel(s) that are NaN or infinite (as 32-bit numbers), the first at (x, y, z) = {:?}",
+        "holds {} that are NaN or infinite (as 32-bit numbers), the first at (x, y, z) = {:?}",
+        counted(count, "voxel"),
         at(first?)
     );
     let remedy = "replace them, for example by the background's value";

@@ -9,6 +9,7 @@ use crate::dataset::fault::{Fault, Kind};
 use crate::dataset::names::Part;
 use crate::dataset::notes::{self, Note};
 use crate::dataset::warnings::of_headers;
+use crate::words::counted;
 
 /// Collects what the cases said of themselves and what is said by comparing them.
 pub(super) fn compare(root: &Path, declared: &Declared, cases: &mut [Seen], found: &mut Faults) {
@@ -35,7 +36,7 @@ fn noted(cases: &[Seen], warnings: &mut Vec<Fault>) {
     for (path, others, text) in notes::grouped(&all) {
         let message = match others {
             0 => text.to_owned(),
-            n => format!("{text} (and so of {n} more file(s))"),
+            n => format!("{text} (and so of {})", counted(n, "file")),
         };
         let remedy = "see that it is right so; else save it with one program that writes all of it, in mm";
         warnings.push(Fault::file(Kind::HeaderContradicts, path, message, remedy));
@@ -50,8 +51,10 @@ fn absent_classes(root: &Path, declared: &Declared, cases: &[Seen], warnings: &m
     }
     for (value, name) in declared.description.classes.iter().enumerate().skip(1) {
         if training().all(|counts| counts[value] == 0) {
-            let message =
-                format!("class {name:?} = {value} occurs in none of {labelled} training label map(s)");
+            let message = format!(
+                "class {name:?} = {value} occurs in none of {}",
+                counted(labelled, "training label map")
+            );
             let remedy = "add a case that has it, or take it out of labels";
             warnings.push(Fault::file(Kind::AbsentClass, root.join("dataset.json"), message, remedy));
         }

@@ -3,6 +3,7 @@
 use super::NetworkCard;
 use crate::predict::MaskRule;
 use crate::preprocess::{ChannelNorm, Preparation};
+use crate::words::counted;
 
 impl NetworkCard {
     /// What does not fit, in words.
@@ -46,7 +47,7 @@ impl NetworkCard {
             MaskRule::MostProbable | MaskRule::LargestLogit => answers > 1,
         };
         if !is_rule {
-            return Err(format!("masks of {answers} channel(s) of logits by {:?}", decision.rule));
+            return Err(format!("masks of {} of logits by {:?}", counted(answers, "channel"), decision.rule));
         }
         match reader.preprocessing.spacing {
             Some(spacing) if !spacing.iter().copied().all(is_scale) => {

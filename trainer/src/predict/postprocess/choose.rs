@@ -17,6 +17,7 @@ use super::apply;
 use crate::dataset::IGNORE;
 use crate::predict::{Asked, PostProcessing};
 use crate::predict::{ENOUGH_CASES, FEW_GAIN};
+use crate::words::counted;
 
 /// The sizes, in voxels, below which components may be dropped.
 const SIZES: [usize; 5] = [10, 30, 100, 300, 1000];
@@ -224,7 +225,7 @@ impl fmt::Display for Choice {
                     write!(f, "{}: mean Dice {after}, from {before}", steps.join(", then "))?;
                 }
             }
-            write!(f, " over {cases} case(s)")?;
+            write!(f, " over {}", counted(cases, "case"))?;
         }
         Ok(())
     }

@@ -79,7 +79,10 @@ fn cases_with_nothing_to_tell_apart_are_refused_by_name() {
 fn settings_that_cannot_be_used_are_named_and_leave_no_folder_that_is_in_the_way() {
     let place = Place::new();
     for (set, want) in [
-        ("training.epoch=3", "configuration: training.epoch: there is no such key; the nearest is epochs"),
+        (
+            "training.epoch=3",
+            "configuration: training.epoch: there is no such key; did you mean training.epochs?",
+        ),
         ("training.epochs=0", "configuration: training.epochs: is 0: at least 1 is needed"),
         ("training.epochs", "is not key=value, such as training.epochs=5"),
         ("loss.name=bec", "bec"),
@@ -98,7 +101,7 @@ fn settings_that_cannot_be_used_are_named_and_leave_no_folder_that_is_in_the_way
         ("data.patch_size=[0,16,16]", "every axis needs a voxel"),
         ("model.norm={ group = 3 }", "3 groups, which do not divide 2 channels"),
         ("model.kernels=[[2,3,3],[3,3,3]]", "kernels are odd along each axis"),
-        ("model.prior_bias=1", "`trainer config` explains every key"),
+        ("model.prior_bias=1", "configuration: model.prior_bias: is 1, but takes true or false;"),
     ] {
         let error = refuses(&borrowed(&place.training("run", &["--set", set])));
         assert!(error.contains(want), "{set}: {error}");
@@ -117,11 +120,15 @@ fn a_folder_that_holds_something_is_left_as_it_is() {
     fs::create_dir(place.path("full")).unwrap();
     fs::write(place.path("full/thesis.txt"), "years of work").unwrap();
     place.train("run", &[]);
-    for folder in ["full", "run"] {
+    let remedies = [
+        ("full", "name another --out, a folder that is new or empty"),
+        ("run", "name another --out, or go on with its run with --resume"),
+    ];
+    for (folder, remedy) in remedies {
         let before = snapshot(&place.path(folder));
         let error = refuses(&borrowed(&place.training(folder, &[])));
         let path = place.text(folder);
-        let want = format!("{path}: is not empty: name another --out, or go on with its run with --resume");
+        let want = format!("{path}: is not empty: {remedy}");
         assert_eq!(error, want);
         assert_eq!(snapshot(&place.path(folder)), before);
     }

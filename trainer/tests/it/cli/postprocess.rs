@@ -73,7 +73,7 @@ fn predict_does_what_the_checkpoint_chose_unless_it_is_told_otherwise() {
     assert!(mask == applied(keep, &plain));
     let words = "of each foreground class only the largest component is kept\n\
                  post-processing was chosen on case_1:\n  \
-                 lesion: only the largest component is kept: mean Dice 0.5000, from 0.2500 over 1 case(s)\n";
+                 lesion: only the largest component is kept: mean Dice 0.5000, from 0.2500 over 1 case\n";
     assert!(printed.contains(words), "{printed}");
     let (mask, _) = predict(&["run"], "told", &["--keep-largest=false"]);
     assert!(mask == plain);

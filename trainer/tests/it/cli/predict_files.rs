@@ -207,7 +207,7 @@ fn training_says_which_voxel_sizes_it_makes_up() {
     fs::write(&path, fs::read_to_string(&path).unwrap().replace(".nii.gz", ".npy")).unwrap();
     let printed = place.train("run", &[]);
     let silent =
-        "2 of 2 case(s), such as case_0, do not say how large their voxels are, which count as 1 mm; convert";
+        "2 of 2 cases, such as case_0, do not say how large their voxels are, which count as 1 mm; convert";
     assert_eq!(printed.matches(silent).count(), 1, "{printed}");
 }
 

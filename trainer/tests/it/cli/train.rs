@@ -310,7 +310,7 @@ fn a_file_of_settings_comes_before_single_ones() {
     assert_eq!(config.optimizer.lr, 0.25);
     fs::write(&file, "[loss]\npos_wait = 10\n").unwrap();
     let error = refuses(&borrowed(&place.training("other", &["--config", file.to_str().unwrap()])));
-    assert!(error.contains("loss.pos_wait: there is no such key; the nearest is pos_weight"), "{error}");
+    assert!(error.contains("loss.pos_wait: there is no such key; did you mean loss.pos_weight?"), "{error}");
 }
 
 #[test]

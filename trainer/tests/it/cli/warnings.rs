@@ -52,7 +52,7 @@ fn what_verify_finds_in_headers_and_names_plan_and_train_say_in_a_line() {
         "labelsTr/case_2.nii.gz: by the headers its voxels lie up to 40.000 mm from those of imagesTr/case_2_0000.nii.gz",
         "case case_3: its voxels are 1 x 1.5 x 9 mm (x, y, z), where the median is 1 x 1.5 x 3",
         "case case_3: its axes run LAS, where 4 of 5 cases have RAS",
-        "dataset.json: numTraining is 7, but imagesTr has 4 case(s)",
+        "dataset.json: numTraining is 7, but imagesTr has 4 cases",
     ];
     let [verified, others @ ..] = said(&place);
     lines.iter().for_each(|line| assert!(verified.contains(line), "{line}: {verified}"));

@@ -43,15 +43,15 @@ fn all_faults_are_listed_at_once() {
         "masks/b.nii.gz: by the headers its voxels lie up to 9.000 mm from those of images/b.nii.gz",
         "the same affine",
     );
-    has(&page, "masks/c.nii.gz: holds 0.25, which is no whole number (1 such voxel(s))", "nearest neighbour");
-    has(&page, "images/d.nii.gz: holds 1 voxel(s) that are NaN or infinite", "replace them");
+    has(&page, "masks/c.nii.gz: holds 0.25, which is no whole number (in 1 voxel)", "nearest neighbour");
+    has(&page, "images/d.nii.gz: holds 1 voxel that are NaN or infinite", "replace them");
     has(&page, "images/e.nii.gz: the gzip stream is cut or damaged", "copy or export");
     has(&page, "case f: images/f.nii.gz has no mask", "or name the case in --test f");
     has(&page, "masks/g.nii.gz: is a mask without image", "name it as its image");
     let table = "by --csv FILE, a table with the columns image, mask and perhaps case, split";
     has(&page, "case f: images/f.nii.gz has no mask", table);
     has(&page, "masks/g.nii.gz: is a mask without image", table);
-    has(&page, "case h: has 2 channel(s), but a has 1", "the same channels");
+    has(&page, "case h: has 2 channels, but a has 1", "the same channels");
     assert!(page.ends_with("8 errors, 0 warnings\n"), "{page}");
     assert_eq!(error, "error: out: is not written: correct the 8 errors above and convert again\n");
 }
@@ -87,7 +87,7 @@ fn values_with_gaps_are_refused_with_a_mapping_that_closes_them() {
     fs::remove_dir_all(place.path("out")).unwrap();
     // With all classes named, one may occur nowhere.
     let printed = place.converts(&[&FOLDERS[..], &["--names", "w,x,y,z"]].concat());
-    assert!(printed.contains("class \"y\" = 3 occurs in none of 2 training label map(s)"), "{printed}");
+    assert!(printed.contains("class \"y\" = 3 occurs in none of 2 training label maps"), "{printed}");
     fs::remove_dir_all(place.path("out")).unwrap();
     let (page, _) = place.refuses(&[&FOLDERS[..], &["--names", "x,y"]].concat());
     has(&page, "where --names names the classes 1 to 2", flags);
@@ -131,7 +131,7 @@ fn names_that_do_not_fit_are_refused() {
     let (page, _) = place.refuses(&[&FOLDERS[..], &["--test", "a,b"]].concat());
     has(&page, "images: no case is left for training", "fewer cases for testing");
     let (page, _) = place.refuses(&[&FOLDERS[..], &["--channel-names", "T1,T2"]].concat());
-    has(&page, "case a: has 1 channel(s), but --channel-names names 2", "name each channel once");
+    has(&page, "case a: has 1 channel, but --channel-names names 2", "name each channel once");
     fs::create_dir(place.path("empty")).unwrap();
     let (page, _) = place.refuses(&["--images", "images", "--masks", "empty"]);
     has(&page, "empty: holds no volumes", "name a folder of .nii.gz");

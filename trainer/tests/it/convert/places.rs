@@ -138,7 +138,7 @@ fn numbers_that_are_farther_from_whole_ones_are_refused() {
     place.put("masks/a.nii.gz", |i| if i == 4 { 1.0005f32 } else { 0.99995 * f32::from(mask(i)) });
     let (page, _) = place.refuses(&FOLDERS);
     has(&page, "masks/a.nii.gz: holds 1.000", "nearest neighbour");
-    assert!(page.contains("is no whole number (1 such voxel(s))"), "{page}");
+    assert!(page.contains("is no whole number (in 1 voxel)"), "{page}");
     place.put("masks/a.nii.gz", |i| if i == 4 { 1.00005f32 } else { 0.99995 * f32::from(mask(i)) });
     place.converts(&FOLDERS);
     let want: Vec<u8> = (0..120).map(|i| if i == 4 { 1 } else { mask(i) }).collect();

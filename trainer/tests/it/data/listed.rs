@@ -57,7 +57,7 @@ fn what_is_listed_wrongly_is_named() {
         (
             case(r#"["one_mask.nii.gz", "two_mask.nii.gz"]"#, label),
             Kind::MissingChannel,
-            &["2 image(s)", "1 channel"],
+            &["2 images", "1 channel"],
         ),
         (case(image, label).replace("\"a\"", "\"../a\""), Kind::CaseName, &["\"../a\"", "plain name"]),
         ("{}".into(), Kind::NoImages, &["lists no case"]),

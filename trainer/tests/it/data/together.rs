@@ -69,7 +69,7 @@ fn another_number_of_volumes_or_numbered_files_beside_are_refused() {
     series(&folder.path().join("imagesTr/a.nii.gz"), 3);
     says(
         &refusal(folder.path()),
-        &["a.nii.gz", "holds 3 volume(s)", "names 2 channels", "name it a_0000 (channel 0)"],
+        &["a.nii.gz", "holds 3 volumes", "names 2 channels", "name it a_0000 (channel 0)"],
     );
     let folder = mixed(TWO);
     volume(&folder.path().join("imagesTr/a_0000.nii.gz"), SHAPE, |i| i as f32);

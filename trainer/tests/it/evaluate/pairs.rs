@@ -17,14 +17,14 @@ fn what_does_not_pair_is_named_in_warnings() {
         [Warning::MissingPredictions { cases: case("c") }, Warning::ExtraPredictions { cases: case("d") }];
     assert_eq!(evaluation.warnings, expected);
     let text = evaluation.to_string();
-    assert!(text.contains("warning: 1 labels have no prediction and are in no mean: c; predict them too"));
+    assert!(text.contains("warning: 1 label without prediction, in no mean: c; predict it too"));
 }
 
 #[test]
 fn folders_without_a_common_case_are_refused() {
     let folders = Folders::new().with("labels", "a.nii.gz", [0; 8]).with("predictions", "b.nii.gz", [0; 8]);
     let error = folders.evaluate().unwrap_err();
-    assert!(error.contains("none of its 1 volumes has the name of one of the 1"), "{error}");
+    assert!(error.contains("none of its masks, such as"), "{error}");
     let twice = two_cases().with("labels", "a.nii", [0; 8]).evaluate().unwrap_err();
     assert!(twice.contains("is the same case as"), "{twice}");
     let missing =

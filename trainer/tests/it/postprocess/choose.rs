@@ -136,7 +136,7 @@ fn where_one_organ_is_right_the_largest_component_is_kept() {
     assert_eq!((choice.classes[0].after.value, choice.classes[0].before.n), (Some(1.0), 3));
     let text = choice.to_string();
     let want = "post-processing was chosen on case_0, case_1, case_2:\n  lesion: only the largest component is kept: \
-                mean Dice 1.0000, from 0.7059 over 3 case(s)";
+                mean Dice 1.0000, from 0.7059 over 3 cases";
     assert_eq!(text, want);
 }
 
@@ -155,7 +155,7 @@ fn where_several_lesions_are_right_specks_go_and_lesions_stay() {
     // Where all is right nothing is done.
     let choice = chosen(Asked::default(), 1, &vec![(labels.clone(), labels); 3]);
     assert!(choice.classes[0].taken.is_off());
-    let want = "lesion: nothing, as no treatment raises its mean Dice of 1.0000 by 0.001 over 3 case(s)";
+    let want = "lesion: nothing, as no treatment raises its mean Dice of 1.0000 by 0.001 over 3 cases";
     assert!(choice.to_string().ends_with(want), "{choice}");
 }
 

@@ -49,7 +49,7 @@ fn each_fault_of_dataset_json_is_found_alone() {
         alone(&good(1, json), (Error, kind, "dataset.json"), &[part]);
     }
     let folder = good(1, &ONE.replace('3', "4"));
-    alone(&folder, (Warning, NumTraining, "dataset.json"), &["numTraining is 4", "has 3 case(s)"]);
+    alone(&folder, (Warning, NumTraining, "dataset.json"), &["numTraining is 4", "has 3 cases"]);
     // Every label that cannot be read is named.
     let folder = good(1, r#"{"labels": {"background": 0, "whole": [1, 2], "core": [2], "x": -1}}"#);
     let (list, page) = found(folder.path());
@@ -169,7 +169,7 @@ fn each_file_that_is_missing_or_too_many_is_found_alone() {
     alone(&folder, (Error, MissingImage, "case z"), &["labelsTr/z.nii.gz has no image", "z_0000.nii.gz"]);
     let folder = good(2, json);
     put(folder.path(), "imagesTr/a_0002.nii.gz", &header(), |i| image(77, i));
-    alone(&folder, (Error, ExtraChannel, "imagesTr/a_0002.nii.gz"), &["names 2 channel(s)", "channel_names"]);
+    alone(&folder, (Error, ExtraChannel, "imagesTr/a_0002.nii.gz"), &["names 2 channels", "channel_names"]);
     let folder = good(2, json);
     rename(&folder, "imagesTr/a_0000.nii.gz", "imagesTr/a.nii.gz");
     alone(&folder, (Error, UnexpectedName, "imagesTr/a.nii.gz"), &["2 channels", "rename it a_0000.nii.gz"]);
@@ -257,7 +257,7 @@ fn a_lesion_that_resampling_leaves_nothing_of_is_found() {
     // A single voxel, and a block of two voxels along each axis of the others' grid.
     let in_block = |i: usize| [i % 12, i / 12 % 10, i / 120].iter().all(|at| (4..8).contains(at));
     put(folder.path(), "labelsTr/c.nii.gz", &fine, |i| u8::from(i == 13 || in_block(i)));
-    let parts = ["1 of 2 lesions of class lesion", "3 x 1.5 x 1 mm", "data.spacing"];
+    let parts = ["1 of 2 objects of class lesion", "3 x 1.5 x 1 mm", "data.spacing"];
     alone(&folder, (Warning, Vanished, "case c"), &parts);
 }
 
@@ -267,7 +267,7 @@ fn foreground_in_an_empty_border_is_found() {
     // The lowest slice has one value, and four voxels of the label.
     let value = |i| if i < VOXELS / SHAPE[2] { -2.0 } else { image(2, i) };
     put(folder.path(), "imagesTr/c_0000.nii.gz", &header(), value);
-    let parts = ["4 voxel(s) of the foreground", "empty border", "data.crop=false"];
+    let parts = ["4 foreground voxels", "empty border", "data.crop=false"];
     alone(&folder, (Warning, Vanished, "case c"), &parts);
 }
 
@@ -315,7 +315,7 @@ fn each_fault_of_labels_is_found_alone() {
     let parts = ["-1 (30 voxels), 3 (30 voxels), not in dataset.json (background = 0, lesion = 1)"];
     alone(&folder, (Error, UnknownLabels, "case b"), &parts);
     let folder = with(|i| if i < 4 { 0.5 } else { 0.0 });
-    alone(&folder, (Error, NotWholeLabels, "case b"), &["0.5 at", "4 such voxel(s)", "nearest neighbour"]);
+    alone(&folder, (Error, NotWholeLabels, "case b"), &["0.5 at", "in 4 voxels", "nearest neighbour"]);
     empty_alone(&with(|_| 0.0), "none of its 120 voxels is foreground");
     alone(&with(|_| 1.0), (Warning, AllForeground, "labelsTr/b.nii.gz"), &["is background", "cropped"]);
     let folder = good(1, ONE);
@@ -347,7 +347,7 @@ fn each_fault_of_intensities_is_found_alone() {
         folder
     };
     let folder = with("imagesTr/b_0000.nii.gz", &|i| [f64::NAN, f64::INFINITY, 1e300, i as f64][i.min(3)]);
-    alone(&folder, (Error, NotFinite, "case b"), &["b_0000.nii.gz holds 3 voxel(s) that are NaN", "replace"]);
+    alone(&folder, (Error, NotFinite, "case b"), &["b_0000.nii.gz holds 3 voxels that are NaN", "replace"]);
     let folder = with("imagesTr/b_0000.nii.gz", &|_| -2.5);
     alone(&folder, (Warning, ConstantImage, "imagesTr/b_0000.nii.gz"), &["every voxel is -2.5"]);
     // The same voxels in another type, so in another file.

@@ -53,7 +53,7 @@ fn sizes_beside_the_stacks_are_read_and_complained_of_where_no_stack_has_them() 
     alone(
         &folder,
         (Warning, UnknownSpacing, "."),
-        &["3 of 3 case(s), such as a", "count as 1 mm", "CASE.json"],
+        &["3 of 3 cases, such as a", "count as 1 mm", "CASE.json"],
     );
     with_sizes(&folder);
     let (list, page) = found(folder.path());
