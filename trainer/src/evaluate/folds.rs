@@ -72,7 +72,7 @@ pub struct Summary {
     pub folds: usize,
     /// How many cases are held out; of folds of a file, a case may be held out by several.
     pub cases: usize,
-    /// Above this probability a voxel is foreground (one foreground class).
+    /// Above this calibrated probability a voxel is foreground (one foreground class).
     pub threshold: Option<f64>,
     /// The foreground classes.
     pub classes: Vec<ClassSummary>,

@@ -183,12 +183,15 @@ impl fmt::Display for Decision {
         match source {
             Basis::Known => write!(
                 f,
-                "probabilities are {function}({formula}), by the loss's weights alone: no validation cases that hold every class, each of them learnt, or too few, to fit them on"
+                "calibrated probabilities are {function}({formula}), by the loss's weights alone: no validation cases that hold every class, each of them learnt, or too few, to fit them on"
             )?,
             Basis::Fitted(cases) => {
                 let (names, count) = (cases.join(", "), cases.len());
                 let cases = if count == 1 { "case" } else { "cases" };
-                write!(f, "probabilities are {function}({formula}), fitted on {count} {cases}: {names}")?;
+                write!(
+                    f,
+                    "calibrated probabilities are {function}({formula}), fitted on {count} {cases}: {names}"
+                )?;
             }
         }
         let (logit, origin) = match self.rule {
@@ -197,7 +200,11 @@ impl fmt::Display for Decision {
             MaskRule::Above { logit, origin } => (logit, origin),
         };
         let probability = self.calibration.probability(f64::from(logit));
-        write!(f, "\na voxel is foreground above probability {probability:.4} (logit {logit:.3}), ")?;
+        let raw = autograd::Real::sigmoid(f64::from(logit));
+        write!(
+            f,
+            "\na voxel is foreground above calibrated probability {probability:.4} (raw {raw:.4}, logit {logit:.3}), "
+        )?;
         match origin {
             Threshold::Untouched if matches!(source, Basis::Fitted(cases) if cases.len() < ENOUGH_CASES) => {
                 write!(f, "the cut of training: no other raises f1 by {FEW_GAIN} on these cases")

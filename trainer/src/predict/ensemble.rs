@@ -164,7 +164,7 @@ impl fmt::Display for Ensemble {
         if self.channels() > 1 {
             return write!(f, "\na voxel has the class of its largest mean probability");
         }
-        write!(f, "\na voxel is foreground above probability {:.4}, ", self.threshold())?;
+        write!(f, "\na voxel is foreground above calibrated probability {:.4}, ", self.threshold())?;
         match &self.threshold {
             Some((_, None)) => return write!(f, "as given"),
             Some((_, Some(on))) => return write!(f, "chosen on {on}"),

@@ -79,7 +79,7 @@ pub enum PreparationKind {
 pub struct Together {
     /// The cases that it was chosen on.
     pub cases: Vec<String>,
-    /// Of one channel, the threshold on the mean probability.
+    /// Of one channel, the threshold on the mean calibrated probability.
     pub threshold: Option<f64>,
     /// What is done to masks; none where nothing was to be chosen.
     pub postprocessing: Option<Choice>,

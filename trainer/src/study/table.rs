@@ -39,7 +39,11 @@ impl Study {
 
     fn main_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let precise = format!("recall >= {}", self.recall);
-        writeln!(f, "\n{:>13} {:^35} {:>11} {:^23} {:^23}", "", "at 0.5", "", "best f1", precise)?;
+        writeln!(
+            f,
+            "\n{:>13} {:^35} {:>11} {:^23} {:^23}",
+            "", "at raw probability 0.5", "", "best f1", precise
+        )?;
         let heads = ["precision", "recall", "f1 = Dice", "AP", "threshold", "f1", "precision", "recall"];
         write!(f, "{:>13}", "arm")?;
         heads.iter().try_for_each(|head| write!(f, " {head:>11}"))?;
@@ -61,7 +65,7 @@ impl Study {
             writeln!(f)?;
         }
         let support = self.runs.first().map_or(0, |run| run.at_half.support());
-        writeln!(f, "support: {support} positive voxels")
+        writeln!(f, "support: {support} positive voxels; thresholds are calibrated probabilities")
     }
 
     fn calibration_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,7 +98,7 @@ impl Study {
         let Some(first) = self.runs.first() else { return Ok(()) };
         writeln!(
             f,
-            "\nrecall at 0.5 (mean probability; the foreground's share of the voxels is {:.4}) after epoch",
+            "\nrecall at raw probability 0.5 (mean raw probability; the foreground's share of the voxels is {:.4}) after epoch",
             first.epochs.first().map_or(0.0, |e| e.share)
         )?;
         write!(f, "{:>13}", "arm")?;

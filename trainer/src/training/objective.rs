@@ -7,6 +7,7 @@ use unet3d::UNet3d;
 use crate::config::{Auto, Config, LossName, Word};
 use crate::dataset::IGNORE;
 use crate::preprocess::PreparedCase;
+use crate::report::loss_in_words;
 use crate::run::Plan;
 use crate::{Error, Result};
 
@@ -41,6 +42,21 @@ impl Objective {
     /// The loss as it will be used.
     pub fn config(&self) -> &LossConfig {
         &self.loss
+    }
+
+    /// The loss in a line: what `auto` became, and its weights as they are used.
+    pub fn words(&self, asked: &crate::config::Loss) -> String {
+        let is_binary = self.voxels.len() == 2;
+        let of = match (asked.name, is_binary) {
+            (LossName::Auto, true) => ", which \"auto\" is for one foreground class",
+            (LossName::Auto, false) => ", which \"auto\" is for several foreground classes",
+            _ => "",
+        };
+        let is_weighed =
+            asked.pos_weight == Auto::Word(Word::Auto) || asked.class_weights == Auto::Word(Word::Auto);
+        let whence =
+            if is_weighed { "; weights by \"auto\", from the voxels of the training cases" } else { "" };
+        format!("loss {}{of}: {}{whence}", asked.name.resolved(is_binary), loss_in_words(&self.loss))
     }
 
     /// Of each class, whether a training case has a voxel of it.
@@ -104,17 +120,12 @@ fn loss(config: &crate::config::Loss, channels: usize, voxels: &[u64]) -> Result
     // Several classes share the volume; a Dice of the background would be easy and say little.
     let regions = RegionConfig { softmax: !binary, batch, include_background: binary };
     let crate::config::Loss { label_smoothing, gamma, alpha, beta, smooth, .. } = *config;
-    let name = match config.name {
-        LossName::Auto if binary => LossName::DiceBce,
-        LossName::Auto => LossName::DiceCe,
-        name => name,
-    };
+    let name = config.name.resolved(binary);
     let only = |several: bool| {
-        let word = word(name);
         let message = if several {
-            format!("{word} is for several classes: choose bce, dice_bce or another for one")
+            format!("{name} is for several classes: choose bce, dice_bce or another for one")
         } else {
-            format!("{word} is for one foreground class: choose ce, dice_ce or another for several")
+            format!("{name} is for one foreground class: choose ce, dice_ce or another for several")
         };
         if several == binary { Err(Error::config("loss.name", message)) } else { Ok(()) }
     };
@@ -157,11 +168,6 @@ fn loss(config: &crate::config::Loss, channels: usize, voxels: &[u64]) -> Result
     })
 }
 
-/// A loss as the configuration writes it.
-fn word(name: LossName) -> String {
-    toml::Value::try_from(name).expect("a name is a word of the configuration").to_string()
-}
-
 /// A weight that the loss has no place for is refused: silence would look as if it had been used.
 fn refuse_unused(config: &crate::config::Loss, name: LossName) -> Result<()> {
     use LossName::{Bce, Ce, DiceBce, DiceCe, Focal};
@@ -172,9 +178,8 @@ fn refuse_unused(config: &crate::config::Loss, name: LossName) -> Result<()> {
     ];
     for (key, given, losses) in unused {
         if given && !losses.contains(&name) {
-            let users: Vec<_> = losses.iter().map(|l| word(*l)).collect();
-            let message =
-                format!("is given, but the loss {} does not use it; {} do", word(name), users.join(", "));
+            let users: Vec<_> = losses.iter().map(ToString::to_string).collect();
+            let message = format!("is given, but the loss {name} does not use it; {} do", users.join(", "));
             return Err(Error::config(key, message));
         }
     }

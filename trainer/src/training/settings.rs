@@ -12,6 +12,10 @@ use crate::{Error, Result};
 /// Names the section and the setting.
 pub fn check_settings(config: &config::Config, validation_cases: usize) -> Result<()> {
     check_patience(config, validation_cases)?;
+    if config.optimizer.lr == 0.0 {
+        let message = "is 0, with which nothing is learnt: give a rate above 0, such as 0.003";
+        return Err(Error::config("optimizer.lr", message));
+    }
     optimizer(&config.optimizer).validate().map_err(|e| Error::config("optimizer", e.to_string()))?;
     schedule(&config.schedule).validate().map_err(|e| Error::config("schedule", e.to_string()))
 }

@@ -62,17 +62,17 @@ pub struct ClassFigures {
     pub counts: BinaryCounts,
     /// 2·tp / (2·tp + fp + fn), from 0 to 1, higher is better; undefined if the class occurs nowhere.
     pub dice: Option<f64>,
-    /// At probability 1/2 as the network gives it, before calibration and post-processing.
+    /// Above raw probability 1/2, as the network gives it, before calibration and post-processing.
     pub at_half: BinaryCounts,
     /// The area under the precision-recall curve, from the share of the class to 1, higher is better.
     pub average_precision: Option<f64>,
-    /// The threshold of the largest f1, on these very voxels.
+    /// Where f1 is largest on these very voxels; of raw logits.
     pub best_f1: Option<OperatingPoint>,
-    /// Brier score of the probabilities, uncalibrated, from 0 to 1, lower is better.
+    /// Brier score of the raw probabilities, from 0 to 1, lower is better.
     pub brier: Option<f64>,
     /// Their expected calibration error over 15 groups of equal mass, from 0 to 1, lower is better.
     pub calibration_error: Option<f64>,
-    /// The mean predicted probability, which a calibrated model has equal to the share.
+    /// The mean raw probability, which a calibrated model has equal to the share.
     pub mean_probability: f64,
     /// The class's share of the voxels.
     pub share: f64,
@@ -162,7 +162,7 @@ impl fmt::Display for ValidationFigures {
             let ClassFigures { name, dice, average_precision, mean_probability, share, at_half, .. } = class;
             writeln!(
                 f,
-                "{name:>width$}  Dice {}  average precision {}  mean probability {mean_probability:.4} (share {share:.4})",
+                "{name:>width$}  Dice {}  average precision {}  mean raw probability {mean_probability:.4} (share {share:.4})",
                 digits(*dice),
                 digits(*average_precision),
             )?;
@@ -170,12 +170,12 @@ impl fmt::Display for ValidationFigures {
                 let [precision, recall, f1] = [counts.precision(), counts.recall(), counts.f1()].map(digits);
                 format!("precision {precision}  recall {recall}  f1 {f1}")
             };
-            writeln!(f, "{:>width$}  above 1/2, as trained: {}", "", ratios(at_half))?;
+            writeln!(f, "{:>width$}  above raw probability 0.5000, as trained: {}", "", ratios(at_half))?;
             if let Some(OperatingPoint { logit, counts, .. }) = &class.best_f1 {
                 let probability = autograd::Real::sigmoid(f64::from(*logit));
                 writeln!(
                     f,
-                    "{:>width$}  above {probability:.4}, the best threshold: {}",
+                    "{:>width$}  above raw probability {probability:.4}, of the best f1: {}",
                     "",
                     ratios(counts)
                 )?;

@@ -179,11 +179,11 @@ fn it_says_what_it_does_in_a_sentence() {
     };
     let text = Ensemble::new(vec![a.clone(), b.clone()]).to_string();
     let want = "probabilities are the mean of 2 runs', each calibrated by its loss's weights alone\n\
-                a voxel is foreground above probability 0.5000, the mean of the runs' 0.5000, 0.5000";
+                a voxel is foreground above calibrated probability 0.5000, the mean of the runs' 0.5000, 0.5000";
     assert_eq!(text, want);
     let text = Ensemble::new(vec![fitted(&a), fitted(&b)]).at(0.3).to_string();
     let want = "probabilities are the mean of 2 runs', each calibrated on its own validation cases\n\
-                a voxel is foreground above probability 0.3000, as given";
+                a voxel is foreground above calibrated probability 0.3000, as given";
     assert_eq!(text, want);
     let classes = decision(1.0, vec![0.0, -1.0], 0.0);
     let text = Ensemble::new(vec![classes.clone(), fitted(&classes)]).to_string();

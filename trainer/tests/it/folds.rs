@@ -45,7 +45,7 @@ fn what_is_undefined_in_a_fold_is_in_no_mean_but_counted() {
     assert_eq!(class.all_cases.dice, Some(14.0 / 22.0));
     let text = summary.to_string();
     for row in [
-        "3 folds, each of 4 cases counted in the one that held it out, as the model of all folds reads it, foreground above probability 0.5000\n",
+        "3 folds, each of 4 cases counted in the one that held it out, as the model of all folds reads it, foreground above calibrated probability 0.5000\n",
         "0     a, d   lesion  0.7500     0.7500  0.7500\n",
         "1     c      lesion       -          -       -\n",
         "lesion  0.5417 ± 0.2946 (2, 1)  0.5000 ± 0.3536 (2, 1)",

@@ -15,7 +15,7 @@ impl fmt::Display for Summary {
             "{folds} folds, each of {cases} cases counted in {of} that held it out, as the model of all folds reads it"
         )?;
         if let Some(threshold) = threshold {
-            write!(f, ", foreground above probability {threshold:.4}")?;
+            write!(f, ", foreground above calibrated probability {threshold:.4}")?;
         }
         writeln!(f, "\n")?;
         let titles = ["fold", "cases", "class", "dice", "precision", "recall"];

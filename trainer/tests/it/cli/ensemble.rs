@@ -58,7 +58,7 @@ fn runs_predict_with_the_mean_of_their_calibrated_probabilities() {
     let thresholds = ["a", "b"].map(|run| decision(run).probability().unwrap());
     let threshold = (thresholds[0] + thresholds[1]) / 2.0;
     let want = format!(
-        "a voxel is foreground above probability {threshold:.4}, the mean of the runs' {:.4}, {:.4}\n",
+        "a voxel is foreground above calibrated probability {threshold:.4}, the mean of the runs' {:.4}, {:.4}\n",
         thresholds[0], thresholds[1]
     );
     assert!(printed.contains(&want), "{want}\n{printed}");
@@ -73,7 +73,10 @@ fn runs_predict_with_the_mean_of_their_calibrated_probabilities() {
     // Another number of threads, and a threshold of one's own.
     let printed =
         place.predict(&["a", "b"], "given", &["--threshold", "0.25", "--save-logits", "--threads", "2"]);
-    assert!(printed.contains("a voxel is foreground above probability 0.2500, as given\n"), "{printed}");
+    assert!(
+        printed.contains("a voxel is foreground above calibrated probability 0.2500, as given\n"),
+        "{printed}"
+    );
     for name in ["probability/case_3_lesion", "logit/case_4_lesion"] {
         assert!(place.values(&format!("both/{name}")) == place.values(&format!("given/{name}")), "{name}");
     }

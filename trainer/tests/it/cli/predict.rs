@@ -32,7 +32,7 @@ fn masks_lie_where_their_images_lie() {
         &place.text("masks"),
     ]);
     assert!(printed.contains("checkpoints/best, after 3 steps"), "{printed}");
-    assert!(printed.contains("a voxel is foreground above probability"), "{printed}");
+    assert!(printed.contains("a voxel is foreground above calibrated probability"), "{printed}");
     for image in images {
         let case = image.rsplit('/').next().unwrap().strip_suffix("_0000").unwrap();
         let image = volumes::Stored::read(place.path(&format!("{image}.nii.gz"))).unwrap();
