@@ -1,6 +1,8 @@
 //! The command line: what can be typed, and nothing of what it does.
 
 mod convert;
+mod examples;
+mod parse;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -12,14 +14,15 @@ use crate::config::Mirror;
 use crate::run::folder::Which;
 
 pub use convert::Convert;
+pub use parse::{command, parse};
 pub use values::{Labels, Spacing};
-use values::{labels, overlap, spacing, time};
+use values::{labels, number, overlap, spacing, time, whole};
 
 /// Trains 3-D segmentation networks on volumes of your own, on the CPU.
 #[derive(Debug, Parser)]
 #[command(name = "trainer", version = version(), about, max_term_width = 110)]
 pub struct Cli {
-    /// What to do; without it, `demo`.
+    /// What to do; without it `demo`, which says what it makes.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -47,12 +50,14 @@ pub enum Command {
     Study(Study),
     /// Write masks for images with a trained network.
     Predict(Predict),
-    /// Compare masks with labels: Dice, precision, recall, surface distances and lesions for each case and class.
+    /// Compare masks with labels: Dice, precision, recall, surface distances and objects for each case and class.
     Evaluate(Evaluate),
     /// Make the page of a run anew, or set several runs side by side.
     Report(Report),
     /// Print the whole default configuration with a comment on every key.
     Config,
+    /// Print what makes a shell complete commands and flags.
+    Completions(Completions),
 }
 
 /// `trainer demo`
@@ -62,10 +67,10 @@ pub struct Demo {
     #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
     /// Everything random follows from it.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u64>)]
     pub seed: u64,
     /// 0: all cores.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<usize>)]
     pub threads: usize,
 }
 
@@ -102,24 +107,27 @@ pub struct Info {
 
 /// `trainer explain`
 #[derive(Clone, Debug, Args)]
+#[command(
+    override_usage = "trainer explain [OPTIONS] <DATASET>\n       trainer explain [OPTIONS] --positive <N> --negative <N>"
+)]
 pub struct Explain {
     /// An nnU-Net folder; or give --positive and --negative.
-    #[arg(required_unless_present_all = ["positive", "negative"], conflicts_with_all = ["positive", "negative"])]
+    #[arg(required_unless_present_any = ["positive", "negative"], conflicts_with_all = ["positive", "negative"])]
     pub dataset: Option<PathBuf>,
     /// Positive voxels, instead of a data set.
-    #[arg(long, value_name = "N", requires = "negative")]
+    #[arg(long, value_name = "N", requires = "negative", value_parser = whole::<u64>)]
     pub positive: Option<u64>,
     /// Negative voxels, instead of a data set.
-    #[arg(long, value_name = "N", requires = "positive")]
+    #[arg(long, value_name = "N", requires = "positive", value_parser = whole::<u64>)]
     pub negative: Option<u64>,
-    /// The loss to explain, as in the configuration: bce, dice_bce, focal, …
-    #[arg(long, default_value = "bce")]
+    /// The loss to explain, as in the configuration: bce, dice_bce, focal, …; auto is what `train` takes by default.
+    #[arg(long, default_value = "auto")]
     pub loss: String,
     /// Says what this weight would do.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = number)]
     pub pos_weight: Option<f64>,
     /// The share of patches that are placed around foreground; data.foreground_share by default.
-    #[arg(long, value_name = "F", requires = "dataset")]
+    #[arg(long, value_name = "F", requires = "dataset", value_parser = number)]
     pub foreground_fraction: Option<f64>,
     /// Also write the numbers as JSON.
     #[arg(long, value_name = "FILE")]
@@ -166,7 +174,7 @@ pub struct Train {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// training.epochs
-    #[arg(long)]
+    #[arg(long, value_parser = whole::<usize>)]
     pub epochs: Option<usize>,
     /// Train for so long, such as 30m or 1h30m, in place of training.epochs: before the first step it is resolved into epochs
     /// whose steps, validations and choices end within it, reading the cases included, and written to the run's configuration.
@@ -174,13 +182,13 @@ pub struct Train {
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with_all = ["epochs", "resume"])]
     pub time: Option<Duration>,
     /// training.steps_per_epoch
-    #[arg(long)]
+    #[arg(long, value_parser = whole::<usize>)]
     pub steps_per_epoch: Option<usize>,
     /// training.seed
-    #[arg(long)]
+    #[arg(long, value_parser = whole::<u64>)]
     pub seed: Option<u64>,
     /// training.threads; 0: all cores
-    #[arg(long)]
+    #[arg(long, value_parser = whole::<usize>)]
     pub threads: Option<usize>,
     /// Start from these weights.
     #[arg(long, value_name = "WEIGHTS.safetensors")]
@@ -189,10 +197,10 @@ pub struct Train {
     #[arg(long, value_name = "DIR")]
     pub validation: Option<PathBuf>,
     /// Hold out this fold of a cross-validation, counted from 0.
-    #[arg(long, value_name = "K", conflicts_with = "all_folds")]
+    #[arg(long, value_name = "K", conflicts_with = "all_folds", value_parser = whole::<usize>)]
     pub fold: Option<usize>,
     /// Into so many folds the cases are divided; 5 by default, or as many as there are cases where they are fewer.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub folds: Option<usize>,
     /// Train each fold into RUN/fold_0, RUN/fold_1, … and write the figures of all into RUN/summary.json; the same command
     /// goes on where it was stopped.
@@ -241,13 +249,13 @@ pub struct Study {
     #[arg(long, value_delimiter = ',', value_name = "ARM,…")]
     pub arms: Vec<String>,
     /// Runs of each arm; differences are paired by seed.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = whole::<u64>)]
     pub seeds: u64,
     /// training.epochs
-    #[arg(long)]
+    #[arg(long, value_parser = whole::<usize>)]
     pub epochs: Option<usize>,
     /// The recall that the precise operating point keeps.
-    #[arg(long, default_value_t = 0.8, value_name = "R")]
+    #[arg(long, default_value_t = 0.8, value_name = "R", value_parser = number)]
     pub recall: f64,
     /// A TOML file with the keys that differ from `trainer config`; its loss is replaced by each arm's.
     #[arg(long, value_name = "FILE.toml")]
@@ -256,7 +264,7 @@ pub struct Study {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// training.threads; 0: all cores
-    #[arg(long)]
+    #[arg(long, value_parser = whole::<usize>)]
     pub threads: Option<usize>,
     /// Where cases are kept.
     #[command(flatten)]
@@ -294,11 +302,11 @@ pub struct Predict {
     /// The overlap of neighbouring patches as a share of the patch, from 0 to below 0.95; inference.overlap by default.
     #[arg(long, value_name = "F", value_parser = overlap, allow_hyphen_values = true)]
     pub overlap: Option<f64>,
-    /// The mask holds what is more probable than this; one foreground class only.
-    #[arg(long, value_name = "T")]
+    /// A voxel is foreground above this calibrated probability; one foreground class only.
+    #[arg(long, value_name = "T", value_parser = number)]
     pub threshold: Option<f64>,
     /// Drop connected components of fewer voxels, of each foreground class; inference.min_component by default.
-    #[arg(long, value_name = "VOXELS")]
+    #[arg(long, value_name = "VOXELS", value_parser = whole::<usize>)]
     pub min_component: Option<usize>,
     /// Keep only the largest connected component of each foreground class; inference.keep_largest by default.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -319,7 +327,7 @@ pub struct Predict {
     #[arg(long, value_enum)]
     pub checkpoint: Option<Which>,
     /// 0: all cores.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<usize>)]
     pub threads: usize,
 }
 
@@ -336,7 +344,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "A,B,…", value_parser = labels)]
     pub merge: Vec<Labels>,
     /// How far a surface may lie from the other for the surface Dice.
-    #[arg(long, value_name = "MM", default_value_t = 1.0)]
+    #[arg(long, value_name = "MM", default_value_t = 1.0, value_parser = number)]
     pub tolerance: f64,
     /// Also write the figures as JSON.
     #[arg(long, value_name = "FILE")]
@@ -373,19 +381,14 @@ pub(crate) fn quoted(path: &Path) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Version, instruction set and threads: what a result depends on, or how fast it comes.
-pub fn version() -> String {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    format!("{}, instruction set {}, {threads} threads", env!("CARGO_PKG_VERSION"), autograd::simd::active())
+/// `trainer completions`
+#[derive(Clone, Debug, Args)]
+pub struct Completions {
+    /// The shell.
+    pub shell: clap_complete::Shell,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
+/// Version and instruction set: what a result depends on.
+pub fn version() -> String {
+    format!("{}, instruction set {}", env!("CARGO_PKG_VERSION"), autograd::simd::active())
 }

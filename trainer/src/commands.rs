@@ -1,5 +1,10 @@
 //! What each subcommand does.
 
+/// Prints lines, broken at words where standard output is a terminal. Commands to type are printed whole, by `println!`.
+macro_rules! say {
+    ($($words:tt)*) => { println!("{}", crate::report::for_output(&format!($($words)*))) };
+}
+
 mod all_folds;
 mod convert;
 mod demo;
@@ -14,7 +19,7 @@ use std::sync::atomic::AtomicBool;
 use volumes::files::write_json;
 use volumes::info::{self, Entry};
 
-use crate::cli::{Cli, Command, Evaluate, Explain, Info, Inspect, Loading, Verify};
+use crate::cli::{Cli, Command, Completions, Evaluate, Explain, Info, Inspect, Loading, Verify};
 use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::evaluate::{Merges, Options};
@@ -49,18 +54,24 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
             print!("{}", config::DEFAULT);
             Ok(())
         }
+        Command::Completions(Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut crate::cli::command(), "trainer", &mut script);
+            print!("{}", String::from_utf8_lossy(&script));
+            Ok(())
+        }
     }
 }
 
 fn inspect(args: &Inspect) -> Result<()> {
     let inspection = crate::curate::inspect::inspect(&Dataset::open(&args.dataset)?)?;
-    println!("{inspection}");
+    say!("{inspection}");
     args.json.as_deref().map_or(Ok(()), |path| Ok(write_json(path, &inspection)?))
 }
 
 fn verify(args: &Verify) -> Result<()> {
     let found = crate::curate::verify::verify(&args.dataset)?;
-    println!("{found}");
+    say!("{found}");
     if let Some(path) = &args.json {
         write_json(path, &found)?;
     }
@@ -75,7 +86,7 @@ fn verify(args: &Verify) -> Result<()> {
 
 fn info(args: &Info) -> Result<()> {
     if let ([file], false) = (args.files.as_slice(), args.json) {
-        print!("{}", volumes::info::Info::read(file)?);
+        say!("{}", volumes::info::Info::read(file)?.to_string().trim_end());
         return Ok(());
     }
     let mut entries = Vec::new();
@@ -87,11 +98,11 @@ fn info(args: &Info) -> Result<()> {
             entries.push(entry);
         } else {
             // As they come: a large file takes its time.
-            print!("{entry}");
+            say!("{}", entry.to_string().trim_end_matches('\n'));
         }
     }
     if args.json {
-        println!("{}", info::to_json(&entries));
+        say!("{}", info::to_json(&entries));
     }
     match (refused, total) {
         (0, _) => Ok(()),
@@ -101,10 +112,7 @@ fn info(args: &Info) -> Result<()> {
 }
 
 fn explain(args: &Explain) -> Result<()> {
-    let loss = toml::Value::String(args.loss.clone()).try_into().map_err(|_| {
-        let message = "is no loss: auto, bce, ce, dice, dice_bce, dice_ce, generalized_dice, focal, tversky or focal_tversky";
-        Error::Usage(format!("--loss {}: {message}", args.loss))
-    })?;
+    let loss = Config::load(None, &[format!("loss.name={}", args.loss)])?.loss.name;
     let (pos_weight, foreground_fraction) = (args.pos_weight, args.foreground_fraction);
     let question = Question { loss, pos_weight, foreground_fraction };
     let explanation = match (&args.dataset, args.positive, args.negative) {
@@ -116,7 +124,7 @@ fn explain(args: &Explain) -> Result<()> {
             Explanation::of_counts(positive.unwrap_or_default(), negative.unwrap_or_default(), &question)?
         }
     };
-    print!("{explanation}");
+    say!("{}", explanation.to_string().trim_end());
     args.json.as_deref().map_or(Ok(()), |path| Ok(write_json(path, &explanation)?))
 }
 
@@ -129,7 +137,7 @@ fn training_cases(set: &Dataset, loading: &Loading) -> Result<Vec<PreparedCase>>
         validation: Vec::new(),
         scheme: config.data.normalization,
         normalisation: None,
-        say: &|line| println!("{line}"),
+        say: &|line| say!("{line}"),
     };
     Ok(loader.load(loading.cache.as_deref(), loading.force, config.training.threads)?.training)
 }
@@ -138,7 +146,7 @@ fn evaluate(args: &Evaluate) -> Result<()> {
     let merges = Merges::new(args.merge.clone())?;
     let options = Options { tolerance: args.tolerance, merges, ..Options::default() };
     let evaluation = crate::evaluate::evaluate(&args.predictions, &args.labels, &options)?;
-    println!("{evaluation}");
+    say!("{evaluation}");
     if let Some(path) = &args.json {
         write_json(path, &evaluation)?;
     }

@@ -25,6 +25,7 @@ mod values;
 
 pub use augmentation::Augmentation;
 pub use data::{BalanceBy, Data, SMALLEST_BATCH, Scheme};
+pub(crate) use keys::meant as keys_meant;
 pub(crate) use limits::{check_patch, is_overlap};
 pub use loss::{Loss, LossName};
 use merge::{merge, nested, parse, parse_value};

@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use clap::Parser;
 #[cfg(target_os = "linux")]
 use memory::{Machine, OutOfMemory};
-use trainer::cli::{Cli, Command};
+use trainer::cli::{self, Cli, Command};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -25,7 +24,7 @@ fn main() -> ExitCode {
     start_with_one_arena();
     autograd::buffer::return_freed_memory();
     end_on_what_the_system_refuses();
-    let cli = Cli::try_parse().unwrap_or_else(|said| explain(&said));
+    let cli = cli::parse(std::env::args_os()).unwrap_or_else(|said| explain(&said));
     let done = listen(&cli).and_then(|()| {
         let run = || trainer::commands::run(cli, &STOP);
         memory::within(run).map_err(Into::into)
@@ -37,12 +36,17 @@ fn main() -> ExitCode {
         Err(error) => {
             // An error of the program's own says its cause; anything else has a chain of them.
             match error.downcast_ref::<trainer::Error>() {
-                Some(error) => eprintln!("error: {error}"),
-                None => eprintln!("error: {error:#}"),
+                Some(error) => complain(&format!("error: {error}")),
+                None => complain(&format!("error: {error:#}")),
             }
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a line on standard error.
+fn complain(line: &str) {
+    eprintln!("{}", trainer::report::for_errors(line));
 }
 
 /// Of a limited address space glibc would reserve 64 MB for each thread and leave them unused, unless the environment that the
@@ -137,6 +141,7 @@ fn listen(cli: &Cli) -> anyhow::Result<()> {
                 | Command::Evaluate(_)
                 | Command::Report(_)
                 | Command::Config
+                | Command::Completions(_)
         )
     ) {
         return Ok(());

@@ -19,6 +19,7 @@ mod run_data;
 mod run_log;
 mod run_page;
 mod slices;
+mod wrap;
 
 pub use chart::{Chart, Series};
 pub(crate) use columns::table;
@@ -40,3 +41,4 @@ pub use run_log::{LoggedClass, LoggedEnd, LoggedPatches, LoggedValidation, RunLo
 pub(crate) use run_page::in_use;
 pub use run_page::write_run_page;
 pub use slices::{Overlays, slices_of_case};
+pub use wrap::{for_errors, for_output};

@@ -1,5 +1,6 @@
 //! Values of the command line that are more than one word or number.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::is_overlap;
@@ -10,6 +11,16 @@ pub type Labels = Vec<i32>;
 pub(super) fn labels(text: &str) -> Result<Labels, String> {
     let labels = text.split(',').map(|label| label.trim().parse().ok()).collect::<Option<_>>();
     labels.ok_or_else(|| "whole numbers separated by commas are needed, such as 1,2".to_owned())
+}
+
+/// A number of things.
+pub(super) fn whole<N: FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "a whole number from 0 on is needed, such as 8".to_owned())
+}
+
+/// A number of any size.
+pub(super) fn number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "a number is needed, such as 0.5".to_owned())
 }
 
 /// Voxel sizes along x, y, z in mm.

@@ -59,19 +59,19 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
     let classes = ClassesByFold::new(&folds, &counted, &dataset.description.classes);
     classes.check()?;
     let _lock = folder::share(&args.out, TERMS)?;
-    classes.warnings().iter().for_each(|warning| println!("{warning}"));
+    classes.warnings().iter().for_each(|warning| say!("{warning}"));
     let held_out = held_out(&folds, &dataset);
     agree(args, &config, &held_out)?;
     for index in 0..of {
         let fold = Fold { index, of };
         let folder = folder(&args.out, index);
         if folder.join(DONE).is_file() {
-            println!("{fold} was trained before: {}", folder.display());
+            say!("{fold} was trained before: {}", folder.display());
             continue;
         }
-        println!("\n{fold}: {}", folder.display());
+        say!("\n{fold}: {}", folder.display());
         if stop.load(Ordering::Relaxed) || train_fold(args, fold, &folder, stop)?.is_none() {
-            println!("the same command goes on from here: {}", args.out.display());
+            say!("the same command goes on from here: {}", args.out.display());
             return Ok(());
         }
     }
@@ -85,19 +85,19 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
         out_of_fold::choose(&args.out, &dataset, &config, (&held_out, &classes.learnt()), stop)
     })?;
     let Some((figures, together)) = chosen else {
-        println!("the same command goes on from here: {}", args.out.display());
+        say!("the same command goes on from here: {}", args.out.display());
         return Ok(());
     };
     let summary = Summary::new(figures, &held_out, together.threshold)?;
     let path = args.out.join("summary.json");
     write_json(&path, &summary)?;
-    println!("\n{summary}\n{}", path.display());
+    say!("\n{summary}\n{}", path.display());
     let folders: Vec<PathBuf> = (0..of).map(|index| folder(&args.out, index)).collect();
     let page = args.out.join(PAGE);
     write_comparison(&folders.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &page)?;
-    println!("the folds side by side: {}", page.display());
-    classes.warnings().iter().for_each(|warning| println!("{warning}"));
-    println!("`trainer predict {}` predicts with all folds together", args.out.join(MODEL_FILE).display());
+    say!("the folds side by side: {}", page.display());
+    classes.warnings().iter().for_each(|warning| say!("{warning}"));
+    say!("`trainer predict {}` predicts with all folds together", args.out.join(MODEL_FILE).display());
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cli::Convert;
+use crate::cli::{Convert, called, quoted};
 use crate::curate::convert::{Checked, Conversion, Pairs, Stage, Step};
 use crate::{Error, Result};
 
@@ -24,9 +24,9 @@ pub(super) fn run(args: Convert, stop: &AtomicBool) -> Result<()> {
     let checked = conversion.check(&mut |step| shown.goes_on(step, stop))?;
     shown.clear();
     let Some(checked) = checked else { return stopped() };
-    checked.notes.iter().for_each(|note| println!("{note}"));
+    checked.notes.iter().for_each(|note| say!("{note}"));
     if checked.found.errors > 0 {
-        println!("{}", checked.found);
+        say!("{}", checked.found);
         let errors = match checked.found.errors {
             1 => "the error".to_owned(),
             n => format!("the {n} errors"),
@@ -36,27 +36,27 @@ pub(super) fn run(args: Convert, stop: &AtomicBool) -> Result<()> {
     }
     if dry_run {
         list(&checked);
-        println!("nothing is wrong; without --dry-run this is written to {}", out.display());
+        say!("nothing is wrong; without --dry-run this is written to {}", out.display());
         return Ok(());
     }
     let mut shown = Shown::new();
     let found = checked.write(&mut |step| shown.goes_on(step, stop))?;
     shown.clear();
     let Some(found) = found else { return stopped() };
-    println!("{found}\n\nwritten to {}; next:", out.display());
-    println!("  trainer inspect {}", out.display());
-    println!("  trainer train {} --out MY_RUN", out.display());
+    say!("{found}\n\nwritten to {}; next:", out.display());
+    let (called, out) = (called(), quoted(&out));
+    println!("  {called} inspect {out}\n  {called} train {out} --out MY_RUN");
     Ok(())
 }
 
 fn stopped() -> Result<()> {
-    println!("stopped; nothing is written");
+    say!("stopped; nothing is written");
     Ok(())
 }
 
 fn list(checked: &Checked) {
-    println!("dataset.json");
-    checked.files().iter().for_each(|file| println!("{file}"));
+    say!("dataset.json");
+    checked.files().iter().for_each(|file| say!("{file}"));
 }
 
 /// A bar on a terminal, a line a case in a pipe.

@@ -25,7 +25,14 @@ pub(super) fn run(args: &Demo, stop: &AtomicBool) -> Result<()> {
     };
     let (data, run) = (out.join("data"), out.join("run"));
     crate::run::folder::create(&out)?;
-    println!("tiny lesions in synthetic volumes: {}", data.display());
+    say!(
+        "`trainer demo`, which is also what `trainer` alone does: makes a small data set of synthetic volumes with tiny lesions in {}, trains on it for about a minute, and leaves the trained network in {}",
+        data.display(),
+        run.display()
+    );
+    say!(
+        "Ctrl-C stops it; `trainer --help` lists what else there is, `trainer COMMAND --help` shows a command with examples\n"
+    );
     Synthetic { seed: args.seed, ..Synthetic::default() }.write(&data)?;
     let arguments = Train {
         dataset: data.clone(),

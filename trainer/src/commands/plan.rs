@@ -12,7 +12,7 @@ use crate::dataset::fault::Fault;
 use crate::dataset::warnings::lines;
 use crate::dataset::{CaseClasses, CaseFiles, ClassesByFold, CrossValidation, Dataset};
 use crate::preprocess::{CaseReader, CaseSummary};
-use crate::training::{Length, Outlook, RunTime, Settled, TimeTable};
+use crate::training::{Length, Objective, Outlook, RunTime, Settled, TimeTable, check_settings};
 use crate::{Error, Result, cli};
 
 pub(super) fn run(args: &cli::Plan) -> Result<()> {
@@ -31,20 +31,28 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
         cases.iter().flat_map(|case| case.warnings(&dataset.description.classes)).collect();
     let (training, validation) = folds.cases().divide(cases);
     let validated = validated(&training, &validation).to_vec();
+    check_settings(&config, validation.len())?;
+    let voxels = training.iter().fold(vec![0; classes.max(2)], |mut sums, case| {
+        let (counts, _) = case.class_counts(classes.max(2));
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        sums
+    });
     let settled = Settled::for_cases(&[training, validation], args.cached, &reader, &config, None)?;
+    let loss = Objective::of_counts(&config, &settled.plan, voxels)?.words(&config.loss);
     let time = match settled.outlook.fits {
         Some(false) => None,
         _ => Some(time_table(&settled, &config, reading, &validated)?),
     };
     if args.json {
-        let text = serde_json::to_string_pretty(&Said { outlook: &settled.outlook, time });
-        println!("{}", text.map_err(|e| Error::Usage(format!("the plan is no JSON: {e}")))?);
+        let text = serde_json::to_string_pretty(&Said { outlook: &settled.outlook, loss, time });
+        say!("{}", text.map_err(|e| Error::Usage(format!("the plan is no JSON: {e}")))?);
     } else {
         let of_cases = by_fold.warnings().into_iter().chain(lines(&faults, &dataset.path));
         let of_folds = folds.notes(&dataset.training);
-        dataset.notes.iter().cloned().chain(of_folds).chain(of_cases).for_each(|note| println!("{note}"));
-        println!("{}", settled.outlook);
-        time.iter().for_each(|time| println!("\n{time}"));
+        dataset.notes.iter().cloned().chain(of_folds).chain(of_cases).for_each(|note| say!("{note}"));
+        say!("{loss}");
+        say!("{}", settled.outlook);
+        time.iter().for_each(|time| say!("\n{time}"));
     }
     let Some(path) = &args.write else { return Ok(()) };
     let header = format!(
@@ -66,6 +74,8 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
 struct Said<'a> {
     #[serde(flatten)]
     outlook: &'a Outlook,
+    /// What is minimised, in words.
+    loss: String,
     /// None where the memory does not suffice to find out.
     time: Option<TimeTable>,
 }
@@ -91,6 +101,11 @@ fn time_table(
 /// The default with the changes of a file and of pairs.
 pub(super) fn read_configuration(file: Option<&Path>, set: &[String]) -> Result<Config> {
     let Some(path) = file else { return Config::load(None, set) };
+    if !path.exists() {
+        let message =
+            "does not exist; `trainer config > FILE.toml` writes a file with every key and its default";
+        return Err(Error::file(path, message));
+    }
     let text = read_text(path)?;
     Config::load(Some((&path.display().to_string(), &text)), set)
 }

@@ -55,13 +55,13 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     let first = &members[0];
     output.prepare(&images)?;
     for member in &members {
-        println!("{}", member.source);
+        say!("{}", member.source);
     }
-    println!("{words}");
+    say!("{words}");
     if !treatment.is_empty() {
-        println!("{treatment}");
+        say!("{treatment}");
     }
-    images::notes(args, first, &images)?.iter().for_each(|note| println!("{note}"));
+    images::notes(args, first, &images)?.iter().for_each(|note| say!("{note}"));
     for image in &images {
         let case = &image.files.name;
         let found = memory::within(|| predicted(&members, &pipelines, image, &output, stop));
@@ -69,7 +69,7 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
             Ok(Some((case, Predicted::Mask(mask)))) => memory::within(|| output.write_mask(&case, mask)),
             Ok(Some((case, Predicted::Logits(logits)))) => memory::within(|| output.write(&case, logits)),
             Ok(None) => {
-                println!("stopped; the masks above are whole");
+                say!("stopped; the masks above are whole");
                 return output.write_page(&members[0].source);
             }
             Err(error) => {

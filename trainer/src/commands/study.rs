@@ -53,7 +53,7 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
     }
     let dataset = args.dataset.canonicalize().unwrap_or_else(|_| args.dataset.clone());
     let Loading { cache, force } = &args.loading;
-    let data = StudyData::load(&set, config, cache.as_deref(), *force, &|line| println!("{line}"))?;
+    let data = StudyData::load(&set, config, cache.as_deref(), *force, &|line| say!("{line}"))?;
     let [positives, negatives] = data.counts;
     let _lock = folder::share(&args.out, TERMS)?;
     let before = Terms::read(&args.out)?;
@@ -75,7 +75,7 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
     }
     let mut config = config.clone();
     config.data.batch_size = Auto::Value(terms.batch);
-    println!("{}", settled.outlook);
+    say!("{}", settled.outlook);
     let mut study = Study {
         dataset: data.name.clone(),
         training: data.training.iter().map(|case| case.name().to_owned()).collect(),
@@ -94,12 +94,12 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
     for seed in config.training.seed..config.training.seed + args.seeds {
         for &arm in &arms {
             let number = study.runs.len() + 1;
-            println!("\nrun {number} of {total}: {arm}, seed {seed}: {}", arm.describe(positives, negatives));
+            say!("\nrun {number} of {total}: {arm}, seed {seed}: {}", arm.describe(positives, negatives));
             let mut config = config.clone();
             config.training.seed = seed;
             let folder = args.out.join("runs").join(format!("{arm}-{seed}"));
             let Some(result) = run_arm(&folder, &data, &terms.plan, &config, arm, args.recall, stop)? else {
-                println!("the same command goes on from here: {}", args.out.display());
+                say!("the same command goes on from here: {}", args.out.display());
                 return Ok(());
             };
             if seed == config.training.seed && slices.iter().all(|(other, _)| *other != arm) {
@@ -110,12 +110,12 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
         }
     }
     study.runs.sort_by_key(|run| (arms.iter().position(|arm| *arm == run.arm), run.seed));
-    println!("\n{study}");
+    say!("\n{study}");
     write_json(&args.out.join("study.json"), &study)?;
     let (text, page) = (args.out.join("study.txt"), args.out.join("study.html"));
     fs::write(&text, study.to_string()).map_err(Error::io(&text))?;
     fs::write(&page, html(&study, &slices)).map_err(Error::io(&page))?;
-    println!("{}", page.display());
+    say!("{}", page.display());
     Ok(())
 }
 

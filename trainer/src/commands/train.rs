@@ -28,6 +28,7 @@ use crate::run::record::{self, Basis, CONFIGURATION, Division, Origins, SettingO
 use crate::training::{
     Length, Objective, Outcome, RunTime, Settled, Setup, TimeTable, check_settings, settled_mirror, train,
 };
+use crate::words::counted;
 use crate::{Error, Result};
 
 /// Trains, and says at the end what to type next.
@@ -66,8 +67,8 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         None => folder::begin(&args.out)?,
     };
 
-    println!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
-    dataset.notes.iter().chain(&folds.notes(&dataset.training)).for_each(|note| println!("{note}"));
+    say!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
+    dataset.notes.iter().chain(&folds.notes(&dataset.training)).for_each(|note| say!("{note}"));
     // A run goes on with the cases as it began with them.
     let reader = match &resumed {
         Some(checkpoint) => checkpoint.card.networks[0].preparation().reader.clone(),
@@ -76,7 +77,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let (training, held_out) = folds.cases().divide(dataset.training.iter().cloned());
     let validation = other.as_ref().map_or(held_out, |other| other.training.clone());
     // Of another folder such cases are refused.
-    same_images(&training, &validation)?.iter().for_each(|line| println!("{line}"));
+    same_images(&training, &validation)?.iter().for_each(|line| say!("{line}"));
     let loader = CaseLoader {
         reader: &reader,
         training,
@@ -85,12 +86,12 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         normalisation: resumed
             .as_ref()
             .map(|checkpoint| checkpoint.card.networks[0].preparation().normalisation.clone()),
-        say: &|line| println!("{line}"),
+        say: &|line| say!("{line}"),
     };
     let cases = loader.load(args.loading.cache.as_deref(), args.loading.force, config.training.threads)?;
     check_folds(&cases, &folds, &dataset)?;
     cases.check_classes(classes)?;
-    cases.left_out().iter().chain(&cases.warnings()?).for_each(|line| println!("{line}"));
+    cases.left_out().iter().chain(&cases.warnings()?).for_each(|line| say!("{line}"));
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.card.networks[0].plan.clone());
     let summaries = [&cases.training, &cases.validation].map(|cases| PreparedCase::summaries(cases));
     let settled = Settled::for_cases(&summaries, cases.in_files, &reader, &config, plan)?;
@@ -106,11 +107,11 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         validation_cases: PreparedCase::names(&validation),
     };
     // What cannot start is refused before the folder holds anything.
-    Objective::new(&config, &plan, &training)?;
+    let objective = Objective::new(&config, &plan, &training)?;
     check_settings(&config, validation.len())?;
     let init = args.init.as_deref().map(|path| fitting_weights(path, &plan)).transpose()?;
     if let Some(time) = args.time {
-        println!("finding out how long steps and validations take, for --time");
+        say!("finding out how long steps and validations take, for --time");
         let [training, validation] = &summaries;
         let mut run = RunTime::measure(&settled, &config, plan::validated(training, validation))?;
         if args.all_folds {
@@ -141,6 +142,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     }
     checksums.keep()?;
     describe(args, &settled, &config, &division);
+    say!("{}", objective.words(&config.loss));
 
     let setup = Setup {
         folder: args.out.clone(),
@@ -169,7 +171,7 @@ fn check_folds(cases: &LoadedCases, folds: &CrossValidation, dataset: &Dataset) 
     let left_out = CaseClasses::read(folds.cases().left_out(&dataset.training), &dataset.description)?;
     let by_fold = ClassesByFold::of_one(folds.fold(), [&training, &validation, &left_out], classes);
     by_fold.check()?;
-    by_fold.warnings().iter().for_each(|warning| println!("{warning}"));
+    by_fold.warnings().iter().for_each(|warning| say!("{warning}"));
     Ok(())
 }
 
@@ -178,7 +180,7 @@ fn resolve(time: Duration, run: &RunTime) -> Result<(Length, Mirror)> {
     let seconds = time.as_secs();
     match run.within(time.as_secs_f64()) {
         Some((length, mirror)) => {
-            println!("\n{}; --time is {}\n", run.of(length), hms(time));
+            say!("\n{}; --time is {}\n", run.of(length), hms(time));
             Ok((length, mirror))
         }
         None => {
@@ -285,35 +287,36 @@ pub(super) fn folds(args: &Train, config: &Config, dataset: &Dataset) -> Result<
 }
 
 fn describe(args: &Train, settled: &Settled, config: &Config, division: &Division) {
-    println!("training on {}", division.training_cases.join(", "));
+    say!("training on {}", division.training_cases.join(", "));
     match division.validation_cases.as_slice() {
-        [] => println!("no case is left for validation: metrics will be of the training cases"),
-        some => println!("validating on {}", some.join(", ")),
+        [] => say!("no case is left for validation: metrics will be of the training cases"),
+        some => say!("validating on {}", some.join(", ")),
     }
-    division.fold.iter().for_each(|fold| println!("held out is {fold}"));
+    division.fold.iter().for_each(|fold| say!("held out is {fold}"));
     let (kept, held_out) = (division.training_cases.len(), division.validation_cases.len());
     let unasked = division.fold.is_some() && args.fold.is_none() && !args.all_folds;
     if unasked && 2 * held_out >= kept {
-        println!(
+        say!(
             "of {} cases that is much: --all-folds holds out each in turn, --set validation.split=none trains on all",
             kept + held_out
         );
     }
-    println!("{}", settled.outlook);
+    say!("{}", settled.outlook);
     match config.inference.mirror.axes() {
-        Mirror::NONE => println!("predicting without mirror images (inference.mirror)"),
-        axes => println!("predicting with mirror images along {axes} axes (inference.mirror)"),
+        Mirror::NONE => say!("predicting without mirror images (inference.mirror)"),
+        axes => say!("predicting with mirror images along {axes} axes (inference.mirror)"),
     }
     if settled.outlook.recomputes {
-        println!(
+        say!(
             "checkpointing by level: less memory, but every level is computed twice; a step takes about a third longer"
         );
     }
-    println!(
-        "{} epochs of {} steps; {}, lr {}",
-        config.training.epochs,
-        config.training.steps_per_epoch,
+    say!(
+        "{} of {}; {}, {}, lr {}",
+        counted(config.training.epochs, "epoch"),
+        counted(config.training.steps_per_epoch, "step"),
         crate::cli::version(),
+        counted(config.training.pool_threads(), "thread"),
         config.optimizer.lr
     );
 }

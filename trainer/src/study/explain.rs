@@ -43,7 +43,7 @@ pub struct Explanation {
     pub weights: Vec<WeightEffect>,
     /// What the training's patches look like; only for a data set.
     pub patches: Option<Patches>,
-    /// The loss that was asked about.
+    /// The loss that was asked about; what `auto` becomes.
     pub loss: LossName,
 }
 
@@ -143,7 +143,7 @@ impl Explanation {
             return Err(Error::Usage(message));
         }
         if let Some(p) = question.pos_weight.filter(|p| !(p.is_finite() && *p > 0.0)) {
-            return Err(Error::Usage(format!("--pos-weight {p}: a finite number above 0")));
+            return Err(Error::Usage(format!("--pos-weight {p}: a finite number above 0 is needed")));
         }
         let total = (positives + negatives) as f64;
         let share = positives as f64 / total;
@@ -173,7 +173,7 @@ impl Explanation {
             neg_per_pos: full,
             weights,
             patches: None,
-            loss: question.loss,
+            loss: question.loss.resolved(names.len() == 2),
         })
     }
 

@@ -52,7 +52,7 @@ fn the_threads_counts_give_the_threads_numbers() {
         "neg/pos = 1962148/3932 = 499.0, and log 499.0 = 6.21",
         "class weights [1, 499.0], background first",
         "log 0.8985 = -0.1070: recall will fall, but by less than two seeds differ",
-        "no voxel is called\n  positive, precision is undefined, recall 0",
+        "no voxel is called positive, precision is undefined, recall 0",
     ] {
         assert!(text.contains(line), "{line} is missing:\n{text}");
     }
@@ -118,7 +118,10 @@ fn counts_need_no_data_set_and_json_holds_what_the_page_says() {
     assert!((json["neg_per_pos"].as_f64().unwrap() - 1_962_148.0 / 3932.0).abs() < 1e-9);
     for (args, words) in [
         (["--positive", "0", "--negative", "7", "--loss=bce"], "no voxel is positive"),
-        (["--positive", "1", "--negative", "7", "--loss=hinge"], "--loss hinge: is no loss"),
+        (
+            ["--positive", "1", "--negative", "7", "--loss=hinge"],
+            "loss.name: is \"hinge\", but takes \"bce\", ",
+        ),
         (["--positive", "1", "--negative", "7", "--pos-weight=-1"], "--pos-weight -1"),
         (["--positive", "1", "--negative", "7", "--pos-weight=0"], "--pos-weight 0"),
     ] {

@@ -54,7 +54,7 @@ pub(super) fn choose(
             let Some(files) = dataset.training.iter().find(|files| files.name == *name) else {
                 return Err(Error::case(name, "is held out and no training case: the data set has changed"));
             };
-            println!("{name}, by fold {index}, which had not seen it");
+            say!("{name}, by fold {index}, which had not seen it");
             let case = PreparedCase::from(pipeline.prepare(files, None)?);
             let calibration = Some(&card.decision.calibration);
             let go_on = |_, _| !stop.load(Ordering::Relaxed);
@@ -77,9 +77,9 @@ pub(super) fn choose(
         Auto::Word(_) => Decision::threshold(&identity, evidence, config.inference.aim),
     };
     let found = cases.finish(&Choices { asked, decide: &decide, on_training_cases: false })?;
-    println!("{}", found.decision);
-    found.postprocess.iter().for_each(|choice| println!("{choice}"));
-    found.by_case.iter().for_each(|case| println!("{case}"));
+    say!("{}", found.decision);
+    found.postprocess.iter().for_each(|choice| say!("{choice}"));
+    found.by_case.iter().for_each(|case| say!("{case}"));
     let together = Together {
         cases: found.cases.clone(),
         threshold: found.decision.probability(),

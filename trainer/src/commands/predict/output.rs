@@ -167,7 +167,7 @@ impl Output<'_> {
             self.pictures.borrow_mut().push((Picture::new(&case.name, &png), words.clone()));
         }
         self.write_file(case, &path, mask)?;
-        println!("{}: {words}", path.display());
+        say!("{}: {words}", path.display());
         Ok(())
     }
 
@@ -202,7 +202,7 @@ impl Output<'_> {
         let (pictures, path) = (self.pictures.borrow(), self.page_file());
         let page = predictions_page(model, &pictures);
         rename_into_place(&path, |out| out.write_all(page.as_bytes()))?;
-        println!("slices of {} masks: {}", pictures.len(), path.display());
+        say!("slices of {} masks: {}", pictures.len(), path.display());
         Ok(())
     }
 

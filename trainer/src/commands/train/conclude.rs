@@ -13,29 +13,29 @@ use crate::training::Outcome;
 /// Says what a run came to: of the model that predictions use, and what to type next.
 pub(super) fn conclude(args: &Train, config: &Config, outcome: &Outcome) -> Result<()> {
     let run = RunData::read(&args.out)?;
-    println!("\n{}", in_use(&run));
+    say!("\n{}", in_use(&run));
     if let Some(network) = &run.network {
-        println!("{}", network.decision);
+        say!("{}", network.decision);
         match &network.postprocessing {
-            Some(choice) => println!("{choice}"),
+            Some(choice) => say!("{choice}"),
             None if run.model.is_none() || Asked::of(&config.inference).is_settled() => {}
-            None => println!("no validation case to choose post-processing on: masks stay as predicted"),
+            None => say!("no validation case to choose post-processing on: masks stay as predicted"),
         }
     }
     let end = &outcome.end;
-    println!(
+    say!(
         "weights after the last step {} (CRC-32C); waited for data {:.1} % of the time",
         end.weights_crc32c,
         100.0 * end.waited_for_data
     );
     if let Some(bytes) = end.peak_memory {
-        println!("peak memory {:.0} MB", bytes as f64 / (1u64 << 20) as f64);
+        say!("peak memory {:.0} MB", bytes as f64 / (1u64 << 20) as f64);
     }
     let state = if outcome.stopped { "stopped" } else { "done" };
-    println!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
+    say!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
     let page = args.out.join(PAGE);
     if page.is_file() {
-        println!("curves, cases and slices: {}", page.display());
+        say!("curves, cases and slices: {}", page.display());
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ impl fmt::Display for Explanation {
         if self.share >= 0.5 {
             return writeln!(
                 f,
-                "\nForeground is not rare here: what follows for rare foreground (recall 0 at first, a weight above 1) does not apply.\n\
+                "\nForeground is not rare here: what follows for rare foreground (recall 0 at first, a weight above 1) does not apply. \
                  A pos_weight of neg/pos, below 1, would weigh it down; where both sides matter alike, leave it out."
             );
         }
@@ -109,8 +109,8 @@ impl Explanation {
         }
         writeln!(
             f,
-            "best constant: log(p·π/(1 − π)), the answer of a network that knows the share and nothing else; its loss, and\n\
-             that of logit 0, are means over all voxels. cuts above: at a weighted probability of 1/2 a voxel is called\n\
+            "best constant: log(p·π/(1 − π)), the answer of a network that knows the share and nothing else; its loss, and \
+             that of logit 0, are means over all voxels. cuts above: at a weighted probability of 1/2 a voxel is called \
              positive from this unweighted probability on, 1/(1 + p)."
         )
     }
@@ -122,7 +122,7 @@ impl Explanation {
         writeln!(
             f,
             "\nSeveral foreground classes\n\
-             - `trainer train` gives each class a logit and takes cross-entropy or Dice + CE: loss.class_weights = [{}], or\n  \
+             - `trainer train` gives each class a logit and takes cross-entropy or Dice + CE: loss.class_weights = [{}], or \
              \"auto\" for these, background first; without them, Dice + CE is the default. Each logit moves by log of its weight.\n\
              - What follows is for one logit: `trainer study`, or labels that are joined to one class.",
             weights.join(", ")
@@ -134,16 +134,16 @@ impl Explanation {
         writeln!(
             f,
             "\nWhat to pass\n\
-             - With one channel of logits: one number. {p:.0} or {p:.1}, an integer or not; shape [1] in PyTorch, which has one\n  \
+             - With one channel of logits: one number. {p:.0} or {p:.1}, an integer or not; shape [1] in PyTorch, which has one \
              weight per channel, aligned to the last axis. Here: pos_weight = {p:.1}, or \"auto\" for neg/pos.\n\
-             - Not a vector of the batch's length: weights are not per sample. PyTorch aligns such a vector with the last\n  \
+             - Not a vector of the batch's length: weights are not per sample. PyTorch aligns such a vector with the last \
              axis, w: an error, or, where the lengths happen to agree, a weight per column of the image. Here it is an error.\n\
-             - Not the shares of the classes, [{:.4}, {:.4}] in whichever order (or [0.2, 0.8]): with one channel there is\n  \
-             no second place for the second number. As a weight per element, weight[y], the order is [background, foreground]\n  \
-             and the larger number belongs to the rarer class: [{:.4}, {:.4}]. The same vector handed over as pos_weight\n  \
+             - Not the shares of the classes, [{:.4}, {:.4}] in whichever order (or [0.2, 0.8]): with one channel there is \
+             no second place for the second number. As a weight per element, weight[y], the order is [background, foreground] \
+             and the larger number belongs to the rarer class: [{:.4}, {:.4}]. The same vector handed over as pos_weight \
              gives positives {:.4}, which moves their logit by log {:.4} = {:+.4}: {}.\n\
-             - With two logits and cross-entropy: class weights [1, {p:.1}], background first. It is the same loss: the sums are\n  \
-             equal with z = z1 − z0, and the means differ by numel/Σ w[t] = {:.4}, since cross-entropy divides by the\n  \
+             - With two logits and cross-entropy: class weights [1, {p:.1}], background first. It is the same loss: the sums are \
+             equal with z = z1 − z0, and the means differ by numel/Σ w[t] = {:.4}, since cross-entropy divides by the \
              weights' sum.",
             1.0 - self.share,
             self.share,
@@ -163,13 +163,13 @@ impl Explanation {
         writeln!(
             f,
             "\nWhy recall is 0 after the first epoch\n\
-             - The share is learnt first. Unweighted, the best constant is probability {:.6}, far below 1/2: no voxel is called\n  \
-             positive, precision is undefined, recall 0, accuracy {:.3} %. The loss has fallen from {:.4} (logit 0) to {:.5}\n  \
+             - The share is learnt first. Unweighted, the best constant is probability {:.6}, far below 1/2: no voxel is called \
+             positive, precision is undefined, recall 0, accuracy {:.3} %. The loss has fallen from {:.4} (logit 0) to {:.5} \
              all the same. Recall rises once the network tells voxels apart by more than {:.2} in the logit.\n\
-             - With neg/pos the best constant is logit {:+.3}: undecided everywhere, so recall is high at once and precision\n  \
-             about the share. That is no better a ranking of the voxels: average precision is training's doing, and so\n  \
+             - With neg/pos the best constant is logit {:+.3}: undecided everywhere, so recall is high at once and precision \
+             about the share. That is no better a ranking of the voxels: average precision is training's doing, and so \
              large a weight can slow it.\n\
-             - Prior-bias initialisation starts the last bias at the best constant for the weight in use: at {:+.3} unweighted,\n  \
+             - Prior-bias initialisation starts the last bias at the best constant for the weight in use: at {:+.3} unweighted, \
              which spares the first steps, and at {:+.3} with neg/pos, where it changes nothing.",
             none.best_constant_probability,
             100.0 * (1.0 - self.share),
@@ -188,7 +188,7 @@ impl Explanation {
         writeln!(
             f,
             "\nWhat training sees\n\
-             - {:.0} % of the patches ({d}x{h}x{w}) are placed around foreground: of {drawn} patches the share was {:.4} %, where the\n  \
+             - {:.0} % of the patches ({d}x{h}x{w}) are placed around foreground: of {drawn} patches the share was {:.4} %, where the \
              volumes have {:.4} %.",
             100.0 * foreground_fraction,
             100.0 * share,
@@ -197,7 +197,7 @@ impl Explanation {
         match shift {
             Some(shift) => writeln!(
                 f,
-                "  So neg/pos is {:.1} in patches, and logits are off by up to {shift:+.3}, beside log p. How much of it a network takes\n  \
+                "  So neg/pos is {:.1} in patches, and logits are off by up to {shift:+.3}, beside log p. How much of it a network takes \
                  over depends on what it sees of its surroundings: training fits the rest on validation cases.",
                 (1.0 - share) / share,
             ),
@@ -211,23 +211,26 @@ impl Explanation {
                 "is a proper score: probabilities are shares again after log p is subtracted from the logit."
             }
             LossName::Auto | LossName::DiceBce | LossName::DiceCe => {
-                "has a part that is not voxel by voxel: Dice does not care for the share, so it lifts recall without a\nweight; \
+                "has a part that is not voxel by voxel: Dice does not care for the share, so it lifts recall without a weight; \
                  log p holds for the cross-entropy's part alone, and probabilities need a temperature too."
             }
             LossName::Focal => {
-                "turns down voxels that are easy already, most of the background, by (1 − p_t)^γ: a weight that moves with\nthe \
+                "turns down voxels that are easy already, most of the background, by (1 − p_t)^γ: a weight that moves with the \
                  network. It pulls probabilities towards 1/2, so they need a temperature."
             }
             LossName::Dice | LossName::GeneralizedDice => {
                 "is a ratio of overlaps: it needs no weight, takes none, and gives no probabilities without a fit."
             }
             LossName::Tversky | LossName::FocalTversky => {
-                "has its weights inside: α prices false positives, β false negatives; β above α is for recall. It gives no\n\
+                "has its weights inside: α prices false positives, β false negatives; β above α is for recall. It gives no \
                  probabilities without a fit."
             }
         };
-        let word = toml::Value::try_from(self.loss).map(|v| v.to_string()).unwrap_or_default();
-        writeln!(f, "\nThe loss {word} {text}")
+        let which = match self.loss == LossName::Auto.resolved(self.classes.len() == 2) {
+            true => ", which \"auto\" and so the default is here,",
+            false => "",
+        };
+        writeln!(f, "\nThe loss {}{which} {text}", self.loss)
     }
 
     fn advice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -235,9 +238,9 @@ impl Explanation {
         writeln!(
             f,
             "\nWhich way for high precision with fair recall\n\
-             - A weight and a threshold do the same to a network that is trained to the end: p with the cut at 1/2 is no\n  \
-             weight with the cut at 1/(1 + p). So train with a moderate weight ({:.1} = √(neg/pos), or at most {CLIP:.0}; the larger,\n  \
-             the more each gradient is a few positive voxels' own), or with Dice+BCE, and choose\n  \
+             - A weight and a threshold do the same to a network that is trained to the end: p with the cut at 1/2 is no \
+             weight with the cut at 1/(1 + p). So train with a moderate weight ({:.1} = √(neg/pos), or at most {CLIP:.0}; the larger, \
+             the more each gradient is a few positive voxels' own), or with Dice+BCE, and choose \
              the threshold afterwards on validation cases: inference.aim = \"precision>=0.9\", \"recall>=0.8\" or \"max-f1\".\n\
              - `trainer study` trains the choices side by side on this data and says which differences are more than noise.",
             p.sqrt(),
