@@ -3,28 +3,60 @@
 mod convert;
 mod examples;
 mod parse;
+mod train;
 mod values;
+mod watch;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Mirror;
+use crate::report::{Console, Verbosity};
 use crate::run::folder::Which;
 
 pub use convert::Convert;
 pub use parse::{command, parse};
+pub use train::{Loading, Train};
 pub use values::{Labels, Spacing};
-use values::{labels, number, overlap, spacing, time, whole};
+use values::{labels, number, overlap, spacing, whole};
+pub use watch::Watch;
 
 /// Trains 3-D segmentation networks on volumes of your own, on the CPU.
 #[derive(Debug, Parser)]
 #[command(name = "trainer", version = version(), about, max_term_width = 110)]
 pub struct Cli {
+    /// Print warnings, results and last lines alone.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print a line for each batch, too.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
     /// What to do; without it `demo`, which says what it makes.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+impl Cli {
+    /// How the program is to print.
+    pub fn console(&self) -> Console {
+        let verbosity = match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, false) => Verbosity::Normal,
+            (false, true) => Verbosity::Verbose,
+        };
+        let json = match &self.command {
+            Some(Command::Train(train)) => train.json,
+            Some(Command::Explain(explain)) => explain.json.as_deref().is_some_and(is_stdout),
+            _ => false,
+        };
+        Console { verbosity, json }
+    }
+}
+
+/// Whether a file's name stands for standard output.
+pub(crate) fn is_stdout(file: &Path) -> bool {
+    file == Path::new("-")
 }
 
 /// What the program can do.
@@ -46,6 +78,8 @@ pub enum Command {
     Plan(Plan),
     /// Train a network on an nnU-Net folder.
     Train(Box<Train>),
+    /// Show a run that goes on or has ended: how far it is, its loss, its validations, and what to type next.
+    Watch(Watch),
     /// Train arms that differ in the loss alone, and say which differences are more than noise.
     Study(Study),
     /// Write masks for images with a trained network.
@@ -79,7 +113,7 @@ pub struct Demo {
 pub struct Inspect {
     /// An nnU-Net folder: dataset.json, imagesTr, labelsTr.
     pub dataset: PathBuf,
-    /// Also write the figures as JSON.
+    /// Also write the figures as JSON; with -, print them instead.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -89,7 +123,7 @@ pub struct Inspect {
 pub struct Verify {
     /// An nnU-Net folder: dataset.json, imagesTr, labelsTr.
     pub dataset: PathBuf,
-    /// Also write the findings as JSON.
+    /// Also write the findings as JSON; with -, print them instead.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -129,7 +163,7 @@ pub struct Explain {
     /// The share of patches that are placed around foreground; data.foreground_share by default.
     #[arg(long, value_name = "F", requires = "dataset", value_parser = number)]
     pub foreground_fraction: Option<f64>,
-    /// Also write the numbers as JSON.
+    /// Also write the numbers as JSON; with -, print them instead.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Where cases are kept.
@@ -157,83 +191,6 @@ pub struct Plan {
     /// Also write a configuration that holds all that was chosen, to be edited and given to --config.
     #[arg(long, value_name = "FILE.toml")]
     pub write: Option<PathBuf>,
-}
-
-/// `trainer train`
-#[derive(Clone, Debug, Args)]
-pub struct Train {
-    /// An nnU-Net folder: dataset.json, imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz.
-    pub dataset: PathBuf,
-    /// The run folder to make.
-    #[arg(long, value_name = "RUN")]
-    pub out: PathBuf,
-    /// A TOML file with the keys that differ from `trainer config`.
-    #[arg(long, value_name = "FILE.toml")]
-    pub config: Option<PathBuf>,
-    /// Sets one key after the file is read, such as loss.pos_weight=auto.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// training.epochs
-    #[arg(long, value_parser = whole::<usize>)]
-    pub epochs: Option<usize>,
-    /// Train for so long, such as 30m or 1h30m, in place of training.epochs: before the first step it is resolved into epochs
-    /// whose steps, validations and choices end within it, reading the cases included, and written to the run's configuration.
-    /// An epoch has at most training.steps_per_epoch steps. With --all-folds it is the time of all folds together.
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with_all = ["epochs", "resume"])]
-    pub time: Option<Duration>,
-    /// training.steps_per_epoch
-    #[arg(long, value_parser = whole::<usize>)]
-    pub steps_per_epoch: Option<usize>,
-    /// training.seed
-    #[arg(long, value_parser = whole::<u64>)]
-    pub seed: Option<u64>,
-    /// training.threads; 0: all cores
-    #[arg(long, value_parser = whole::<usize>)]
-    pub threads: Option<usize>,
-    /// Start from these weights.
-    #[arg(long, value_name = "WEIGHTS.safetensors")]
-    pub init: Option<PathBuf>,
-    /// Validate on the labelled cases of this nnU-Net folder instead of a part of the training cases.
-    #[arg(long, value_name = "DIR")]
-    pub validation: Option<PathBuf>,
-    /// Hold out this fold of a cross-validation, counted from 0.
-    #[arg(long, value_name = "K", conflicts_with = "all_folds", value_parser = whole::<usize>)]
-    pub fold: Option<usize>,
-    /// Into so many folds the cases are divided; 5 by default, or as many as there are cases where they are fewer.
-    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
-    pub folds: Option<usize>,
-    /// Train each fold into RUN/fold_0, RUN/fold_1, … and write the figures of all into RUN/summary.json; the same command
-    /// goes on where it was stopped.
-    #[arg(long)]
-    pub all_folds: bool,
-    /// Go on with the run in --out, with its own configuration.
-    #[arg(
-        long,
-        conflicts_with_all = ["config", "set", "seed", "init", "steps_per_epoch", "fold", "folds", "all_folds"]
-    )]
-    pub resume: bool,
-    /// training.check_numerics
-    #[arg(long)]
-    pub check_numerics: bool,
-    /// Go on from this checkpoint instead of the last.
-    #[arg(long, requires = "resume")]
-    pub checkpoint: Option<Which>,
-    /// Where cases are kept.
-    #[command(flatten)]
-    pub loading: Loading,
-}
-
-/// How cases are loaded.
-#[derive(Clone, Debug, Default, Args)]
-pub struct Loading {
-    /// Keep the preprocessed cases in files of this folder instead of in memory, and read from them what patches need. Any
-    /// runs may share it: folds, seeds and settings have the same files as far as their cases come out the same, which CT
-    /// normalisation's do where the training cases are the same. The result is that from memory, bit for bit.
-    #[arg(long, value_name = "DIR")]
-    pub cache: Option<PathBuf>,
-    /// Go on even where memory will not suffice by the plan.
-    #[arg(long)]
-    pub force: bool,
 }
 
 /// `trainer study`
@@ -346,7 +303,7 @@ pub struct Evaluate {
     /// How far a surface may lie from the other for the surface Dice.
     #[arg(long, value_name = "MM", default_value_t = 1.0, value_parser = number)]
     pub tolerance: f64,
-    /// Also write the figures as JSON.
+    /// Also write the figures as JSON; with -, print them instead.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

@@ -1,8 +1,18 @@
 //! What each subcommand does.
 
-/// Prints lines, broken at words where standard output is a terminal. Commands to type are printed whole, by `println!`.
+/// Prints lines on what goes on, which `--quiet` leaves out.
 macro_rules! say {
-    ($($words:tt)*) => { println!("{}", crate::report::for_output(&format!($($words)*))) };
+    ($($words:tt)*) => { crate::report::Console::get().say(format_args!($($words)*)) };
+}
+
+/// Prints warnings, results and last lines.
+macro_rules! tell {
+    ($($words:tt)*) => { crate::report::Console::get().tell(format_args!($($words)*)) };
+}
+
+/// Prints commands to type, which are not broken at words.
+macro_rules! show {
+    ($($words:tt)*) => { crate::report::Console::get().show(format_args!($($words)*)) };
 }
 
 mod all_folds;
@@ -13,13 +23,17 @@ mod predict;
 mod report;
 mod study;
 mod train;
+mod watch;
 
+use std::fmt::Display;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use serde::Serialize;
 use volumes::files::write_json;
 use volumes::info::{self, Entry};
 
-use crate::cli::{Cli, Command, Completions, Evaluate, Explain, Info, Inspect, Loading, Verify};
+use crate::cli::{Cli, Command, Completions, Evaluate, Explain, Info, Inspect, Loading, Verify, is_stdout};
 use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::evaluate::{Merges, Options};
@@ -32,6 +46,7 @@ use crate::{Error, Result, config};
 /// # Errors
 /// What went wrong, in words for whoever typed the command.
 pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
+    cli.console().settle();
     match cli.command.unwrap_or_else(|| Command::Demo(crate::cli::Demo::default())) {
         Command::Demo(demo) => demo::run(&demo, stop),
         Command::Inspect(inspect) => self::inspect(&inspect),
@@ -43,9 +58,10 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
         Command::Train(train) if train.all_folds => all_folds::run(&train, stop),
         Command::Train(args) => {
             let outcome = train::run(&args, stop)?;
-            println!("\n{}", train::next(&args, &outcome));
+            show!("\n{}", train::next(&args, &outcome));
             Ok(())
         }
+        Command::Watch(watch) => watch::run(&watch),
         Command::Study(study) => study::run(&study, stop),
         Command::Predict(predict) => predict::run(&predict, stop),
         Command::Report(args) => report::run(&args),
@@ -63,18 +79,33 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
     }
 }
 
+/// Prints figures, and writes them to a file of JSON if one is named; with `-` prints them as JSON alone.
+fn give(words: impl Display, json: Option<&Path>, figures: &impl Serialize) -> Result<()> {
+    match json {
+        Some(path) if is_stdout(path) => {
+            let text = serde_json::to_string_pretty(figures);
+            println!("{}", text.map_err(|e| Error::Usage(format!("the figures are no JSON: {e}")))?);
+            Ok(())
+        }
+        Some(path) => {
+            tell!("{words}");
+            Ok(write_json(path, figures)?)
+        }
+        None => {
+            tell!("{words}");
+            Ok(())
+        }
+    }
+}
+
 fn inspect(args: &Inspect) -> Result<()> {
     let inspection = crate::curate::inspect::inspect(&Dataset::open(&args.dataset)?)?;
-    say!("{inspection}");
-    args.json.as_deref().map_or(Ok(()), |path| Ok(write_json(path, &inspection)?))
+    give(&inspection, args.json.as_deref(), &inspection)
 }
 
 fn verify(args: &Verify) -> Result<()> {
     let found = crate::curate::verify::verify(&args.dataset)?;
-    say!("{found}");
-    if let Some(path) = &args.json {
-        write_json(path, &found)?;
-    }
+    give(&found, args.json.as_deref(), &found)?;
     match found.errors {
         0 => Ok(()),
         1 => Err(Error::file(&args.dataset, "has the error above; correct it before training")),
@@ -86,7 +117,7 @@ fn verify(args: &Verify) -> Result<()> {
 
 fn info(args: &Info) -> Result<()> {
     if let ([file], false) = (args.files.as_slice(), args.json) {
-        say!("{}", volumes::info::Info::read(file)?.to_string().trim_end());
+        tell!("{}", volumes::info::Info::read(file)?.to_string().trim_end());
         return Ok(());
     }
     let mut entries = Vec::new();
@@ -98,11 +129,11 @@ fn info(args: &Info) -> Result<()> {
             entries.push(entry);
         } else {
             // As they come: a large file takes its time.
-            say!("{}", entry.to_string().trim_end_matches('\n'));
+            tell!("{}", entry.to_string().trim_end_matches('\n'));
         }
     }
     if args.json {
-        say!("{}", info::to_json(&entries));
+        println!("{}", info::to_json(&entries));
     }
     match (refused, total) {
         (0, _) => Ok(()),
@@ -124,8 +155,7 @@ fn explain(args: &Explain) -> Result<()> {
             Explanation::of_counts(positive.unwrap_or_default(), negative.unwrap_or_default(), &question)?
         }
     };
-    say!("{}", explanation.to_string().trim_end());
-    args.json.as_deref().map_or(Ok(()), |path| Ok(write_json(path, &explanation)?))
+    give(explanation.to_string().trim_end(), args.json.as_deref(), &explanation)
 }
 
 /// As the default configuration prepares them.
@@ -146,9 +176,6 @@ fn evaluate(args: &Evaluate) -> Result<()> {
     let merges = Merges::new(args.merge.clone())?;
     let options = Options { tolerance: args.tolerance, merges, ..Options::default() };
     let evaluation = crate::evaluate::evaluate(&args.predictions, &args.labels, &options)?;
-    say!("{evaluation}");
-    if let Some(path) = &args.json {
-        write_json(path, &evaluation)?;
-    }
+    give(&evaluation, args.json.as_deref(), &evaluation)?;
     evaluation.complete()
 }

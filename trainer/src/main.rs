@@ -18,6 +18,7 @@ const CLOSED_PIPE: i32 = 128 + 13;
 const OUTPUT: &str = "standard output";
 /// See [`OUTPUT`].
 const ERRORS: &str = "standard error";
+const NO_HANDLER: &str = "Ctrl-C cannot be handled";
 
 fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
@@ -146,6 +147,10 @@ fn listen(cli: &Cli) -> anyhow::Result<()> {
     ) {
         return Ok(());
     }
+    if let Some(Command::Watch(_)) = cli.command {
+        // Nothing is under way but looking on.
+        return ctrlc::set_handler(|| std::process::exit(130)).context(NO_HANDLER);
+    }
     let handler = || {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
@@ -153,5 +158,5 @@ fn listen(cli: &Cli) -> anyhow::Result<()> {
         // Where the terminal has closed there is nobody to tell, and the work is still to be kept.
         drop(writeln!(io::stderr(), "\nstopping after the current step; once more to stop at once"));
     };
-    ctrlc::set_handler(handler).context("Ctrl-C cannot be handled")
+    ctrlc::set_handler(handler).context(NO_HANDLER)
 }

@@ -1,7 +1,7 @@
 //! What `--help` shows of each command in use.
 
 /// Of each command that has any, lines to type and what they are for.
-pub(super) const EXAMPLES: [(&str, &[(&str, &str)]); 13] = [
+pub(super) const EXAMPLES: [(&str, &[(&str, &str)]); 14] = [
     (
         "demo",
         &[
@@ -67,6 +67,14 @@ pub(super) const EXAMPLES: [(&str, &[(&str, &str)]); 13] = [
             ("trainer train DATA --out RUN --resume", "go on where it was stopped"),
             ("trainer train DATA --out RUN --resume --epochs 16", "more epochs for a run that has ended"),
             ("trainer train DATA --out RUN2 --init RUN/model.safetensors", "fine-tune"),
+        ],
+    ),
+    (
+        "watch",
+        &[
+            ("trainer watch RUN", "until it ends, or once where it has"),
+            ("trainer watch runs", "every run below the folder runs"),
+            ("trainer watch RUN --json", "for a program"),
         ],
     ),
     (

@@ -59,7 +59,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
     let classes = ClassesByFold::new(&folds, &counted, &dataset.description.classes);
     classes.check()?;
     let _lock = folder::share(&args.out, TERMS)?;
-    classes.warnings().iter().for_each(|warning| say!("{warning}"));
+    classes.warnings().iter().for_each(|warning| tell!("{warning}"));
     let held_out = held_out(&folds, &dataset);
     agree(args, &config, &held_out)?;
     for index in 0..of {
@@ -71,40 +71,40 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
         }
         say!("\n{fold}: {}", folder.display());
         if stop.load(Ordering::Relaxed) || train_fold(args, fold, &folder, stop)?.is_none() {
-            say!("the same command goes on from here: {}", args.out.display());
+            tell!("the same command goes on from here: {}", args.out.display());
             return Ok(());
         }
     }
     // From the folds' models alone, so that a run that was interrupted ends with the summary of one that was not.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(config.training.threads).build();
     let pool = pool.map_err(|e| Error::config("training.threads", e.to_string()))?;
-    println!();
+    say!("");
     let first = configuration(&folder(&args.out, 0).join(CONFIGURATION))?;
     config.inference.mirror = first.inference.mirror;
     let chosen = pool.install(|| {
         out_of_fold::choose(&args.out, &dataset, &config, (&held_out, &classes.learnt()), stop)
     })?;
     let Some((figures, together)) = chosen else {
-        say!("the same command goes on from here: {}", args.out.display());
+        tell!("the same command goes on from here: {}", args.out.display());
         return Ok(());
     };
     let summary = Summary::new(figures, &held_out, together.threshold)?;
     let path = args.out.join("summary.json");
     write_json(&path, &summary)?;
-    say!("\n{summary}\n{}", path.display());
+    tell!("\n{summary}\n{}", path.display());
     let folders: Vec<PathBuf> = (0..of).map(|index| folder(&args.out, index)).collect();
     let page = args.out.join(PAGE);
     write_comparison(&folders.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &page)?;
-    say!("the folds side by side: {}", page.display());
-    classes.warnings().iter().for_each(|warning| say!("{warning}"));
-    say!("`trainer predict {}` predicts with all folds together", args.out.join(MODEL_FILE).display());
+    tell!("the folds side by side: {}", page.display());
+    classes.warnings().iter().for_each(|warning| tell!("{warning}"));
+    tell!("`trainer predict {}` predicts with all folds together", args.out.join(MODEL_FILE).display());
     Ok(())
 }
 
 /// What marks a finished fold.
 const DONE: &str = "fold.json";
 /// What all folds share.
-const TERMS: &str = "folds.json";
+pub(super) const TERMS: &str = "folds.json";
 
 /// The names of the cases that each fold holds out.
 fn held_out(folds: &CrossValidation, dataset: &Dataset) -> Vec<Vec<String>> {

@@ -50,18 +50,19 @@ pub(super) fn run(args: &Demo, stop: &AtomicBool) -> Result<()> {
         folds: None,
         all_folds: false,
         resume: false,
+        json: false,
         check_numerics: false,
         checkpoint: None,
         loading: Loading::default(),
     };
     let outcome = train::run(&arguments, stop)?;
     if outcome.stopped {
-        println!("\n{}", train::next(&arguments, &outcome));
+        show!("\n{}", train::next(&arguments, &outcome));
         return Ok(());
     }
     let (called, masks) = (called(), quoted(&out.join("masks")));
     let [images, labels] = ["imagesTs", "labelsTs"].map(|folder| quoted(&data.join(folder)));
-    println!(
+    show!(
         "
 next, on the two test volumes:
   {called} predict {run} {images} --out {masks}

@@ -45,14 +45,14 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
     };
     if args.json {
         let text = serde_json::to_string_pretty(&Said { outlook: &settled.outlook, loss, time });
-        say!("{}", text.map_err(|e| Error::Usage(format!("the plan is no JSON: {e}")))?);
+        println!("{}", text.map_err(|e| Error::Usage(format!("the plan is no JSON: {e}")))?);
     } else {
         let of_cases = by_fold.warnings().into_iter().chain(lines(&faults, &dataset.path));
         let of_folds = folds.notes(&dataset.training);
-        dataset.notes.iter().cloned().chain(of_folds).chain(of_cases).for_each(|note| say!("{note}"));
-        say!("{loss}");
-        say!("{}", settled.outlook);
-        time.iter().for_each(|time| say!("\n{time}"));
+        dataset.notes.iter().cloned().chain(of_folds).chain(of_cases).for_each(|note| tell!("{note}"));
+        tell!("{loss}");
+        tell!("{}", settled.outlook);
+        time.iter().for_each(|time| tell!("\n{time}"));
     }
     let Some(path) = &args.write else { return Ok(()) };
     let header = format!(

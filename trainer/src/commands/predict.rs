@@ -61,7 +61,7 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     if !treatment.is_empty() {
         say!("{treatment}");
     }
-    images::notes(args, first, &images)?.iter().for_each(|note| say!("{note}"));
+    images::notes(args, first, &images)?.iter().for_each(|note| tell!("{note}"));
     for image in &images {
         let case = &image.files.name;
         let found = memory::within(|| predicted(&members, &pipelines, image, &output, stop));
@@ -69,7 +69,7 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
             Ok(Some((case, Predicted::Mask(mask)))) => memory::within(|| output.write_mask(&case, mask)),
             Ok(Some((case, Predicted::Logits(logits)))) => memory::within(|| output.write(&case, logits)),
             Ok(None) => {
-                say!("stopped; the masks above are whole");
+                tell!("stopped; the masks above are whole");
                 return output.write_page(&members[0].source);
             }
             Err(error) => {

@@ -12,7 +12,7 @@ pub(super) fn run(args: &Report) -> Result<()> {
     let folds = all_folds::trained(&args.runs[0])?;
     let (runs, out) = match (args.runs.as_slice(), folds, &args.out) {
         ([run], None, None) => {
-            say!("{}", write_run_page(run)?.display());
+            tell!("{}", write_run_page(run)?.display());
             return Ok(());
         }
         ([_], None, Some(_)) => {
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Report) -> Result<()> {
     }
     let runs: Vec<&Path> = runs.iter().map(PathBuf::as_path).collect();
     write_comparison(&runs, &out)?;
-    say!("{}", out.display());
+    tell!("{}", out.display());
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use crate::study::{Arm, Study, StudyData, html, run_arm};
 use crate::{Error, Result, cli};
 
 /// The file of what its runs share.
-const TERMS: &str = "terms.json";
+pub(super) const TERMS: &str = "terms.json";
 
 /// What runs of one folder must share.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -99,7 +99,7 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
             config.training.seed = seed;
             let folder = args.out.join("runs").join(format!("{arm}-{seed}"));
             let Some(result) = run_arm(&folder, &data, &terms.plan, &config, arm, args.recall, stop)? else {
-                say!("the same command goes on from here: {}", args.out.display());
+                tell!("the same command goes on from here: {}", args.out.display());
                 return Ok(());
             };
             if seed == config.training.seed && slices.iter().all(|(other, _)| *other != arm) {
@@ -110,12 +110,12 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
         }
     }
     study.runs.sort_by_key(|run| (arms.iter().position(|arm| *arm == run.arm), run.seed));
-    say!("\n{study}");
+    tell!("\n{study}");
     write_json(&args.out.join("study.json"), &study)?;
     let (text, page) = (args.out.join("study.txt"), args.out.join("study.html"));
     fs::write(&text, study.to_string()).map_err(Error::io(&text))?;
     fs::write(&page, html(&study, &slices)).map_err(Error::io(&page))?;
-    say!("{}", page.display());
+    tell!("{}", page.display());
     Ok(())
 }
 

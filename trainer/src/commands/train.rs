@@ -68,7 +68,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     };
 
     say!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
-    dataset.notes.iter().chain(&folds.notes(&dataset.training)).for_each(|note| say!("{note}"));
+    dataset.notes.iter().chain(&folds.notes(&dataset.training)).for_each(|note| tell!("{note}"));
     // A run goes on with the cases as it began with them.
     let reader = match &resumed {
         Some(checkpoint) => checkpoint.card.networks[0].preparation().reader.clone(),
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let (training, held_out) = folds.cases().divide(dataset.training.iter().cloned());
     let validation = other.as_ref().map_or(held_out, |other| other.training.clone());
     // Of another folder such cases are refused.
-    same_images(&training, &validation)?.iter().for_each(|line| say!("{line}"));
+    same_images(&training, &validation)?.iter().for_each(|line| tell!("{line}"));
     let loader = CaseLoader {
         reader: &reader,
         training,
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let cases = loader.load(args.loading.cache.as_deref(), args.loading.force, config.training.threads)?;
     check_folds(&cases, &folds, &dataset)?;
     cases.check_classes(classes)?;
-    cases.left_out().iter().chain(&cases.warnings()?).for_each(|line| say!("{line}"));
+    cases.left_out().iter().chain(&cases.warnings()?).for_each(|line| tell!("{line}"));
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.card.networks[0].plan.clone());
     let summaries = [&cases.training, &cases.validation].map(|cases| PreparedCase::summaries(cases));
     let settled = Settled::for_cases(&summaries, cases.in_files, &reader, &config, plan)?;
@@ -130,7 +130,7 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let checksums = args.loading.cache.as_deref().map(Checksums::kept_in).unwrap_or_default();
     let origins = Origins { training: &dataset, validation: other.as_ref(), checksums: &checksums };
     if resumed.is_some() {
-        record::check(&args.out, origins, &division)?;
+        record::check(&args.out, origins, &division)?.iter().for_each(|warning| tell!("{warning}"));
         record::write_configuration(&args.out, &config, &setting_origins(args, &config)?)?;
     } else {
         let names = dataset.description.classes.iter().cloned();
@@ -171,7 +171,7 @@ fn check_folds(cases: &LoadedCases, folds: &CrossValidation, dataset: &Dataset) 
     let left_out = CaseClasses::read(folds.cases().left_out(&dataset.training), &dataset.description)?;
     let by_fold = ClassesByFold::of_one(folds.fold(), [&training, &validation, &left_out], classes);
     by_fold.check()?;
-    by_fold.warnings().iter().for_each(|warning| say!("{warning}"));
+    by_fold.warnings().iter().for_each(|warning| tell!("{warning}"));
     Ok(())
 }
 

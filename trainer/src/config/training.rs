@@ -17,6 +17,7 @@ pub struct Training {
     pub seed: u64,
     pub threads: usize,
     pub log_every: usize,
+    pub tensorboard: bool,
     pub checkpoint_steps: usize,
     pub checkpoint_minutes: f64,
     pub non_finite: NonFiniteStep,

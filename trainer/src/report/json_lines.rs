@@ -60,19 +60,22 @@ impl JsonLines {
         self.file.sync_data().map_err(Error::io(&self.path))
     }
 
-    /// Writes `{"event": event, …data}` as one line. Numbers that are not finite become `null`.
+    /// Writes `{"event": event, …data}` as one line, and gives it. Numbers that are not finite become `null`.
     ///
     /// # Errors
     /// When `data` is no JSON object, or the file cannot be written.
-    pub fn write<T: Serialize>(&mut self, event: &str, data: &T) -> Result<()> {
-        let mut line = serde_json::to_vec(&Line { event, data }).map_err(|error| {
+    pub fn write<T: Serialize>(&mut self, event: &str, data: &T) -> Result<String> {
+        let mut line = serde_json::to_string(&Line { event, data }).map_err(|error| {
             Error::file(&self.path, format!("event {event} has no form in JSON: {error}"))
         })?;
-        line.push(b'\n');
+        line.push('\n');
         // One call to the system for each line: nothing waits in a buffer of ours.
-        self.file.write_all(&line).and_then(|()| self.file.flush()).map_err(Error::io(&self.path))?;
+        self.file
+            .write_all(line.as_bytes())
+            .and_then(|()| self.file.flush())
+            .map_err(Error::io(&self.path))?;
         self.bytes += line.len() as u64;
-        Ok(())
+        Ok(line)
     }
 }
 

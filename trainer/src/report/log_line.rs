@@ -76,7 +76,7 @@ pub fn hms(duration: Duration) -> String {
 }
 
 /// Three decimals; four significant digits below 0.01, so that a small loss is not printed as 0.
-pub(super) fn decimal(value: f64) -> String {
+pub(crate) fn decimal(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 || size >= 0.01 || !value.is_finite() {
         return format!("{value:.3}");

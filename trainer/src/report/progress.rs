@@ -1,12 +1,12 @@
 //! Progress of a training run: a bar on a terminal, log lines in a pipe.
 
 use std::fmt;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
+use super::console::Verbosity;
 use super::log_line::{LogLine, decimal, hms, scientific};
+use super::output::{Count, Output, remaining};
 
 /// Batches between two log lines, where nothing else is said.
 const EVERY: u64 = 100;
@@ -37,11 +37,10 @@ pub struct Progress {
     loss_sum: f64,
     loss_count: u64,
     output: Output,
-}
-
-enum Output {
-    Bar(ProgressBar),
-    Plain(Box<dyn Write + Send>),
+    /// A validation that the bar shows in place of the batches.
+    validation: Option<Count>,
+    /// What the bar shows of the batches: prefix, position, message.
+    batches: (String, u64, String),
 }
 
 impl fmt::Debug for Progress {
@@ -52,19 +51,9 @@ impl fmt::Debug for Progress {
 }
 
 impl Progress {
-    /// Progress on standard output: a bar where that is a terminal, a log line every 100 batches and at the
-    /// end of each epoch where it is not. `total_batches` counts all epochs.
+    /// Progress where the program prints: a bar on a terminal that can draw one, else a log line every 100 batches and at the
+    /// end of each epoch. `total_batches` counts all epochs.
     pub fn new(total_batches: u64, batches_per_epoch: u64) -> Self {
-        let output = if std::io::stdout().is_terminal() {
-            let bar = ProgressBar::with_draw_target(Some(total_batches), ProgressDrawTarget::stdout());
-            let template = "{prefix} [{wide_bar}] {pos}/{len} {msg}";
-            let style =
-                ProgressStyle::with_template(template).expect("the template is a constant that parses");
-            bar.set_style(style.progress_chars("=> "));
-            Output::Bar(bar)
-        } else {
-            Output::Plain(Box::new(std::io::stdout()))
-        };
         let start = Instant::now();
         Self {
             total_batches,
@@ -75,7 +64,9 @@ impl Progress {
             done: 0,
             loss_sum: 0.0,
             loss_count: 0,
-            output,
+            output: Output::new(),
+            validation: None,
+            batches: (String::new(), 0, String::new()),
         }
     }
 
@@ -96,7 +87,7 @@ impl Progress {
     /// Plain lines to `writer`, whatever standard output is.
     #[must_use]
     pub fn plain_to(mut self, writer: impl Write + Send + 'static) -> Self {
-        self.output = Output::Plain(Box::new(writer));
+        self.output = Output::lines(writer);
         self
     }
 
@@ -115,34 +106,48 @@ impl Progress {
         self.done += 1;
         self.loss_sum += loss;
         self.loss_count += 1;
+        let of_batch = loss;
         let elapsed = self.elapsed();
         let loss = self.loss_sum / self.loss_count as f64;
         let batches_per_epoch = self.batches_per_epoch;
         let position = epoch.saturating_sub(1) * batches_per_epoch + batch;
-        if let Output::Bar(bar) = &self.output {
-            let left = self.total_batches.saturating_sub(position);
-            bar.set_position(position);
-            bar.set_prefix(format!("epoch {epoch}"));
-            bar.set_message(message(lr, loss, remaining((self.clock)(), self.done, left)));
+        let left = self.total_batches.saturating_sub(position);
+        let message = message(lr, loss, remaining((self.clock)(), self.done, left));
+        self.batches = (format!("epoch {epoch}"), position, message);
+        self.show_batches();
+        let line = LogLine { epoch, batch, batches_per_epoch, lr, loss, elapsed };
+        let is_due = batch.is_multiple_of(self.every) || batch == batches_per_epoch;
+        if self.output.verbosity == Verbosity::Verbose {
+            self.output.tell(LogLine { loss: of_batch, ..line });
+        } else if is_due && !self.output.is_bar() {
+            self.output.say(line);
         }
-        if !batch.is_multiple_of(self.every) && batch != batches_per_epoch {
+        if !is_due {
             return None;
         }
         (self.loss_sum, self.loss_count) = (0.0, 0);
-        let line = LogLine { epoch, batch, batches_per_epoch, lr, loss, elapsed };
-        if let Output::Plain(_) = self.output {
-            self.println(line);
-        }
         Some(line)
     }
 
-    /// Writes a line, above the bar where there is one.
+    /// Tells that so many of a validation's patches are done, the last of which is of a case.
+    ///
+    /// The bar shows them until a batch or a line follows; a pipe has a line every ten seconds.
+    pub fn validating(&mut self, case: &str, done: u64, total: u64) {
+        let now = (self.clock)();
+        let count = self.validation.get_or_insert_with(|| Count::new(now));
+        count.show(&mut self.output, &format!("validating {case}"), [done, total], now);
+    }
+
+    /// Writes a line, above the bar where there is one, unless little is to be printed.
     pub fn println(&mut self, line: impl fmt::Display) {
-        match &mut self.output {
-            Output::Bar(bar) => bar.println(line.to_string()),
-            // A closed pipe is no reason to stop training.
-            Output::Plain(writer) => drop(writeln!(writer, "{line}").and_then(|()| writer.flush())),
-        }
+        self.show_batches();
+        self.output.say(line);
+    }
+
+    /// Writes a line that is printed where little is, too.
+    pub fn warn(&mut self, line: impl fmt::Display) {
+        self.show_batches();
+        self.output.tell(line);
     }
 
     /// Time spent on the run, with what came before a resume.
@@ -152,9 +157,13 @@ impl Progress {
 
     /// Leaves the bar as it stands, for what is printed next to begin on a line of its own.
     pub fn finish(self) {
-        if let Output::Bar(bar) = self.output {
-            bar.abandon();
-        }
+        self.output.leave();
+    }
+
+    fn show_batches(&mut self) {
+        self.validation = None;
+        let (epoch, position, message) = &self.batches;
+        self.output.draw(epoch, [*position, self.total_batches], message);
     }
 }
 
@@ -163,41 +172,56 @@ fn message(lr: f64, loss: f64, remaining: Duration) -> String {
     format!("loss {} lr {} left {}", decimal(loss), scientific(lr), hms(remaining))
 }
 
-/// The time for `left` batches at the pace of the `done` ones.
-pub(super) fn remaining(elapsed: Duration, done: u64, left: u64) -> Duration {
-    Duration::try_from_secs_f64(elapsed.as_secs_f64() * left as f64 / done as f64).unwrap_or(Duration::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn remaining_time_is_the_pace_so_far_times_what_is_left() {
-        let minute = Duration::from_secs(60);
-        assert_eq!(remaining(minute, 30, 90), 3 * minute);
-        assert_eq!(remaining(minute, 30, 0), Duration::ZERO);
-        assert_eq!(message(1e-4, 0.5, 3 * minute), "loss 0.500 lr 1.000e-04 left 0:03:00");
-    }
+    use crate::report::output::tests::hidden;
 
     #[test]
     fn a_bar_follows_the_batches_and_gives_the_same_lines_as_a_pipe() {
-        let bar = ProgressBar::hidden();
         let clock = || Duration::from_secs(7);
         let mut shown = Progress::new(8, 4).every(3).clock(clock);
-        shown.output = Output::Bar(bar.clone());
+        let (output, bar) = hidden();
+        shown.output = output;
         let mut piped = Progress::new(8, 4).every(3).clock(clock).plain_to(std::io::sink());
         for (epoch, batch) in [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2)] {
             let line = shown.batch(epoch, batch, 0.1, batch as f64);
             assert_eq!(line, piped.batch(epoch, batch, 0.1, batch as f64));
-            assert_eq!(bar.position(), (epoch - 1) * 4 + batch);
+            assert_eq!((bar.position(), bar.length()), ((epoch - 1) * 4 + batch, Some(8)));
         }
-        assert_eq!(
-            (bar.prefix(), bar.message()),
-            ("epoch 2".into(), "loss 1.500 lr 1.000e-01 left 0:00:02".into())
-        );
+        let of_batches = ("epoch 2".to_owned(), "loss 1.500 lr 1.000e-01 left 0:00:02".to_owned());
+        assert_eq!((bar.prefix(), bar.message()), of_batches);
+        // A validation takes the bar until something else is said.
+        shown.validating("case_3", 5, 20);
+        assert_eq!((bar.prefix(), bar.position(), bar.length()), ("validating case_3".into(), 5, Some(20)));
+        shown.println("epoch 2, on the validation case case_3:");
+        assert_eq!((bar.prefix(), bar.message()), of_batches);
         shown.finish();
         assert!(bar.is_finished());
         assert_eq!(bar.position(), 6);
+    }
+
+    #[test]
+    fn little_is_a_warning_and_much_is_every_batch() {
+        let lines = |verbosity| {
+            let (mut lines, written) = crate::report::output::tests::written();
+            lines.verbosity = verbosity;
+            let mut progress = Progress::new(4, 4).every(2).clock(|| Duration::ZERO);
+            progress.output = lines;
+            for batch in 1..=4 {
+                progress.batch(1, batch, 0.1, batch as f64);
+            }
+            progress.println("said");
+            progress.warn("warned");
+            written()
+        };
+        let losses = |text: &str| -> Vec<String> {
+            let of_line = |line: &str| Some(line.split_once("loss ")?.1.split(' ').next()?.to_owned());
+            text.lines().filter_map(of_line).collect()
+        };
+        assert_eq!(lines(Verbosity::Quiet), "warned\n");
+        assert_eq!(losses(&lines(Verbosity::Normal)), ["1.500", "3.500"]);
+        assert_eq!(losses(&lines(Verbosity::Verbose)), ["1.000", "2.000", "3.000", "4.000"]);
+        assert!(lines(Verbosity::Verbose).ends_with("said\nwarned\n"));
     }
 }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::dataset::{FileSum, Fold};
 use crate::predict::{ModelFile, NetworkCard};
 use crate::run::checkpoint::{BEST, CHECKPOINTS, LAST, MODEL_FILE, REPORT};
-use crate::run::folder::must_be_run;
+use crate::run::folder::{LOG, must_be_run};
 use crate::run::record::{CONFIGURATION, RECORD, SettingOrigins, setting_origins};
 use crate::{Error, Result};
 
@@ -75,7 +75,7 @@ impl RunData {
         let settings = folder.join(CONFIGURATION);
         let text = read_text(&settings)?;
         let config = Config::load(Some((&settings.display().to_string(), &text)), &[])?;
-        let log = RunLog::read(&folder.join("log.jsonl"))?;
+        let log = RunLog::read(&folder.join(LOG))?;
         let model = folder.join(MODEL_FILE);
         let network = if model.is_file() { ModelFile::open(&model)?.card.networks.pop() } else { None };
         let report = |name: &str| folder.join(CHECKPOINTS).join(name).join(REPORT);

@@ -1,14 +1,12 @@
-//! A run's `log.jsonl`, read back.
+//! A run's `log.jsonl`, read back and sorted by what its lines tell.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use metrics::BinaryCounts;
 use serde::{Deserialize, Serialize};
 
 use super::LogLine;
-use crate::{Error, Result};
+use super::log_entry::{LogEntry, LoggedEnd, LoggedPatches, LoggedValidation};
+use crate::Result;
 
 /// What a run has logged so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,59 +19,6 @@ pub struct RunLog {
     pub validations: Vec<LoggedValidation>,
     /// The ends of the sessions that did not die.
     pub ends: Vec<LoggedEnd>,
-}
-
-/// What the network says of a sample of patches.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct LoggedPatches {
-    /// The epoch that it came after.
-    pub epoch: u64,
-    /// Steps taken until then.
-    pub step: u64,
-    /// Whether they are of cases that are trained on.
-    pub of_training_cases: bool,
-    /// The mean loss; none where it is no number.
-    pub loss: Option<f64>,
-}
-
-/// A validation of whole cases.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct LoggedValidation {
-    /// The epoch that it came after.
-    pub epoch: u64,
-    /// Steps taken until then.
-    pub step: u64,
-    /// Whether the network was trained on these cases.
-    pub on_training_cases: bool,
-    /// What "best" is judged by; none where the network was trained on the cases.
-    #[serde(default)]
-    pub metric: Option<f64>,
-    /// The foreground classes.
-    pub classes: Vec<LoggedClass>,
-}
-
-/// A class over the voxels of all cases of a validation.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct LoggedClass {
-    /// The class.
-    pub name: String,
-    /// Its voxels, found, missed and invented.
-    pub counts: BinaryCounts,
-    /// The area under its precision-recall curve.
-    pub average_precision: Option<f64>,
-}
-
-/// The end of a session.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct LoggedEnd {
-    /// Steps taken in all.
-    pub step: u64,
-    /// CRC-32C of all weights' bits.
-    pub weights_crc32c: String,
-    /// Where the session's time went; older versions do not say it.
-    pub seconds: Option<Seconds>,
-    /// The most memory in bytes that the process has held.
-    pub peak_memory: Option<u64>,
 }
 
 /// Where a session's time went, in seconds.
@@ -112,27 +57,15 @@ impl RunLog {
     /// # Errors
     /// If the file cannot be read, or a whole line of it is damaged.
     pub fn read(path: &Path) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Event {
-            event: String,
-        }
         let mut log = Self::default();
-        let mut file = BufReader::new(File::open(path).map_err(Error::io(path))?);
-        let mut line = String::new();
-        while file.read_line(&mut line).map_err(Error::io(path))? > 0 && line.ends_with('\n') {
-            let damaged = |e: serde_json::Error| {
-                Error::file(path, format!("holds a damaged line ({e}): {}", line.trim()))
-            };
-            let Event { event } = serde_json::from_str(&line).map_err(damaged)?;
-            match event.as_str() {
-                "batch" => log.batches.push(serde_json::from_str(&line).map_err(damaged)?),
-                "patches" => log.patches.push(serde_json::from_str(&line).map_err(damaged)?),
-                "validation" => log.validations.push(serde_json::from_str(&line).map_err(damaged)?),
-                "end" => log.ends.push(serde_json::from_str(&line).map_err(damaged)?),
-                // What later versions add.
-                _ => {}
+        for entry in LogEntry::read_all(path)? {
+            match entry {
+                LogEntry::Batch(line) => log.batches.push(line),
+                LogEntry::Patches(patches) => log.patches.push(patches),
+                LogEntry::Validation(validation) => log.validations.push(validation),
+                LogEntry::End(end) => log.ends.push(end),
+                LogEntry::Schedule { .. } | LogEntry::Other => {}
             }
-            line.clear();
         }
         Ok(log)
     }

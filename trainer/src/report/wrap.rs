@@ -24,7 +24,7 @@ fn fitted(text: &str, terminal: Option<(terminal_size::Width, terminal_size::Hei
 
 /// Breaks lines that are longer than `columns` at spaces. A word that is longer stays whole, and so do the spaces of a table
 /// within a line.
-fn wrapped(text: &str, columns: usize) -> String {
+pub(crate) fn wrapped(text: &str, columns: usize) -> String {
     text.split('\n').map(|line| broken(line, columns)).collect::<Vec<_>>().join("\n")
 }
 

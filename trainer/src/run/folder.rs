@@ -5,6 +5,7 @@
 //! | `config.toml` | the full configuration |
 //! | `run.json` | versions, instruction set, threads, plan and the memory that it takes, cases, checksums of the data |
 //! | `log.jsonl` | a line for each log line and validation |
+//! | `events.out.tfevents.*` | the same for TensorBoard, with precision-recall curves; one for each time that the run went on |
 //! | `checkpoints/last`, `previous`, `best` | see [`crate::run::checkpoint`]; `best` only with validation cases |
 //! | `report.html` | what was trained, how it went, and how good the model is: one page that needs nothing else |
 //! | `slices.png` | image, truth and prediction of the case that the model is worst on |
@@ -31,14 +32,20 @@ pub enum Which {
     Previous,
 }
 
+/// A run's log.
+pub(crate) const LOG: &str = "log.jsonl";
+/// How the names of TensorBoard's files begin, which reads those of a folder in the order of their names.
+pub(crate) const EVENT_FILES: &str = "events.out.tfevents.";
 /// Slices of a case.
 pub(crate) const SLICES: &str = "slices.png";
 /// The page on a run.
 pub(crate) const PAGE: &str = "report.html";
 /// The file that is locked.
-const LOCK: &str = ".lock";
+pub(crate) const LOCK: &str = ".lock";
 /// What a run has written before its first checkpoint.
-const UNSTARTED: [&str; 4] = ["config.toml", "run.json", "log.jsonl", PAGE];
+const UNSTARTED: [&str; 4] = ["config.toml", "run.json", LOG, PAGE];
+/// How the names of further such files begin.
+const BEGINNINGS: [&str; 2] = [WRITING, EVENT_FILES];
 
 /// Makes the folder, which must not hold a run yet.
 pub(crate) fn create(folder: &Path) -> Result<()> {
@@ -58,7 +65,9 @@ pub(crate) fn begin(folder: &Path) -> Result<fs::File> {
         return lock(folder);
     }
     let lock = lock(folder)?;
-    let is_file = |name: &str| UNSTARTED.contains(&name) || name.starts_with(WRITING);
+    let is_file = |name: &str| {
+        UNSTARTED.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+    };
     let is_ours = |name: &str| is_file(name) || name == LOCK || name == CHECKPOINTS;
     let names = fs::read_dir(folder).and_then(|entries| {
         entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()

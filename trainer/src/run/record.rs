@@ -136,9 +136,9 @@ pub(crate) fn setting_origins(text: &str) -> SettingOrigins {
     text.lines().map_while(of_line).collect()
 }
 
-/// Checks that a run goes on with the cases that it began with, voxel by voxel. Another instruction set is said: the run
-/// is then not, bit for bit, the one that was not interrupted.
-pub(crate) fn check(folder: &Path, origins: Origins<'_>, now: &Division) -> Result<()> {
+/// Checks that a run goes on with the cases that it began with, voxel by voxel. Gives what is to be said of another
+/// instruction set: the run is then not, bit for bit, the one that was not interrupted.
+pub(crate) fn check(folder: &Path, origins: Origins<'_>, now: &Division) -> Result<Option<String>> {
     let path = folder.join(RECORD);
     let began: Began = serde_json::from_str(&read_text(&path)?).map_err(|e| {
         let remedy = "begin anew in another --out, from this run's weights with --init if you like";
@@ -152,13 +152,12 @@ pub(crate) fn check(folder: &Path, origins: Origins<'_>, now: &Division) -> Resu
         check_files(&path, &began.files, &files_now(validation)?)?;
     }
     let active = autograd::simd::active().to_string();
-    if began.instruction_set != active {
-        println!(
+    Ok((began.instruction_set != active).then(|| {
+        format!(
             "the run began with {} and goes on with {active}: it will differ in rounding from one that was not interrupted",
             began.instruction_set
-        );
-    }
-    Ok(())
+        )
+    }))
 }
 
 fn check_cases(record: &Path, began: &Division, now: &Division) -> Result<()> {

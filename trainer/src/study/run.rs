@@ -6,9 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use autograd::Tensor;
-use metrics::BinaryCounts;
 use nn::Module;
-use serde::Deserialize;
 use unet3d::UNet3d;
 use volumes::files::{rename_into_place, write_json};
 
@@ -17,8 +15,10 @@ use super::{Arm, EpochFigures, RunResult, StudyData};
 use crate::config::{Auto, Config, Mirror, Mirroring, Word};
 use crate::predict::{Calibration, Tensors};
 use crate::random::{Purpose, generator};
+use crate::report::{Console, LogEntry, LoggedValidation};
 use crate::run::Plan;
 use crate::run::checkpoint::{CHECKPOINTS, LAST, PREVIOUS, Saved, clear_unfinished, exists};
+use crate::run::folder::LOG;
 use crate::run::folder::SLICES;
 use crate::training::{Objective, Setup, draw_slices, train};
 use crate::{Error, Result};
@@ -81,7 +81,7 @@ pub fn run_arm(
     let scaled = !Calibration::is_shift_enough(objective.config());
     let (pipeline, model) = (&outcome.pipeline, &outcome.model);
     let Some(measured) = measure(pipeline, model, data, &known, scaled, stop)? else { return Ok(None) };
-    let epochs = epochs(&folder.join("log.jsonl"))?;
+    let epochs = epochs(&folder.join(LOG))?;
     let seconds = outcome.elapsed.as_secs_f64();
     let slices = draw_slices(&data.evaluation[0], &data.preparation.reader, &measured.first_mask)?;
     rename_into_place(&folder.join(SLICES), |out| out.write_all(&slices))?;
@@ -103,7 +103,8 @@ fn go_on(folder: &Path) -> Result<(Option<Saved>, bool)> {
             Ok(checkpoint) => {
                 let step = checkpoint.state.step;
                 for error in &refused {
-                    println!("{error}; going back to {PREVIOUS}, after {step} steps");
+                    let line = format_args!("{error}; going back to {PREVIOUS}, after {step} steps");
+                    Console::get().tell(line);
                 }
                 return Ok((Some(checkpoint), !refused.is_empty()));
             }
@@ -156,25 +157,12 @@ fn difference(known: &Calibration) -> Calibration {
 
 /// The validations of a run's log; of an epoch that was repeated after a stop, the last.
 fn epochs(path: &Path) -> Result<Vec<EpochFigures>> {
-    #[derive(Deserialize)]
-    struct Event {
-        epoch: u64,
-        classes: Vec<Class>,
-    }
-    #[derive(Deserialize)]
-    struct Class {
-        at_half: BinaryCounts,
-        average_precision: Option<f64>,
-        mean_probability: f64,
-        share: f64,
-    }
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let ratio = |value: Option<f64>| value.unwrap_or(0.0);
     let mut epochs: Vec<EpochFigures> = Vec::new();
-    for line in text.lines().filter(|line| line.starts_with(r#"{"event":"validation""#)) {
-        let Event { epoch, classes } = serde_json::from_str(line)
-            .map_err(|e| Error::file(path, format!("holds a damaged line ({e})")))?;
+    for LoggedValidation { epoch, classes, .. } in
+        LogEntry::read_all(path)?.into_iter().filter_map(LogEntry::validation)
+    {
         let class = &classes[0];
-        let ratio = |value: Option<f64>| value.unwrap_or(0.0);
         epochs.retain(|other| other.epoch != epoch);
         epochs.push(EpochFigures {
             epoch,

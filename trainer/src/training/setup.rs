@@ -63,6 +63,11 @@ impl Setup {
             preparing: Duration::ZERO,
         }
     }
+
+    /// Those that metrics are of: the training cases, where there are no others.
+    pub(super) fn validated_cases(&self) -> &[PreparedCase] {
+        if self.validation.is_empty() { &self.training } else { &self.validation }
+    }
 }
 
 /// How a run ended.

@@ -24,8 +24,9 @@ use crate::config::{Auto, Config, Mirroring};
 use crate::predict::{Asked, ByClass, Choice, Decision, Pipeline, SlidingWindow};
 use crate::preprocess::PreparedCase;
 use crate::random::Purpose;
-use crate::report::{JsonLines, Progress, Seconds, write_run_page};
+use crate::report::{LogWriter, Progress, Seconds, write_run_page};
 use crate::run::checkpoint::{SkipCounts, publish};
+use crate::run::folder::LOG;
 use crate::run::record::RECORD;
 use crate::{Error, Result};
 
@@ -93,7 +94,7 @@ struct Run {
     objective: Objective,
     scheduler: Scheduler,
     schedule: ValidationSchedule,
-    log: JsonLines,
+    log: LogWriter,
     progress: Progress,
     step: u64,
     idle: SkipCounts,
@@ -198,8 +199,8 @@ impl Run {
             .elapsed_before(before);
         let ends_epoch = step > 0 && step.is_multiple_of(per_epoch);
         let owes_validation = unmeasured && ends_epoch && is_due(config, &schedule, step / per_epoch);
-        let log_path = setup.folder.join("log.jsonl");
-        let log = JsonLines::append(&log_path, known)?;
+        let log = LogWriter::open(&setup.folder, known, step, config.training.tensorboard)?;
+        let log_path = setup.folder.join(LOG);
         let since_best = if setup.resume.is_some() { patience::since_best(&log_path)? } else { 0 };
         let mut run = Self {
             model,
@@ -229,9 +230,8 @@ impl Run {
             run.log.write("schedule", &run.schedule)?;
         }
         if run.setup.resume.is_some() && run.log.bytes() < known {
-            let path = run.setup.folder.join("log.jsonl");
             let lost = known - run.log.bytes();
-            run.progress.println(format!("{} lacks {lost} bytes that the run had written", path.display()));
+            run.progress.warn(format!("{} lacks {lost} bytes that the run had written", log_path.display()));
         }
         Ok(run)
     }

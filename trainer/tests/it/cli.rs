@@ -1,6 +1,7 @@
 //! Laws of the program: what each command prints, writes and refuses.
 
 mod cache;
+mod console;
 mod ensemble;
 mod errors;
 mod folds;
@@ -17,9 +18,12 @@ mod predict_files;
 mod report;
 mod resume;
 mod tasks;
+mod tensorboard;
+mod terminal;
 mod time;
 mod train;
 mod warnings;
+mod watch;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -120,7 +120,7 @@ fn a_log_is_read_back_as_it_was_written_also_while_it_is_written() {
         .filter_map(|(loss, batch)| progress.batch(1, 5 * batch, 1e-3, loss))
         .collect();
     let mut log = JsonLines::append(&path, u64::MAX).unwrap();
-    lines.iter().for_each(|line| log.write("batch", line).unwrap());
+    lines.iter().for_each(|line| drop(log.write("batch", line).unwrap()));
     log.write("of a later version", &serde_json::json!({ "what": 1 })).unwrap();
     let bits =
         |lines: &[LogLine]| lines.iter().map(|line| (line.batch, line.loss.to_string())).collect::<Vec<_>>();

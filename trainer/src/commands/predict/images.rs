@@ -68,7 +68,7 @@ pub(super) fn readable(
 
 /// Says at once why an image cannot be predicted, for the others may take hours.
 pub(super) fn fails(failures: &mut Failures, error: Error) {
-    say!("not predicted: {error}");
+    tell!("not predicted: {error}");
     failures.add(error);
 }
 

@@ -202,7 +202,7 @@ impl Output<'_> {
         let (pictures, path) = (self.pictures.borrow(), self.page_file());
         let page = predictions_page(model, &pictures);
         rename_into_place(&path, |out| out.write_all(page.as_bytes()))?;
-        say!("slices of {} masks: {}", pictures.len(), path.display());
+        tell!("slices of {} masks: {}", pictures.len(), path.display());
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::training::Outcome;
 /// Says what a run came to: of the model that predictions use, and what to type next.
 pub(super) fn conclude(args: &Train, config: &Config, outcome: &Outcome) -> Result<()> {
     let run = RunData::read(&args.out)?;
-    say!("\n{}", in_use(&run));
+    tell!("\n{}", in_use(&run));
     if let Some(network) = &run.network {
         say!("{}", network.decision);
         match &network.postprocessing {
@@ -32,10 +32,10 @@ pub(super) fn conclude(args: &Train, config: &Config, outcome: &Outcome) -> Resu
         say!("peak memory {:.0} MB", bytes as f64 / (1u64 << 20) as f64);
     }
     let state = if outcome.stopped { "stopped" } else { "done" };
-    say!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
+    tell!("{state} after {} steps in {}: {}", outcome.steps, hms(outcome.elapsed), args.out.display());
     let page = args.out.join(PAGE);
     if page.is_file() {
-        say!("curves, cases and slices: {}", page.display());
+        tell!("curves, cases and slices: {}", page.display());
     }
     Ok(())
 }

@@ -87,8 +87,12 @@ impl SlidingWindow {
 
     /// How many forward passes a volume of this shape takes, mirror images counted.
     pub fn forward_passes(&self, shape: [usize; 3]) -> usize {
-        let windows: usize = (0..3).map(|a| self.starts(shape[a], self.patch[a]).len()).product();
-        windows << self.mirrored_axes().len()
+        self.patches(shape) << self.mirrored_axes().len()
+    }
+
+    /// How many patches cover a volume of this shape.
+    pub fn patches(&self, shape: [usize; 3]) -> usize {
+        (0..3).map(|a| self.starts(shape[a], self.patch[a]).len()).product()
     }
 
     /// The axes along which patches are mirrored.

@@ -106,7 +106,7 @@ impl Run {
         let empty =
             self.idle.empty_batches - std::mem::replace(&mut self.reported_empty, self.idle.empty_batches);
         if empty > 0 {
-            self.progress.println(format!("{empty} batch(es) held no voxel that counts; their loss was 0"));
+            self.progress.warn(format!("{empty} batch(es) held no voxel that counts; their loss was 0"));
         }
         self.save_last(metric)?;
         if self.schedule.is_due(epoch) && self.validated == Some(self.step) {
@@ -118,7 +118,7 @@ impl Run {
     /// Loss and Dice on the fixed sample.
     fn patch_figures(&self) -> Result<PatchFigures> {
         let of_training_cases = self.setup.validation.is_empty();
-        let cases = self.validated_cases();
+        let cases = self.setup.validated_cases();
         let mut config = self.setup.config.clone();
         config.augmentation.enabled = false;
         let sampler = Sampler::new(cases.iter(), self.setup.plan.patch_size, &config);
@@ -155,17 +155,23 @@ impl Run {
     }
 
     /// Predicts whole cases as `trainer predict` does.
-    fn validate(&self, go_on: &dyn Fn() -> bool) -> Result<ValidationFigures> {
+    fn validate(&mut self, go_on: &dyn Fn() -> bool) -> Result<ValidationFigures> {
         let on_training_cases = self.setup.validation.is_empty();
-        let cases = self.validated_cases();
+        let cases = self.setup.validated_cases();
         let names = &self.setup.preparation.reader.description.classes;
         let voxels =
             cases.iter().map(|case| case.summary().grids.part_shape().iter().product::<usize>()).sum();
         let channels = self.setup.plan.model.out_channels;
         let learnt = self.objective.learnt();
         let mut whole = WholeCases::new((names, &learnt), channels, voxels, &self.setup.folder);
+        let patches = |case: &PreparedCase| self.pipeline.window.patches(case.summary().shape) as u64;
+        let (total, mut before) = (cases.iter().map(patches).sum(), 0);
         for case in cases {
-            whole.predict(&self.pipeline, &self.model, case, None, |_, _| go_on())?;
+            whole.predict(&self.pipeline, &self.model, case, None, |done, _| {
+                self.progress.validating(case.name(), before + done as u64, total);
+                go_on()
+            })?;
+            before += patches(case);
         }
         let inference = &self.setup.config.inference;
         let decide = |evidence: Evidence<'_>| match on_training_cases {
@@ -185,6 +191,9 @@ impl Run {
         self.since_best = if is_best { 0 } else { self.since_best + 1 };
         let judged = Judged { validation: &validation, metric, since_best: self.since_best };
         self.log.write("validation", &Event { epoch, step: self.step, figures: &judged })?;
+        let learnt = validation.classes.iter().filter(|class| class.learnt);
+        let scores = learnt.map(|class| (class.name.as_str(), &class.histogram));
+        self.log.pr_curves(self.step, validation.on_training_cases, scores)?;
         if !validation.on_training_cases {
             let asked = Asked::of(&self.setup.config.inference);
             let classes = &self.setup.preparation.reader.description.classes;
@@ -208,17 +217,12 @@ impl Run {
     fn keep_report(&mut self, epoch: u64, value: Option<f64>, validation: &ValidationFigures) -> Result<()> {
         let judgement = Judgement { epoch, step: self.step, metric: self.metric(), value };
         let reader = &self.setup.preparation.reader;
-        let report = validation.model_report(judgement, self.validated_cases(), reader)?;
+        let report = validation.model_report(judgement, self.setup.validated_cases(), reader)?;
         if let Some(png) = report.pictures.first().and_then(Picture::file) {
             rename_into_place(&self.setup.folder.join(SLICES), |out| out.write_all(&png))?;
         }
         self.report = Some(serde_json::to_vec(&report).expect("a report is plain data"));
         Ok(())
-    }
-
-    /// Those that metrics are of: the training cases, where there are no others.
-    fn validated_cases(&self) -> &[PreparedCase] {
-        if self.setup.validation.is_empty() { &self.setup.training } else { &self.setup.validation }
     }
 
     /// What the threshold is chosen for, where it is chosen.

@@ -1,13 +1,10 @@
 //! The early end of a run whose model gets no better (`training.patience`), judged as the best model is: by whole cases.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::Run;
-use crate::{Error, Result};
+use crate::Result;
+use crate::report::LogEntry;
 
 impl Run {
     /// Whether as many validations as are waited for came after the best.
@@ -37,21 +34,6 @@ impl Run {
 /// # Errors
 /// If the log cannot be read.
 pub(super) fn since_best(log: &Path) -> Result<u64> {
-    #[derive(Deserialize)]
-    struct Event {
-        /// Older versions did not count.
-        #[serde(default)]
-        since_best: u64,
-    }
-    let mut since = 0;
-    for line in BufReader::new(File::open(log).map_err(Error::io(log))?).lines() {
-        let line = line.map_err(Error::io(log))?;
-        if line.starts_with(r#"{"event":"validation""#) {
-            let event = serde_json::from_str(&line);
-            let Event { since_best } =
-                event.map_err(|e| Error::file(log, format!("holds a damaged line ({e})")))?;
-            since = since_best;
-        }
-    }
-    Ok(since)
+    let last = LogEntry::read_all(log)?.into_iter().rev().find_map(LogEntry::validation);
+    Ok(last.map_or(0, |last| last.since_best))
 }

@@ -67,7 +67,7 @@ impl Run {
                 )))
             }
             NonFiniteStep::Skip => {
-                self.progress.println(format!("{what}: the step is left out"));
+                self.progress.warn(format!("{what}: the step is left out"));
                 Ok(())
             }
         }

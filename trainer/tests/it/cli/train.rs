@@ -159,6 +159,7 @@ fn a_run_folder_holds_what_its_result_depends_on() {
     let mut left: Vec<_> =
         fs::read_dir(&run).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
+    assert!(left.remove(3).starts_with("events.out.tfevents."), "{left:?}");
     assert_eq!(
         left,
         [
