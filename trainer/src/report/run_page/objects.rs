@@ -3,8 +3,10 @@
 use crate::report::page::{Cell, Page, count, number};
 use crate::report::{CaseReport, ModelReport, ObjectReport};
 
-/// Missed objects of a class that are listed, the largest.
-const LISTED: usize = 50;
+/// Missed objects of a class that are shown, the largest; the next stand where the reader asks for them.
+const SHOWN: usize = 10;
+/// Missed objects of a class that are listed in all.
+const LISTED: usize = 200;
 
 /// Recall by size and the missed objects of each class.
 pub(super) fn objects(page: &mut Page, model: &ModelReport) {
@@ -65,9 +67,16 @@ pub(super) fn objects(page: &mut Page, model: &ModelReport) {
             "precision of voxels at that threshold",
             "recall",
         ];
-        page.table(&format!("missed-{}", index + 1), &titles, &rows, 1);
-        if missed.len() > LISTED {
-            page.note(&format!("and {} more", missed.len() - LISTED));
+        let (shown, others) = rows.split_at(rows.len().min(SHOWN));
+        page.table(&format!("missed-{}", index + 1), &titles, shown, 1);
+        if !others.is_empty() {
+            let left_out = match missed.len() - rows.len() {
+                0 => String::new(),
+                n => format!(", without the {n} smallest"),
+            };
+            page.details(&format!("{} more{left_out}", others.len()), |page| {
+                page.table(&format!("missed-{}-more", index + 1), &titles, others, 1);
+            });
         }
     }
     let several = model.classes.len() > 1;
