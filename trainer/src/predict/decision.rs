@@ -177,7 +177,7 @@ impl Decision {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Calibration { scale, shift, source } = &self.calibration;
-        let shifts: Vec<String> = shift.iter().map(|shift| format!("{shift:+.3}")).collect();
+        let shifts: Vec<String> = shift.iter().map(|shift| format!("{:+.3}", shift + 0.0)).collect();
         let formula = format!("{scale:.3}·logit {}", shifts.join(", "));
         let function = if shift.len() == 1 { "sigmoid" } else { "softmax" };
         match source {
