@@ -212,7 +212,10 @@ fn a_table_of_groups_names_each_case_once_and_no_other() {
         assert!(error.contains(want) && error.contains("groups.csv"), "{want}: {error}");
     }
     let few = grouped("GROUP;case\na;c00\nb;c01\nb;c02\n", 3, config(0, Some(3), 0)).unwrap_err().to_string();
-    assert!(few.contains("validation.folds: is 3 for 2 groups of") && few.contains("takes 2 to 2"), "{few}");
+    assert!(
+        few.contains("validation.folds: is 3 for 2 groups of") && few.contains("--folds takes 2 here"),
+        "{few}"
+    );
     let folds = grouped("GROUP;case\na;c00\nb;c01\nb;c02\n", 3, config(0, None, 0)).unwrap();
     assert_eq!(folds.notes(&[]), ["no fold divides one of the 2 groups of groups.csv"]);
 }
