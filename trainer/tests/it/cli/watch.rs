@@ -42,8 +42,8 @@ fn a_finished_run_is_shown_as_its_log_has_it() {
     }
     let (data, out) = (place.text("data"), place.text("run"));
     for next in [
-        format!("  trainer predict {out} IMAGES --out MASKS\n"),
-        format!("  trainer train {data} --out {out} --resume --epochs 6\n"),
+        format!(" predict {out} IMAGES --out MASKS\n"),
+        format!(" train {data} --out {out} --resume --epochs 6\n"),
     ] {
         // Lines break at words.
         let words = |text: &str| text.replace('\\', " ").split_whitespace().collect::<Vec<_>>().join(" ");
