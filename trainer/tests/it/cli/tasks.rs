@@ -13,9 +13,10 @@ use crate::support::small;
 
 const README: &str = include_str!("../../../README.md");
 
-/// The commands of all blocks of shell, without the program's name.
+/// The commands of all blocks of shell among the tasks, without the program's name.
 fn commands() -> Vec<Vec<String>> {
-    let blocks = README.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
+    let tasks = README.split("\n## ").find(|section| section.starts_with("Tasks\n")).unwrap();
+    let blocks = tasks.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
     let lines = blocks.flat_map(str::lines).filter(|line| !line.trim().is_empty());
     let words = |line: &str| -> Vec<String> {
         let line = line.strip_prefix("trainer ").unwrap_or_else(|| panic!("{line}"));

@@ -71,5 +71,5 @@ fn a_run_is_watched_until_it_ends() {
     let text = String::from_utf8_lossy(&first).into_owned() + &shown(watching);
     assert!(text.contains("running, epoch 1 of 1, step 1 of 3"), "{text}");
     let last = text.rsplit("\u{1b}[J").next().unwrap();
-    assert!(last.contains("done, epoch 1 of 1, step 3 of 3") && last.contains("trainer predict"), "{text}");
+    assert!(last.contains("done, epoch 1 of 1, step 3 of 3") && last.contains(" predict "), "{text}");
 }
