@@ -26,13 +26,17 @@ fn a_mask_takes_less_than_a_quarter_of_the_logits_of_the_volume() {
     let patch: usize = window.patch.iter().product();
     let alone = |volume: &[f32]| window.run(&model, volume, window.patch, |_, _| true).unwrap();
     pool.install(|| alone(&image[..patch]));
-    // What is held is counted by thread, so it is measured in the only one that computes.
-    let (mask, streamed) = pool.install(|| {
+    // What is held is counted by thread, so it is measured in the only one that computes. Scratch memory is all threads', and
+    // those of other tests may have taken it meanwhile or given it back, so that this one has to have it again: the least of
+    // several times is the volume's.
+    let predicted = || {
         counting::most_held(|| {
             let grids = Grids::of_whole(Grid { size: SHAPE, spacing: [1.0; 3] });
             pipeline.mask(&model, &image, &grids, |_, _| true).unwrap()
         })
-    });
+    };
+    let tries = (0..4).map(|_| pool.install(predicted));
+    let (mask, streamed) = tries.min_by_key(|(_, streamed)| *streamed).unwrap();
     let (whole, kept) =
         pool.install(|| counting::most_held(|| window.run(&model, &image, SHAPE, |_, _| true).unwrap()));
     assert_eq!(mask, pipeline.decision.classes(&whole.values));
