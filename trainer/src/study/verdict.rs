@@ -57,7 +57,7 @@ fn difference(study: &Study, text: &mut String) -> std::fmt::Result {
             Arm::Bce => writeln!(text, ".")?,
             _ if arms.contains(&Arm::Bce) => writeln!(
                 text,
-                ";\n  beside bce recall {}; average precision {}.",
+                "; beside bce recall {}; average precision {}.",
                 by(study, recall, arm, Arm::Bce),
                 by(study, Figure::AveragePrecision, arm, Arm::Bce)
             )?,
@@ -67,14 +67,14 @@ fn difference(study: &Study, text: &mut String) -> std::fmt::Result {
     if arms.contains(&Arm::PosWeight) {
         writeln!(
             text,
-            "- Weighting each voxel's loss by weight[y] instead is pos_weight = weight[1]/weight[0] times the constant\n  \
+            "- Weighting each voxel's loss by weight[y] instead is pos_weight = weight[1]/weight[0] times the constant \
              weight[0]: with [1, p] the very same loss, so it is no arm of its own; a test of this project proves it."
         )?;
     }
     if arms.contains(&Arm::CrossEntropy) && arms.contains(&Arm::PosWeight) {
         writeln!(
             text,
-            "- Two logits with class weights [1, p] are the same loss of their difference too, divided by the weights' sum\n  \
+            "- Two logits with class weights [1, p] are the same loss of their difference too, divided by the weights' sum \
              and with one more row of weights to train: beside pos_weight recall {}, average precision {}.",
             by(study, recall, Arm::CrossEntropy, Arm::PosWeight),
             by(study, Figure::AveragePrecision, Arm::CrossEntropy, Arm::PosWeight)
@@ -84,7 +84,7 @@ fn difference(study: &Study, text: &mut String) -> std::fmt::Result {
 }
 
 fn which_way(study: &Study, text: &mut String) -> std::fmt::Result {
-    writeln!(text, "Which way to go for high precision with fair recall?")?;
+    writeln!(text, "Which way to go for high precision with a recall of {} or more?", study.recall)?;
     let figure = Figure::PrecisionAtRecall;
     let mut ranked: Vec<(Arm, f64)> = study
         .arms()
@@ -101,7 +101,7 @@ fn which_way(study: &Study, text: &mut String) -> std::fmt::Result {
     let recall = study.mean(best, |run| run.precise.and_then(|point| point.counts.recall()));
     writeln!(
         text,
-        "- By the threshold, not by the weight: each arm's was chosen for the highest precision with recall >= {} on one half\n  \
+        "- By the threshold, not by the weight: each arm's was chosen for the highest precision with recall >= {} on one half \
          and measured on the other. The highest mean precision has {best}: {precision:.3} at recall {}.",
         study.recall,
         digits(recall)
@@ -129,7 +129,16 @@ fn which_way(study: &Study, text: &mut String) -> std::fmt::Result {
 }
 
 fn why_zero(study: &Study, text: &mut String) -> std::fmt::Result {
-    writeln!(text, "Why is recall 0 after the first epoch?")?;
+    let zero = |arm: &Arm| {
+        study.mean(*arm, |run| run.epochs.first().map(|e| e.recall)).is_some_and(|recall| recall <= NONE)
+    };
+    let is_zero = study.arms().iter().any(zero);
+    let question = if is_zero {
+        "Why is recall 0 after the first epoch?"
+    } else {
+        "How is recall after the first epoch?"
+    };
+    writeln!(text, "{question}")?;
     if study.runs.iter().all(|run| run.at_half.support() == 0) {
         return writeln!(text, "- It cannot be said: the measured cases hold no foreground.");
     }
@@ -153,16 +162,13 @@ fn why_zero(study: &Study, text: &mut String) -> std::fmt::Result {
             first.epoch, first.share
         )?;
     }
-    let zero = |arm: &Arm| {
-        study.mean(*arm, |run| run.epochs.first().map(|e| e.recall)).is_some_and(|recall| recall <= NONE)
-    };
-    if !study.arms().iter().any(zero) {
-        writeln!(text, "  It is not, on this data: no arm's recall was below {NONE} then.")?;
+    if !is_zero {
+        return Ok(());
     }
     writeln!(
         text,
-        "  How rare foreground is is learnt before where it is: where recall is near 0, a mean probability near its share says\n  \
-         that hardly any voxel reaches 0.5 yet. A weight p above 1 moves all probabilities up by log p in the logit, and\n  \
+        "- How rare foreground is is learnt before where it is: where recall is near 0, a mean probability near its share says \
+         that hardly any voxel reaches 0.5 yet. A weight p above 1 moves all probabilities up by log p in the logit, and \
          recall with them, at the price of precision; the ranking, seen in the average precision, is what training improves."
     )
 }

@@ -55,7 +55,7 @@ fn without_a_learning_rate_all_arms_are_the_same() {
         // A threshold is not the study's: its reports are at probability 1/2.
         &["--seeds", "1", "--set", "optimizer.lr=0", "--set", "inference.threshold=0.9"],
     ));
-    assert!(printed.contains("lesion + vessel") || printed.contains("Why is recall 0"), "{printed}");
+    assert!(printed.contains("lesion + vessel") || printed.contains("after the first epoch?"), "{printed}");
     let runs = place.json("out")["runs"].as_array().unwrap().clone();
     assert_eq!(runs.len(), 7);
     for run in &runs {

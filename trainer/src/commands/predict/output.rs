@@ -14,6 +14,7 @@ use crate::predict::{Logits, Pipeline};
 use crate::preprocess::Case;
 use crate::report::{Overlays, Picture, predictions_page, slices_of_case};
 use crate::run::folder::PAGE;
+use crate::words::counted;
 use crate::{Error, Result};
 
 /// The logit that stands for certainty outside of what was looked at; its probability differs from 0 or 1 by 1e-13.
@@ -202,7 +203,7 @@ impl Output<'_> {
         let (pictures, path) = (self.pictures.borrow(), self.page_file());
         let page = predictions_page(model, &pictures);
         rename_into_place(&path, |out| out.write_all(page.as_bytes()))?;
-        tell!("slices of {} masks: {}", pictures.len(), path.display());
+        tell!("slices of {}: {}", counted(pictures.len(), "mask"), path.display());
         Ok(())
     }
 
