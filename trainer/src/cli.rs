@@ -27,10 +27,10 @@ pub use watch::Watch;
 #[command(name = "trainer", version = version(), about, max_term_width = 110)]
 pub struct Cli {
     /// Print warnings, results and last lines alone.
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Printing")]
     pub quiet: bool,
     /// Print a line for each batch, too.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Printing")]
     pub verbose: bool,
     /// What to do; without it `demo`, which says what it makes.
     #[command(subcommand)]
