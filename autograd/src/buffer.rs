@@ -274,6 +274,8 @@ fn free_list() -> MutexGuard<'static, FreeList> {
 
 #[cfg(test)]
 mod tests {
+    use rusty_fork::rusty_fork_test;
+
     use super::*;
 
     #[test]
@@ -304,12 +306,15 @@ mod tests {
         zeroed();
     }
 
-    #[test]
-    fn cached_memory_stays_within_a_quarter_of_the_peak() {
-        for i in 1..200 {
-            drop(Buffer::<f64>::scratch(40_000 + 1000 * i));
-            let usage = usage();
-            assert!(usage.cached <= usage.peak_live + usage.peak_live / 4 + (1 << 20), "{usage:?}");
+    rusty_fork_test! {
+        /// In a process of its own: two threads that both find room for a block leave less of it.
+        #[test]
+        fn cached_memory_stays_within_a_quarter_of_the_peak() {
+            for i in 1..200 {
+                drop(Buffer::<f64>::scratch(40_000 + 1000 * i));
+                let usage = usage();
+                assert!(usage.cached <= usage.peak_live + usage.peak_live / 4, "{usage:?}");
+            }
         }
     }
 }
