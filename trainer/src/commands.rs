@@ -18,6 +18,7 @@ macro_rules! show {
 mod all_folds;
 mod convert;
 mod demo;
+mod next;
 mod plan;
 mod predict;
 mod report;

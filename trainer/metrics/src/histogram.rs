@@ -260,6 +260,28 @@ mod tests {
     }
 
     #[test]
+    fn a_voxel_is_on_either_side_of_its_own_logit_and_a_curve_ends_where_all_are_found() {
+        let logits = [-3.0, -0.5, 0.0, 1.25, 4.0];
+        let truth = [1u8, 0, 1, 0, 1];
+        let mut histogram = ScoreHistogram::new();
+        histogram.update(&logits, &truth, PositiveClass::new(1)).unwrap();
+        for (i, &logit) in logits.iter().enumerate() {
+            let count = |from: usize, class: u8| truth[from..].iter().filter(|&&t| t == class).count() as u64;
+            for (counts, from) in [(histogram.counts_with(logit), i), (histogram.counts_above(logit), i + 1)]
+            {
+                let found = (counts.true_positives, counts.false_positives);
+                assert_eq!(found, (count(from, 1), count(from, 0)), "{logit}");
+                assert_eq!((counts.support(), counts.true_negatives + found.1), (3, 2));
+            }
+        }
+        let curve = histogram.curve(2);
+        let recalls: Vec<u64> = curve.iter().map(|(_, counts)| counts.true_positives).collect();
+        assert_eq!(recalls, [1, 3]);
+        assert_eq!(curve[1].1, histogram.counts_above(curve[1].0));
+        assert!(ScoreHistogram::new().curve(2).is_empty());
+    }
+
+    #[test]
     fn a_threshold_lies_just_below_its_bin() {
         for target in (1..BINS).step_by(97) {
             let logit = below(target);

@@ -22,7 +22,8 @@ pub struct LogLine {
     pub batch: u64,
     /// Batches in an epoch.
     pub batches_per_epoch: u64,
-    /// The learning rate of the last batch.
+    /// The learning rate of the last batch; in JSON `null` where it is no number.
+    #[serde(deserialize_with = "number")]
     pub lr: f64,
     /// The mean loss of the batches since the line before; in JSON `null` where it is no number.
     #[serde(deserialize_with = "number")]

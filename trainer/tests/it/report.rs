@@ -117,7 +117,9 @@ fn a_log_is_read_back_as_it_was_written_also_while_it_is_written() {
     let lines: Vec<_> = [0.5, f64::NAN, 0.25]
         .into_iter()
         .zip(1..)
-        .filter_map(|(loss, batch)| progress.batch(1, 5 * batch, 1e-3, loss))
+        .filter_map(|(loss, batch)| {
+            progress.batch(1, 5 * batch, 1e-3 / f64::from(u8::from(batch != 2)), loss)
+        })
         .collect();
     let mut log = JsonLines::append(&path, u64::MAX).unwrap();
     lines.iter().for_each(|line| drop(log.write("batch", line).unwrap()));
@@ -177,19 +179,21 @@ fn case() -> (Vec<f32>, Vec<u8>, Vec<u8>) {
     (image, truth, prediction)
 }
 
+/// A figure of one foreground class, with voxels of 1 mm and no known directions.
+fn figure<'a>(
+    image: &'a [f32],
+    truth: Option<&'a [u8]>,
+    prediction: &'a [u8],
+    shape: [usize; 3],
+) -> SliceFigure<'a> {
+    SliceFigure { image, truth, prediction, shape, spacing: [1.0; 3], ends: None, classes: 1 }
+}
+
 #[test]
 fn the_figure_has_known_colours_at_known_places() {
     let (image, truth, prediction) = case();
     let (shape, spacing) = ([5, 4, 8], [3.0, 1.0, 1.0]);
-    let figure = SliceFigure {
-        image: &image,
-        truth: Some(&truth),
-        prediction: &prediction,
-        shape,
-        spacing,
-        ends: None,
-        classes: 1,
-    };
+    let figure = SliceFigure { spacing, ..figure(&image, Some(&truth), &prediction, shape) };
     let picture = Picture::of(&figure);
     // 4 rows of voxels are enlarged 64 times.
     let (width, height, voxel) = (512, 256, 64);
@@ -235,15 +239,7 @@ fn voxels_keep_their_proportions() {
     let image = vec![0.0; 2 * 100 * 50];
     let prediction = vec![0; 2 * 100 * 50];
     let spacing = [1.0, 0.5, 1.25];
-    let figure = SliceFigure {
-        image: &image,
-        truth: None,
-        prediction: &prediction,
-        shape: [2, 100, 50],
-        spacing,
-        ends: None,
-        classes: 1,
-    };
+    let figure = SliceFigure { spacing, ..figure(&image, None, &prediction, [2, 100, 50]) };
     let picture = Picture::of(&figure);
     // 100 x 0.5 mm by 50 x 1.25 mm is 100 x 125 pixels, three times that to reach 256. Two slices, two columns.
     assert_eq!(picture.height, GAP + 2 * (300 + CAPTION + GAP));
@@ -255,15 +251,7 @@ fn known_directions_turn_the_patients_right_to_the_left_and_the_front_to_the_top
     let (image, truth, prediction) = case();
     let (shape, spacing) = ([5, 4, 8], [3.0, 1.0, 1.0]);
     let ends = Some([['P', 'A'], ['L', 'R']]);
-    let figure = SliceFigure {
-        image: &image,
-        truth: Some(&truth),
-        prediction: &prediction,
-        shape,
-        spacing,
-        ends,
-        classes: 1,
-    };
+    let figure = SliceFigure { spacing, ends, ..figure(&image, Some(&truth), &prediction, shape) };
     let (turned, plain) = (Picture::of(&figure), Picture::of(&SliceFigure { ends: None, ..figure }));
     assert_eq!((turned.width, turned.height), (plain.width, plain.height));
     // The truth's tile of the second row, which bears no marks.
@@ -291,15 +279,7 @@ fn each_of_several_classes_has_a_colour_of_its_own_in_truth_and_prediction() {
     let (image, mut truth, _) = case();
     truth[(2 * 4 + 1) * 8 + 3] = 2;
     let (shape, spacing) = ([5, 4, 8], [3.0, 1.0, 1.0]);
-    let figure = SliceFigure {
-        image: &image,
-        truth: Some(&truth),
-        prediction: &truth,
-        shape,
-        spacing,
-        ends: None,
-        classes: 2,
-    };
+    let figure = SliceFigure { spacing, classes: 2, ..figure(&image, Some(&truth), &truth, shape) };
     let picture = Picture::of(&figure);
     // Contours of two neighbours in the second row, in both columns: the first pixels of their voxels.
     for column in 1..3 {
@@ -313,16 +293,7 @@ fn each_of_several_classes_has_a_colour_of_its_own_in_truth_and_prediction() {
 fn captions_of_narrow_volumes_do_not_reach_into_each_other() {
     let voxels = 100 * 300 * 3;
     let (image, prediction) = (vec![0.0; voxels], vec![0; voxels]);
-    let (shape, spacing) = ([100, 300, 3], [1.0; 3]);
-    let figure = SliceFigure {
-        image: &image,
-        truth: None,
-        prediction: &prediction,
-        shape,
-        spacing,
-        ends: None,
-        classes: 1,
-    };
+    let figure = figure(&image, None, &prediction, [100, 300, 3]);
     let picture = Picture::of(&figure);
     // "image 100/100" and "prediction" in letters of 12 pixels.
     assert_eq!(picture.width, GAP + 2 * (13 * 12 - 2 + GAP + GAP));
@@ -333,32 +304,14 @@ fn a_figure_without_lesion_or_contrast_or_finite_voxels_is_still_drawn() {
     let prediction = [0; 8];
     for value in [0.0, 7.5, f32::NAN, f32::INFINITY] {
         let image = [value; 8];
-        let (shape, spacing) = ([8, 1, 1], [1.0; 3]);
-        let figure = SliceFigure {
-            image: &image,
-            truth: Some(&prediction),
-            prediction: &prediction,
-            shape,
-            spacing,
-            ends: None,
-            classes: 1,
-        };
-        let picture = Picture::of(&figure);
+        let picture = Picture::of(&figure(&image, Some(&prediction), &prediction, [8, 1, 1]));
         assert_eq!(picture.height, GAP + 3 * (256 + CAPTION + GAP));
     }
 }
 
 #[test]
 fn a_volume_off_the_grid_is_refused_with_its_size() {
-    let figure = SliceFigure {
-        image: &[0.0; 8],
-        truth: Some(&[0; 7]),
-        prediction: &[0; 8],
-        shape: [2, 2, 2],
-        spacing: [1.0; 3],
-        ends: None,
-        classes: 1,
-    };
+    let figure = figure(&[0.0; 8], Some(&[0; 7]), &[0; 8], [2, 2, 2]);
     let refused = |figure: SliceFigure<'_>| figure.save("nowhere/slices.png").unwrap_err().to_string();
     assert!(refused(figure).contains("the truth has 7 voxels, the figure 2 x 2 x 2 = 8"));
     let flat = SliceFigure { truth: None, spacing: [1.0, 0.0, 1.0], ..figure };

@@ -1,9 +1,8 @@
 //! The last lines of `trainer train`: which model predictions use, how it reads logits, and what to type next.
 
-use std::path::Path;
-
 use crate::Result;
-use crate::cli::{Train, called, quoted};
+use crate::cli::{Train, called};
+use crate::commands::next::{Resume, predict};
 use crate::config::Config;
 use crate::predict::Asked;
 use crate::report::{RunData, hms, in_use};
@@ -42,20 +41,21 @@ pub(super) fn conclude(args: &Train, config: &Config, outcome: &Outcome) -> Resu
 
 /// The commands that may come after a run, as they are typed.
 pub(in crate::commands) fn next(args: &Train, outcome: &Outcome) -> String {
-    let (called, run, dataset) = (called(), quoted(&args.out), quoted(&args.dataset));
-    let mut resume = format!("{called} train {dataset} --out {run} --resume");
-    let path = |flag: &str, path: Option<&Path>| {
-        path.map_or(String::new(), |path| format!(" {flag} {}", quoted(path)))
+    let called = called();
+    let resume = Resume {
+        run: &args.out,
+        dataset: &args.dataset,
+        validation: args.validation.as_deref(),
+        cache: args.loading.cache.as_deref(),
     };
-    resume += &path("--validation", args.validation.as_deref());
-    resume += &path("--cache", args.loading.cache.as_deref());
     if outcome.stopped {
-        return format!("to go on from here:\n  {resume}");
+        return format!("to go on from here:\n  {}", resume.command(&called, None));
     }
-    let epochs = 2 * outcome.epochs;
     format!(
-        "to predict:\n  {called} predict {run} IMAGES --out MASKS\n\
+        "to predict:\n  {}\n\
          to compare masks with labels:\n  {called} evaluate --predictions MASKS --labels LABELS\n\
-         to train for more epochs:\n  {resume} --epochs {epochs}"
+         to train for more epochs:\n  {}",
+        predict(&called, &args.out),
+        resume.prolonged(&called, outcome.epochs as u64)
     )
 }

@@ -1,9 +1,11 @@
 //! The state of runs in words, in lines of at most so many characters that break between words.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::state::{GoesOn, Phase, RunState, Validation};
 use crate::cli::quoted;
+use crate::commands::next::{Resume, predict};
 use crate::report::{decimal, hms, scientific, sparkline, wrapped};
 
 /// The widest curve.
@@ -106,25 +108,22 @@ fn dice(validation: &Validation) -> String {
 
 /// What to type.
 fn next(run: &RunState, called: &str, width: usize) -> Vec<String> {
-    let out = quoted(&run.run);
-    let resume = |more: &str| match &run.goes_on {
+    let resume = match &run.goes_on {
         GoesOn::Resume { dataset, validation } => {
-            let other = validation.as_ref().map(|other| format!(" --validation {}", quoted(other.as_ref())));
-            let dataset = quoted(dataset.as_ref());
-            Some(format!("{called} train {dataset} --out {out}{} --resume{more}", other.unwrap_or_default()))
+            let validation = validation.as_ref().map(Path::new);
+            Some(Resume { run: &run.run, dataset: Path::new(dataset), validation, cache: None })
         }
         GoesOn::SameCommand => None,
     };
     let commands: Vec<String> = match run.state {
         Phase::Starting | Phase::Running | Phase::Validating if run.tensorboard => {
-            vec![format!("tensorboard --logdir {out}")]
+            vec![format!("tensorboard --logdir {}", quoted(&run.run))]
         }
         Phase::Starting | Phase::Running | Phase::Validating => return Vec::new(),
-        Phase::Stopped | Phase::Died => resume("").into_iter().collect(),
+        Phase::Stopped | Phase::Died => resume.iter().map(|resume| resume.command(called, None)).collect(),
         Phase::Done => {
-            let more = run.epochs.map(|epochs| format!(" --epochs {}", 2 * epochs));
-            let predict = format!("{called} predict {out} IMAGES --out MASKS");
-            std::iter::once(predict).chain(more.and_then(|more| resume(&more))).collect()
+            let more = resume.zip(run.epochs).map(|(resume, epochs)| resume.prolonged(called, epochs));
+            std::iter::once(predict(called, &run.run)).chain(more).collect()
         }
     };
     if commands.is_empty() {

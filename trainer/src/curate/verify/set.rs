@@ -36,7 +36,7 @@ fn noted(cases: &[Seen], warnings: &mut Vec<Fault>) {
     for (path, others, text) in notes::grouped(&all) {
         let message = match others {
             0 => text.to_owned(),
-            n => format!("{text} (and so of {})", counted(n, "file")),
+            n => format!("{text} (and so of {})", counted(n, "more file")),
         };
         let remedy = "see that it is right so; else save it with one program that writes all of it, in mm";
         warnings.push(Fault::file(Kind::HeaderContradicts, path, message, remedy));

@@ -182,9 +182,11 @@ proptest! {
             let epoch = format!("epoch {}, on the validation", steps / 12);
             let validation = &printed[printed.find(&epoch).unwrap()..];
             let counted = made.counted(&place, &case);
-            let report = place.path("run/checkpoints/best/report.json");
-            if !step && report.is_file() {
+            if !step {
                 // The report is of the model that predictions use, down to each object.
+                let best = place.path("run/checkpoints/best");
+                let kept = if best.is_dir() { best } else { place.path("run/checkpoints/last") };
+                let report = kept.join("report.json");
                 let report: ModelReport = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
                 prop_assert_eq!(report.step, steps);
                 for (class, (counts, objects)) in report.cases[0].classes.iter().zip(&counted) {

@@ -1,6 +1,8 @@
 //! Laws of the pages on runs.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use trainer::report::{ModelReport, RunLog};
 
@@ -54,6 +56,23 @@ fn the_page_is_of_the_model_that_predicts_and_can_be_made_anew() {
         run.join("report.html").display().to_string()
     );
     assert_eq!(fs::read_to_string(run.join("report.html")).unwrap(), page);
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_the_page_of_its_last_validation() {
+    let place = Place::new();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .args(place.training("run", &["--epochs", "100000"]))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("| epoch   2 |")), "a second epoch begins");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let page = fs::read_to_string(place.path("run/report.html")).unwrap();
+    assert!(page.contains("Predictions use the model after epoch "), "{page}");
+    assert!(page.contains("<table id=\"cases\">"), "{page}");
 }
 
 #[test]
