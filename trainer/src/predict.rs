@@ -12,7 +12,9 @@ mod scores;
 mod window;
 
 pub use calibration::{Calibration, ClassSample};
-pub use decision::{Decision, ENOUGH_CASES, Evidence, FEW_GAIN, FEW_LIKELIHOOD, MaskRule, Threshold};
+pub use decision::{
+    Decision, ENOUGH_CASES, Evidence, FEW_GAIN, FEW_LIKELIHOOD, MASK_COST, MaskRule, Threshold,
+};
 pub use ensemble::{Ensemble, ProbabilityMean};
 pub use model::tensors::Tensors;
 pub use model::{ModelCard, ModelFile, NetworkCard, Plan, PreparationKind, Together};

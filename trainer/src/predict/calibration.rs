@@ -14,8 +14,10 @@ use metrics::ScoreHistogram;
 use serde::{Deserialize, Serialize};
 
 mod fit;
+mod reading;
 mod sample;
 
+pub(super) use reading::ClassReading;
 pub use sample::ClassSample;
 
 /// z ↦ scale·z + shift, for each channel of logits.

@@ -7,7 +7,7 @@ use metrics::{Aim, OperatingPoint, ScoreHistogram};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::calibration::Basis;
+use super::calibration::{Basis, ClassReading};
 use super::{Calibration, ClassSample};
 use crate::config::{Auto, Inference};
 
@@ -17,6 +17,8 @@ pub const ENOUGH_CASES: usize = 3;
 pub const FEW_GAIN: f64 = 0.02;
 /// On fewer cases than enough, a fitted calibration is taken where it lowers the mean negative log-likelihood by this share.
 pub const FEW_LIKELIHOOD: f64 = 0.05;
+/// A calibration of several classes is not taken where the mean Dice of its mask is lower by this much.
+pub const MASK_COST: f64 = 0.01;
 
 /// How a network's logits are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,7 +40,10 @@ pub enum MaskRule {
         /// Where it comes from.
         origin: Threshold,
     },
-    /// Of several channels: the class of the largest calibrated probability.
+    /// Of several channels: background where it is at least as probable as all other classes together, else the most
+    /// probable of these; all by calibrated probabilities.
+    Foreground,
+    /// Of several channels: the class of the largest calibrated probability. Models of version 5 are read so.
     MostProbable,
     /// Of several channels: the class of the largest logit, whatever the calibration. Models of version 4 are read so.
     LargestLogit,
@@ -72,7 +77,7 @@ impl Decision {
     pub fn untouched(loss: &LossConfig, channels: usize) -> Self {
         let rule = match channels {
             1 => MaskRule::Above { logit: 0.0, origin: Threshold::Untouched },
-            _ => MaskRule::MostProbable,
+            _ => MaskRule::Foreground,
         };
         Self { calibration: Calibration::known(loss, channels), rule }
     }
@@ -85,7 +90,9 @@ impl Decision {
         let least = if cases.len() < ENOUGH_CASES { FEW_LIKELIHOOD } else { 0.0 };
         if channels > 1 {
             let calibration = start.calibration.fitted_to_classes(sample, scaled, cases, least);
-            return Self { calibration, ..start };
+            // Likely probabilities and a mask of high Dice are two things, and the mask is of these probabilities.
+            let [before, after] = [&start.calibration, &calibration].map(|read| sample.mean_dice(read));
+            return if before - after < MASK_COST { Self { calibration, ..start } } else { start };
         }
         Self::threshold(&start.calibration.fitted(histogram, scaled, cases, least), evidence, aim)
     }
@@ -133,7 +140,7 @@ impl Decision {
     pub fn logit(&self) -> Option<f32> {
         match self.rule {
             MaskRule::Above { logit, .. } => Some(logit),
-            MaskRule::MostProbable | MaskRule::LargestLogit => None,
+            MaskRule::Foreground | MaskRule::MostProbable | MaskRule::LargestLogit => None,
         }
     }
 
@@ -144,32 +151,16 @@ impl Decision {
 
     /// The class of each voxel, from its logits `[…, c]`.
     pub fn classes(&self, logits: &[f32]) -> Vec<u8> {
-        let scale = self.calibration.scale as f32;
-        let shift: Vec<f32> = self.calibration.shift.iter().map(|&shift| shift as f32).collect();
-        let channels = shift.len();
-        // Probabilities rise with the calibrated logits; that of 0 and its like is the first of equals.
-        let largest = |of: &(dyn Fn(usize, f32) -> f32 + Sync), z: &[f32]| {
-            let mut best = (0, of(0, z[0]));
-            for (class, &z) in z.iter().enumerate().skip(1) {
-                let value = of(class, z);
-                if value > best.1 {
-                    best = (class, value);
-                }
-            }
-            best.0 as u8
-        };
-        match self.rule {
+        let Calibration { scale, shift, .. } = &self.calibration;
+        let reading = match self.rule {
             MaskRule::Above { logit, .. } => {
-                memory::in_parallel(logits.par_iter().map(|&z| u8::from(z > logit)))
+                return memory::in_parallel(logits.par_iter().map(|&z| u8::from(z > logit)));
             }
-            MaskRule::MostProbable => {
-                let calibrated = |class: usize, z: f32| scale * z + shift[class];
-                memory::in_parallel(logits.par_chunks_exact(channels).map(|z| largest(&calibrated, z)))
-            }
-            MaskRule::LargestLogit => {
-                memory::in_parallel(logits.par_chunks_exact(channels).map(|z| largest(&|_, z| z, z)))
-            }
-        }
+            MaskRule::Foreground => ClassReading::new(*scale, shift),
+            MaskRule::MostProbable => ClassReading::new(*scale, shift).each_class_alone(),
+            MaskRule::LargestLogit => ClassReading::new(1.0, &vec![0.0; shift.len()]).each_class_alone(),
+        };
+        memory::in_parallel(logits.par_chunks_exact(shift.len()).map(|z| reading.class(z) as u8))
     }
 }
 
@@ -183,7 +174,7 @@ impl fmt::Display for Decision {
         match source {
             Basis::Known => write!(
                 f,
-                "calibrated probabilities are {function}({formula}), by the loss's weights alone: no validation cases that hold every class, each of them learnt, or too few, to fit them on"
+                "calibrated probabilities are {function}({formula}), by the loss's weights alone: no validation cases that hold every class, each of them learnt, or too few, to fit them on, or a fit makes a worse mask"
             )?,
             Basis::Fitted(cases) => {
                 let (names, count) = (cases.join(", "), cases.len());
@@ -195,6 +186,12 @@ impl fmt::Display for Decision {
             }
         }
         let (logit, origin) = match self.rule {
+            MaskRule::Foreground => {
+                return write!(
+                    f,
+                    "\na voxel is background where that is as probable as all other classes together, else of the most probable of them"
+                );
+            }
             MaskRule::MostProbable => return write!(f, "\na voxel has the class of its largest probability"),
             MaskRule::LargestLogit => return write!(f, "\na voxel has the class of its largest logit"),
             MaskRule::Above { logit, origin } => (logit, origin),

@@ -13,7 +13,7 @@ use std::fmt;
 use rayon::prelude::*;
 
 use super::calibration::Basis;
-use super::{Calibration, Decision, Logits};
+use super::{Calibration, Decision, Logits, MaskRule};
 
 /// How the answers of several networks are read together.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +72,7 @@ impl Ensemble {
             source: self.members[0].calibration.source.clone(),
             ..Calibration::identity(channels)
         };
-        let read = Decision { calibration, rule: super::MaskRule::MostProbable };
+        let read = Decision { calibration, rule: MaskRule::Foreground };
         if channels == 1 { read.at(self.threshold()) } else { read }
     }
 

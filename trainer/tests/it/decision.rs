@@ -189,3 +189,54 @@ fn few_cases_move_a_threshold_only_by_a_margin_or_where_an_aim_was_asked_for() {
     assert!(fitted(3, Aim::MaxF1).logit().unwrap() != 0.0);
     assert!(fitted(1, Aim::Recall(1.0)).logit().unwrap() < -1.0);
 }
+
+/// Likely probabilities are no aim of a mask: of several classes a fit that spoils the mask is left.
+#[test]
+fn a_fit_to_classes_is_not_taken_where_the_mask_is_worse_by_it() {
+    let loss = LossConfig::CrossEntropy { class_weights: None, label_smoothing: 0.0 };
+    let decide = |groups: &[([f32; 3], u8, usize)]| {
+        let voxels: usize = groups.iter().map(|group| group.2).sum();
+        let mut sample = ClassSample::new(3, voxels);
+        for &(z, label, count) in groups {
+            sample.update(&z.repeat(count), &vec![label; count]);
+        }
+        let (histogram, cases) = (ScoreHistogram::new(), ["a", "b", "c"].map(str::to_owned));
+        let evidence = Evidence { histogram: &histogram, sample: &sample, cases: &cases };
+        Decision::fitted(&loss, 3, evidence, Aim::MaxF1)
+    };
+    let sure = [([6.0, 0.0, 0.0], 0, 4000), ([0.0, 0.0, 6.0], 2, 400)];
+    // 180 of 400 are class 1: background is more likely, and a mask without them has Dice 0 for that class.
+    let torn = [([0.0, 0.5, -6.0], 1, 180), ([0.0, 0.5, -6.0], 0, 220)];
+    let decision = decide(&[sure, torn].concat());
+    assert_eq!(decision.calibration, Calibration::identity(3), "{decision}");
+    assert!(decision.to_string().contains("a fit makes a worse mask"), "{decision}");
+    // Where it is class 2 that is mistaken for class 1, the fit mends mask and probabilities alike.
+    let mistaken = [([-6.0, 0.5, 0.4], 2, 300), ([-6.0, 0.5, 0.4], 1, 100), ([0.0, 6.0, 0.0], 1, 300)];
+    let decision = decide(&[&sure[..], &mistaken].concat());
+    assert!(decision.to_string().contains("fitted on 3 cases"), "{decision}");
+    assert_eq!(decision.classes(&[-6.0, 0.5, 0.4]), [2]);
+}
+
+proptest! {
+    /// By the definition, in f64: background where its probability is at least one half.
+    #[test]
+    fn a_voxel_of_several_classes_is_background_where_that_is_as_probable_as_the_rest(
+        z in prop::collection::vec(-6.0f32..6.0, 2..6),
+        scale in 0.3f64..3.0,
+        shift in prop::collection::vec(-3.0f64..3.0, 6),
+    ) {
+        let shift = shift[..z.len()].to_vec();
+        let calibrated: Vec<f64> = z.iter().zip(&shift).map(|(z, s)| scale * f64::from(*z) + s).collect();
+        let total: f64 = calibrated.iter().map(|z| z.exp()).sum();
+        let p: Vec<f64> = calibrated.iter().map(|z| z.exp() / total).collect();
+        let mut foreground = p[1..].to_vec();
+        foreground.sort_by(f64::total_cmp);
+        let is_close = |a: f64, b: f64| (a - b).abs() < 1e-5;
+        let tie = foreground.len() > 1 && is_close(foreground[foreground.len() - 2], foreground[foreground.len() - 1]);
+        prop_assume!(!is_close(p[0], 0.5) && !tie);
+        let most = (1..p.len()).max_by(|&a, &b| p[a].total_cmp(&p[b])).unwrap();
+        let want = if p[0] > 0.5 { 0 } else { most as u8 };
+        let calibration = Calibration { scale, shift, ..Calibration::identity(z.len()) };
+        prop_assert_eq!(Decision { calibration, rule: MaskRule::Foreground }.classes(&z), vec![want]);
+    }
+}

@@ -70,7 +70,7 @@ pub(super) fn choose(
     }
     let identity = Calibration::identity(channels);
     let decide = |evidence: crate::predict::Evidence<'_>| match config.inference.threshold {
-        _ if channels > 1 => Decision { calibration: identity.clone(), rule: MaskRule::MostProbable },
+        _ if channels > 1 => Decision { calibration: identity.clone(), rule: MaskRule::Foreground },
         Auto::Value(probability) => {
             Decision::threshold(&identity, evidence, config.inference.aim).at(probability)
         }

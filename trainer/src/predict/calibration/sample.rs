@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::{Calibration, ClassReading};
 use crate::dataset::IGNORE;
 
 /// So many voxels tell a handful of numbers to three digits.
@@ -64,6 +65,30 @@ impl ClassSample {
 
     pub(super) fn holds(&self, class: usize) -> bool {
         self.labels.iter().any(|&label| usize::from(label) == class)
+    }
+
+    /// The mean Dice 2tp / (2tp + fp + fn) of the foreground classes that the sample holds, in the mask that [`ClassReading`]
+    /// makes; 0 without any.
+    pub(crate) fn mean_dice(&self, calibration: &Calibration) -> f64 {
+        let reading = ClassReading::new(calibration.scale, &calibration.shift);
+        // By class: voxels that agree, and voxels of truth and mask together.
+        let count = |mut counts: Vec<[u64; 2]>, (z, truth): (&[f32], usize)| {
+            let class = reading.class(z);
+            counts[class][0] += u64::from(class == truth);
+            counts[class][1] += 1;
+            counts[truth][1] += 1;
+            counts
+        };
+        let none = || vec![[0; 2]; self.channels];
+        let parts: Vec<_> = self.parts().map(|part| part.voxels().fold(none(), count)).collect();
+        let mut counts = none();
+        for part in parts {
+            counts.iter_mut().zip(part).for_each(|(sum, more)| *sum = [sum[0] + more[0], sum[1] + more[1]]);
+        }
+        let held = (1..self.channels).filter(|&class| self.holds(class));
+        let dice: Vec<f64> =
+            held.map(|class| 2.0 * counts[class][0] as f64 / counts[class][1] as f64).collect();
+        dice.iter().sum::<f64>() / dice.len().max(1) as f64
     }
 
     /// The voxels in parts, which are worked on in parallel.

@@ -44,7 +44,7 @@ impl NetworkCard {
         }
         let is_rule = match decision.rule {
             MaskRule::Above { .. } => answers == 1,
-            MaskRule::MostProbable | MaskRule::LargestLogit => answers > 1,
+            MaskRule::Foreground | MaskRule::MostProbable | MaskRule::LargestLogit => answers > 1,
         };
         if !is_rule {
             return Err(format!("masks of {} of logits by {:?}", counted(answers, "channel"), decision.rule));
