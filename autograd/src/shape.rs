@@ -81,6 +81,15 @@ impl Shape {
         dims[self.rank - 1] = channels;
         Self::new(&dims[..self.rank])
     }
+
+    /// The shape whose axis `i` is this one's axis `axes[i]`.
+    #[track_caller]
+    pub(crate) fn permuted(&self, axes: &[usize]) -> Self {
+        let mut sorted = axes.to_vec();
+        sorted.sort_unstable();
+        assert!(sorted.iter().copied().eq(0..self.rank), "{axes:?} is no permutation of the axes of {self}");
+        Self::new(&axes.iter().map(|&axis| self[axis]).collect::<Vec<_>>())
+    }
 }
 
 impl fmt::Debug for Shape {

@@ -1,4 +1,4 @@
-//! Activations: [`Pointwise`] functions, with PyTorch's conventions at their kinks.
+//! Activations: functions of one number, with PyTorch's conventions at their kinks.
 //!
 //! Where the derivative can be told from y, y is kept, since the next operation usually keeps it as well. GELU and
 //! SiLU fall and rise again, so their y does not determine x: they keep x, and so does a leak of negative slope.
@@ -8,150 +8,22 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-use super::elementwise::{Keeps, Pointwise};
+use super::elementwise::Keeps;
 use crate::{Real, Var};
-
-/// y = max(x, 0), dy/dx = 1 for x > 0, 0 for x ≤ 0
-struct Relu;
-
-impl<T: Real> Pointwise<T> for Relu {
-    fn keeps(&self) -> Keeps {
-        Keeps::Output
-    }
-    fn y(&self, x: T) -> T {
-        if x <= T::ZERO { T::ZERO } else { x }
-    }
-    fn dydx(&self, y: T) -> T {
-        if y <= T::ZERO { T::ZERO } else { T::ONE }
-    }
-}
-
-/// y = x for x > 0, slope·x for x ≤ 0; dy/dx = 1 or slope
-struct LeakyRelu<T> {
-    slope: T,
-}
-
-impl<T: Real> Pointwise<T> for LeakyRelu<T> {
-    fn keeps(&self) -> Keeps {
-        kept_for(self.slope)
-    }
-    fn y(&self, x: T) -> T {
-        if x <= T::ZERO { self.slope * x } else { x }
-    }
-    fn dydx(&self, kept: T) -> T {
-        if kept <= T::ZERO { self.slope } else { T::ONE }
-    }
-}
-
-/// y = x for x > 0, alpha·(e^x − 1) for x ≤ 0; dy/dx = 1 or alpha·e^x = y + alpha
-struct Elu<T> {
-    alpha: T,
-}
-
-impl<T: Real> Pointwise<T> for Elu<T> {
-    fn keeps(&self) -> Keeps {
-        kept_for(self.alpha)
-    }
-    fn y(&self, x: T) -> T {
-        if x <= T::ZERO { self.alpha * x.exp_m1() } else { x }
-    }
-    fn dydx(&self, kept: T) -> T {
-        if kept <= T::ZERO {
-            match self.keeps() {
-                Keeps::Output => kept + self.alpha,
-                Keeps::Input => self.alpha * kept.exp(),
-            }
-        } else {
-            T::ONE
-        }
-    }
-}
 
 /// What tells the side of the kink, for a factor left of it: y has the sign of x unless the factor is negative.
 fn kept_for<T: Real>(factor: T) -> Keeps {
     if factor >= T::ZERO { Keeps::Output } else { Keeps::Input }
 }
 
-/// y = x·Φ(x), dy/dx = Φ(x) + x·φ(x), with the normal distribution's Φ and density φ
-struct Gelu;
-
-impl<T: Real> Pointwise<T> for Gelu {
-    fn keeps(&self) -> Keeps {
-        Keeps::Input
-    }
-    fn y(&self, x: T) -> T {
-        x * normal_cdf(x)
-    }
-    fn dydx(&self, x: T) -> T {
-        let density = T::from_f64(1.0 / (2.0 * PI).sqrt()) * (T::from_f64(-0.5) * x * x).exp();
-        normal_cdf(x) + x * density
-    }
-}
-
-/// Φ(x) = (1 + erf(x/√2)) / 2
+/// Φ(x) = (1 + erf(x/√2)) / 2, the normal distribution's.
 fn normal_cdf<T: Real>(x: T) -> T {
     T::from_f64(0.5) * (T::ONE + (x * T::from_f64(FRAC_1_SQRT_2)).erf())
 }
 
-/// y = x·σ(x), dy/dx = σ(x)·(1 + x·(1 − σ(x)))
-struct Silu;
-
-impl<T: Real> Pointwise<T> for Silu {
-    fn keeps(&self) -> Keeps {
-        Keeps::Input
-    }
-    fn y(&self, x: T) -> T {
-        x * x.sigmoid()
-    }
-    fn dydx(&self, x: T) -> T {
-        let s = x.sigmoid();
-        s * (T::ONE + x * (T::ONE - s))
-    }
-}
-
-/// y = 1/(1 + e^−x), dy/dx = y·(1 − y)
-struct Sigmoid;
-
-impl<T: Real> Pointwise<T> for Sigmoid {
-    fn keeps(&self) -> Keeps {
-        Keeps::Output
-    }
-    fn y(&self, x: T) -> T {
-        x.sigmoid()
-    }
-    fn dydx(&self, y: T) -> T {
-        y * (T::ONE - y)
-    }
-}
-
-/// y = tanh x, dy/dx = 1 − y²
-struct Tanh;
-
-impl<T: Real> Pointwise<T> for Tanh {
-    fn keeps(&self) -> Keeps {
-        Keeps::Output
-    }
-    fn y(&self, x: T) -> T {
-        x.tanh()
-    }
-    fn dydx(&self, y: T) -> T {
-        T::ONE - y * y
-    }
-}
-
-/// y = ln(1 + e^x), dy/dx = σ(x) = 1 − e^−y
-struct Softplus;
-
-impl<T: Real> Pointwise<T> for Softplus {
-    fn keeps(&self) -> Keeps {
-        Keeps::Output
-    }
-    fn y(&self, x: T) -> T {
-        x.softplus()
-    }
-    fn dydx(&self, y: T) -> T {
-        -(-y).exp_m1()
-    }
+/// φ(x), its density.
+fn normal_density<T: Real>(x: T) -> T {
+    T::from_f64(1.0 / (2.0 * PI).sqrt()) * (T::from_f64(-0.5) * x * x).exp()
 }
 
 impl<T: Real> Var<'_, T> {
@@ -167,7 +39,9 @@ impl<T: Real> Var<'_, T> {
     /// ```
     #[track_caller]
     pub fn relu(self) -> Self {
-        self.pointwise(Relu)
+        let y = |x: T| if x <= T::ZERO { T::ZERO } else { x };
+        let dydx = |y: T| if y <= T::ZERO { T::ZERO } else { T::ONE };
+        self.pointwise("Relu", Keeps::Output, y, dydx)
     }
 
     /// x for x > 0, slope·x else. Saves y, or x where the slope is negative. The derivative at 0 is `slope`, as in PyTorch,
@@ -183,7 +57,12 @@ impl<T: Real> Var<'_, T> {
     /// ```
     #[track_caller]
     pub fn leaky_relu(self, slope: T) -> Self {
-        if slope == T::ZERO { self.relu() } else { self.pointwise(LeakyRelu { slope }) }
+        if slope == T::ZERO {
+            return self.relu();
+        }
+        let y = move |x: T| if x <= T::ZERO { slope * x } else { x };
+        let dydx = move |kept: T| if kept <= T::ZERO { slope } else { T::ONE };
+        self.pointwise("LeakyRelu", kept_for(slope), y, dydx)
     }
 
     /// x for x > 0, alpha·(e^x − 1) else. Saves y, or x where alpha is negative. The derivative at 0 is `alpha`; PyTorch's
@@ -200,10 +79,18 @@ impl<T: Real> Var<'_, T> {
     /// Clevert, Unterthiner and Hochreiter 2015, equation 16.
     #[track_caller]
     pub fn elu(self, alpha: T) -> Self {
-        self.pointwise(Elu { alpha })
+        let y = move |x: T| if x <= T::ZERO { alpha * x.exp_m1() } else { x };
+        // Left of 0: alpha·e^x, which is y + alpha.
+        let dydx = move |kept: T| match kept_for(alpha) {
+            _ if !(kept <= T::ZERO) => T::ONE,
+            Keeps::Output => kept + alpha,
+            Keeps::Input => alpha * kept.exp(),
+        };
+        self.pointwise("Elu", kept_for(alpha), y, dydx)
     }
 
-    /// x·Φ(x) with Φ(x) = (1 + erf(x/√2))/2: the exact form, not the one with tanh. Saves x. NaN at −∞.
+    /// x·Φ(x) with Φ(x) = (1 + erf(x/√2))/2: the exact form, not the one with tanh. dy/dx = Φ(x) + x·φ(x), with the density φ.
+    /// Saves x. NaN at −∞.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};
@@ -216,10 +103,11 @@ impl<T: Real> Var<'_, T> {
     /// Hendrycks and Gimpel 2016, section 2.
     #[track_caller]
     pub fn gelu(self) -> Self {
-        self.pointwise(Gelu)
+        let dydx = |x: T| normal_cdf(x) + x * normal_density(x);
+        self.pointwise("Gelu", Keeps::Input, |x| x * normal_cdf(x), dydx)
     }
 
-    /// x·σ(x). Saves x. NaN at −∞.
+    /// x·σ(x); dy/dx = σ(x)·(1 + x·(1 − σ(x))). Saves x. NaN at −∞.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};
@@ -232,10 +120,14 @@ impl<T: Real> Var<'_, T> {
     /// Elfwing, Uchibe and Doya 2017, equation 5.
     #[track_caller]
     pub fn silu(self) -> Self {
-        self.pointwise(Silu)
+        let dydx = |x: T| {
+            let s = x.sigmoid();
+            s * (T::ONE + x * (T::ONE - s))
+        };
+        self.pointwise("Silu", Keeps::Input, |x| x * x.sigmoid(), dydx)
     }
 
-    /// 1/(1 + e^−x), without overflow. Saves y.
+    /// 1/(1 + e^−x), without overflow; dy/dx = y·(1 − y). Saves y.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};
@@ -245,10 +137,10 @@ impl<T: Real> Var<'_, T> {
     /// ```
     #[track_caller]
     pub fn sigmoid(self) -> Self {
-        self.pointwise(Sigmoid)
+        self.pointwise("Sigmoid", Keeps::Output, |x| x.sigmoid(), |y| y * (T::ONE - y))
     }
 
-    /// tanh x. Saves y.
+    /// tanh x; dy/dx = 1 − y². Saves y.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};
@@ -258,10 +150,10 @@ impl<T: Real> Var<'_, T> {
     /// ```
     #[track_caller]
     pub fn tanh(self) -> Self {
-        self.pointwise(Tanh)
+        self.pointwise("Tanh", Keeps::Output, |x| x.tanh(), |y| T::ONE - y * y)
     }
 
-    /// ln(1 + e^x), without overflow (PyTorch's with β = 1, but never replaced by x). Saves y.
+    /// ln(1 + e^x), without overflow (PyTorch's with β = 1, but never replaced by x); dy/dx = σ(x) = 1 − e^−y. Saves y.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};
@@ -271,6 +163,6 @@ impl<T: Real> Var<'_, T> {
     /// ```
     #[track_caller]
     pub fn softplus(self) -> Self {
-        self.pointwise(Softplus)
+        self.pointwise("Softplus", Keeps::Output, |x| x.softplus(), |y| -(-y).exp_m1())
     }
 }

@@ -1,10 +1,9 @@
 //! Functions of one number, applied to every element: the simplest operations, to be read first.
 //!
-//! [`Pointwise`] is what such a function has to say: its value, its derivative, and whether the derivative is
-//! computed from x or from y. [`Map`] does the rest for all of them. Which of the two is kept matters more than the
-//! arithmetic: the y of an activation is usually kept by the next operation anyway, its x by nobody.
+//! Such a function says its value, its derivative, and whether the derivative is computed from x or from y; [`Pointwise`] does
+//! the rest for all of them. Which of the two is kept matters more than the arithmetic: the y of an activation is usually kept
+//! by the next operation anyway, its x by nobody.
 
-use crate::function::type_name;
 use crate::{Backward, Function, Real, Tensor, Var};
 
 /// What the derivative is computed from.
@@ -13,23 +12,22 @@ pub(super) enum Keeps {
     Output,
 }
 
-/// y(x) and dy/dx.
-pub(super) trait Pointwise<T: Real>: Send + Sync + 'static {
-    fn keeps(&self) -> Keeps;
-
-    fn y(&self, x: T) -> T;
-
-    /// The derivative, from x or from y as [`keeps`](Self::keeps) says.
-    fn dydx(&self, kept: T) -> T;
+/// y(x) of every element, with dy/dx from what is kept.
+struct Pointwise<Y, D> {
+    name: &'static str,
+    keeps: Keeps,
+    y: Y,
+    dydx: D,
 }
 
-/// A [`Pointwise`] of every element.
-pub(super) struct Map<P>(pub(super) P);
-
-impl<T: Real, P: Pointwise<T>> Function<T, 1> for Map<P> {
+impl<T: Real, Y, D> Function<T, 1> for Pointwise<Y, D>
+where
+    Y: Fn(T) -> T + Send + Sync + 'static,
+    D: Fn(T) -> T + Send + Sync + 'static,
+{
     fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Tensor<T>) {
-        let y = x.map(|x| self.0.y(x));
-        let kept = match self.0.keeps() {
+        let y = x.map(&self.y);
+        let kept = match self.keeps {
             Keeps::Input => x.clone(),
             Keeps::Output => y.clone(),
         };
@@ -37,91 +35,19 @@ impl<T: Real, P: Pointwise<T>> Function<T, 1> for Map<P> {
     }
 }
 
-impl<T: Real, P: Pointwise<T>> Backward<T, 1> for Map<P> {
+impl<T: Real, Y, D> Backward<T, 1> for Pointwise<Y, D>
+where
+    Y: Fn(T) -> T + Send + Sync + 'static,
+    D: Fn(T) -> T + Send + Sync + 'static,
+{
     type Saved = Tensor<T>;
 
     fn backward(&self, kept: Tensor<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
-        [Some(dy.zip_map(&kept, |dy, kept| dy * self.0.dydx(kept)))]
+        [Some(dy.zip_map(&kept, |dy, kept| dy * (self.dydx)(kept)))]
     }
 
     fn name(&self) -> &'static str {
-        type_name::<P>()
-    }
-}
-
-/// y = e^x, dy/dx = y
-struct Exp;
-
-impl<T: Real> Pointwise<T> for Exp {
-    fn keeps(&self) -> Keeps {
-        Keeps::Output
-    }
-    fn y(&self, x: T) -> T {
-        x.exp()
-    }
-    fn dydx(&self, y: T) -> T {
-        y
-    }
-}
-
-/// y = ln x, dy/dx = 1/x
-struct Ln;
-
-impl<T: Real> Pointwise<T> for Ln {
-    fn keeps(&self) -> Keeps {
-        Keeps::Input
-    }
-    fn y(&self, x: T) -> T {
-        x.ln()
-    }
-    fn dydx(&self, x: T) -> T {
-        T::ONE / x
-    }
-}
-
-/// y = √x, dy/dx = 1/2y
-struct Sqrt;
-
-impl<T: Real> Pointwise<T> for Sqrt {
-    fn keeps(&self) -> Keeps {
-        Keeps::Output
-    }
-    fn y(&self, x: T) -> T {
-        x.sqrt()
-    }
-    fn dydx(&self, y: T) -> T {
-        T::ONE / (y + y)
-    }
-}
-
-/// y = x², dy/dx = 2x
-struct Square;
-
-impl<T: Real> Pointwise<T> for Square {
-    fn keeps(&self) -> Keeps {
-        Keeps::Input
-    }
-    fn y(&self, x: T) -> T {
-        x * x
-    }
-    fn dydx(&self, x: T) -> T {
-        x + x
-    }
-}
-
-/// y = x^p, dy/dx = p·x^(p−1)
-struct Powf<T>(T);
-
-impl<T: Real> Pointwise<T> for Powf<T> {
-    fn keeps(&self) -> Keeps {
-        Keeps::Input
-    }
-    fn y(&self, x: T) -> T {
-        x.powf(self.0)
-    }
-    fn dydx(&self, x: T) -> T {
-        // x⁰ is 1 at 0 too, and flat there; the formula would say 0·∞.
-        if self.0 == T::ZERO { T::ZERO } else { self.0 * x.powf(self.0 - T::ONE) }
+        self.name
     }
 }
 
@@ -158,10 +84,16 @@ impl<T: Real> Backward<T, 1> for AddScalar<T> {
 }
 
 impl<'t, T: Real> Var<'t, T> {
-    /// Records a function of every element.
+    /// Records y(x) of every element, whose derivative is `dydx` of what is kept.
     #[track_caller]
-    pub(super) fn pointwise(self, function: impl Pointwise<T>) -> Var<'t, T> {
-        self.tape().apply(Map(function), [self])
+    pub(super) fn pointwise(
+        self,
+        name: &'static str,
+        keeps: Keeps,
+        y: impl Fn(T) -> T + Send + Sync + 'static,
+        dydx: impl Fn(T) -> T + Send + Sync + 'static,
+    ) -> Var<'t, T> {
+        self.tape().apply(Pointwise { name, keeps, y, dydx }, [self])
     }
 
     /// e^x. Saves y.
@@ -174,7 +106,7 @@ impl<'t, T: Real> Var<'t, T> {
     /// ```
     #[track_caller]
     pub fn exp(self) -> Self {
-        self.pointwise(Exp)
+        self.pointwise("Exp", Keeps::Output, |x| x.exp(), |y| y)
     }
 
     /// ln x. Saves x. −∞ at 0, where the derivative is ∞; NaN below.
@@ -187,7 +119,7 @@ impl<'t, T: Real> Var<'t, T> {
     /// ```
     #[track_caller]
     pub fn ln(self) -> Self {
-        self.pointwise(Ln)
+        self.pointwise("Ln", Keeps::Input, |x| x.ln(), |x| T::ONE / x)
     }
 
     /// √x. Saves y. The derivative at 0 is ∞; NaN below.
@@ -200,7 +132,7 @@ impl<'t, T: Real> Var<'t, T> {
     /// ```
     #[track_caller]
     pub fn sqrt(self) -> Self {
-        self.pointwise(Sqrt)
+        self.pointwise("Sqrt", Keeps::Output, |x| x.sqrt(), |y| T::ONE / (y + y))
     }
 
     /// x². Saves x.
@@ -213,7 +145,50 @@ impl<'t, T: Real> Var<'t, T> {
     /// ```
     #[track_caller]
     pub fn square(self) -> Self {
-        self.pointwise(Square)
+        self.pointwise("Square", Keeps::Input, |x| x * x, |x| x + x)
+    }
+
+    /// |x|. Saves x. The derivative at 0 is 0, as in PyTorch.
+    ///
+    /// ```
+    /// # use autograd::{Tape, Tensor};
+    /// let tape = Tape::<f64>::train(0);
+    /// let x = tape.variable(Tensor::scalar(-3.0));
+    /// assert_eq!(x.clone().abs().backward().wrt(&x).unwrap().item(), -1.0);
+    /// ```
+    #[track_caller]
+    pub fn abs(self) -> Self {
+        self.pointwise("Abs", Keeps::Input, |x| x.abs(), sign)
+    }
+
+    /// x within `min` and `max`: the nearer of them outside. Saves x. The derivative is 1 inside and on the bounds, as in PyTorch,
+    /// and 0 outside. NaN stays NaN.
+    ///
+    /// ```
+    /// # use autograd::{Tape, Tensor};
+    /// let tape = Tape::<f64>::train(0);
+    /// let x = tape.variable(Tensor::from_vec([3], vec![-2.0, 1.0, 0.5]));
+    /// let y = x.clone().clamp(-1.0, 1.0);
+    /// assert_eq!(y.value().data(), [-1.0, 1.0, 0.5]);
+    /// assert_eq!(y.sum().backward().wrt(&x).unwrap().data(), [0.0, 1.0, 1.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// If `min` is above `max`, or one is NaN.
+    #[track_caller]
+    pub fn clamp(self, min: T, max: T) -> Self {
+        assert!(min <= max, "clamp: {min} to {max} is no range");
+        let inside = move |x: T| if x < min || x > max { T::ZERO } else { T::ONE };
+        let clamped = move |x: T| {
+            if x < min {
+                min
+            } else if x > max {
+                max
+            } else {
+                x
+            }
+        };
+        self.pointwise("Clamp", Keeps::Input, clamped, inside)
     }
 
     /// x^p for a fixed p. Saves x. NaN for negative x unless p is whole.
@@ -226,7 +201,9 @@ impl<'t, T: Real> Var<'t, T> {
     /// ```
     #[track_caller]
     pub fn powf(self, p: T) -> Self {
-        self.pointwise(Powf(p))
+        // x⁰ is 1 at 0 too, and flat there; the formula would say 0·∞.
+        let dydx = move |x: T| if p == T::ZERO { T::ZERO } else { p * x.powf(p - T::ONE) };
+        self.pointwise("Powf", Keeps::Input, move |x| x.powf(p), dydx)
     }
 
     /// factor·x; also written `x * factor`. Saves nothing.
@@ -246,11 +223,22 @@ impl<'t, T: Real> Var<'t, T> {
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};
-    /// let tape = Tape::<f64>::no_grad();
+    /// let tape = Tape::<f64>::train(0);
     /// assert_eq!(tape.constant(Tensor::scalar(2.0)).add_scalar(3.0).item(), 5.0);
     /// ```
     #[track_caller]
     pub fn add_scalar(self, addend: T) -> Self {
         self.tape().apply(AddScalar(addend), [self])
+    }
+}
+
+/// −1, 0 or 1; NaN of NaN.
+fn sign<T: Real>(x: T) -> T {
+    if x > T::ZERO {
+        T::ONE
+    } else if x < T::ZERO {
+        -T::ONE
+    } else {
+        x * T::ZERO
     }
 }

@@ -1,6 +1,8 @@
-//! Sums and means, over everything or per channel.
+//! Sums and means, over everything, per channel, or over chosen axes.
 
-use crate::parallel::{SLAB, for_each_slab, map_slabs, slab_of_rows};
+use super::broadcast::spread;
+use super::kept_axes;
+use crate::parallel::{SLAB, map_slabs};
 use crate::{Backward, Function, Real, Shape, Tensor, Var};
 
 /// Sums that run side by side, so that an addition need not wait for the one before.
@@ -8,46 +10,76 @@ const LANES: usize = 16;
 /// A slab has at least this many rows, so that the partial sums are few beside the numbers summed.
 const MIN_ROWS: usize = 16;
 
-/// The sum of each of the `channels` columns of a matrix, in `f64`.
+/// The sums in `f64` over the axes that `is_summed` names, of which neighbours are summed as one.
 ///
-/// The matrix is cut into slabs of rows by its shape alone; partial sums are added in slab order. So the result is
-/// the same for any number of threads.
-pub(super) fn sums<T: Real>(x: &[T], channels: usize) -> Vec<f64> {
-    let mut total = vec![0.0; channels];
-    if x.is_empty() {
-        return total;
+/// Every sum is cut into slabs by the shape alone; partial sums are added in slab order. So the result is the same for any
+/// number of threads.
+pub(super) fn sums_over<T: Real>(x: &Tensor<T>, is_summed: impl Fn(usize) -> bool) -> Vec<f64> {
+    let mut groups: Vec<(usize, bool)> = Vec::new();
+    for (axis, &extent) in x.dims().iter().enumerate() {
+        match groups.last_mut() {
+            Some((group, summed)) if *summed == is_summed(axis) => *group *= extent,
+            _ => groups.push((extent, is_summed(axis))),
+        }
     }
-    let slab = channels * (SLAB / channels).max(MIN_ROWS);
-    for partial in map_slabs(x.len(), slab, |range| sums_of_slab(&x[range], channels)) {
+    sums_of_groups(x.data(), groups)
+}
+
+/// The last group that is summed first.
+fn sums_of_groups<T: Real>(x: &[T], mut groups: Vec<(usize, bool)>) -> Vec<f64> {
+    let Some(last) = groups.iter().rposition(|(_, summed)| *summed) else {
+        return x.iter().map(|x| x.to_f64()).collect();
+    };
+    let product = |groups: &[(usize, bool)]| groups.iter().map(|(extent, _)| extent).product::<usize>();
+    let (matrices, columns) = (product(&groups[..last]), product(&groups[last + 1..]));
+    let matrix = groups.remove(last).0 * columns;
+    let sums: Vec<Vec<f64>> = if matrix == 0 {
+        vec![vec![0.0; matrices * columns]]
+    } else if matrix >= SLAB || matrices == 1 {
+        x.chunks_exact(matrix).map(|x| sums_of_matrix(x, columns)).collect()
+    } else {
+        let of_slab = |x: &[T]| x.chunks_exact(matrix).flat_map(|x| sums_of_slab(x, columns)).collect();
+        map_slabs(x.len(), matrix * (SLAB / matrix), |range| of_slab(&x[range]))
+    };
+    sums_of_groups(&sums.concat(), groups)
+}
+
+/// The sum of each column of a matrix.
+fn sums_of_matrix<T: Real>(x: &[T], columns: usize) -> Vec<f64> {
+    let mut total = vec![0.0; columns];
+    let slab = columns * (SLAB / columns).max(MIN_ROWS);
+    for partial in map_slabs(x.len(), slab, |range| sums_of_slab(&x[range], columns)) {
         total.iter_mut().zip(partial).for_each(|(t, p)| *t += p);
     }
     total
 }
 
-fn sums_of_slab<T: Real>(x: &[T], channels: usize) -> Vec<f64> {
-    // Few channels: several rows are added at once, and folded onto one another at the end.
-    let rows = (LANES / channels).max(1);
-    let mut lanes = vec![0.0f64; rows * channels];
-    for chunk in x.chunks(rows * channels) {
+fn sums_of_slab<T: Real>(x: &[T], columns: usize) -> Vec<f64> {
+    // Few columns: several rows are added at once, and folded onto one another at the end.
+    let rows = (LANES / columns).max(1);
+    let mut lanes = vec![0.0f64; rows * columns];
+    for chunk in x.chunks(rows * columns) {
         lanes.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += x.to_f64());
     }
-    let (total, rest) = lanes.split_at_mut(channels);
-    for row in rest.chunks_exact(channels) {
+    let (total, rest) = lanes.split_at_mut(columns);
+    for row in rest.chunks_exact(columns) {
         total.iter_mut().zip(row).for_each(|(t, r)| *t += r);
     }
-    lanes.truncate(channels);
+    lanes.truncate(columns);
     lanes
 }
 
-/// y = factor · Σ x, dx = factor · dy everywhere
+/// y = factor · Σ x over the axes that `kept` has with extent 1, in the shape `to`; dx = factor · dy everywhere
 struct Sum {
+    kept: Shape,
+    to: Shape,
     factor: f64,
 }
 
 impl<T: Real> Function<T, 1> for Sum {
     fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Shape) {
-        let sum = self.factor * sums(x.data(), 1)[0];
-        (Tensor::scalar(T::from_f64(sum)), x.shape())
+        let sums = sums_over(x, |axis| self.kept[axis] == 1);
+        (Tensor::from_fn(self.to, |i| T::from_f64(self.factor * sums[i])), x.shape())
     }
 }
 
@@ -55,40 +87,62 @@ impl<T: Real> Backward<T, 1> for Sum {
     type Saved = Shape;
 
     fn backward(&self, shape: Shape, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
-        [Some(Tensor::full(shape, T::from_f64(self.factor * dy.item().to_f64())))]
-    }
-}
-
-/// y\[c\] = factor · Σ x\[.., c\], dx\[.., c\] = factor · dy\[c\]
-struct SumPerChannel {
-    factor: f64,
-}
-
-impl<T: Real> Function<T, 1> for SumPerChannel {
-    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Shape) {
-        let sums = sums(x.data(), x.channels());
-        (Tensor::from_fn([x.channels()], |c| T::from_f64(self.factor * sums[c])), x.shape())
-    }
-}
-
-impl<T: Real> Backward<T, 1> for SumPerChannel {
-    type Saved = Shape;
-
-    fn backward(&self, shape: Shape, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
-        let dy = Tensor::from_fn(dy.shape(), |c| T::from_f64(self.factor * dy.data()[c].to_f64()));
-        let mut dx = Tensor::scratch(shape);
-        let channels = shape.channels().max(1);
-        for_each_slab(dx.data_mut(), slab_of_rows(channels), |_, slab| {
-            slab.chunks_exact_mut(channels).for_each(|row| row.copy_from_slice(dy.data()));
-        });
-        [Some(dx)]
+        let dy = dy.map(|dy| T::from_f64(self.factor * dy.to_f64()));
+        [Some(spread(&dy.reshape(self.kept), shape))]
     }
 }
 
 impl<T: Real> Var<'_, T> {
-    /// Σ x: one number, without axes. Saves nothing but the shape.
+    #[track_caller]
+    fn summed(self, factor: f64, kept: Shape, to: Shape) -> Self {
+        self.tape().apply(Sum { kept, to, factor }, [self])
+    }
+
+    /// Σ x over these axes, which stay with extent 1 so that the result goes together with x. Saves nothing but the shape.
+    ///
+    /// | x | axes | y |
+    /// |---|---|---|
+    /// | `[n, d, h, w, c]` | `[1, 2, 3]` | `[n, 1, 1, 1, c]` |
+    /// | `[n, d, h, w, c]` | `[4]` | `[n, d, h, w, 1]` |
     ///
     /// Partial sums are in `f64` and do not depend on the number of threads.
+    ///
+    /// ```
+    /// # use autograd::{Tape, Tensor};
+    /// let tape = Tape::<f32>::no_grad();
+    /// let x = tape.constant(Tensor::from_vec([2, 2], vec![1.0, 10.0, 2.0, 20.0]));
+    /// let y = x.sum_axes(&[1]);
+    /// assert_eq!((y.shape().dims(), y.value().data()), (&[2, 1][..], &[11.0, 22.0][..]));
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no such axis, or one is named twice.
+    #[track_caller]
+    pub fn sum_axes(self, axes: &[usize]) -> Self {
+        let kept = kept_axes("sum_axes", self.shape(), axes);
+        self.summed(1.0, kept, kept)
+    }
+
+    /// The mean over these axes, which stay with extent 1: see [`sum_axes`](Self::sum_axes). Over space, `[1, 2, 3]`, it is
+    /// the global average pooling of `[n, d, h, w, c]`. NaN over no numbers.
+    ///
+    /// ```
+    /// # use autograd::{Tape, Tensor};
+    /// let tape = Tape::<f32>::no_grad();
+    /// let x = tape.constant(Tensor::from_vec([2, 2], vec![1.0, 10.0, 2.0, 20.0]));
+    /// assert_eq!(x.mean_axes(&[0]).value().data(), [1.5, 15.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// As [`sum_axes`](Self::sum_axes).
+    #[track_caller]
+    pub fn mean_axes(self, axes: &[usize]) -> Self {
+        let kept = kept_axes("mean_axes", self.shape(), axes);
+        let count: usize = axes.iter().map(|&axis| self.shape()[axis]).product();
+        self.summed(1.0 / count as f64, kept, kept)
+    }
+
+    /// Σ x: one number, without axes. Saves nothing but the shape.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};
@@ -100,23 +154,21 @@ impl<T: Real> Var<'_, T> {
     /// ```
     #[track_caller]
     pub fn sum(self) -> Self {
-        self.tape().apply(Sum { factor: 1.0 }, [self])
+        let one = Shape::new(&[1; crate::MAX_RANK][..self.shape().rank()]);
+        self.summed(1.0, one, [].into())
     }
 
     /// Σ x / numel: one number, without axes. Saves nothing but the shape. NaN for an empty tensor.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};
-    /// let tape = Tape::<f32>::train(0);
-    /// let x = tape.variable(Tensor::from_vec([2], vec![1.0, 2.0]));
-    /// let y = x.clone().mean();
-    /// assert_eq!(y.item(), 1.5);
-    /// assert_eq!(y.backward().wrt(&x).unwrap().data(), [0.5, 0.5]);
+    /// let tape = Tape::<f32>::no_grad();
+    /// assert_eq!(tape.constant(Tensor::from_vec([2], vec![1.0, 2.0])).mean().item(), 1.5);
     /// ```
     #[track_caller]
     pub fn mean(self) -> Self {
-        let factor = 1.0 / self.value().numel() as f64;
-        self.tape().apply(Sum { factor }, [self])
+        let (one, count) = (Shape::new(&[1; crate::MAX_RANK][..self.shape().rank()]), self.shape().numel());
+        self.summed(1.0 / count as f64, one, [].into())
     }
 
     /// Σ over all axes but the last: `[.., c]` → `[c]`. Saves nothing but the shape.
@@ -132,8 +184,8 @@ impl<T: Real> Var<'_, T> {
     /// For a tensor without axes.
     #[track_caller]
     pub fn sum_per_channel(self) -> Self {
-        assert!(self.shape().rank() > 0, "sum_per_channel: a single number has no channel axis");
-        self.tape().apply(SumPerChannel { factor: 1.0 }, [self])
+        let (kept, to) = channels_of("sum_per_channel", self.shape());
+        self.summed(1.0, kept, to)
     }
 
     /// The mean over all axes but the last: `[.., c]` → `[c]`. Saves nothing but the shape.
@@ -149,8 +201,16 @@ impl<T: Real> Var<'_, T> {
     /// For a tensor without axes.
     #[track_caller]
     pub fn mean_per_channel(self) -> Self {
-        assert!(self.shape().rank() > 0, "mean_per_channel: a single number has no channel axis");
-        let factor = 1.0 / self.shape().rows() as f64;
-        self.tape().apply(SumPerChannel { factor }, [self])
+        let (kept, to) = channels_of("mean_per_channel", self.shape());
+        let count = self.shape().rows();
+        self.summed(1.0 / count as f64, kept, to)
     }
+}
+
+/// `[1, .., 1, c]` and `[c]`.
+#[track_caller]
+fn channels_of(operation: &str, shape: Shape) -> (Shape, Shape) {
+    assert!(shape.rank() > 0, "{operation}: a single number has no channel axis");
+    let to = Shape::from([shape.channels()]);
+    (Shape::new(&[1; crate::MAX_RANK][..shape.rank()]).with_channels(shape.channels()), to)
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::{axis_name, tape_of};
+use super::{axis_name, check_axis, for_each_part, tape_of};
 use crate::parallel::{SLAB, for_each_slab, slab_of_rows};
 use crate::{Backward, Function, Real, Shape, Tensor, Var};
 
@@ -23,6 +23,26 @@ impl<T: Real> Backward<T, 1> for Reshape {
     type Saved = Shape;
     fn backward(&self, from: Shape, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         [Some(dy.reshape(from))]
+    }
+}
+
+/// Axis i of y is axis `axes[i]` of x; dx is dy put back
+struct Permute {
+    axes: Vec<usize>,
+}
+
+impl<T: Real> Function<T, 1> for Permute {
+    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, ()) {
+        (x.permute(&self.axes), ())
+    }
+}
+
+impl<T: Real> Backward<T, 1> for Permute {
+    type Saved = ();
+    fn backward(&self, (): (), dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
+        let place = |axis| self.axes.iter().position(|&a| a == axis).expect("each axis is named");
+        let back: Vec<usize> = (0..self.axes.len()).map(place).collect();
+        [Some(dy.permute(&back))]
     }
 }
 
@@ -103,8 +123,10 @@ fn slice<T: Real>(x: &Tensor<T>, axis: usize, range: Range<usize>) -> Tensor<T> 
     let inner = x.dims()[axis + 1..].iter().product::<usize>();
     let (from, to) = (x.dims()[axis] * inner, range.len() * inner);
     let mut y = Tensor::scratch(with_extent(x.shape(), axis, range.len()));
-    for_each_part(y.data_mut(), to, |i, first, part| {
-        part.copy_from_slice(&x.data()[i * from + range.start * inner + first..][..part.len()]);
+    for_each_slab(y.data_mut(), SLAB, |start, slab| {
+        for_each_part(start, slab, to, |i, first, part| {
+            part.copy_from_slice(&x.data()[i * from + range.start * inner + first..][..part.len()]);
+        });
     });
     y
 }
@@ -116,43 +138,25 @@ fn pad<T: Real>(x: &Tensor<T>, axis: usize, before: usize, after: usize) -> Tens
     let (zeros, from) = (before * inner, extent * inner);
     let padded = before.saturating_add(extent).saturating_add(after);
     let mut y = Tensor::scratch(with_extent(x.shape(), axis, padded));
-    for_each_part(y.data_mut(), padded * inner, |i, first, part| {
-        let within = |place: usize| place.saturating_sub(first).min(part.len());
-        let (start, end) = (within(zeros), within(zeros + from));
-        part[..start].fill(T::ZERO);
-        part[end..].fill(T::ZERO);
-        if end > start {
-            let at = i * from + first + start - zeros;
-            part[start..end].copy_from_slice(&x.data()[at..][..end - start]);
-        }
+    for_each_slab(y.data_mut(), SLAB, |start, slab| {
+        for_each_part(start, slab, padded * inner, |i, first, part| {
+            let within = |place: usize| place.saturating_sub(first).min(part.len());
+            let (start, end) = (within(zeros), within(zeros + from));
+            part[..start].fill(T::ZERO);
+            part[end..].fill(T::ZERO);
+            if end > start {
+                let at = i * from + first + start - zeros;
+                part[start..end].copy_from_slice(&x.data()[at..][..end - start]);
+            }
+        });
     });
     y
-}
-
-/// `f(block, first, part)` for the parts of the blocks of `y`: a part begins at number `first` of its block. Slabs cut
-/// blocks that are longer, so that there is work for many threads where one block is all.
-fn for_each_part<T: Real>(y: &mut [T], block: usize, f: impl Fn(usize, usize, &mut [T]) + Sync) {
-    for_each_slab(y, SLAB, |start, mut slab| {
-        let mut place = start;
-        while !slab.is_empty() {
-            let first = place % block;
-            let (part, rest) = slab.split_at_mut(slab.len().min(block - first));
-            place += part.len();
-            f((place - part.len()) / block, first, part);
-            slab = rest;
-        }
-    });
 }
 
 fn with_extent(shape: Shape, axis: usize, extent: usize) -> Shape {
     let mut dims = shape.dims().to_vec();
     dims[axis] = extent;
     Shape::new(&dims)
-}
-
-#[track_caller]
-fn check_axis(operation: &str, shape: Shape, axis: usize) {
-    assert!(axis < shape.rank(), "{operation}: there is no axis {axis} in {shape}");
 }
 
 impl<'t, T: Real> Var<'t, T> {
@@ -172,6 +176,23 @@ impl<'t, T: Real> Var<'t, T> {
         let (from, to) = (self.shape(), shape.into());
         assert_eq!(from.numel(), to.numel(), "reshape: {from} does not reshape to {to}");
         self.tape().apply(Reshape { to }, [self])
+    }
+
+    /// The numbers with the axes in another order: axis i of y is axis `axes[i]` of x. Saves nothing.
+    ///
+    /// ```
+    /// # use autograd::{Tape, Tensor};
+    /// let tape = Tape::<f32>::no_grad();
+    /// let x = tape.constant(Tensor::from_vec([2, 2], vec![1.0, 2.0, 3.0, 4.0]));
+    /// assert_eq!(x.permute(&[1, 0]).value().data(), [1.0, 3.0, 2.0, 4.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// Unless `axes` names every axis once.
+    #[track_caller]
+    pub fn permute(self, axes: &[usize]) -> Self {
+        self.shape().permuted(axes);
+        self.tape().apply(Permute { axes: axes.to_vec() }, [self])
     }
 
     /// The part in `range` of axis `axis`. Saves the axis' extent.

@@ -8,7 +8,8 @@
 //!
 //! A one-channel volume has the same memory in both.
 
-use crate::{Real, Shape, Tensor};
+use crate::parallel::{SLAB, for_each_slab};
+use crate::{MAX_RANK, Real, Tensor};
 
 impl<T: Real> Tensor<T> {
     /// The tensor whose axis `i` is this tensor's axis `axes[i]`.
@@ -17,37 +18,32 @@ impl<T: Real> Tensor<T> {
     /// Unless `axes` names every axis once.
     #[track_caller]
     pub fn permute(&self, axes: &[usize]) -> Self {
-        let rank = self.shape().rank();
-        let mut sorted = axes.to_vec();
-        sorted.sort_unstable();
-        assert!(
-            sorted.iter().copied().eq(0..rank),
-            "{axes:?} is no permutation of the axes of {}",
-            self.shape()
-        );
-
-        let dims: Vec<usize> = axes.iter().map(|&a| self.dims()[a]).collect();
-        let mut strides = vec![1; rank];
-        for axis in (0..rank.saturating_sub(1)).rev() {
-            strides[axis] = strides[axis + 1] * self.dims()[axis + 1];
-        }
-        let steps: Vec<usize> = axes.iter().map(|&a| strides[a]).collect();
-
-        let mut index = vec![0; rank];
-        let mut from = 0;
-        Self::from_fn(Shape::new(&dims), |_| {
-            let value = self.data()[from];
-            for axis in (0..rank).rev() {
-                index[axis] += 1;
-                from += steps[axis];
-                if index[axis] < dims[axis] {
-                    break;
-                }
-                from -= steps[axis] * dims[axis];
-                index[axis] = 0;
+        let shape = self.shape().permuted(axes);
+        let mut y = Self::scratch(shape);
+        let step = |axis: usize| self.dims()[axis + 1..].iter().product::<usize>();
+        let steps: Vec<usize> = axes.iter().map(|&axis| step(axis)).collect();
+        for_each_slab(y.data_mut(), SLAB, |start, y| {
+            // The place of the first number, then an odometer.
+            let (mut index, mut from, mut rest) = ([0; MAX_RANK], 0, start);
+            for (axis, &extent) in shape.iter().enumerate().rev() {
+                index[axis] = rest % extent;
+                from += index[axis] * steps[axis];
+                rest /= extent;
             }
-            value
-        })
+            for y in y {
+                *y = self.data()[from];
+                for (axis, &extent) in shape.iter().enumerate().rev() {
+                    index[axis] += 1;
+                    from += steps[axis];
+                    if index[axis] < extent {
+                        break;
+                    }
+                    from -= steps[axis] * extent;
+                    index[axis] = 0;
+                }
+            }
+        });
+        y
     }
 
     /// `[n, c, ...]` with the channels in second place becomes `[n, ..., c]`.

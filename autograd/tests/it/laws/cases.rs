@@ -19,6 +19,16 @@ pub(crate) enum Operand {
     OtherChannels,
     /// `[c, 5]`
     Matrix,
+    /// `[.., c, 5]`, of the batch of `[.., m, c]`
+    Matrices,
+    /// `[n, 1, .., 1, c]`
+    Pooled,
+    /// `[.., 1]`
+    Column,
+    /// As the first, with extent 1 along axes 0, 2, ..
+    EvenOnes,
+    /// As the first, with extent 1 along axes 1, 3, ..
+    OddOnes,
 }
 
 /// Where an operation is defined and smooth.
@@ -66,6 +76,14 @@ impl Case {
                 Operand::One => [1].into(),
                 Operand::OtherChannels => shape.with_channels(5),
                 Operand::Matrix => [c, 5].into(),
+                Operand::Matrices => {
+                    let batch = &shape[..shape.rank().saturating_sub(2)];
+                    Shape::new(&[batch, &[c, 5]].concat())
+                }
+                Operand::Pooled => ones(shape, |axis| axis > 0 && axis + 1 < shape.rank()),
+                Operand::Column => shape.with_channels(1),
+                Operand::EvenOnes => ones(shape, |axis| axis % 2 == 0),
+                Operand::OddOnes => ones(shape, |axis| axis % 2 == 1),
             };
             Tensor::from_fn(shape, |_| match domain {
                 Domain::Any => rng.random_range(-2.0..2.0),
@@ -77,6 +95,25 @@ impl Case {
         };
         self.operands.iter().map(of).collect()
     }
+}
+
+/// `shape` with extent 1 along some axes.
+fn ones(shape: Shape, along: impl Fn(usize) -> bool) -> Shape {
+    let extent = |(axis, &extent): (usize, &usize)| if along(axis) { 1 } else { extent };
+    Shape::new(&shape.iter().enumerate().map(extent).collect::<Vec<_>>())
+}
+
+/// Every other axis from the second on; of a single axis, that.
+fn alternate<T: Real>(x: &Var<'_, T>) -> Vec<usize> {
+    let rank = x.shape().rank();
+    if rank == 1 { vec![0] } else { (1..rank).step_by(2).collect() }
+}
+
+/// x/100 with whole numbers added, by which no two are near each other.
+fn apart<'t, T: Real>(x: &Var<'t, T>) -> Var<'t, T> {
+    let n = x.value().numel();
+    let whole = Tensor::from_fn(x.shape(), |i| T::from_f64((i * 7919 % n) as f64));
+    x.clone().scale(T::from_f64(0.01)) + x.tape().constant(whole)
 }
 
 /// The value for these inputs and the gradients of Σ y·dy, in either precision.
@@ -103,7 +140,9 @@ macro_rules! case {
 
 use Domain::{Any, AwayFromZero, Positive};
 use Linear::{In, Jointly, No};
-use Operand::{Channels, Matrix, Number, One, OtherChannels, Whole};
+use Operand::{
+    Channels, Column, EvenOnes, Matrices, Matrix, Number, OddOnes, One, OtherChannels, Pooled, Whole,
+};
 
 const ANY: &[(Operand, Domain)] = &[(Whole, Any)];
 const POSITIVE: &[(Operand, Domain)] = &[(Whole, Positive)];
@@ -133,6 +172,22 @@ pub(crate) const CASES: &[Case] = &[
     case!("div [c] first", &[(Whole, Positive), (Channels, Any)], In(&[1]), |x| &x[1] / &x[0]),
     case!("div []", &[(Whole, Any), (Number, Positive)], In(&[0]), |x| &x[0] / &x[1]),
     case!("div [1] first", &[(Whole, Positive), (One, Any)], In(&[1]), |x| &x[1] / &x[0]),
+    case!("add [n, 1, .., c]", &[(Whole, Any), (Pooled, Any)], Jointly, |x| &x[0] + &x[1]),
+    case!("sub [.., 1] first", &[(Whole, Any), (Column, Any)], Jointly, |x| &x[1] - &x[0]),
+    case!("mul [n, 1, .., c]", &[(Whole, Any), (Pooled, Any)], In(&[0, 1]), |x| &x[0] * &x[1]),
+    case!("mul [.., 1]", &[(Whole, Any), (Column, Any)], In(&[0, 1]), |x| &x[0] * &x[1]),
+    case!("mul both spread", &[(EvenOnes, Any), (OddOnes, Any)], In(&[0, 1]), |x| &x[0] * &x[1]),
+    case!("div every other axis", &[(Whole, Any), (OddOnes, Positive)], In(&[0]), |x| &x[0] / &x[1]),
+    case!("div both spread", &[(OddOnes, Any), (EvenOnes, Positive)], In(&[0]), |x| &x[0] / &x[1]),
+    case!("maximum", &[(Whole, AwayFromZero), (Whole, Any)], No, |x| {
+        x[0].clone().maximum(x[1].clone() * 0.04)
+    }),
+    case!("maximum both spread", &[(EvenOnes, AwayFromZero), (OddOnes, Any)], No, |x| {
+        x[0].clone().maximum(x[1].clone() * 0.04)
+    }),
+    case!("minimum [c] first", &[(Whole, AwayFromZero), (Channels, Any)], No, |x| {
+        (x[1].clone() * 0.04).minimum(x[0].clone())
+    }),
     case!("add number", ANY, No, |x| 1.5 + (&x[0] + 0.5)),
     case!("sub number", ANY, No, |x| 1.5 - (&x[0] - 0.5)),
     case!("mul number", ANY, Jointly, |x| 1.5 * (&x[0] * 0.3)),
@@ -144,6 +199,8 @@ pub(crate) const CASES: &[Case] = &[
     case!("ln", POSITIVE, No, |x| x[0].clone().ln()),
     case!("sqrt", POSITIVE, No, |x| x[0].clone().sqrt()),
     case!("square", ANY, No, |x| x[0].clone().square()),
+    case!("abs", SMOOTH, No, |x| x[0].clone().abs()),
+    case!("clamp", SMOOTH, No, |x| x[0].clone().clamp(-0.05, 5.0)),
     case!("powf 2.5", POSITIVE, No, |x| x[0].clone().powf(2.5)),
     case!("powf -1", SMOOTH, No, |x| x[0].clone().powf(-1.0)),
     case!("powf 0", ANY, No, |x| x[0].clone().powf(0.0)),
@@ -163,6 +220,22 @@ pub(crate) const CASES: &[Case] = &[
     case!("mean", ANY, Jointly, |x| x[0].clone().mean()),
     case!("sum_per_channel", ANY, Jointly, |x| x[0].clone().sum_per_channel()),
     case!("mean_per_channel", ANY, Jointly, |x| x[0].clone().mean_per_channel()),
+    case!("sum_axes", ANY, Jointly, |x| x[0].clone().sum_axes(&alternate(&x[0]))),
+    case!("sum_axes last", ANY, Jointly, |x| x[0].clone().sum_axes(&[x[0].shape().rank() - 1])),
+    case!("sum_axes none", ANY, Jointly, |x| x[0].clone().sum_axes(&[])),
+    case!("mean_axes", ANY, Jointly, |x| x[0].clone().mean_axes(&alternate(&x[0]))),
+    case!("mean_axes first", ANY, Jointly, |x| x[0].clone().mean_axes(&[0])),
+    case!("max_axes", ANY, No, |x| apart(&x[0]).max_axes(&alternate(&x[0]))),
+    case!("max_axes last", ANY, No, |x| apart(&x[0]).max_axes(&[x[0].shape().rank() - 1])),
+    case!("min_axes first", ANY, No, |x| apart(&x[0]).min_axes(&[0])),
+    case!("permute", ANY, Jointly, |x| {
+        let rank = x[0].shape().rank();
+        let axes: Vec<usize> = (0..rank).map(|axis| (axis + 2) % rank).collect();
+        x[0].clone().permute(&axes)
+    }),
+    case!("matmul of a batch", &[(Whole, Any), (Matrices, Any)], In(&[0, 1]), |x| {
+        x[0].clone().matmul(x[1].clone())
+    }),
     case!("matmul", &[(Whole, Any), (Matrix, Any)], In(&[0, 1]), |x| x[0].clone().matmul(x[1].clone())),
     case!("reshape", ANY, Jointly, |x| {
         let n = x[0].value().numel();
