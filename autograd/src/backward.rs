@@ -19,15 +19,17 @@ impl<T: Real> Tape<T> {
         &'t self,
         values: impl IntoIterator<Item = (Var<'t, T>, Tensor<T>)>,
     ) -> Gradients<T> {
-        let root = |(y, dy): (Var<'t, T>, Tensor<T>)| {
-            assert_eq!(y.shape(), dy.shape(), "the gradient of a value has its shape");
+        let (mut roots, mut gradients) = (Vec::new(), Vec::new());
+        for (y, dy) in values {
+            let (of_y, of_dy) = (y.shape(), dy.shape());
+            assert!(of_y == of_dy, "the gradient of a value has its shape, {of_y}, not {of_dy}");
             assert!(std::ptr::eq(self, y.tape()), "the gradient of a value is taken by its own tape");
             let node = y.node_id().expect(
                 "backward() of a constant: no parameter or variable was used, or the tape does not record (Tape::no_grad)",
             );
-            (node, dy)
-        };
-        let (roots, gradients): (Vec<_>, Vec<_>) = values.into_iter().map(root).unzip();
+            roots.push(node);
+            gradients.push(dy);
+        }
         let mut nodes = self.take_nodes(&roots);
         let mut adjoints = Adjoints::new(nodes.len(), &self.context);
         roots.into_iter().zip(gradients).for_each(|(root, dy)| adjoints.accumulate(root, dy));
@@ -104,7 +106,8 @@ where
             let Some((node, shape)) = input else { continue };
             let dx = dx
                 .unwrap_or_else(|| panic!("{}: no gradient for input {i}, which needs one", backward.name()));
-            assert_eq!(dx.shape(), shape, "{}: the gradient of input {i} has its shape", backward.name());
+            let (name, given) = (backward.name(), dx.shape());
+            assert!(given == shape, "{name}: the gradient of input {i} has its shape, {shape}, not {given}");
             adjoints.accumulate(node, dx);
         }
     }

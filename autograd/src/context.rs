@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::tape::Node;
-use crate::{ParamId, Parameter, Real, Shape, Tape, Tensor};
+use crate::{Gradients, ParamId, Parameter, Real, Shape, Tape, Tensor};
 
 mod event;
 mod updates;
@@ -21,6 +21,8 @@ pub enum Mode {
     Train,
     /// Dropout passes, running statistics normalise.
     Eval,
+    /// Dropout drops, running statistics normalise.
+    MonteCarlo,
 }
 
 /// Everything that a tape carries beside its nodes.
@@ -30,6 +32,7 @@ pub(crate) struct Context<T: Real> {
     first_sample: u64,
     draws: Cell<u64>,
     updates: RefCell<Updates<T>>,
+    momentum: Option<f64>,
     observer: RefCell<Option<Observer>>,
     checks_finite: Cell<bool>,
     first_non_finite: Cell<Option<NonFinite>>,
@@ -67,14 +70,31 @@ impl<T: Real> Tape<T> {
     /// Announces that a buffer moves by `momentum` of the way to `target`: buffer ← (1 − momentum)·buffer +
     /// momentum·target; a momentum of 1 replaces it. The update leaves the tape with [`Gradients`](crate::Gradients) and is
     /// made by whoever owns the model: a model is `&self` in its forward pass. Several updates of one buffer follow each
-    /// other, those of one pass as those of passes whose gradients are [added](crate::Gradients::add).
+    /// other, those of one pass as those of passes whose gradients are [added](crate::Gradients::add). A frozen buffer stays.
     ///
     /// # Panics
     /// If the shape is not the buffer's.
     #[track_caller]
     pub fn update(&self, buffer: &Parameter<T>, target: Tensor<T>, momentum: f64) {
-        assert_eq!(buffer.shape(), target.shape(), "a buffer keeps its shape");
-        self.context.updates.borrow_mut().push(buffer.id(), target, momentum);
+        let (own, given) = (buffer.shape(), target.shape());
+        assert!(own == given, "a buffer keeps its shape, {own}, and was given {given}");
+        if !buffer.is_frozen() {
+            let momentum = self.context.momentum.unwrap_or(momentum);
+            self.context.updates.borrow_mut().push(buffer.id(), target, momentum);
+        }
+    }
+
+    /// The same tape, on which every update has this momentum. With 1/k on the k-th of several passes, buffers become the mean
+    /// over them: so running statistics are measured anew for weights that are an average of others.
+    #[must_use]
+    pub fn with_momentum(mut self, momentum: f64) -> Self {
+        self.context.momentum = Some(momentum);
+        self
+    }
+
+    /// The updates that were announced, where there is no backward pass: without gradients.
+    pub fn into_updates(self) -> Gradients<T> {
+        Gradients::with_updates(self.context.take_updates())
     }
 
     /// Calls `f` whenever an operation's forward or backward pass is done: with a clock, the time since the call before
@@ -103,6 +123,7 @@ impl<T: Real> Context<T> {
             first_sample: 0,
             draws: Cell::new(0),
             updates: RefCell::default(),
+            momentum: None,
             observer: RefCell::default(),
             checks_finite: Cell::new(false),
             first_non_finite: Cell::new(None),
@@ -113,9 +134,10 @@ impl<T: Real> Context<T> {
     /// For a part of the pass that has a tape of its own: its layers behave as here, its numbers are checked if they are
     /// here, and it draws from `key`.
     pub(crate) fn of_part(&self, key: u64) -> Self {
-        let Self { first_sample, checks_finite, .. } = self;
+        let Self { first_sample, checks_finite, momentum, .. } = self;
         Self {
             first_sample: *first_sample,
+            momentum: *momentum,
             checks_finite: checks_finite.clone(),
             ..Self::new(self.mode, key)
         }

@@ -29,7 +29,7 @@ impl<'a, T> Matrix<'a, T> {
     /// If `data` has another length.
     #[track_caller]
     pub fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
-        assert_eq!(data.len(), rows * columns, "a matrix of {rows} x {columns} in {} numbers", data.len());
+        assert!(data.len() == rows * columns, "a matrix of {rows} x {columns} in {} numbers", data.len());
         Self { data, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
@@ -69,8 +69,8 @@ impl<'a, T> Matrix<'a, T> {
 #[track_caller]
 pub fn gemm<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>, c: &mut [T]) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
-    assert_eq!(k, b.rows, "gemm: a is {m} x {k}, b is {} x {n}", b.rows);
-    assert_eq!(c.len(), m * n, "gemm: c has {} numbers, a·b is {m} x {n}", c.len());
+    assert!(k == b.rows, "gemm: a is {m} x {k}, b is {} x {n}", b.rows);
+    assert!(c.len() == m * n, "gemm: c has {} numbers, a·b is {m} x {n}", c.len());
     if k == 0 || m * n == 0 {
         c.fill(T::ZERO);
         return;

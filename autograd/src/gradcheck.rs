@@ -237,7 +237,8 @@ impl Probe {
 
 /// Σ a·b and Σ |a·b|, in `f64`.
 fn dot<T: Real>(a: &Tensor<T>, b: &Tensor<T>) -> (f64, f64) {
-    assert_eq!(a.shape(), b.shape(), "an inner product of different shapes");
+    let (of_a, of_b) = (a.shape(), b.shape());
+    assert!(of_a == of_b, "an inner product of different shapes, {of_a} and {of_b}");
     let products = a.data().iter().zip(b.data()).map(|(a, b)| a.to_f64() * b.to_f64());
     products.fold((0.0, 0.0), |(sum, size), p| (sum + p, size + p.abs()))
 }

@@ -34,6 +34,27 @@ impl<T: Real> Gradients<T> {
         self.variables.get(&variable.node_id()?)
     }
 
+    /// The gradient with respect to a parameter, to be changed.
+    pub fn get_mut(&mut self, parameter: &Parameter<T>) -> Option<&mut Tensor<T>> {
+        self.parameters.get_mut(&parameter.id())
+    }
+
+    /// Sets the gradient with respect to a parameter, and returns the one before.
+    ///
+    /// # Panics
+    /// If it has another shape than the parameter.
+    #[track_caller]
+    pub fn insert(&mut self, parameter: &Parameter<T>, gradient: Tensor<T>) -> Option<Tensor<T>> {
+        let (own, given) = (parameter.shape(), gradient.shape());
+        assert!(own == given, "the gradient of a parameter has its shape, {own}, not {given}");
+        self.parameters.insert(parameter.id(), gradient)
+    }
+
+    /// Takes the gradient with respect to a parameter away: an optimiser leaves the parameter as it is.
+    pub fn remove(&mut self, parameter: &Parameter<T>) -> Option<Tensor<T>> {
+        self.parameters.remove(&parameter.id())
+    }
+
     /// The gradients of parameters, in order.
     pub fn iter(&self) -> impl Iterator<Item = (ParamId, &Tensor<T>)> {
         self.parameters.iter().map(|(&id, g)| (id, g))

@@ -19,35 +19,74 @@ impl ParamId {
 ///
 /// A *trainable* parameter enters a tape with [`Tape::parameter`](crate::Tape::parameter) and finds its gradient in
 /// [`Gradients`](crate::Gradients). A *buffer* (running statistics) has no gradient: new values leave a tape with
-/// [`Tape::update`](crate::Tape::update) and are set when the optimiser steps.
+/// [`Tape::update`](crate::Tape::update) and are set when the optimiser steps. A *frozen* one enters as a constant, so the
+/// backward pass ends where only frozen ones are left, and is not updated; an optimiser remembers what it knew of it.
 ///
-/// A clone shares the identity: it is a snapshot of the same parameter, as in a copy of a whole model.
+/// A clone shares the identity: it is a snapshot of the same parameter, as in a copy of a whole model. Where both are used
+/// on one tape, as a teacher and its student are, the copy must be [`fresh`](Self::fresh).
+///
+/// ```
+/// use autograd::{Parameter, Tape, Tensor};
+///
+/// let mut w = Parameter::new(Tensor::scalar(2.0f32));
+/// let tape = Tape::train(0);
+/// let y = tape.parameter(&w) * tape.parameter(&w.fresh());
+/// assert_eq!(y.backward().get(&w).unwrap().item(), 2.0); // of w alone
+/// w.freeze();
+/// assert!(tape.parameter(&w).is_constant());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Parameter<T: Real = f32> {
     id: ParamId,
     value: Tensor<T>,
-    trainable: bool,
+    is_buffer: bool,
+    is_frozen: bool,
 }
 
 impl<T: Real> Parameter<T> {
     /// A trainable parameter.
     pub fn new(value: Tensor<T>) -> Self {
-        Self { id: ParamId::fresh(), value, trainable: true }
+        Self { id: ParamId::fresh(), value, is_buffer: false, is_frozen: false }
     }
 
     /// A buffer: saved and loaded like a parameter, but without a gradient.
     pub fn buffer(value: Tensor<T>) -> Self {
-        Self { id: ParamId::fresh(), value, trainable: false }
+        Self { is_buffer: true, ..Self::new(value) }
+    }
+
+    /// The same under an identity of its own.
+    pub fn fresh(&self) -> Self {
+        Self { id: ParamId::fresh(), ..self.clone() }
+    }
+
+    /// From here on it stays as it is.
+    pub fn freeze(&mut self) {
+        self.is_frozen = true;
+    }
+
+    /// From here on it changes again.
+    pub fn unfreeze(&mut self) {
+        self.is_frozen = false;
+    }
+
+    /// Whether it stays as it is.
+    pub fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
+
+    /// Whether it is a buffer.
+    pub fn is_buffer(&self) -> bool {
+        self.is_buffer
+    }
+
+    /// Whether it has a gradient: it is neither a buffer nor frozen.
+    pub fn is_trainable(&self) -> bool {
+        !self.is_buffer && !self.is_frozen
     }
 
     /// The identity.
     pub fn id(&self) -> ParamId {
         self.id
-    }
-
-    /// Whether it has a gradient.
-    pub fn is_trainable(&self) -> bool {
-        self.trainable
     }
 
     /// The value.
@@ -71,7 +110,8 @@ impl<T: Real> Parameter<T> {
     /// If the shape differs.
     #[track_caller]
     pub fn set(&mut self, value: Tensor<T>) {
-        assert_eq!(self.value.shape(), value.shape(), "a parameter keeps its shape");
+        let (own, given) = (self.value.shape(), value.shape());
+        assert!(own == given, "a parameter keeps its shape, {own}, and was given {given}");
         self.value = value;
     }
 }

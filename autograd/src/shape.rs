@@ -67,7 +67,8 @@ impl Shape {
     /// Unless there are five axes.
     #[track_caller]
     pub fn dims5(&self) -> [usize; 5] {
-        self.dims().try_into().unwrap_or_else(|_| panic!("expected [n, d, h, w, c], got {self:?}"))
+        let Ok(dims) = self.dims().try_into() else { panic!("expected [n, d, h, w, c], got {self}") };
+        dims
     }
 
     /// The same shape with another channel count.

@@ -64,6 +64,19 @@ impl<T: Real> Tape<T> {
         Self::new(false, Context::new(Mode::Eval, 0))
     }
 
+    /// A tape that records nothing, with layers as in use but for dropout, which drops: for samples of what a network might
+    /// say (Gal and Ghahramani 2016, "Monte Carlo dropout"). Each needs a key of its own.
+    pub fn monte_carlo(key: u64) -> Self {
+        Self::new(false, Context::new(Mode::MonteCarlo, key))
+    }
+
+    /// The same tape, which records nothing from here on. Of a training tape what is left are the updates of running
+    /// statistics, in [`into_updates`](Self::into_updates).
+    #[must_use]
+    pub fn without_recording(self) -> Self {
+        Self { recording: false, ..self }
+    }
+
     pub(crate) fn new(recording: bool, context: Context<T>) -> Self {
         Self { recording, generation: Cell::new(next_generation()), nodes: RefCell::default(), context }
     }
@@ -94,8 +107,8 @@ impl<T: Real> Tape<T> {
         Var::new(self, node, value)
     }
 
-    /// A parameter's value; its gradient is found with [`Gradients::get`](crate::Gradients::get). A buffer enters as a
-    /// constant.
+    /// A parameter's value; its gradient is found with [`Gradients::get`](crate::Gradients::get). What is a buffer
+    /// or frozen enters as a constant.
     pub fn parameter(&self, parameter: &Parameter<T>) -> Var<'_, T> {
         let value = parameter.value().clone();
         if !parameter.is_trainable() {
@@ -136,7 +149,14 @@ impl<T: Real> Tape<T> {
     where
         B: Backward<T, N>,
     {
-        let inputs = inputs.map(|x| x.and_then(|x| Some((self.check(x)?, x.shape()))));
+        // A loop: in a closure the caller's line would be lost.
+        let mut places = [None; N];
+        for (place, x) in places.iter_mut().zip(inputs) {
+            if let Some(x) = x {
+                *place = self.check(x).map(|node| (node, x.shape()));
+            }
+        }
+        let inputs = places;
         self.context.check_value(backward.name(), &value);
         if inputs.iter().all(Option::is_none) {
             return self.constant(value);
@@ -158,11 +178,8 @@ impl<T: Real> Tape<T> {
             "a Var of one tape was used on another: pass its value through Tape::constant"
         );
         let node = x.node_id()?;
-        assert_eq!(
-            node.generation,
-            self.generation.get(),
-            "a Var from before its tape's backward() was used again"
-        );
+        let is_valid = node.generation == self.generation.get();
+        assert!(is_valid, "a Var from before its tape's backward() was used again");
         Some(node)
     }
 

@@ -62,9 +62,8 @@ impl<T: Real> Tensor<T> {
     #[track_caller]
     pub fn from_slice(shape: impl Into<Shape>, data: &[T]) -> Self {
         let shape = shape.into();
-        assert_eq!(
-            shape.numel(),
-            data.len(),
+        assert!(
+            shape.numel() == data.len(),
             "shape {shape} holds {} numbers, got {}",
             shape.numel(),
             data.len()
@@ -137,7 +136,7 @@ impl<T: Real> Tensor<T> {
     /// Unless there is exactly one.
     #[track_caller]
     pub fn item(&self) -> T {
-        assert_eq!(self.numel(), 1, "item() wants one number, the shape is {}", self.shape);
+        assert!(self.numel() == 1, "item() wants one number, the shape is {}", self.shape);
         self.data[0]
     }
 
@@ -148,7 +147,8 @@ impl<T: Real> Tensor<T> {
     #[track_caller]
     pub fn reshape(self, shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        assert_eq!(self.numel(), shape.numel(), "{} does not reshape to {shape}", self.shape);
+        let (own, wanted) = (self.numel(), shape.numel());
+        assert!(own == wanted, "{} has {own} numbers, {shape} has {wanted}", self.shape);
         Self { shape, data: self.data }
     }
 
@@ -182,7 +182,8 @@ impl<T: Real> Tensor<T> {
 
     #[track_caller]
     fn zip_assign(&mut self, other: &Self, f: impl Fn(T, T) -> T + Sync) {
-        assert_eq!(self.shape, other.shape, "elementwise operation on different shapes");
+        let (own, others) = (self.shape, other.shape);
+        assert!(own == others, "elementwise operation on different shapes, {own} and {others}");
         if self.is_unique() {
             for_each_slab(self.data_mut(), SLAB, |start, y| {
                 y.iter_mut().zip(&other.data[start..]).for_each(|(y, &b)| *y = f(*y, b));

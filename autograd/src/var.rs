@@ -77,9 +77,8 @@ impl<'t, T: Real> Var<'t, T> {
     /// Unless it is one number; if it is a constant; if the tape was consumed since.
     #[track_caller]
     pub fn backward(self) -> Gradients<T> {
-        assert_eq!(
-            self.value.numel(),
-            1,
+        assert!(
+            self.value.numel() == 1,
             "backward() starts from one number, not {}: sum it, or use backward_with",
             self.shape()
         );

@@ -16,7 +16,7 @@ use crate::elementwise::{Elementwise, Formula, Settings};
 use crate::extents::Extents;
 use crate::loss::{self, Loss};
 use crate::truth::{Channels, Truth};
-use crate::{EmptyPolicy, Error, Reduction, Report, Target, Weight};
+use crate::{EmptyPolicy, Error, IntoTarget, Reduction, Report, Target, Weight};
 
 /// Binary cross-entropy with logits.
 ///
@@ -111,10 +111,10 @@ impl<T: Real> BceWithLogits<T> {
     pub fn normaliser<'a>(
         &self,
         logits: impl Into<autograd::Shape>,
-        target: impl Into<Target<'a, T>>,
+        target: impl IntoTarget<'a, T>,
     ) -> Result<f64, Error> {
         let extents = Extents::of(logits.into())?;
-        let truth = Truth::new(target.into(), &extents, Channels::Independent, self.ignore_index)?;
+        let truth = Truth::new(target.into_target(), &extents, Channels::Independent, self.ignore_index)?;
         Ok(truth.counted as f64)
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::extents::Extents;
 use crate::{
     BceWithLogits, CrossEntropy, Dice, DiceBce, DiceCe, Error, Focal, GeneralisedDice, Labels, Loss, Report,
-    Tversky, Weight,
+    Target, Tversky, Weight,
 };
 
 /// A loss by name, with its settings; absent ones have the defaults of the loss itself.
@@ -285,7 +285,7 @@ impl LossConfig {
         labels: &Labels,
         ignore: Option<i32>,
     ) -> Result<Report<'t, T>, Error> {
-        self.build::<T>(ignore).report(logits, labels.into())
+        self.build::<T>(ignore).report(logits, Target::Labels(labels))
     }
 }
 

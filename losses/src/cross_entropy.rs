@@ -7,7 +7,7 @@ use crate::loss::{self, Loss};
 use crate::reduction::Tally;
 use crate::truth::{Channels, Truth};
 use crate::weight::{Number, check_class_weights};
-use crate::{EmptyPolicy, Error, Reduction, Report, Target};
+use crate::{EmptyPolicy, Error, IntoTarget, Reduction, Report, Target};
 
 mod rows;
 
@@ -138,9 +138,9 @@ impl CrossEntropy {
     pub fn normaliser<'a, T: Real>(
         &self,
         logits: impl Into<Shape>,
-        target: impl Into<Target<'a, T>>,
+        target: impl IntoTarget<'a, T>,
     ) -> Result<f64, Error> {
-        Ok(self.common.prepare("CrossEntropy", logits.into(), target.into())?.2.normaliser)
+        Ok(self.common.prepare("CrossEntropy", logits.into(), target.into_target())?.2.normaliser)
     }
 }
 

@@ -49,7 +49,7 @@ impl<L> DeepSupervision<L> {
         L: Loss<T>,
     {
         let targets = logits.iter().map(|x| at_scale(x, labels)).collect::<Result<Vec<_>, _>>()?;
-        let targets: Vec<_> = targets.iter().map(Target::from).collect();
+        let targets: Vec<_> = targets.iter().map(Target::Labels).collect();
         Ok(self.report(logits, &targets)?.loss)
     }
 

@@ -59,6 +59,6 @@ pub use focal::Focal;
 pub use loss::Loss;
 pub use reduction::{EmptyPolicy, Reduction, Report};
 pub use region::Region;
-pub use targets::{Label, Labels, Target};
+pub use targets::{IntoTarget, Label, LabelSlice, Labels, Target};
 pub use tversky::{Tversky, TverskyScore};
 pub use weight::{Number, Weight};

@@ -3,7 +3,7 @@
 use autograd::parallel::{for_each_slab, slab_of_rows};
 use autograd::{Backward, Function, Real, Tensor, Var};
 
-use crate::{Error, Report, Target};
+use crate::{Error, IntoTarget, Report, Target};
 
 /// A loss: how far logits `[n, ..., c]` are from a target.
 ///
@@ -22,13 +22,13 @@ pub trait Loss<T: Real>: Send + Sync {
     fn forward<'t, 'a>(
         &self,
         logits: &Var<'t, T>,
-        target: impl Into<Target<'a, T>>,
+        target: impl IntoTarget<'a, T>,
     ) -> Result<Var<'t, T>, Error>
     where
         Self: Sized,
         T: 'a,
     {
-        Ok(self.report(logits, target.into())?.loss)
+        Ok(self.report(logits, target.into_target())?.loss)
     }
 }
 

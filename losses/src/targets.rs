@@ -15,6 +15,7 @@ use autograd::{Real, Shape, Tensor};
 ///
 /// let labels = Labels::from_vec([2, 3], vec![0u8, 1, 2, 0, 0, 255]);
 /// assert_eq!(labels.get(5), 255);
+/// assert_eq!(labels.data().to_vec(), [0, 1, 2, 0, 0, 255]);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Labels {
@@ -28,7 +29,30 @@ enum Data {
     I32(Arc<Vec<i32>>),
 }
 
+/// Labels in memory: see [`Labels::data`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LabelSlice<'a> {
+    /// Of files, and 255 where a voxel is ignored.
+    U8(&'a [u8]),
+    /// With negative ones.
+    I32(&'a [i32]),
+}
+
+impl LabelSlice<'_> {
+    /// The labels as one type.
+    pub fn to_vec(self) -> Vec<i32> {
+        match self {
+            Self::U8(labels) => labels.iter().map(|&label| i32::from(label)).collect(),
+            Self::I32(labels) => labels.to_vec(),
+        }
+    }
+}
+
 /// The number types of labels.
+#[diagnostic::on_unimplemented(
+    message = "labels are `u8` or `i32`, not `{Self}`",
+    note = "write `vec![0u8, 1]`; probabilities are a `Tensor`, which is a target by itself"
+)]
 pub trait Label: Copy + Sized + sealed::Sealed {
     #[doc(hidden)]
     fn wrap(values: Vec<Self>) -> LabelData;
@@ -64,7 +88,8 @@ impl Labels {
     #[track_caller]
     pub fn from_vec<L: Label>(shape: impl Into<Shape>, labels: Vec<L>) -> Self {
         let shape = shape.into();
-        assert_eq!(shape.numel(), labels.len(), "labels of shape {shape} are {}", shape.numel());
+        let (wanted, given) = (shape.numel(), labels.len());
+        assert!(wanted == given, "labels of shape {shape} are {wanted}, not {given}");
         Self { shape, data: L::wrap(labels).0 }
     }
 
@@ -90,6 +115,14 @@ impl Labels {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The labels in order, of the type that they were made of.
+    pub fn data(&self) -> LabelSlice<'_> {
+        match &self.data {
+            Data::U8(data) => LabelSlice::U8(data),
+            Data::I32(data) => LabelSlice::I32(data),
+        }
     }
 
     /// The label at a flat index.
@@ -126,7 +159,7 @@ impl Labels {
     #[track_caller]
     pub fn resample_nearest(&self, to: impl Into<Shape>) -> Self {
         let (from, to) = (self.shape, to.into());
-        assert_eq!(from.rank(), to.rank(), "resampling labels {from} to {to} keeps the axes");
+        assert!(from.rank() == to.rank(), "resampling labels {from} to {to} keeps the axes");
         assert!(to.numel() == 0 || !self.is_empty(), "labels {from} have nothing to give to {to}");
         let source = |flat: usize| {
             let (mut rest, mut at, mut stride) = (flat, 0, 1);
@@ -179,20 +212,42 @@ pub enum Target<'a, T: Real = f32> {
     },
 }
 
-impl<'a, T: Real> From<&'a Labels> for Target<'a, T> {
-    fn from(labels: &'a Labels) -> Self {
-        Self::Labels(labels)
-    }
+/// What a loss is held against: `&Labels`, `&Tensor` of probabilities, both (the labels are the mask), or a [`Target`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no target of a loss",
+    label = "`&Labels` or a `&Tensor` of probabilities is wanted here",
+    note = "class indices are `Labels::from_vec(shape, vec![0u8, 1, ..])`; a target is lent, `&labels`"
+)]
+pub trait IntoTarget<'a, T: Real> {
+    /// As a target.
+    fn into_target(self) -> Target<'a, T>;
 }
 
-impl<'a, T: Real> From<&'a Tensor<T>> for Target<'a, T> {
-    fn from(values: &'a Tensor<T>) -> Self {
-        Self::Soft { values, mask: None }
-    }
+/// Of each type that turns into a target; a rule for all of them would take the message above away.
+macro_rules! into_target {
+    ($($from:ty: |$it:pat_param| $target:expr;)*) => {
+        $(impl<'a, T: Real> From<$from> for Target<'a, T> {
+            fn from($it: $from) -> Self {
+                $target
+            }
+        }
+
+        impl<'a, T: Real> IntoTarget<'a, T> for $from {
+            fn into_target(self) -> Target<'a, T> {
+                self.into()
+            }
+        })*
+    };
 }
 
-impl<'a, T: Real> From<(&'a Tensor<T>, &'a Labels)> for Target<'a, T> {
-    fn from((values, mask): (&'a Tensor<T>, &'a Labels)) -> Self {
-        Self::Soft { values, mask: Some(mask) }
+into_target! {
+    &'a Labels: |labels| Self::Labels(labels);
+    &'a Tensor<T>: |values| Self::Soft { values, mask: None };
+    (&'a Tensor<T>, &'a Labels): |(values, mask)| Self::Soft { values, mask: Some(mask) };
+}
+
+impl<'a, T: Real> IntoTarget<'a, T> for Target<'a, T> {
+    fn into_target(self) -> Self {
+        self
     }
 }

@@ -9,6 +9,7 @@
 
 mod activation;
 mod add_act;
+mod attention;
 mod checkpoint;
 mod conv3d;
 mod conv_transpose3d;
@@ -23,11 +24,12 @@ mod upsample;
 
 pub use activation::Activation;
 pub use add_act::add_act;
+pub use attention::attention;
 pub use checkpoint::checkpoint;
 pub use conv_transpose3d::{ConvTranspose3dSpec, conv_transpose3d};
 pub use conv3d::{Conv3dSettings, Conv3dSpec, ConvAlgorithm, conv3d, conv3d_with_stats};
 pub use dropout::dropout;
-pub use input::Input;
+pub use input::{Input, IntoInput};
 pub use linear::linear;
 pub use norm::{NormSettings, norm_act, norm_act_by};
 pub use pool::{AvgPool3d, MaxPool3d, Pool3dSpec, avg_pool3d, max_pool3d};
@@ -35,6 +37,26 @@ pub use statistics::{ChannelStats, NormKind, WithStats};
 pub use upsample::{Upsample, UpsampleMode, upsample};
 
 use autograd::{Real, Tensor, Var};
+
+/// The mean of each channel over space: `[n, d, h, w, c]` → `[n, 1, 1, 1, c]`, which goes together with x.
+///
+/// # Panics
+/// Unless there are five axes.
+#[track_caller]
+pub fn global_avg_pool3d<T: Real>(x: Var<'_, T>) -> Var<'_, T> {
+    x.shape().dims5();
+    x.mean_axes(&[1, 2, 3])
+}
+
+/// The largest number of each channel over space: `[n, d, h, w, c]` → `[n, 1, 1, 1, c]`.
+///
+/// # Panics
+/// Unless there are five axes.
+#[track_caller]
+pub fn global_max_pool3d<T: Real>(x: Var<'_, T>) -> Var<'_, T> {
+    x.shape().dims5();
+    x.max_axes(&[1, 2, 3])
+}
 
 /// The value of an optional argument.
 fn value<'a, T: Real>(x: &'a Option<Var<'_, T>>) -> Option<&'a Tensor<T>> {

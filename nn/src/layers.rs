@@ -7,12 +7,14 @@
 mod conv;
 mod linear;
 mod norm;
+mod sequential;
 mod simple;
 
 pub use crate::functional::Activation;
 pub use conv::{Conv3d, ConvTranspose3d};
 pub use linear::Linear;
 pub use norm::{NormAct, RunningStats};
+pub use sequential::{Layer, Sequential};
 pub use simple::{AvgPool3d, Dropout, MaxPool3d, Upsample};
 
 use autograd::{Parameter, Real, Shape, Tape, Var};

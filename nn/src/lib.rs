@@ -56,6 +56,7 @@
 //! - [`kernels`]: the fast loops, with the naive loops that define convolution beside them. To be skipped at first, save
 //!   [`kernels::conv3d::reference`].
 
+mod ema;
 mod error;
 pub mod functional;
 pub mod init;
@@ -64,6 +65,8 @@ pub mod layers;
 mod module;
 pub mod optim;
 pub mod schedule;
+pub mod state_dict;
 
+pub use ema::Ema;
 pub use error::Error;
 pub use module::{Layout, Module, join};

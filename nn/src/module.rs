@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use autograd::{Parameter, Real, Tensor};
+use autograd::{Gradients, Parameter, Real, Tensor};
 
 use crate::Error;
 
@@ -55,7 +55,13 @@ impl Layout {
 
 /// Something with named parameters: a layer, or a model made of layers. [`module!`](crate::module) writes its two visits.
 ///
-/// A parameter by itself, an `Option` and a `Vec` of modules are modules too; those of a `Vec` are named by their index.
+/// A parameter by itself, an `Option`, a `Vec`, an array and a `Box` of modules are modules too; those of a `Vec` or an array
+/// are named by their index.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no `Module<{T}>`: its parameters have no names",
+    label = "this has no named parameters",
+    note = "for a struct of your own name its fields: `nn::module! {{ impl Module<f32> for Net {{ conv, norm, head }} }}`"
+)]
 pub trait Module<T: Real> {
     /// Calls `f` with the name (under `prefix`), layout and parameter of each parameter and buffer, in a fixed order.
     fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>));
@@ -83,7 +89,40 @@ pub trait Module<T: Real> {
         trained.map(|(_, p)| p.value().numel()).sum()
     }
 
-    /// Names and values in PyTorch's layouts, in order.
+    /// Freezes every parameter and buffer: they stay as they are, no backward pass goes where only they are, and a batch
+    /// normalisation uses its running statistics.
+    ///
+    /// Names say what to freeze of a whole: `net.named_parameters_mut()`, filtered.
+    fn freeze(&mut self) {
+        self.visit_mut("", &mut |_, _, parameter| parameter.freeze());
+    }
+
+    /// The inverse of [`freeze`](Self::freeze).
+    fn unfreeze(&mut self) {
+        self.visit_mut("", &mut |_, _, parameter| parameter.unfreeze());
+    }
+
+    /// A copy whose parameters are its own. Those of a `clone` are the same ones, so that on one tape the gradients of both
+    /// would be added up.
+    fn fresh_copy(&self) -> Self
+    where
+        Self: Sized + Clone,
+    {
+        let mut copy = self.clone();
+        copy.visit_mut("", &mut |_, _, parameter| *parameter = parameter.fresh());
+        copy
+    }
+
+    /// Moves the buffers (running statistics) as forward passes announced; an optimiser's step does it too.
+    fn update_buffers(&mut self, announced: &Gradients<T>) {
+        self.visit_mut("", &mut |_, _, buffer| {
+            if let Some(value) = announced.update_of(buffer) {
+                buffer.set(value);
+            }
+        });
+    }
+
+    /// Names and values in PyTorch's layouts, in order. [`state_dict`](crate::state_dict) has their way to files.
     fn state_dict(&self) -> Vec<(String, Tensor<T>)> {
         let mut all = Vec::new();
         self.visit("", &mut |name, layout, parameter| all.push((name, layout.to_pytorch(parameter.value()))));
@@ -142,7 +181,7 @@ pub fn join(prefix: &str, name: impl std::fmt::Display) -> String {
 /// Makes a [`Module`] of a struct, from the fields that hold parameters or modules, in their order.
 ///
 /// A field's name is the name of its parameters, or the prefix of their names; `as` gives another, `as ""` none. A parameter
-/// is [`Layout::Plain`] unless a layout follows its name.
+/// is [`Layout::Plain`] unless a layout follows its name. A layer without parameters has no field: `{}`.
 ///
 /// ```
 /// use autograd::{Parameter, Real, Tensor};
@@ -166,7 +205,7 @@ pub fn join(prefix: &str, name: impl std::fmt::Display) -> String {
 #[macro_export]
 macro_rules! module {
     (impl $(<$generic:ident: $bound:path>)? Module<$number:ty> for $module:ty {
-        $($field:ident $(as $name:literal)? $(: $layout:ident)?),+ $(,)?
+        $($field:ident $(as $name:literal)? $(: $layout:ident)?),* $(,)?
     }) => {
         impl $(<$generic: $bound>)? $crate::Module<$number> for $module {
             fn visit<'a>(
@@ -174,8 +213,9 @@ macro_rules! module {
                 prefix: &str,
                 f: &mut dyn FnMut(String, $crate::Layout, &'a ::autograd::Parameter<$number>),
             ) {
+                let _ = (prefix, &f);
                 $(let name = $crate::join(prefix, $crate::module!(@name $field $($name)?));
-                $crate::module!(@field visit, &self.$field, name, f $(, $layout)?);)+
+                $crate::module!(@field visit, &self.$field, name, f $(, $layout)?);)*
             }
 
             fn visit_mut<'a>(
@@ -183,8 +223,9 @@ macro_rules! module {
                 prefix: &str,
                 f: &mut dyn FnMut(String, $crate::Layout, &'a mut ::autograd::Parameter<$number>),
             ) {
+                let _ = (prefix, &f);
                 $(let name = $crate::join(prefix, $crate::module!(@name $field $($name)?));
-                $crate::module!(@field visit_mut, &mut self.$field, name, f $(, $layout)?);)+
+                $crate::module!(@field visit_mut, &mut self.$field, name, f $(, $layout)?);)*
             }
         }
     };
@@ -216,12 +257,34 @@ impl<T: Real, M: Module<T>> Module<T> for Option<M> {
     }
 }
 
-impl<T: Real, M: Module<T>> Module<T> for Vec<M> {
+impl<T: Real, M: Module<T> + ?Sized> Module<T> for Box<M> {
     fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
-        self.iter().enumerate().for_each(|(i, module)| module.visit(&join(prefix, i), f));
+        (**self).visit(prefix, f);
     }
 
     fn visit_mut<'a>(&'a mut self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {
-        self.iter_mut().enumerate().for_each(|(i, module)| module.visit_mut(&join(prefix, i), f));
+        (**self).visit_mut(prefix, f);
     }
 }
+
+/// Of modules that are named by their index.
+macro_rules! indexed {
+    ($modules:ty $(, $n:ident)?) => {
+        impl<T: Real, M: Module<T>, $(const $n: usize)?> Module<T> for $modules {
+            fn visit<'a>(&'a self, prefix: &str, f: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {
+                self.iter().enumerate().for_each(|(i, module)| module.visit(&join(prefix, i), f));
+            }
+
+            fn visit_mut<'a>(
+                &'a mut self,
+                prefix: &str,
+                f: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>),
+            ) {
+                self.iter_mut().enumerate().for_each(|(i, module)| module.visit_mut(&join(prefix, i), f));
+            }
+        }
+    };
+}
+
+indexed!(Vec<M>);
+indexed!([M; N], N);

@@ -18,11 +18,13 @@ use crate::{Error, Module};
 
 mod adam;
 mod config;
+mod group;
 mod sgd;
 mod state;
 
 pub use adam::Adam;
 pub use config::{AdamConfig, AdamWConfig, DecayScope, SgdConfig};
+pub use group::Group;
 pub use sgd::Sgd;
 
 /// Changes parameters along their gradients, and remembers what it needs for that.

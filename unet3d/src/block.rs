@@ -4,7 +4,7 @@
 //! (leaky) ReLU, without dropout, no activated tensor exists in memory.
 
 use autograd::Real;
-use nn::functional::{Conv3dSpec, Input, add_act};
+use nn::functional::{Conv3dSpec, Input, IntoInput, add_act};
 use nn::layers::{Activation, Conv3d, Dropout, NormAct};
 use rand::Rng;
 
@@ -63,8 +63,8 @@ impl<T: Real> Block<T> {
 
     /// `[n, d, h, w, in_channels]` to `[n, d, h, w, channels]`. What comes out is normalised and activated by whoever
     /// reads it.
-    pub fn forward<'t>(&self, x: impl Into<Input<'t, T>>) -> Input<'t, T> {
-        let x = x.into();
+    pub fn forward<'t>(&self, x: impl IntoInput<'t, T>) -> Input<'t, T> {
+        let x = x.into_input();
         let shortcut =
             self.shortcut.as_ref().map(|shortcut| (shortcut.forward(x.clone()), shortcut.activation));
         let y = self.norm0.forward(self.conv0.forward_with_stats(x));

@@ -1,7 +1,7 @@
 //! How the decoder regains resolution and halves the channels.
 
 use autograd::{Parameter, Real, Var};
-use nn::functional::{Conv3dSpec, ConvTranspose3dSpec, Input, UpsampleMode};
+use nn::functional::{Conv3dSpec, ConvTranspose3dSpec, IntoInput, UpsampleMode};
 use nn::layers::{Conv3d, ConvTranspose3d, Upsample};
 use nn::{Layout, Module};
 use rand::Rng;
@@ -35,7 +35,7 @@ impl<T: Real> Up<T> {
     }
 
     /// `[n, d, h, w, from]` to `[n, d·sd, h·sh, w·sw, to]`.
-    pub fn forward<'t>(&self, x: impl Into<Input<'t, T>>) -> Var<'t, T> {
+    pub fn forward<'t>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
         match self {
             Self::Transposed(conv) => conv.forward(x),
             Self::Trilinear(conv, upsample) => upsample.forward(conv.forward(x)),

@@ -174,7 +174,12 @@ impl<'t, T: Real> Var<'t, T> {
     #[track_caller]
     pub fn reshape(self, shape: impl Into<Shape>) -> Self {
         let (from, to) = (self.shape(), shape.into());
-        assert_eq!(from.numel(), to.numel(), "reshape: {from} does not reshape to {to}");
+        assert!(
+            from.numel() == to.numel(),
+            "reshape: {from} has {} numbers, {to} has {}",
+            from.numel(),
+            to.numel()
+        );
         self.tape().apply(Reshape { to }, [self])
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use autograd::{Backward, Real, Shape, Tensor, tape_of};
 
 use super::Activation;
-use super::input::{Deferred, Formula, Held, Input, Reading, SavedInput};
+use super::input::{Deferred, Formula, Held, Input, IntoInput, Reading, SavedInput};
 use super::statistics::Extents;
 use crate::kernels::Affine;
 use crate::kernels::norm::{self, Term};
@@ -22,12 +22,13 @@ use crate::kernels::norm::{self, Term};
 /// If the shapes differ.
 #[track_caller]
 pub fn add_act<'t, T: Real>(
-    a: impl Into<Input<'t, T>>,
-    b: impl Into<Input<'t, T>>,
+    a: impl IntoInput<'t, T>,
+    b: impl IntoInput<'t, T>,
     activation: Activation,
 ) -> Input<'t, T> {
-    let [a, b] = [a.into().part(), b.into().part()];
-    assert_eq!(a.saved.shape(), b.saved.shape(), "the terms of a sum have one shape");
+    let [a, b] = [a.into_input().part(), b.into_input().part()];
+    let [first, second] = [a.saved.shape(), b.saved.shape()];
+    assert!(first == second, "the terms of a sum have one shape, not {first} and {second}");
     let (shape, held) = (a.saved.shape(), Mutex::new(Some([a.held, b.held])));
     let sum = Sum { shape, terms: Mutex::new(Some([a.saved, b.saved])), held, activation };
     let inputs = [Some(&a.place), Some(&b.place)];

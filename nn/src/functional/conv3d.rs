@@ -2,7 +2,7 @@
 
 use autograd::{Backward, Real, Shape, Tensor, Var, tape_of};
 
-use super::input::{Input, Part, Reading, SavedInput};
+use super::input::{Input, IntoInput, Part, Reading, SavedInput};
 use super::{WithStats, check_per_channel, value};
 use crate::kernels::conv3d::{self, Conv3dShape, Epilogue, Target};
 pub use crate::kernels::conv3d::{Conv3dSpec, ConvAlgorithm};
@@ -43,12 +43,12 @@ impl From<Conv3dSpec> for Conv3dSettings {
 /// If a shape does not fit.
 #[track_caller]
 pub fn conv3d<'t, T: Real>(
-    x: impl Into<Input<'t, T>>,
+    x: impl IntoInput<'t, T>,
     weight: Var<'t, T>,
     bias: Option<Var<'t, T>>,
     settings: impl Into<Conv3dSettings>,
 ) -> Var<'t, T> {
-    convolve(x.into(), weight, bias, settings.into(), false).into_var()
+    convolve(x.into_input(), weight, bias, settings.into(), false).into_var()
 }
 
 /// As [`conv3d()`], for a normalisation of the result: its statistics are taken while it is written.
@@ -57,12 +57,12 @@ pub fn conv3d<'t, T: Real>(
 /// If a shape does not fit.
 #[track_caller]
 pub fn conv3d_with_stats<'t, T: Real>(
-    x: impl Into<Input<'t, T>>,
+    x: impl IntoInput<'t, T>,
     weight: Var<'t, T>,
     bias: Option<Var<'t, T>>,
     settings: impl Into<Conv3dSettings>,
 ) -> WithStats<'t, T> {
-    convolve(x.into(), weight, bias, settings.into(), true)
+    convolve(x.into_input(), weight, bias, settings.into(), true)
 }
 
 #[track_caller]
@@ -102,25 +102,25 @@ fn shape_of<T: Real>(
 ) -> Conv3dShape {
     let shapes: Vec<Shape> = parts.iter().map(|part| part.saved.shape()).collect();
     let [n, d, h, w, _] = shapes[0].dims5();
-    let ci = shapes.iter().map(Shape::channels).sum();
+    let ci: usize = shapes.iter().map(Shape::channels).sum();
     let [kd, kh, kw, weight_ci, co] = weight.dims5();
-    assert_eq!(
-        [kd, kh, kw],
-        spec.kernel,
-        "conv3d: the weight {} has another kernel than the settings",
-        weight.shape()
+    assert!(
+        [kd, kh, kw] == spec.kernel,
+        "conv3d: the weight {} has another kernel than the settings, {:?}",
+        weight.shape(),
+        spec.kernel
     );
-    assert_eq!(
-        ci,
-        weight_ci,
+    assert!(
+        ci == weight_ci,
         "conv3d: x {} has ci = {ci} channels, the weight {} expects {weight_ci}",
         shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(" with "),
         weight.shape()
     );
     check_per_channel("conv3d", "bias", bias, co);
-    Conv3dShape::new(n, [d, h, w], ci, co, spec)
-        .unwrap_or_else(|error| panic!("conv3d: {error}"))
-        .with_algorithm(algorithm)
+    match Conv3dShape::new(n, [d, h, w], ci, co, spec) {
+        Ok(shape) => shape.with_algorithm(algorithm),
+        Err(error) => panic!("conv3d: {error}"),
+    }
 }
 
 /// db = Σ dy over all axes but the last: over the voxels of each sample, then over samples in their order.

@@ -3,7 +3,7 @@
 use autograd::{Backward, Real, Shape, Tensor, Var, tape_of};
 
 use super::conv3d::backward_bias;
-use super::input::{Input, SavedInput};
+use super::input::{IntoInput, SavedInput};
 use super::{check_per_channel, value};
 pub use crate::kernels::conv_transpose3d::ConvTranspose3dSpec;
 use crate::kernels::conv_transpose3d::{self as kernel, ConvTranspose3dShape};
@@ -25,12 +25,12 @@ use crate::kernels::conv_transpose3d::{self as kernel, ConvTranspose3dShape};
 /// If a shape does not fit.
 #[track_caller]
 pub fn conv_transpose3d<'t, T: Real>(
-    x: impl Into<Input<'t, T>>,
+    x: impl IntoInput<'t, T>,
     weight: Var<'t, T>,
     bias: Option<Var<'t, T>>,
     spec: ConvTranspose3dSpec,
 ) -> Var<'t, T> {
-    let part = x.into().part();
+    let part = x.into_input().part();
     let shape = shape_of(spec, part.saved.shape(), weight.value(), value(&bias));
     let [od, oh, ow] = shape.output();
     let mut y = Tensor::scratch([shape.n(), od, oh, ow, shape.co()]);
@@ -51,21 +51,22 @@ fn shape_of<T: Real>(
 ) -> ConvTranspose3dShape {
     let [n, d, h, w, ci] = x.dims5();
     let [kd, kh, kw, weight_ci, co] = weight.dims5();
-    assert_eq!(
-        [kd, kh, kw],
-        spec.kernel,
-        "conv_transpose3d: the weight {} has another kernel than the settings",
-        weight.shape()
+    assert!(
+        [kd, kh, kw] == spec.kernel,
+        "conv_transpose3d: the weight {} has another kernel than the settings, {:?}",
+        weight.shape(),
+        spec.kernel
     );
-    assert_eq!(
-        ci,
-        weight_ci,
+    assert!(
+        ci == weight_ci,
         "conv_transpose3d: x {x} has ci = {ci} channels, the weight {} expects {weight_ci}",
         weight.shape()
     );
     check_per_channel("conv_transpose3d", "bias", bias, co);
-    ConvTranspose3dShape::new(n, [d, h, w], ci, co, spec)
-        .unwrap_or_else(|error| panic!("conv_transpose3d: {error}"))
+    match ConvTranspose3dShape::new(n, [d, h, w], ci, co, spec) {
+        Ok(shape) => shape,
+        Err(error) => panic!("conv_transpose3d: {error}"),
+    }
 }
 
 /// The derivative of [`conv_transpose3d()`].

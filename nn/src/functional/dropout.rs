@@ -21,7 +21,8 @@ struct Dropout {
     first_sample: u64,
 }
 
-/// In training, `x` `[n, ...]` with each number dropped with probability `p`; else `x`.
+/// In training and on a [Monte Carlo](autograd::Tape::monte_carlo) tape, `x` `[n, ...]` with each number dropped with
+/// probability `p`; else `x`.
 ///
 /// The key is the next of the tape: see [`Tape::draw_key`](autograd::Tape::draw_key).
 ///

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use autograd::{Backward, Real, Shape, Tape, Tensor, Var};
 
+use super::WithStats;
 use crate::kernels::conv3d::{Epilogue, Source};
 use crate::kernels::{Affine, Pairs};
 
@@ -47,6 +48,41 @@ enum Kind<'t, T: Real> {
 impl<'t, T: Real> From<Var<'t, T>> for Input<'t, T> {
     fn from(x: Var<'t, T>) -> Self {
         Self(Kind::Plain(x))
+    }
+}
+
+/// What a layer takes: a [`Var`], an [`Input`], or what a convolution gives [with its statistics](super::WithStats).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing that a layer reads",
+    label = "a `Var` or an `Input` is wanted here",
+    note = "a `Tensor` enters a tape by `tape.constant(tensor)`, or by `tape.variable(tensor)` if its gradient is wanted"
+)]
+pub trait IntoInput<'t, T: Real> {
+    /// As an input.
+    fn into_input(self) -> Input<'t, T>;
+}
+
+impl<'t, T: Real> IntoInput<'t, T> for Input<'t, T> {
+    fn into_input(self) -> Self {
+        self
+    }
+}
+
+impl<'t, T: Real> IntoInput<'t, T> for Var<'t, T> {
+    fn into_input(self) -> Input<'t, T> {
+        self.into()
+    }
+}
+
+impl<'t, T: Real> IntoInput<'t, T> for &Var<'t, T> {
+    fn into_input(self) -> Input<'t, T> {
+        self.clone().into()
+    }
+}
+
+impl<'t, T: Real> IntoInput<'t, T> for WithStats<'t, T> {
+    fn into_input(self) -> Input<'t, T> {
+        self.into_var().into()
     }
 }
 
@@ -105,12 +141,11 @@ impl<'t, T: Real> Input<'t, T> {
     /// # Panics
     /// Unless they agree in all axes but the last.
     #[track_caller]
-    pub fn concat(self, other: impl Into<Self>) -> Self {
-        let other = other.into();
+    pub fn concat(self, other: impl IntoInput<'t, T>) -> Self {
+        let other = other.into_input();
         let [first, second] = [self.shape(), other.shape()];
-        assert_eq!(
-            first.with_channels(second.channels()),
-            second,
+        assert!(
+            first.with_channels(second.channels()) == second,
             "inputs side by side agree in all axes but the last; got {first} and {second}"
         );
         Self(Kind::Beside(Box::new([self.joined(), other.joined()])))

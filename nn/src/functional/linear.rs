@@ -35,16 +35,18 @@ fn shape_of<T: Real>(x: &Tensor<T>, weight: &Tensor<T>, bias: Option<&Tensor<T>>
     let [inputs, outputs] = weight.dims() else {
         panic!("linear: the weight is [in, out], got {}", weight.shape());
     };
-    assert_eq!(
-        x.channels(),
-        *inputs,
+    assert!(
+        x.channels() == *inputs,
         "linear: x {} has in = {} channels, the weight {} expects {inputs}",
         x.shape(),
         x.channels(),
         weight.shape()
     );
     check_per_channel("linear", "bias", bias, *outputs);
-    LinearShape::new(x.shape().rows(), *inputs, *outputs).unwrap_or_else(|error| panic!("linear: {error}"))
+    match LinearShape::new(x.shape().rows(), *inputs, *outputs) {
+        Ok(shape) => shape,
+        Err(error) => panic!("linear: {error}"),
+    }
 }
 
 impl<T: Real> Backward<T, 3> for Linear {

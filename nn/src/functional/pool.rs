@@ -4,7 +4,7 @@ use autograd::buffer::Bytes;
 use autograd::{Backward, Function, Real, Shape, Tensor, Var};
 use rayon::prelude::*;
 
-use super::input::{Input, Reading};
+use super::input::{IntoInput, Reading};
 use super::resampling::{Resampling, rows_per_task};
 pub use crate::kernels::pool::Pool3dSpec;
 use crate::kernels::pool::{max_row, max_row_backward};
@@ -37,8 +37,8 @@ pub struct AvgPool3d {
 /// # Panics
 /// If the window does not fit the input, is padded by over half its extent, or has more than 256 voxels.
 #[track_caller]
-pub fn max_pool3d<'t, T: Real>(x: impl Into<Input<'t, T>>, spec: Pool3dSpec) -> Var<'t, T> {
-    let part = x.into().part();
+pub fn max_pool3d<'t, T: Real>(x: impl IntoInput<'t, T>, spec: Pool3dSpec) -> Var<'t, T> {
+    let part = x.into_input().part();
     let [n, d, h, w, c] = part.saved.shape().dims5();
     let [od, oh, ow] = spec.output([d, h, w]);
     check_window(spec);

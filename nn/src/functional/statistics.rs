@@ -261,6 +261,7 @@ impl<'t, T: Real> WithStats<'t, T> {
     /// If there are fewer than two axes, or no numbers.
     #[track_caller]
     pub fn stats(&self) -> &ChannelStats<T> {
+        Extents::of(self.shape());
         self.stats.get_or_init(|| ChannelStats::of(self.x.value()))
     }
 

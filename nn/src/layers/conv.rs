@@ -5,7 +5,7 @@ use rand::Rng;
 
 use super::{at_least_one, each_at_least_one, enter, weight_and_bias};
 use crate::functional::{
-    self, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, Input, WithStats,
+    self, Conv3dSettings, Conv3dSpec, ConvAlgorithm, ConvTranspose3dSpec, IntoInput, WithStats,
 };
 use crate::{Error, Layout, module};
 
@@ -77,16 +77,16 @@ impl<T: Real> Conv3d<T> {
 
     /// See [`functional::conv3d`].
     #[track_caller]
-    pub fn forward<'t>(&self, x: impl Into<Input<'t, T>>) -> Var<'t, T> {
-        let x = x.into();
+    pub fn forward<'t>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
+        let x = x.into_input();
         let (weight, bias) = self.enter(x.tape());
         functional::conv3d(x, weight, bias, self.settings)
     }
 
     /// The result for a normalisation: see [`functional::conv3d_with_stats`].
     #[track_caller]
-    pub fn forward_with_stats<'t>(&self, x: impl Into<Input<'t, T>>) -> WithStats<'t, T> {
-        let x = x.into();
+    pub fn forward_with_stats<'t>(&self, x: impl IntoInput<'t, T>) -> WithStats<'t, T> {
+        let x = x.into_input();
         let (weight, bias) = self.enter(x.tape());
         functional::conv3d_with_stats(x, weight, bias, self.settings)
     }
@@ -159,8 +159,8 @@ impl<T: Real> ConvTranspose3d<T> {
 
     /// See [`functional::conv_transpose3d`].
     #[track_caller]
-    pub fn forward<'t>(&self, x: impl Into<Input<'t, T>>) -> Var<'t, T> {
-        let x = x.into();
+    pub fn forward<'t>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
+        let x = x.into_input();
         let tape = x.tape();
         functional::conv_transpose3d(
             x,

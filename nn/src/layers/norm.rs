@@ -11,7 +11,7 @@ use crate::{Error, module};
 /// γ is called `weight` and β `bias`, as in PyTorch. The result is computed by whoever reads it: see [`Input`].
 ///
 /// Batch normalisation uses the batch's statistics on a training tape, and announces new running statistics to it;
-/// else it uses the running ones. The other kinds do the same in training and use.
+/// else, and where they are frozen, it uses the running ones. The other kinds do the same in training and use.
 ///
 /// ```
 /// use nn::functional::Input;
@@ -149,7 +149,9 @@ impl<T: Real> NormAct<T> {
         let tape = x.tape();
         let [gamma, beta] = [&self.weight, &self.bias].map(|p| enter(tape, p.as_ref()));
         match &self.running {
-            Some(running) if tape.mode() == Mode::Train => running.follow(tape, x.stats()),
+            Some(running) if tape.mode() == Mode::Train && !running.mean.is_frozen() => {
+                running.follow(tape, x.stats())
+            }
             Some(RunningStats { mean, variance, .. }) => {
                 let (mean, variance) = (mean.value(), variance.value());
                 return functional::norm_act_by(x.into_var(), mean, variance, gamma, beta, self.settings);

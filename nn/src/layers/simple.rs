@@ -1,11 +1,11 @@
 //! Layers without parameters.
 
-use autograd::{Parameter, Real, Var};
+use autograd::{Real, Var};
 
 use super::each_at_least_one;
-use crate::functional::{self, Activation, Input, Pool3dSpec, UpsampleMode};
+use crate::functional::{self, Activation, IntoInput, Pool3dSpec, UpsampleMode};
 pub use crate::functional::{AvgPool3d, MaxPool3d, Upsample};
-use crate::{Error, Layout, Module};
+use crate::{Error, module};
 
 impl MaxPool3d {
     /// Max pooling by this window.
@@ -25,7 +25,7 @@ impl MaxPool3d {
 
     /// See [`functional::max_pool3d`].
     #[track_caller]
-    pub fn forward<'t, T: Real>(&self, x: impl Into<Input<'t, T>>) -> Var<'t, T> {
+    pub fn forward<'t, T: Real>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
         functional::max_pool3d(x, self.0)
     }
 }
@@ -97,16 +97,8 @@ impl Dropout {
     }
 }
 
-/// A type without parameters is a module with none.
-trait Parameterless {}
-impl Parameterless for MaxPool3d {}
-impl Parameterless for AvgPool3d {}
-impl Parameterless for Upsample {}
-impl Parameterless for Dropout {}
-impl Parameterless for Activation {}
-
-impl<T: Real, M: Parameterless> Module<T> for M {
-    fn visit<'a>(&'a self, _: &str, _: &mut dyn FnMut(String, Layout, &'a Parameter<T>)) {}
-
-    fn visit_mut<'a>(&'a mut self, _: &str, _: &mut dyn FnMut(String, Layout, &'a mut Parameter<T>)) {}
-}
+module! { impl<T: Real> Module<T> for MaxPool3d {} }
+module! { impl<T: Real> Module<T> for AvgPool3d {} }
+module! { impl<T: Real> Module<T> for Upsample {} }
+module! { impl<T: Real> Module<T> for Dropout {} }
+module! { impl<T: Real> Module<T> for Activation {} }

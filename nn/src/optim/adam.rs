@@ -6,7 +6,7 @@ use autograd::simd::{Job, Simd, dispatch};
 use autograd::{Gradients, Real, Tensor};
 
 use super::state::{Slab, State};
-use super::{AdamConfig, AdamWConfig, Optimizer, assert_lr};
+use super::{AdamConfig, AdamWConfig, Group, Optimizer, assert_lr};
 use crate::{Error, Module};
 
 /// Where weight decay enters.
@@ -52,6 +52,13 @@ impl<T: Real> Adam<T> {
     /// As [`AdamWConfig::validate`].
     pub fn decoupled(config: AdamWConfig) -> Result<Self, Error> {
         Self::with_decay(config.as_adam(), Decay::Weight)
+    }
+
+    /// With parameters that are treated apart.
+    #[must_use]
+    pub fn with_groups(mut self, groups: impl Into<Vec<Group>>) -> Self {
+        self.state.groups = groups.into();
+        self
     }
 
     fn with_decay(config: AdamConfig, decay: Decay) -> Result<Self, Error> {
@@ -130,7 +137,8 @@ impl<T: Real> Optimizer<T> for Adam<T> {
     fn step(&mut self, module: &mut dyn Module<T>, gradients: &Gradients<T>) {
         let AdamConfig { lr, betas: [beta1, beta2], eps, weight_decay, decay_scope, amsgrad } = self.config;
         let adam_or_w = self.decay;
-        let prepare = |steps: u64, rank| {
+        let prepare = |steps: u64, rank, group: Option<&Group>| {
+            let (lr, weight_decay) = Group::apply(group, lr, weight_decay);
             let t = i32::try_from(steps).unwrap_or(i32::MAX);
             let decay = decay_scope.decay(weight_decay, rank);
             let (shrink, l2) = match adam_or_w {

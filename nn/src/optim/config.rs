@@ -150,7 +150,7 @@ impl AdamWConfig {
     }
 }
 
-fn not_negative(name: &'static str, value: f64) -> Result<(), Error> {
+pub(super) fn not_negative(name: &'static str, value: f64) -> Result<(), Error> {
     if value.is_finite() && value >= 0.0 {
         return Ok(());
     }

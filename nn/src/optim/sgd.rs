@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use autograd::{Gradients, Real, Tensor};
 
 use super::state::{Slab, State};
-use super::{Optimizer, SgdConfig, assert_lr};
+use super::{Group, Optimizer, SgdConfig, assert_lr};
 use crate::{Error, Module};
 
 /// Gradient descent with momentum.
@@ -30,24 +30,39 @@ impl<T: Real> Sgd<T> {
         let slots: &[_] = if config.momentum > 0.0 { &["momentum_buffer"] } else { &[] };
         Ok(Self { config, state: State::new(slots, false) })
     }
+
+    /// With parameters that are treated apart.
+    #[must_use]
+    pub fn with_groups(mut self, groups: impl Into<Vec<Group>>) -> Self {
+        self.state.groups = groups.into();
+        self
+    }
 }
 
 impl<T: Real> Optimizer<T> for Sgd<T> {
     fn step(&mut self, module: &mut dyn Module<T>, gradients: &Gradients<T>) {
         let SgdConfig { lr, momentum, nesterov, weight_decay, decay_scope } = self.config;
-        let [lr, momentum] = [lr, momentum].map(T::from_f64);
-        let prepare = |_, rank| T::from_f64(decay_scope.decay(weight_decay, rank));
-        self.state.step(module, gradients, prepare, |decay: T, Slab { w, g, slots: [buffer, ..] }| {
-            if buffer.is_empty() {
-                w.iter_mut().zip(g).for_each(|(w, &g)| *w -= lr * (g + decay * *w));
-                return;
-            }
-            for ((w, &g), b) in w.iter_mut().zip(g).zip(buffer) {
-                let g = g + decay * *w;
-                *b = momentum * *b + g;
-                *w -= lr * if nesterov { g + momentum * *b } else { *b };
-            }
-        });
+        let momentum = T::from_f64(momentum);
+        let prepare = |_, rank, group: Option<&Group>| {
+            let (lr, weight_decay) = Group::apply(group, lr, weight_decay);
+            [lr, decay_scope.decay(weight_decay, rank)].map(T::from_f64)
+        };
+        self.state.step(
+            module,
+            gradients,
+            prepare,
+            |[lr, decay]: [T; 2], Slab { w, g, slots: [buffer, ..] }| {
+                if buffer.is_empty() {
+                    w.iter_mut().zip(g).for_each(|(w, &g)| *w -= lr * (g + decay * *w));
+                    return;
+                }
+                for ((w, &g), b) in w.iter_mut().zip(g).zip(buffer) {
+                    let g = g + decay * *w;
+                    *b = momentum * *b + g;
+                    *w -= lr * if nesterov { g + momentum * *b } else { *b };
+                }
+            },
+        );
     }
 
     fn lr(&self) -> f64 {

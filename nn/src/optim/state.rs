@@ -6,6 +6,7 @@ use autograd::parallel::SLAB;
 use autograd::{Gradients, ParamId, Real, Tensor};
 use rayon::prelude::*;
 
+use super::Group;
 use crate::{Error, Layout, Module};
 
 /// The most slots that an optimiser has (AMSGrad).
@@ -23,6 +24,7 @@ pub(super) struct State<T: Real> {
     names: Vec<&'static str>,
     saves_steps: bool,
     entries: BTreeMap<ParamId, Entry<T>>,
+    pub(super) groups: Vec<Group>,
 }
 
 /// A piece of a parameter, of its gradient and of its slots (those that the optimiser has not are empty).
@@ -36,33 +38,33 @@ impl<T: Real> State<T> {
     /// Nothing yet; `saves_steps` where the count of steps matters.
     pub(super) fn new(names: &[&'static str], saves_steps: bool) -> Self {
         debug_assert!(names.len() <= MAX_SLOTS);
-        Self { names: names.to_vec(), saves_steps, entries: BTreeMap::new() }
+        Self { names: names.to_vec(), saves_steps, entries: BTreeMap::new(), groups: Vec::new() }
     }
 
     /// Sets the buffers, then calls `kernel(setting, slab)` for every slab of every parameter with a gradient, in
-    /// parallel. `prepare` gives a parameter's setting from its count of steps (1 at the first) and its rank.
+    /// parallel. `prepare` gives a parameter's setting from its count of steps (1 at the first), its rank and its group.
     pub(super) fn step<S: Copy + Send>(
         &mut self,
         module: &mut dyn Module<T>,
         gradients: &Gradients<T>,
-        prepare: impl Fn(u64, usize) -> S,
+        prepare: impl Fn(u64, usize, Option<&Group>) -> S,
         kernel: impl Fn(S, Slab<'_, T>) + Sync,
     ) {
+        module.update_buffers(gradients);
         self.count(module, gradients);
         let mut entries: BTreeMap<_, _> = self.entries.iter_mut().map(|(&id, entry)| (id, entry)).collect();
         let mut work = Vec::new();
         for (name, parameter) in module.named_parameters_mut() {
             if !parameter.is_trainable() {
-                if let Some(value) = gradients.update_of(parameter) {
-                    parameter.set(value);
-                }
                 continue;
             }
             let Some(g) = gradients.get(parameter) else { continue };
-            assert_eq!(parameter.shape(), g.shape(), "{name} and its gradient have different shapes");
+            let (own, given) = (parameter.shape(), g.shape());
+            assert!(own == given, "{name} has the shape {own} and its gradient {given}");
             let entry = entries.remove(&parameter.id());
             let entry = entry.unwrap_or_else(|| panic!("{name} is the same parameter as one before it"));
-            let setting = prepare(entry.steps, parameter.shape().rank());
+            let group = self.groups.iter().find(|group| group.holds(&name));
+            let setting = prepare(entry.steps, parameter.shape().rank(), group);
             let mut slots: Vec<_> = entry.slots.iter_mut().map(|s| s.data_mut().chunks_mut(SLAB)).collect();
             let w = parameter.value_mut().data_mut().chunks_mut(SLAB);
             work.extend(w.zip(g.data().chunks(SLAB)).map(|(w, g)| {
@@ -110,7 +112,7 @@ impl<T: Real> State<T> {
         let mut entries = BTreeMap::new();
         let mut failure = None;
         module.visit("", &mut |name, layout, parameter| {
-            if !parameter.is_trainable() || failure.is_some() {
+            if parameter.is_buffer() || failure.is_some() {
                 return;
             }
             match self.take(&mut state, &name, layout, parameter.value()) {

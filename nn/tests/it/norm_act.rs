@@ -2,8 +2,8 @@
 
 use autograd::{Real, Tape, Tensor, Var};
 use nn::functional::{
-    Activation, ChannelStats, Conv3dSpec, Input, NormKind, NormSettings, WithStats, add_act, conv3d,
-    conv3d_with_stats, norm_act, norm_act_by,
+    Activation, ChannelStats, Conv3dSpec, Input, IntoInput, NormKind, NormSettings, WithStats, add_act,
+    conv3d, conv3d_with_stats, norm_act, norm_act_by,
 };
 use proptest::prelude::*;
 
@@ -58,7 +58,7 @@ fn norm<'t, T: Real>(v: &[Var<'t, T>], settings: NormSettings) -> Var<'t, T> {
 }
 
 /// The convolution of `x` with v\[3\] and v\[4\], whose statistics are those of its result.
-fn convolved<'t>(x: impl Into<Input<'t, f64>>, v: &[Var<'t, f64>], spec: Conv3dSpec) -> WithStats<'t, f64> {
+fn convolved<'t>(x: impl IntoInput<'t, f64>, v: &[Var<'t, f64>], spec: Conv3dSpec) -> WithStats<'t, f64> {
     let y = conv3d_with_stats(x, v[3].clone(), Some(v[4].clone()), spec);
     assert_eq!(*y.stats(), ChannelStats::of(y.clone().into_var().value()));
     y

@@ -15,11 +15,12 @@ use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use bincode::Options;
+use nn::state_dict::{self, Contents};
 use serde::{Deserialize, Serialize};
 use volumes::files::{open_plain, sync_folder};
 
 use crate::codec::options;
-use crate::predict::model::tensors::{self, Summed};
+use crate::predict::model::tensors::{Summed, error_of};
 use crate::predict::{ModelCard, ModelFile, NetworkCard, Tensors};
 use crate::{Error, Result};
 
@@ -137,8 +138,7 @@ impl Checkpoint {
             file.write_all(&[0; HEADER])?;
             file.write_all(&state)?;
             let mut summed = Summed::new(&mut *file);
-            let optimizer = self.optimizer.iter().map(|(name, tensor)| (name.clone(), tensor));
-            tensors::write(optimizer.collect(), None, &mut summed)?;
+            state_dict::write(&self.optimizer, None, &mut summed)?;
             let Summed { bytes, sum, .. } = summed;
             file.rewind()?;
             file.write_all(MAGIC)?;
@@ -173,7 +173,8 @@ impl Checkpoint {
 /// If it is not one, or holds something other than `f32` or `f64`.
 pub fn load_weights(path: &Path) -> Result<Tensors> {
     let (file, length) = open(path)?;
-    tensors::open(path, file, length)?.read(|name| Some(name.to_owned()))
+    let contents = Contents::open(file, length).and_then(|mut file| file.read(|name| Some(name.to_owned())));
+    contents.map_err(error_of(path))
 }
 
 /// The last checkpoint of a run's folder, if there is one. A crash between two renamings leaves only the one before.

@@ -72,11 +72,11 @@ impl Objective {
         let failed = |e: losses::Error| Error::config("loss", e.to_string());
         let loss = self.loss.build::<f32>(Some(i32::from(IGNORE)));
         let report = if let [logits] = scales {
-            loss.report(logits, labels.into())
+            loss.report(logits, Target::Labels(labels))
         } else {
             let at_scale = |logits: &Var<'t, f32>| labels.resample_nearest(&logits.shape().dims()[..4]);
             let targets: Vec<Labels> = scales.iter().map(at_scale).collect();
-            let targets: Vec<Target<'_, f32>> = targets.iter().map(Target::from).collect();
+            let targets: Vec<Target<'_, f32>> = targets.iter().map(Target::Labels).collect();
             DeepSupervision::new(loss).report(scales, &targets)
         };
         let report = report.map_err(failed)?;

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use autograd::Tensor;
 use nn::Module;
+use nn::state_dict::{self, Contents};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use unet3d::UNet3d;
 use volumes::files::{open_plain, rename_into_place};
 
-use super::tensors::{self, Contents, Tensors};
+use super::tensors::{Tensors, error_of};
 use super::{FORMAT, ModelCard, NetworkCard};
 use crate::{Error, Result};
 
@@ -37,7 +38,8 @@ impl ModelFile {
     /// A file that is missing, is no safetensors file, has no card, one of another version, or one whose parts do not fit.
     pub fn open(path: &Path) -> Result<Self> {
         let (file, length) = open_plain(path)?;
-        let contents = tensors::open(path, BufReader::with_capacity(BUFFER, file), length)?;
+        let contents =
+            Contents::open(BufReader::with_capacity(BUFFER, file), length).map_err(error_of(path))?;
         let Some(text) = contents.metadata().and_then(|all| all.get(KEY)) else {
             let message = "holds weights alone, and not how they are to be used: name a model.safetensors of `trainer train`, or a run folder";
             return Err(Error::file(path, message));
@@ -52,7 +54,8 @@ impl ModelFile {
     /// A file that is missing, or is no safetensors file.
     pub(crate) fn described(path: &Path, card: ModelCard) -> Result<Self> {
         let (file, length) = open_plain(path)?;
-        let contents = tensors::open(path, BufReader::with_capacity(BUFFER, file), length)?;
+        let contents =
+            Contents::open(BufReader::with_capacity(BUFFER, file), length).map_err(error_of(path))?;
         Ok(Self { card, path: path.to_path_buf(), contents })
     }
 
@@ -75,7 +78,7 @@ impl ModelFile {
         let named = card.networks.iter().zip(weights).flat_map(|(network, weights)| {
             weights.iter().map(|(name, weight)| (prefixed(network, name), weight))
         });
-        tensors::write(named.collect(), Some(HashMap::from([(KEY.to_owned(), text)])), out)
+        state_dict::write(named, Some(HashMap::from([(KEY.to_owned(), text)])), out)
     }
 
     /// The weights of a network of the card, under PyTorch's names.
@@ -84,7 +87,8 @@ impl ModelFile {
     /// If the file cannot be read, or holds something other than numbers of `f32` or `f64`.
     pub fn weights(&mut self, network: usize) -> Result<Tensors> {
         let prefix = prefixed(&self.card.networks[network], "");
-        self.contents.read(|name| name.strip_prefix(&prefix).map(str::to_owned))
+        let weights = self.contents.read(|name| name.strip_prefix(&prefix).map(str::to_owned));
+        weights.map_err(error_of(&self.path))
     }
 
     /// A network with its weights.

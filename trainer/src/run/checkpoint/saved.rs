@@ -5,11 +5,12 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bincode::Options;
+use nn::state_dict::Contents;
 use unet3d::UNet3d;
 
 use super::{HEADER, MAGIC, MODEL, REPORT, STATE, State, VERSION, aside, open, version_4};
 use crate::codec::{LARGEST_STATE, options};
-use crate::predict::model::tensors;
+use crate::predict::model::tensors::{error_of, sum_of};
 use crate::predict::{ModelCard, ModelFile, Tensors};
 use crate::{Error, Result};
 
@@ -80,7 +81,7 @@ impl Saved {
         let mut state = vec![0; state_len as usize];
         stream.read_exact(&mut state).map_err(Error::io(&file))?;
         // Nothing is made of a file before all of it is known to be whole.
-        let optimizer = tensors::sum_of(&mut stream, optimizer_len).map_err(Error::io(&file))?;
+        let optimizer = sum_of(&mut stream, optimizer_len).map_err(Error::io(&file))?;
         for (sum, at, what) in
             [(crc32c::crc32c(&state), 28, "the state"), (optimizer, 32, "the optimiser's part")]
         {
@@ -88,7 +89,7 @@ impl Saved {
                 return Err(damaged(what));
             }
         }
-        if tensors::sum_of(&mut model, model_len).map_err(Error::io(&model_file))? != u32_at(36) {
+        if sum_of(&mut model, model_len).map_err(Error::io(&model_file))? != u32_at(36) {
             let message = "does not belong to the state.bin beside it, or is damaged: use another checkpoint of the run";
             return Err(Error::file(&model_file, message));
         }
@@ -123,7 +124,9 @@ impl Saved {
     pub fn optimizer(&mut self) -> Result<Tensors> {
         let Part { path, file, bytes } = &mut self.optimizer;
         let start = file.stream_position().map_err(Error::io(&*path))?;
-        let tensors = tensors::open(path, &mut *file, *bytes)?.read(|name| Some(name.to_owned()))?;
+        let contents = Contents::open(&mut *file, *bytes);
+        let tensors = contents.and_then(|mut file| file.read(|name| Some(name.to_owned())));
+        let tensors = tensors.map_err(error_of(path))?;
         file.seek(SeekFrom::Start(start)).map_err(Error::io(&*path))?;
         Ok(tensors)
     }
