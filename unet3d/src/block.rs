@@ -8,7 +8,28 @@ use nn::functional::{Conv3dSpec, Input, IntoInput, add_act};
 use nn::layers::{Activation, Conv3d, Dropout, NormAct};
 use rand::Rng;
 
-use crate::{Error, UNet3dConfig};
+use crate::{Error, Norm};
+
+/// What a [`Block`] is made of beside its channels. The default is the reference network's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BlockConfig {
+    /// Of both convolutions, odd along each axis.
+    pub kernel: [usize; 3],
+    /// How activations are normalised.
+    pub norm: Norm,
+    /// What follows a norm.
+    pub activation: Activation,
+    /// The probability with which inner activations are dropped in training.
+    pub dropout: f64,
+    /// Adds the input to the output, before the last activation.
+    pub residual: bool,
+}
+
+impl Default for BlockConfig {
+    fn default() -> Self {
+        crate::UNet3dConfig::default().block(0)
+    }
+}
 
 /// Two convolutions, each followed by a norm and an activation; with a shortcut if residual.
 #[derive(Clone, Debug)]
@@ -30,15 +51,17 @@ struct Shortcut<T: Real> {
 }
 
 impl<T: Real> Block<T> {
-    pub(crate) fn new(
-        config: &UNet3dConfig,
-        level: usize,
+    /// From so many channels to so many, with fresh weights.
+    ///
+    /// # Errors
+    /// If a layer refuses its settings.
+    pub fn new(
         in_channels: usize,
+        channels: usize,
+        config: BlockConfig,
         rng: &mut impl Rng,
     ) -> Result<Self, Error> {
-        let kernel = config.kernel(level);
-        let channels = config.channels(level);
-        let spec = Conv3dSpec::new(kernel).same_padding();
+        let spec = Conv3dSpec::new(config.kernel).same_padding();
         let kind = config.norm.kind();
         let last = if config.residual { Activation::Identity } else { config.activation };
         let shortcut = if config.residual {

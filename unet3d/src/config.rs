@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{BlockConfig, Error};
 
 /// The axes of a volume, in the order of every `[usize; 3]` here.
 pub const AXES: [char; 3] = ['d', 'h', 'w'];
@@ -136,6 +136,12 @@ impl UNet3dConfig {
     /// The kernel of level `i`.
     pub fn kernel(&self, level: usize) -> [usize; 3] {
         self.kernels.get(level).copied().unwrap_or([3; 3])
+    }
+
+    /// What the blocks of level `i` are made of.
+    pub fn block(&self, level: usize) -> BlockConfig {
+        let Self { norm, activation, dropout, residual, .. } = *self;
+        BlockConfig { kernel: self.kernel(level), norm, activation, dropout, residual }
     }
 
     /// The step from level `i` to level `i + 1`.

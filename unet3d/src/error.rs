@@ -49,6 +49,14 @@ pub enum Error {
     /// The input is not `[n, d, h, w, c]`, or is empty.
     #[error("the input must be [n, d, h, w, c] with at least one element, got {0}")]
     Shape(autograd::Shape),
+    /// There is no activation of this name.
+    #[error("there is no activation {name:?}: take one of {}", names.join(", "))]
+    Activation {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        names: Vec<String>,
+    },
     /// A layer refused its settings, or weights do not fit.
     #[error(transparent)]
     Layer(#[from] nn::Error),

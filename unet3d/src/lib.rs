@@ -6,12 +6,16 @@
 
 mod block;
 mod config;
+mod decoder;
+mod encoder;
 mod error;
 mod model;
 mod up;
 
-pub use block::Block;
+pub use block::{Block, BlockConfig};
 pub use config::{AXES, Checkpointing, Norm, UNet3dConfig, Upsampling};
+pub use decoder::Decoder;
+pub use encoder::Encoder;
 pub use error::Error;
 pub use model::UNet3d;
 pub use up::Up;

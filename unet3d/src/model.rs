@@ -1,13 +1,11 @@
 //! The network: down, up, and the way across.
 
 use autograd::{Mode, Real, Tensor, Var};
-use nn::functional::{Conv3dSpec, Input, Pool3dSpec, checkpoint};
-use nn::layers::{Conv3d, MaxPool3d};
+use nn::functional::Conv3dSpec;
+use nn::layers::Conv3d;
 use rand::Rng;
 
-use crate::block::Block;
-use crate::up::Up;
-use crate::{Checkpointing, Error, UNet3dConfig};
+use crate::{Decoder, Encoder, Error, UNet3dConfig};
 
 /// A 3-D U-Net (Çiçek et al. 2016): `[n, d, h, w, in_channels]` to logits `[n, d, h, w, out_channels]`.
 ///
@@ -27,14 +25,18 @@ use crate::{Checkpointing, Error, UNet3dConfig};
 /// assert_eq!(logits.shape().dims(), [1, 8, 16, 16, 1]);
 /// # Ok::<(), unet3d::Error>(())
 /// ```
+///
+/// Its parts stand on their own: the features of every level are `model.encoder.forward(x)`, and
+/// `model.head.forward(model.decoder.forward(features))` are the logits of them.
 #[derive(Clone, Debug)]
 pub struct UNet3d<T: Real = f32> {
     config: UNet3dConfig,
-    encoder: Vec<Block<T>>,
-    pools: Vec<MaxPool3d>,
-    ups: Vec<Up<T>>,
-    decoder: Vec<Block<T>>,
-    head: Conv3d<T>,
+    /// The way down.
+    pub encoder: Encoder<T>,
+    /// The way up.
+    pub decoder: Decoder<T>,
+    /// The last, 1x1x1 convolution.
+    pub head: Conv3d<T>,
     /// One for each decoder level but the last, deepest first.
     heads: Vec<Conv3d<T>>,
 }
@@ -46,28 +48,19 @@ impl<T: Real> UNet3d<T> {
     /// If the configuration is not [valid](UNet3dConfig::validated).
     pub fn new(config: UNet3dConfig, rng: &mut impl Rng) -> Result<Self, Error> {
         let config = config.validated()?;
-        let levels = config.levels;
-        let mut encoder = Vec::new();
-        for level in 0..levels {
-            let above = if level == 0 { config.in_channels } else { config.channels(level - 1) };
-            encoder.push(Block::new(&config, level, above, rng)?);
-        }
-        let (mut pools, mut ups, mut decoder, mut heads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for level in 0..levels - 1 {
-            pools.push(MaxPool3d::new(Pool3dSpec::new(config.stride(level)))?);
-        }
         let head = |level: usize, rng: &mut _| {
             Conv3d::new(config.channels(level), config.out_channels, Conv3dSpec::new([1; 3]), rng)
         };
-        for level in (0..levels - 1).rev() {
-            ups.push(Up::new(&config, level, rng)?);
-            decoder.push(Block::new(&config, level, 2 * config.channels(level), rng)?);
+        let encoder = Encoder::new(&config, rng)?;
+        let mut heads = Vec::new();
+        let decoder = Decoder::with(&config, rng, |level, rng| {
             if config.deep_supervision && level > 0 {
                 heads.push(head(level, rng)?);
             }
-        }
+            Ok(())
+        })?;
         let head = head(0, rng)?;
-        Ok(Self { config, encoder, pools, ups, decoder, head, heads })
+        Ok(Self { config, encoder, decoder, head, heads })
     }
 
     /// What it was built from.
@@ -93,6 +86,32 @@ impl<T: Real> UNet3d<T> {
         self.check(&x)?;
         let all = self.config.deep_supervision && x.tape().mode() == Mode::Train;
         Ok(self.run(x, all))
+    }
+
+    /// The activation of a block by its name, `enc.{level}` or `dec.{k}` as its parameters are named.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward); if there is no such block, naming those that are.
+    pub fn activation<'t>(&self, x: Var<'t, T>, name: &str) -> Result<Var<'t, T>, Error> {
+        self.check(&x)?;
+        let levels = self.encoder.levels();
+        let of =
+            |kind: &str, count: usize| name.strip_prefix(kind)?.parse().ok().filter(|&i: &usize| i < count);
+        if let Some(level) = of("enc.", levels) {
+            return Ok(self.encoder.forward(x).swap_remove(level).into_var());
+        }
+        let Some(k) = of("dec.", levels - 1) else {
+            let names = (0..levels).map(|level| format!("enc.{level}"));
+            let names = names.chain((0..levels - 1).map(|k| format!("dec.{k}"))).collect();
+            return Err(Error::Activation { name: name.to_owned(), names });
+        };
+        let mut found = None;
+        let last = self.decoder.forward_with(self.encoder.forward(x), |at, x| {
+            if at == k {
+                found = Some(x.clone());
+            }
+        });
+        Ok(found.unwrap_or(last).into_var())
     }
 
     /// Sets the bias of every head, one value per output channel: a prior (see [`nn::init`]).
@@ -125,47 +144,18 @@ impl<T: Real> UNet3d<T> {
 
     /// Logits, finest first; only the finest unless `all`.
     fn run<'t>(&self, x: Var<'t, T>, all: bool) -> Vec<Var<'t, T>> {
-        let mut x = Input::from(x);
-        let mut skips = Vec::new();
-        for (level, block) in self.encoder.iter().enumerate() {
-            x = self.encode(block, x);
-            if let Some(pool) = self.pools.get(level) {
-                skips.push(x.clone());
-                x = pool.forward(x).into();
-            }
-        }
         let mut scales = Vec::new();
-        for (k, (up, block)) in self.ups.iter().zip(&self.decoder).enumerate() {
-            let skip = skips.pop().expect("a skip for each step up");
-            x = self.decode(up, block, skip, x);
+        let x = self.decoder.forward_with(self.encoder.forward(x), |k, x| {
             if let Some(head) = self.heads.get(k).filter(|_| all) {
                 scales.push(head.forward(x.clone()));
             }
-        }
+        });
         scales.push(self.head.forward(x));
         scales.reverse();
         scales
     }
-
-    /// One level down.
-    fn encode<'t>(&self, block: &Block<T>, x: Input<'t, T>) -> Input<'t, T> {
-        if self.config.checkpointing == Checkpointing::None {
-            return block.forward(x);
-        }
-        let block = block.clone();
-        checkpoint([x], move |[x]| block.forward(x))
-    }
-
-    /// One level up.
-    fn decode<'t>(&self, up: &Up<T>, block: &Block<T>, skip: Input<'t, T>, x: Input<'t, T>) -> Input<'t, T> {
-        if self.config.checkpointing == Checkpointing::None {
-            return block.forward(skip.concat(up.forward(x)));
-        }
-        let (up, block) = (up.clone(), block.clone());
-        checkpoint([skip, x], move |[skip, x]| block.forward(skip.concat(up.forward(x))))
-    }
 }
 
 nn::module! {
-    impl<T: Real> Module<T> for UNet3d<T> { encoder as "enc", ups as "up", decoder as "dec", head, heads }
+    impl<T: Real> Module<T> for UNet3d<T> { encoder as "enc", decoder as "", head, heads }
 }

@@ -6,7 +6,7 @@ use nn::layers::{Conv3d, ConvTranspose3d, Upsample};
 use nn::{Layout, Module};
 use rand::Rng;
 
-use crate::{Error, UNet3dConfig, Upsampling};
+use crate::{Error, Upsampling};
 
 /// One step up, by the stride of the level that it leads to.
 #[derive(Clone, Debug)]
@@ -18,11 +18,18 @@ pub enum Up<T: Real = f32> {
 }
 
 impl<T: Real> Up<T> {
-    /// From level `level + 1` to `level`.
-    pub(crate) fn new(config: &UNet3dConfig, level: usize, rng: &mut impl Rng) -> Result<Self, Error> {
-        let stride = config.stride(level);
-        let (from, to) = (config.channels(level + 1), config.channels(level));
-        Ok(match config.upsampling {
+    /// From so many channels to so many, with fresh weights.
+    ///
+    /// # Errors
+    /// If a count or a stride is 0.
+    pub fn new(
+        from: usize,
+        to: usize,
+        stride: [usize; 3],
+        upsampling: Upsampling,
+        rng: &mut impl Rng,
+    ) -> Result<Self, Error> {
+        Ok(match upsampling {
             Upsampling::Transposed => {
                 let spec = ConvTranspose3dSpec { stride, ..ConvTranspose3dSpec::new(stride) };
                 Self::Transposed(ConvTranspose3d::new(from, to, spec, rng)?)

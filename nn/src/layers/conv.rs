@@ -34,16 +34,17 @@ pub struct Conv3d<T: Real = f32> {
 }
 
 impl<T: Real> Conv3d<T> {
-    /// Weight and bias uniform in ±1/√(ci·kd·kh·kw), as PyTorch's.
+    /// Weight and bias uniform in ±1/√(ci·kd·kh·kw), as PyTorch's. A kernel by itself, `[1; 3]`, has stride 1 and no padding.
     ///
     /// # Errors
     /// If a channel count, or a kernel, stride or dilation along an axis, is 0.
     pub fn new(
         in_channels: usize,
         out_channels: usize,
-        spec: Conv3dSpec,
+        spec: impl Into<Conv3dSpec>,
         rng: &mut (impl Rng + ?Sized),
     ) -> Result<Self, Error> {
+        let spec = spec.into();
         at_least_one("in_channels", in_channels)?;
         at_least_one("out_channels", out_channels)?;
         each_at_least_one("kernel_size", spec.kernel)?;

@@ -15,6 +15,13 @@ pub struct Conv3dSpec {
     pub dilation: [usize; 3],
 }
 
+/// Stride 1, padding 0, dilation 1.
+impl From<[usize; 3]> for Conv3dSpec {
+    fn from(kernel: [usize; 3]) -> Self {
+        Self::new(kernel)
+    }
+}
+
 impl Conv3dSpec {
     /// Stride 1, padding 0, dilation 1.
     pub const fn new(kernel: [usize; 3]) -> Self {
