@@ -161,8 +161,8 @@ impl<'t, T: Real> Var<'t, T> {
         self.pointwise("Abs", Keeps::Input, |x| x.abs(), sign)
     }
 
-    /// x within `min` and `max`: the nearer of them outside. Saves x. The derivative is 1 inside and on the bounds, as in PyTorch,
-    /// and 0 outside. NaN stays NaN.
+    /// x within `min` and `max`: the nearer of them outside. Saves x. The derivative is 1 inside, and 0 on the bounds and
+    /// outside, as in PyTorch 2.15. NaN stays NaN.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};
@@ -170,7 +170,7 @@ impl<'t, T: Real> Var<'t, T> {
     /// let x = tape.variable(Tensor::from_vec([3], vec![-2.0, 1.0, 0.5]));
     /// let y = x.clone().clamp(-1.0, 1.0);
     /// assert_eq!(y.value().data(), [-1.0, 1.0, 0.5]);
-    /// assert_eq!(y.sum().backward().wrt(&x).unwrap().data(), [0.0, 1.0, 1.0]);
+    /// assert_eq!(y.sum().backward().wrt(&x).unwrap().data(), [0.0, 0.0, 1.0]);
     /// ```
     ///
     /// # Panics
@@ -178,7 +178,7 @@ impl<'t, T: Real> Var<'t, T> {
     #[track_caller]
     pub fn clamp(self, min: T, max: T) -> Self {
         assert!(min <= max, "clamp: {min} to {max} is no range");
-        let inside = move |x: T| if x < min || x > max { T::ZERO } else { T::ONE };
+        let inside = move |x: T| if x > min && x < max { T::ONE } else { T::ZERO };
         let clamped = move |x: T| {
             if x < min {
                 min

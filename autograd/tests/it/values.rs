@@ -230,3 +230,56 @@ fn softmax_is_a_distribution_and_the_exponential_of_its_logarithm() {
     assert_eq!(evaluate(&sure, |x| x.softmax()).data(), [1.0, 0.0]);
     assert_eq!(evaluate(&sure, |x| x.log_softmax()).data(), [0.0, f64::NEG_INFINITY]);
 }
+
+#[test]
+fn reductions_over_axes_are_those_of_the_numbers_and_of_none_are_zero() {
+    let x = Tensor::from_vec([2, 3, 2], numbers(12, 3));
+    let at = |i: usize, j: usize, k: usize| x.data()[(i * 3 + j) * 2 + k];
+    let sums = evaluate(&x, |x| x.sum_axes(&[1]));
+    let largest = evaluate(&x, |x| x.max_axes(&[1]));
+    for (i, k) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let column: Vec<f64> = (0..3).map(|j| at(i, j, k)).collect();
+        assert_eq!(sums.data()[i * 2 + k], column.iter().sum::<f64>());
+        assert_eq!(largest.data()[i * 2 + k], column.iter().fold(f64::NEG_INFINITY, |m, &v| m.max(v)));
+    }
+    assert_eq!(sums.dims(), [2, 1, 2]);
+    let empty = Tensor::zeros([2, 0, 3]);
+    assert_eq!(evaluate(&empty, |x| x.sum_axes(&[1])), Tensor::zeros([2, 1, 3]));
+    assert_eq!(evaluate(&empty, |x| x.sum_axes(&[0, 2])), Tensor::zeros([1, 0, 1]));
+    assert!(evaluate(&empty, |x| x.mean_axes(&[1])).data().iter().all(|v| v.is_nan()));
+    assert_eq!(evaluate(&empty, |x| x.permute(&[2, 0, 1])), Tensor::zeros([3, 2, 0]));
+}
+
+#[test]
+fn nan_wins_an_extreme_and_equals_share_the_gradient() {
+    let x = Tensor::from_vec([4], vec![1.0, f64::NAN, 3.0, f64::INFINITY]);
+    assert!(evaluate(&x, |x| x.max_axes(&[0])).item().is_nan());
+    assert!(evaluate(&x, |x| x.min_axes(&[0])).item().is_nan());
+    let tape = Tape::<f64>::train(0);
+    let x = tape.variable(Tensor::from_vec([4], vec![2.0, 1.0, 2.0, 2.0]));
+    let gradients = (x.clone().max_axes(&[0]) * 6.0).backward();
+    assert_eq!(gradients.wrt(&x).unwrap().data(), [2.0, 0.0, 2.0, 2.0]);
+    let (a, b) = (tape.variable(Tensor::scalar(1.0)), tape.variable(Tensor::scalar(1.0)));
+    let gradients = a.clone().minimum(b.clone()).backward();
+    assert_eq!((gradients.wrt(&a).unwrap().item(), gradients.wrt(&b).unwrap().item()), (0.5, 0.5));
+    for (a, b) in [(f64::NAN, 1.0), (1.0, f64::NAN)] {
+        let [a, b] = [a, b].map(|v| tape.constant(Tensor::scalar(v)));
+        assert!(a.clone().maximum(b.clone()).item().is_nan() && a.minimum(b).item().is_nan());
+    }
+}
+
+#[test]
+fn a_magnitude_and_a_clamp_keep_to_the_conventions_at_their_kinks() {
+    let tape = Tape::<f64>::train(0);
+    let x = tape.variable(Tensor::from_vec([5], vec![-2.0, -1.0, 0.0, 0.5, f64::NAN]));
+    let y = x.clone().abs();
+    assert_eq!(y.value().data()[..4], [2.0, 1.0, 0.0, 0.5]);
+    let dx = y.sum().backward();
+    assert_eq!(dx.wrt(&x).unwrap().data()[..4], [-1.0, -1.0, 0.0, 1.0]);
+    let x = tape.variable(Tensor::from_vec([5], vec![-2.0, -1.0, 0.0, 0.5, f64::NAN]));
+    let y = x.clone().clamp(-1.0, 0.5);
+    assert_eq!(y.value().data()[..4], [-1.0, -1.0, 0.0, 0.5]);
+    assert!(y.value().data()[4].is_nan());
+    let dx = y.sum().backward();
+    assert_eq!(dx.wrt(&x).unwrap().data(), [0.0, 0.0, 1.0, 0.0, 0.0]);
+}

@@ -58,7 +58,9 @@ impl Pool3dSpec {
         if let Some(fault) = self.fault() {
             panic!("{fault}");
         }
-        std::array::from_fn(|a| {
+        // A loop: in a closure the caller's line would be lost.
+        let mut output = [0; 3];
+        for (a, output) in output.iter_mut().enumerate() {
             let padded = input[a].saturating_add(2 * self.padding[a]);
             assert!(
                 padded >= self.kernel[a],
@@ -68,8 +70,9 @@ impl Pool3dSpec {
                 input[a],
                 self.padding[a]
             );
-            (padded - self.kernel[a]) / self.stride[a] + 1
-        })
+            *output = (padded - self.kernel[a]) / self.stride[a] + 1;
+        }
+        output
     }
 
     /// The taps of window `o` along axis `a` that lie within the input, and the input position of tap 0 plus padding.

@@ -2,6 +2,7 @@
 
 mod onnx;
 mod pytorch_layers;
+mod pytorch_operations;
 mod pytorch_optimisers;
 mod reference;
 
@@ -11,6 +12,11 @@ use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = [onnx::trials(), pytorch_layers::trials(), pytorch_optimisers::trials()];
+    let trials = [
+        onnx::trials(),
+        pytorch_layers::trials(),
+        pytorch_operations::trials(),
+        pytorch_optimisers::trials(),
+    ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

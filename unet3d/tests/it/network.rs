@@ -226,3 +226,41 @@ fn parameters_are_those_of_the_network_and_absurd_sizes_are_refused() {
     }
     assert!(base.check_size([usize::MAX; 3]).is_err());
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(16) })]
+
+    /// The parts, put together by hand, are the network; and an activation by name is what lies between them.
+    #[test]
+    fn encoder_decoder_and_head_are_the_network(config in configurations(), seed in 0u64..99) {
+        let net = UNet3d::<f64>::new(config.clone(), &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+        let x = random(&[2, 4, 4, 4, config.in_channels], seed);
+        let tape = Tape::no_grad();
+        let x = || tape.constant(x.clone());
+        let features = net.encoder.forward(x());
+        for (level, features) in features.iter().enumerate() {
+            let activation = net.activation(x(), &format!("enc.{level}")).unwrap();
+            let own = features.clone().into_var();
+            prop_assert_eq!(own.value(), activation.value());
+            prop_assert_eq!(activation.shape().channels(), config.channels(level));
+        }
+        let last = net.decoder.forward(features);
+        let activation = net.activation(x(), &format!("dec.{}", config.levels - 2)).unwrap();
+        let own = last.clone().into_var();
+        prop_assert_eq!(own.value(), activation.value());
+        let (by_hand, whole) = (net.head.forward(last), net.forward(x()).unwrap());
+        prop_assert_eq!(by_hand.value(), whole.value());
+    }
+}
+
+#[test]
+fn an_activation_that_is_not_there_is_refused_with_those_that_are() {
+    let config = UNet3dConfig { base_channels: 2, levels: 2, ..Default::default() };
+    let net = UNet3d::<f32>::new(config, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    let tape = Tape::no_grad();
+    for name in ["enc.2", "dec.1", "head", "enc", "enc.-1", ""] {
+        let error = net.activation(tape.constant(Tensor::zeros([1, 4, 4, 4, 1])), name).unwrap_err();
+        let wanted = format!("there is no activation {name:?}: take one of enc.0, enc.1, dec.0");
+        assert_eq!(error.to_string(), wanted);
+    }
+}
