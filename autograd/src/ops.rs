@@ -5,11 +5,11 @@
 //!
 //! | file | operations |
 //! |---|---|
-//! | `elementwise` | exp, ln, sqrt, square, abs, clamp, powf, scale, add_scalar, and the mechanism that all functions of one number share |
+//! | `elementwise` | exp, ln, sqrt, square, abs, clamp, powf, and the mechanism that all functions of one number share |
 //! | `activation` | relu, leaky_relu, elu, gelu, silu, sigmoid, tanh, softplus |
 //! | `arithmetic` | + − · / of two tensors, or of a tensor and a number; − of one |
 //! | `broadcast` | which shapes go together, and how the gradient of the smaller is summed |
-//! | `reduce` | sums and means over all axes, over all but the last, over chosen ones |
+//! | `reduce` | sums and means over all axes or over chosen ones |
 //! | `extreme` | maximum and minimum of two tensors; max_axes, min_axes |
 //! | `softmax` | softmax, log_softmax over channels |
 //! | `shape` | reshape, permute, slice, pad, concat_channels |

@@ -46,34 +46,19 @@ mod avx512;
 mod isa;
 pub mod math;
 mod portable;
-pub mod slice;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use isa::{ISA_VARIABLE, Isa, active, available};
 
 /// A vector of `LANES` numbers. One exists only where the CPU has the set, so its operators are safe.
+#[rustfmt::skip]
 pub trait Vector:
-    Copy
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
-    + 'static
-{
-}
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> + 'static {}
 
+#[rustfmt::skip]
 impl<V> Vector for V where
-    V: Copy
-        + Add<Output = V>
-        + Sub<Output = V>
-        + Mul<Output = V>
-        + Div<Output = V>
-        + Neg<Output = V>
-        + 'static
-{
-}
+    V: Copy + Add<Output = V> + Sub<Output = V> + Mul<Output = V> + Div<Output = V> + Neg<Output = V> + 'static {}
 
 /// The operations of one instruction set on one number type. A value of it is the proof that the CPU has the
 /// set; [`dispatch`] makes it.

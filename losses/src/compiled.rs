@@ -6,7 +6,9 @@
 use std::any::Any;
 
 use autograd::Real;
-use autograd::simd::{Simd, math, slice};
+use autograd::simd::{Simd, math};
+
+use crate::lanes;
 
 /// The function of a loop over a slice.
 #[derive(Clone, Copy, Debug)]
@@ -32,21 +34,21 @@ pub(crate) fn map<T: Real>(f: Elementary, x: &Vec<T>, y: &mut Vec<T>, len: usize
 
 fn map_f32(f: Elementary, x: &[f32], y: &mut [f32]) {
     match f {
-        Elementary::Exp => slice::map(&Exp, x, y),
-        Elementary::Sigmoid => slice::map(&Sigmoid, x, y),
+        Elementary::Exp => lanes::map(&Exp, x, y),
+        Elementary::Sigmoid => lanes::map(&Sigmoid, x, y),
     }
 }
 
 fn map_f64(f: Elementary, x: &[f64], y: &mut [f64]) {
     match f {
-        Elementary::Exp => slice::map(&Exp, x, y),
-        Elementary::Sigmoid => slice::map(&Sigmoid, x, y),
+        Elementary::Exp => lanes::map(&Exp, x, y),
+        Elementary::Sigmoid => lanes::map(&Sigmoid, x, y),
     }
 }
 
 struct Exp;
 
-impl<T: Real> slice::Map<T> for Exp {
+impl<T: Real> lanes::Map<T> for Exp {
     #[inline(always)]
     fn apply<S: Simd<Elem = T>>(&self, s: S, x: S::V) -> S::V {
         math::exp(s, x)
@@ -55,7 +57,7 @@ impl<T: Real> slice::Map<T> for Exp {
 
 struct Sigmoid;
 
-impl<T: Real> slice::Map<T> for Sigmoid {
+impl<T: Real> lanes::Map<T> for Sigmoid {
     #[inline(always)]
     fn apply<S: Simd<Elem = T>>(&self, s: S, x: S::V) -> S::V {
         math::sigmoid(s, x)

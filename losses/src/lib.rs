@@ -39,6 +39,7 @@ mod elementwise;
 mod error;
 mod extents;
 mod focal;
+mod lanes;
 mod loss;
 mod reduction;
 pub mod region;

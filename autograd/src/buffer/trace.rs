@@ -114,18 +114,20 @@ pub struct Peak {
 }
 
 impl Trace {
-    /// This trace in another size, which is `of` each part: as it is known from that of a `smaller` work of the same kind
-    /// which buffers grow. `sizes` are those of the smaller work and of this one.
-    ///
-    /// Buffers are constant, as a network's weights, or grow in proportion, as its activations. Scratch memory stays as it
-    /// is: it is cut for the caches, and hardly grows.
+    /// The bytes of each buffer, in the order in which they were asked for.
+    pub fn sizes(&self) -> Vec<usize> {
+        let bytes = |event: &Event| if let Event::Take(bytes) = event { Some(*bytes) } else { None };
+        self.events.iter().filter_map(bytes).collect()
+    }
+
+    /// The same requests for buffers of other sizes: `size` of the part, the place among [`sizes`](Self::sizes), and the bytes.
     #[must_use]
-    pub fn resized(&self, smaller: &Self, sizes: [usize; 2], of: impl Fn(usize) -> f64) -> Self {
-        let mut grow = growing(&smaller.takes(), &self.takes(), sizes).into_iter();
-        let mut part = 0;
+    pub fn with_sizes(&self, size: impl Fn(usize, usize, usize) -> usize) -> Self {
+        let (mut part, mut takes) = (0, 0);
         let resize = |event: &Event| match *event {
-            Event::Take(bytes) if grow.next() == Some(true) => {
-                Event::Take((bytes as f64 * (of(part) / sizes[1] as f64)).round() as usize)
+            Event::Take(bytes) => {
+                takes += 1;
+                Event::Take(size(part, takes - 1, bytes))
             }
             event => {
                 part += usize::from(matches!(event, Event::Part));
@@ -133,12 +135,6 @@ impl Trace {
             }
         };
         Self { events: self.events.iter().map(resize).collect() }
-    }
-
-    /// The sizes of the buffers.
-    fn takes(&self) -> Vec<usize> {
-        let bytes = |event: &Event| if let Event::Take(bytes) = event { Some(*bytes) } else { None };
-        self.events.iter().filter_map(bytes).collect()
     }
 
     /// What a process will hold that does nothing else.
@@ -168,48 +164,6 @@ impl Trace {
         let [live, held] = [usage.peak_live, usage.peak_held].map(|most| most + player.most_small);
         Peak { live, held, scratch: player.scratch, parts }
     }
-}
-
-/// Which buffers of the `large` work grow with its size. Works of two sizes may go different ways here and there, so the
-/// buffers are paired as in the longest sequence that both have, up to the growth; of those without a partner, the ones that
-/// can be whole in the smaller size grow.
-fn growing(small: &[usize], large: &[usize], sizes: [usize; 2]) -> Vec<bool> {
-    let in_proportion = |(small, large): (usize, usize)| small * sizes[1] == large * sizes[0];
-    let is_pair = |pair: (usize, usize)| pair.0 == pair.1 || in_proportion(pair);
-    let pairs = || small.iter().copied().zip(large.iter().copied());
-    let head = pairs().take_while(|&pair| is_pair(pair)).count();
-    let ends = || small[head..].iter().rev().copied().zip(large[head..].iter().rev().copied());
-    let tail = ends().take_while(|&pair| is_pair(pair)).count();
-    let mut grow: Vec<bool> =
-        large.iter().map(|&large| (large * sizes[0]).is_multiple_of(sizes[1])).collect();
-    let mut pair = |i: usize, j: usize| grow[j] = small[i] != large[j];
-    (0..head).for_each(|i| pair(i, i));
-    (1..=tail).for_each(|i| pair(small.len() - i, large.len() - i));
-
-    // Between them: the longest common subsequence, by the lengths of those of all remainders.
-    let (n, m) = (small.len() - head - tail, large.len() - head - tail);
-    let mut longest = vec![0u32; (n + 1) * (m + 1)];
-    let at = |i: usize, j: usize| i * (m + 1) + j;
-    for i in (0..n).rev() {
-        for j in (0..m).rev() {
-            longest[at(i, j)] = match is_pair((small[head + i], large[head + j])) {
-                true => longest[at(i + 1, j + 1)] + 1,
-                false => longest[at(i + 1, j)].max(longest[at(i, j + 1)]),
-            };
-        }
-    }
-    let (mut i, mut j) = (0, 0);
-    while i < n && j < m {
-        if is_pair((small[head + i], large[head + j])) {
-            pair(head + i, head + j);
-            (i, j) = (i + 1, j + 1);
-        } else if longest[at(i + 1, j)] >= longest[at(i, j + 1)] {
-            i += 1;
-        } else {
-            j += 1;
-        }
-    }
-    grow
 }
 
 /// The free list of a trace being played, and the blocks that its requests were given: address and bytes.
@@ -297,13 +251,6 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(16))]
 
         #[test]
-        fn a_trace_in_another_size_is_that_of_the_larger_work(small in 1usize..3000, more in 1usize..3000, times in 1usize..400) {
-            let (large, size) = (small + more, (small + more) * times);
-            let found = trace(large).resized(&trace(small), [small, large], |_| size as f64).peak();
-            prop_assert_eq!(found, trace(size).peak());
-        }
-
-        #[test]
         fn a_trace_is_the_same_whatever_the_process_holds(size in 1usize..100_000, held in 1usize..1_000_000) {
             let before = trace(size).peak();
             let _held = Tensor::<f32>::zeros([held]);
@@ -316,16 +263,6 @@ mod tests {
             let [less, more] = [trace(size), trace(size + 4096)].map(|trace| trace.peak());
             prop_assert!(less.live <= more.live && more.live <= more.held && more.held <= more.live / 4 * 5 + 4, "{less:?} {more:?}");
         }
-    }
-
-    #[test]
-    fn buffers_that_only_one_of_two_sizes_asks_for_do_not_hide_the_others() {
-        // 100 is constant, 30 and 50 grow to 90 and 150; each size has one more of its own.
-        assert_eq!(
-            growing(&[100, 30, 7, 50, 100], &[100, 90, 150, 33, 100], [10, 30]),
-            [false, true, true, true, false]
-        );
-        assert_eq!(growing(&[], &[8, 30], [10, 30]), [false, true]);
     }
 
     #[test]

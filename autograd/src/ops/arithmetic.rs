@@ -8,7 +8,7 @@
 //! | a / b | 1/b | −a/b² | a and b |
 //!
 //! Of a and b only those are saved that a wanted gradient needs: for mask · x with a constant mask, the mask.
-//! Division by 0 gives ±∞ or NaN, as in IEEE 754.
+//! A number is a constant operand. Division by 0 gives ±∞ or NaN, as in IEEE 754.
 //!
 //! ```
 //! use autograd::{Tape, Tensor};
@@ -27,39 +27,22 @@ use super::broadcast::{combine, combine_into, result_shape, sum_to};
 use super::tape_of;
 use crate::{Backward, Function, Real, Shape, Tensor, Var};
 
-/// y = a + b, da = db = dy
-struct Add;
+/// y = a ± b, da = dy, db = ±dy
+struct Plus<T>(T);
 
-impl<T: Real> Function<T, 2> for Add {
+impl<T: Real> Function<T, 2> for Plus<T> {
     fn forward(&self, [a, b]: [&Tensor<T>; 2], _: [bool; 2]) -> (Tensor<T>, [Shape; 2]) {
-        (combine(a, b, |a, b| a + b), [a.shape(), b.shape()])
+        (combine(a, b, |a, b| a + self.0 * b), [a.shape(), b.shape()])
     }
 }
 
-impl<T: Real> Backward<T, 2> for Add {
+impl<T: Real> Backward<T, 2> for Plus<T> {
     type Saved = [Shape; 2];
 
     fn backward(&self, [a, b]: [Shape; 2], dy: Tensor<T>, needs: [bool; 2]) -> [Option<Tensor<T>>; 2] {
         let da = needs[0].then(|| sum_to(a, dy.clone()));
-        [da, needs[1].then(|| sum_to(b, dy))]
-    }
-}
-
-/// y = a − b, da = dy, db = −dy
-struct Sub;
-
-impl<T: Real> Function<T, 2> for Sub {
-    fn forward(&self, [a, b]: [&Tensor<T>; 2], _: [bool; 2]) -> (Tensor<T>, [Shape; 2]) {
-        (combine(a, b, |a, b| a - b), [a.shape(), b.shape()])
-    }
-}
-
-impl<T: Real> Backward<T, 2> for Sub {
-    type Saved = [Shape; 2];
-
-    fn backward(&self, [a, b]: [Shape; 2], dy: Tensor<T>, needs: [bool; 2]) -> [Option<Tensor<T>>; 2] {
-        let da = needs[0].then(|| sum_to(a, dy.clone()));
-        [da, needs[1].then(|| sum_to(b, dy).scaled(-T::ONE))]
+        let db = needs[1].then(|| sum_to(b, dy));
+        [da, if self.0 == T::ONE { db } else { db.map(|db| db.scaled(self.0)) }]
     }
 }
 
@@ -77,8 +60,9 @@ impl<T: Real> Backward<T, 2> for Mul {
     type Saved = ([Option<Tensor<T>>; 2], [Shape; 2]);
 
     fn backward(&self, ([a, b], shapes): Self::Saved, dy: Tensor<T>, _: [bool; 2]) -> [Option<Tensor<T>>; 2] {
-        let da = b.map(|b| sum_to(shapes[0], combine_into(dy.clone(), &b, |dy, b| dy * b)));
-        let db = a.map(|a| sum_to(shapes[1], combine_into(dy, &a, |dy, a| dy * a)));
+        // The last of them is written where dy was.
+        let db = a.map(|a| sum_to(shapes[1], combine_into(dy.clone(), &a, |dy, a| dy * a)));
+        let da = b.map(|b| sum_to(shapes[0], combine_into(dy, &b, |dy, b| dy * b)));
         [da, db]
     }
 }
@@ -124,7 +108,7 @@ impl<'t, T: Real> ops::Neg for Var<'t, T> {
     type Output = Var<'t, T>;
     #[track_caller]
     fn neg(self) -> Self {
-        self.scale(-T::ONE)
+        self * -T::ONE
     }
 }
 
@@ -136,43 +120,9 @@ impl<'t, T: Real> ops::Neg for &Var<'t, T> {
     }
 }
 
-impl<'t, T: Real> ops::Add<T> for Var<'t, T> {
-    type Output = Var<'t, T>;
-    #[track_caller]
-    fn add(self, b: T) -> Self {
-        self.add_scalar(b)
-    }
-}
-
-impl<'t, T: Real> ops::Sub<T> for Var<'t, T> {
-    type Output = Var<'t, T>;
-    #[track_caller]
-    fn sub(self, b: T) -> Self {
-        self.add_scalar(-b)
-    }
-}
-
-impl<'t, T: Real> ops::Mul<T> for Var<'t, T> {
-    type Output = Var<'t, T>;
-    #[track_caller]
-    fn mul(self, b: T) -> Self {
-        self.scale(b)
-    }
-}
-
-/// As the product with 1/b, rounded twice.
-impl<'t, T: Real> ops::Div<T> for Var<'t, T> {
-    type Output = Var<'t, T>;
-    #[track_caller]
-    fn div(self, b: T) -> Self {
-        self.scale(T::ONE / b)
-    }
-}
-
-/// An operator of two values, with the [`Function`] of its name; the same where one or both are borrowed; and where the
-/// first is a number.
+/// An operator of two values, by a [`Function`]; the same where one or both are borrowed, and where one is a number.
 macro_rules! operator {
-    ($operator:ident, $method:ident, $formula:literal) => {
+    ($operator:ident, $method:ident, $function:expr, $formula:literal) => {
         #[doc = $formula]
         ///
         /// The shapes are equal, or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis;
@@ -185,7 +135,7 @@ macro_rules! operator {
             type Output = Var<'t, T>;
             #[track_caller]
             fn $method(self, b: Self) -> Self {
-                apply(stringify!($method), $operator, [self, b])
+                apply(stringify!($method), $function, [self, b])
             }
         }
 
@@ -210,6 +160,15 @@ macro_rules! operator {
             #[track_caller]
             fn $method(self, b: &Var<'t, T>) -> Var<'t, T> {
                 ops::$operator::$method(self.clone(), b.clone())
+            }
+        }
+
+        impl<'t, T: Real> ops::$operator<T> for Var<'t, T> {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $method(self, b: T) -> Self {
+                let b = self.tape().constant(Tensor::scalar(b));
+                ops::$operator::$method(self, b)
             }
         }
 
@@ -244,7 +203,12 @@ macro_rules! operator {
     };
 }
 
-operator!(Add, add, "a + b; da = db = dy. Saves nothing.");
-operator!(Sub, sub, "a − b; da = dy, db = −dy. Saves nothing.");
-operator!(Mul, mul, "a · b; da = dy·b, db = dy·a. Saves a where b has a gradient, and b where a has one.");
-operator!(Div, div, "a / b; da = dy/b, db = −dy·a/b². Saves b, and a where b has a gradient.");
+operator!(Add, add, Plus(T::ONE), "a + b; da = db = dy. Saves nothing.");
+operator!(Sub, sub, Plus(-T::ONE), "a − b; da = dy, db = −dy. Saves nothing.");
+operator!(
+    Mul,
+    mul,
+    Mul,
+    "a · b; da = dy·b, db = dy·a. Saves a where b has a gradient, and b where a has one."
+);
+operator!(Div, div, Div, "a / b; da = dy/b, db = −dy·a/b². Saves b, and a where b has a gradient.");

@@ -114,7 +114,10 @@ pub(super) fn combine_into<T: Real>(
         for_each_part(start, y, run, |i, first, part| {
             let from = &small.data()[place(i)..];
             match step_in_run {
-                0 => part.iter_mut().for_each(|y| *y = f(*y, from[0])),
+                0 => {
+                    let b = from[0];
+                    part.iter_mut().for_each(|y| *y = f(*y, b));
+                }
                 _ => part.iter_mut().zip(&from[first..]).for_each(|(y, &b)| *y = f(*y, b)),
             }
         });

@@ -51,38 +51,6 @@ where
     }
 }
 
-/// y = factor·x, dx = factor·dy: linear, so nothing is kept.
-struct Scale<T>(T);
-
-impl<T: Real> Function<T, 1> for Scale<T> {
-    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, ()) {
-        (x.map(|x| self.0 * x), ())
-    }
-}
-
-impl<T: Real> Backward<T, 1> for Scale<T> {
-    type Saved = ();
-    fn backward(&self, (): (), dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
-        [Some(dy.scaled(self.0))]
-    }
-}
-
-/// y = x + addend, dx = dy
-struct AddScalar<T>(T);
-
-impl<T: Real> Function<T, 1> for AddScalar<T> {
-    fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, ()) {
-        (x.map(|x| x + self.0), ())
-    }
-}
-
-impl<T: Real> Backward<T, 1> for AddScalar<T> {
-    type Saved = ();
-    fn backward(&self, (): (), dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
-        [Some(dy)]
-    }
-}
-
 impl<'t, T: Real> Var<'t, T> {
     /// Records y(x) of every element, whose derivative is `dydx` of what is kept.
     #[track_caller]
@@ -204,31 +172,6 @@ impl<'t, T: Real> Var<'t, T> {
         // x⁰ is 1 at 0 too, and flat there; the formula would say 0·∞.
         let dydx = move |x: T| if p == T::ZERO { T::ZERO } else { p * x.powf(p - T::ONE) };
         self.pointwise("Powf", Keeps::Input, move |x| x.powf(p), dydx)
-    }
-
-    /// factor·x; also written `x * factor`. Saves nothing.
-    ///
-    /// ```
-    /// # use autograd::{Tape, Tensor};
-    /// let tape = Tape::<f64>::train(0);
-    /// let x = tape.variable(Tensor::scalar(2.0));
-    /// assert_eq!((x.clone() * 3.0).backward().wrt(&x).unwrap().item(), 3.0);
-    /// ```
-    #[track_caller]
-    pub fn scale(self, factor: T) -> Self {
-        self.tape().apply(Scale(factor), [self])
-    }
-
-    /// x + addend; also written `x + addend`. Saves nothing.
-    ///
-    /// ```
-    /// # use autograd::{Tape, Tensor};
-    /// let tape = Tape::<f64>::train(0);
-    /// assert_eq!(tape.constant(Tensor::scalar(2.0)).add_scalar(3.0).item(), 5.0);
-    /// ```
-    #[track_caller]
-    pub fn add_scalar(self, addend: T) -> Self {
-        self.tape().apply(AddScalar(addend), [self])
     }
 }
 

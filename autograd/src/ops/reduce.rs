@@ -1,4 +1,4 @@
-//! Sums and means, over everything, per channel, or over chosen axes.
+//! Sums and means, over everything or over chosen axes.
 
 use super::broadcast::spread;
 use super::kept_axes;
@@ -170,47 +170,4 @@ impl<T: Real> Var<'_, T> {
         let (one, count) = (Shape::new(&[1; crate::MAX_RANK][..self.shape().rank()]), self.shape().numel());
         self.summed(1.0 / count as f64, one, [].into())
     }
-
-    /// Σ over all axes but the last: `[.., c]` → `[c]`. Saves nothing but the shape.
-    ///
-    /// ```
-    /// # use autograd::{Tape, Tensor};
-    /// let tape = Tape::<f32>::no_grad();
-    /// let x = tape.constant(Tensor::from_vec([2, 2], vec![1.0, 10.0, 2.0, 20.0]));
-    /// assert_eq!(x.sum_per_channel().value().data(), [3.0, 30.0]);
-    /// ```
-    ///
-    /// # Panics
-    /// For a tensor without axes.
-    #[track_caller]
-    pub fn sum_per_channel(self) -> Self {
-        let (kept, to) = channels_of("sum_per_channel", self.shape());
-        self.summed(1.0, kept, to)
-    }
-
-    /// The mean over all axes but the last: `[.., c]` → `[c]`. Saves nothing but the shape.
-    ///
-    /// ```
-    /// # use autograd::{Tape, Tensor};
-    /// let tape = Tape::<f32>::no_grad();
-    /// let x = tape.constant(Tensor::from_vec([2, 2], vec![1.0, 10.0, 2.0, 20.0]));
-    /// assert_eq!(x.mean_per_channel().value().data(), [1.5, 15.0]);
-    /// ```
-    ///
-    /// # Panics
-    /// For a tensor without axes.
-    #[track_caller]
-    pub fn mean_per_channel(self) -> Self {
-        let (kept, to) = channels_of("mean_per_channel", self.shape());
-        let count = self.shape().rows();
-        self.summed(1.0 / count as f64, kept, to)
-    }
-}
-
-/// `[1, .., 1, c]` and `[c]`.
-#[track_caller]
-fn channels_of(operation: &str, shape: Shape) -> (Shape, Shape) {
-    assert!(shape.rank() > 0, "{operation}: a single number has no channel axis");
-    let to = Shape::from([shape.channels()]);
-    (Shape::new(&[1; crate::MAX_RANK][..shape.rank()]).with_channels(shape.channels()), to)
 }

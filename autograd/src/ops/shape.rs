@@ -226,24 +226,6 @@ impl<'t, T: Real> Var<'t, T> {
         self.tape().apply(Slice { axis, range }, [self])
     }
 
-    /// The channels in `range`: [`slice`](Self::slice) on the last axis.
-    ///
-    /// ```
-    /// # use autograd::{Tape, Tensor};
-    /// let tape = Tape::<f32>::no_grad();
-    /// let x = tape.constant(Tensor::from_vec([2, 2], vec![1.0, 2.0, 3.0, 4.0]));
-    /// assert_eq!(x.slice_channels(1..2).value().data(), [2.0, 4.0]);
-    /// ```
-    ///
-    /// # Panics
-    /// For a tensor without axes, or if the range leaves the channels.
-    #[track_caller]
-    pub fn slice_channels(self, range: Range<usize>) -> Self {
-        let rank = self.shape().rank();
-        assert!(rank > 0, "slice_channels: a single number has no channel axis");
-        self.slice(rank - 1, range)
-    }
-
     /// Zeros before and after, along axis `axis`. Saves nothing.
     ///
     /// ```

@@ -164,7 +164,7 @@ fn gradients_are_ordered_by_the_creation_of_parameters() {
 
 fn gradients_of(values: &[(&Parameter<f64>, f64)]) -> Gradients<f64> {
     let tape = Tape::train(0);
-    let terms = values.iter().map(|&(p, factor)| tape.parameter(p).scale(factor).sum());
+    let terms = values.iter().map(|&(p, factor)| (tape.parameter(p) * factor).sum());
     terms.reduce(|a, b| a + b).unwrap().backward()
 }
 

@@ -27,5 +27,5 @@ pub fn attention<'t, T: Real>(q: Var<'t, T>, k: Var<'t, T>, v: Var<'t, T>) -> Va
     let mut axes: Vec<usize> = (0..rank).collect();
     axes.swap(rank - 2, rank - 1);
     let scale = T::from_f64(1.0 / (shape.channels() as f64).sqrt());
-    q.scale(scale).matmul(k.permute(&axes)).softmax().matmul(v)
+    (q * scale).matmul(k.permute(&axes)).softmax().matmul(v)
 }

@@ -11,11 +11,11 @@ pub(crate) fn gemm(case: &Case) -> Vec<Tensor<f32>> {
         let matrix = case.input(i);
         tape.constant(if case.integer(transposed, 0) == 1 { matrix.permute(&[1, 0]) } else { matrix })
     };
-    let product = operand(0, "transA").matmul(operand(1, "transB")).scale(case.number("alpha", 1.0) as f32);
+    let product = operand(0, "transA").matmul(operand(1, "transB")) * case.number("alpha", 1.0) as f32;
     let Some(c) = case.get(2) else { return vec![product.into_value()] };
     // One row for all is a vector here.
     let c = if let [1, columns] = *c.dims() { c.reshape([columns]) } else { c };
-    vec![(product + tape.constant(c).scale(case.number("beta", 1.0) as f32)).into_value()]
+    vec![(product + tape.constant(c) * case.number("beta", 1.0) as f32).into_value()]
 }
 
 /// One product for each of the leading indices.

@@ -15,6 +15,8 @@ use nn::Module;
 use serde::Serialize;
 use unet3d::{UNet3d, UNet3dConfig};
 
+mod growth;
+
 use super::trial::{Trial, network};
 use crate::config::{Config, Mirror};
 use crate::predict::SlidingWindow;
@@ -185,7 +187,7 @@ fn weights(model: &UNet3dConfig) -> usize {
 impl Pair {
     /// The trace of patches of so many voxels in each part.
     fn at(&self, voxels: impl Fn(usize) -> f64) -> Trace {
-        self.traces[1].resized(&self.traces[0], self.voxels, voxels)
+        growth::resized(&self.traces[0], &self.traces[1], self.voxels, voxels)
     }
 }
 

@@ -1,26 +1,10 @@
-//! Elementwise loops over slices, tails included, for callers who write the formula only.
-//!
-//! ```
-//! use autograd::simd::{math, slice::{self, Map}, Simd};
-//!
-//! struct Swish;
-//! impl Map<f32> for Swish {
-//!     #[inline(always)]
-//!     fn apply<S: Simd<Elem = f32>>(&self, s: S, x: S::V) -> S::V {
-//!         x * math::sigmoid(s, x)
-//!     }
-//! }
-//! let x = [-1.0, 0.0, 1.0];
-//! let mut y = [0.0; 3];
-//! slice::map(&Swish, &x, &mut y);
-//! assert!((y[2] - 0.731_058_6).abs() < 1e-6);
-//! ```
+//! Elementwise loops over slices, tails included, for formulas that are written lane by lane.
 
-use super::{Job, Simd, dispatch};
-use crate::real::Real;
+use autograd::Real;
+use autograd::simd::{Job, Simd, dispatch};
 
 /// y = f(x), lane by lane.
-pub trait Map<T: Real> {
+pub(crate) trait Map<T: Real> {
     /// The formula. Must be `#[inline(always)]`.
     fn apply<S: Simd<Elem = T>>(&self, s: S, x: S::V) -> S::V;
 }
@@ -30,8 +14,8 @@ pub trait Map<T: Real> {
 /// # Panics
 ///
 /// If the lengths differ.
-pub fn map<T: Real, F: Map<T>>(f: &F, x: &[T], y: &mut [T]) {
-    assert_eq!(x.len(), y.len(), "lengths of x and y");
+pub(crate) fn map<T: Real, F: Map<T>>(f: &F, x: &[T], y: &mut [T]) {
+    assert!(x.len() == y.len(), "{} numbers into {}", x.len(), y.len());
     dispatch(MapJob { f, x, y });
 }
 
