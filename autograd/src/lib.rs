@@ -13,13 +13,21 @@
 //!
 //! - [`Tensor`]: numbers in contiguous memory; the last axis is the channel axis.
 //! - [`Tape`], [`Var`]: what was computed, and a value on it. [`Var::backward`] yields [`Gradients`].
-//! - [`Var`]'s methods and `+ - * /`: the elementary operations, with their formulas.
+//! - [`Var`]'s methods and `+ - * /`: the elementary operations, with their formulas; axes of extent 1 are spread, and kept by
+//!   reductions, so that `x / x.sum_axes(&[4])` is what it says.
 //! - [`Backward`], [`Function`]: the interface of every operation; implement them for your own.
-//! - [`Parameter`]: what outlives tapes and is trained.
+//! - [`Parameter`]: what outlives tapes and is trained, or [frozen](Parameter::freeze).
 //! - [`gradcheck`]: derivatives held against finite differences.
 //! - [`simd`]: the vocabulary in which fast kernels are written once for every instruction set.
 //!
 //! What is deliberately absent: layers, files, printing, and gradients of gradients.
+//!
+//! | example | shows |
+//! |---|---|
+//! | `examples/01_scalar.rs` | a derivative of one number |
+//! | `examples/02_tape_by_hand.rs` | how a tape works, without this crate |
+//! | `examples/03_custom_function.rs` | an operation of your own |
+//! | `examples/04_gradcheck.rs` | a wrong derivative found |
 //!
 //! # Reading order
 //!

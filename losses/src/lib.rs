@@ -24,6 +24,11 @@
 //! | with a price on false positives and negatives | [`Tversky`] |
 //! | with many easy voxels | [`Focal`] |
 //!
+//! | example | shows |
+//! |---|---|
+//! | `examples/forum_question.rs` | one logit with `pos_weight` and two logits with class weights, side by side |
+//! | `examples/custom_loss.rs` | a loss of your own |
+//!
 //! What is deliberately absent: layers, and losses of distances to a border.
 
 #![forbid(unsafe_code)]

@@ -50,11 +50,21 @@
 //!
 //! - [`layers`]: parameters with an operation. `conv.forward_with_stats(x)` gives a result with the statistics of its
 //!   channels, a norm turns that into a [`functional::Input`], and whatever reads an `Input` normalises and activates it on the way.
-//! - [`functional`]: the operations alone.
-//! - [`Module`], [`module!`]: names, weights from and to PyTorch. [`init`]: how weights start.
-//! - [`optim`], [`schedule`]: how gradients change them, and at what rate.
+//! - [`functional`]: the operations alone, among them [`attention`](functional::attention) and global pooling.
+//! - [`Module`], [`module!`]: names, freezing, copies, weights from and to PyTorch. [`state_dict`]: their files. [`init`]: how
+//!   weights start.
+//! - [`optim`], [`schedule`]: how gradients change them, and at what rate, by [`Group`](optim::Group) where parts differ.
+//! - [`Ema`]: an average of weights.
 //! - [`kernels`]: the fast loops, with the naive loops that define convolution beside them. To be skipped at first, save
 //!   [`kernels::conv3d::reference`].
+//!
+//! | example | shows |
+//! |---|---|
+//! | `examples/micro_batches.rs` | a batch in parts, through batch normalisation, whose statistics are measured anew |
+//! | `examples/weight_average.rs` | a moving average of weights, saved and loaded |
+//! | `examples/teacher_student.rs` | two networks on one tape |
+//!
+//! More are in the crate `unet3d`.
 
 mod ema;
 mod error;

@@ -82,7 +82,7 @@ impl<T: Real> Var<'_, T> {
         let y = move |x: T| if x <= T::ZERO { alpha * x.exp_m1() } else { x };
         // Left of 0: alpha·e^x, which is y + alpha.
         let dydx = move |kept: T| match kept_for(alpha) {
-            _ if !(kept <= T::ZERO) => T::ONE,
+            _ if kept > T::ZERO || kept.is_nan() => T::ONE,
             Keeps::Output => kept + alpha,
             Keeps::Input => alpha * kept.exp(),
         };

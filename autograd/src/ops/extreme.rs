@@ -12,8 +12,7 @@ fn wins<T: Real>(of: Extreme, a: T, b: T) -> bool {
         Extreme::Largest => a > b,
         Extreme::Smallest => a < b,
     };
-    // Only NaN is unlike itself.
-    beyond || a != a
+    beyond || a.is_nan()
 }
 
 #[derive(Clone, Copy)]

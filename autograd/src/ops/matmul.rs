@@ -36,10 +36,7 @@ impl Matmul {
 impl<T: Real> Function<T, 2> for Matmul {
     fn forward(&self, [a, b]: [&Tensor<T>; 2], needs: [bool; 2]) -> (Tensor<T>, Self::Saved) {
         let shapes = [a.shape(), b.shape()];
-        let y =
-            self.each(shapes[0].with_channels(b.channels()), [(a, shapes[0]), (b, shapes[1])], |a, b, y| {
-                gemm(a, b, y)
-            });
+        let y = self.each(shapes[0].with_channels(b.channels()), [(a, shapes[0]), (b, shapes[1])], gemm);
         let kept = [needs[1].then(|| a.clone()), needs[0].then(|| b.clone())];
         (y, (kept, shapes))
     }

@@ -1,4 +1,5 @@
-//! Convolution of volumes.
+//! Convolution of volumes: the function, its settings, how it is recorded, and its derivative. The sums themselves are in
+//! `kernels/conv3d`; what is read, and may be normalised on the way, is in `input.rs`.
 
 use autograd::{Backward, Real, Shape, Tensor, Var, tape_of};
 
@@ -6,23 +7,6 @@ use super::input::{Input, IntoInput, Part, Reading, SavedInput};
 use super::{WithStats, check_per_channel, value};
 use crate::kernels::conv3d::{self, Conv3dShape, Epilogue, Target};
 pub use crate::kernels::conv3d::{Conv3dSpec, ConvAlgorithm};
-
-/// What is convolved, and how it is computed.
-///
-/// A [`Conv3dSpec`] turns into one with [`ConvAlgorithm::Auto`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Conv3dSettings {
-    /// Kernel, stride, padding, dilation.
-    pub spec: Conv3dSpec,
-    /// Direct or Winograd's.
-    pub algorithm: ConvAlgorithm,
-}
-
-impl From<Conv3dSpec> for Conv3dSettings {
-    fn from(spec: Conv3dSpec) -> Self {
-        Self { spec, algorithm: ConvAlgorithm::Auto }
-    }
-}
 
 /// The convolution of `x` with `weight`, plus `bias` unless absent:
 /// y\[od, oh, ow, co\] = b\[co\] + Σ x\[od·sd + kd·dd − pd, …, ci\] · w\[kd, kh, kw, ci, co\], x being 0 outside.
@@ -63,6 +47,23 @@ pub fn conv3d_with_stats<'t, T: Real>(
     settings: impl Into<Conv3dSettings>,
 ) -> WithStats<'t, T> {
     convolve(x.into_input(), weight, bias, settings.into(), true)
+}
+
+/// What is convolved, and how it is computed.
+///
+/// A [`Conv3dSpec`] turns into one with [`ConvAlgorithm::Auto`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Conv3dSettings {
+    /// Kernel, stride, padding, dilation.
+    pub spec: Conv3dSpec,
+    /// Direct or Winograd's.
+    pub algorithm: ConvAlgorithm,
+}
+
+impl From<Conv3dSpec> for Conv3dSettings {
+    fn from(spec: Conv3dSpec) -> Self {
+        Self { spec, algorithm: ConvAlgorithm::Auto }
+    }
 }
 
 #[track_caller]
