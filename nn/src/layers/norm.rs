@@ -150,7 +150,7 @@ impl<T: Real> NormAct<T> {
         let [gamma, beta] = [&self.weight, &self.bias].map(|p| enter(tape, p.as_ref()));
         match &self.running {
             Some(running) if tape.mode() == Mode::Train && !running.mean.is_frozen() => {
-                running.follow(tape, x.stats())
+                running.follow(tape, x.stats());
             }
             Some(RunningStats { mean, variance, .. }) => {
                 let (mean, variance) = (mean.value(), variance.value());

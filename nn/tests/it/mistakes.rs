@@ -14,6 +14,9 @@ thread_local! {
     static SEEN: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
 }
 
+/// What the panic says, and what is done.
+type Mistake<'a> = (&'static str, Box<dyn FnOnce() + 'a>);
+
 /// Where `f` panics, and with which words.
 fn panic_of(f: impl FnOnce()) -> (String, String) {
     let before = take_hook();
@@ -43,7 +46,7 @@ rusty_fork_test! {
         let norm = NormAct::<f32>::instance(3).unwrap();
         let pool = MaxPool3d::new(Pool3dSpec::new([5; 3])).unwrap();
         let mut parameter = Parameter::new(Tensor::<f32>::zeros([2]));
-        let mistakes: Vec<(&str, Box<dyn FnOnce() + '_>)> = vec![
+        let mistakes: Vec<Mistake<'_>> = vec![
             ("has ci = 2 channels", Box::new(|| { conv.forward(x()); })),
             ("has ci = 2 channels", Box::new(|| { conv.forward_with_stats(x()); })),
             ("expected [n, d, h, w, c], got [2, 3]", Box::new(|| { conv.forward(flat()); })),
