@@ -48,8 +48,8 @@ pub(crate) enum Node<T: Real> {
 }
 
 impl<T: Real> Tape<T> {
-    /// A tape for a training step. Dropout and the like draw their random numbers from `key` (the seed and the step,
-    /// mixed by the caller) and the order of the draws.
+    /// A tape for a training step. Dropout and the like draw their random numbers from `key`, which is mixed, and the
+    /// order of the draws: another key for each step, such as the seed plus the step, is enough.
     pub fn train(key: u64) -> Self {
         Self::new(true, Context::new(Mode::Train, key))
     }
@@ -196,7 +196,7 @@ impl<T: Real> Tape<T> {
     pub(crate) fn take_nodes(&self, roots: &[NodeId]) -> Vec<Node<T>> {
         let generation = self.generation.get();
         let are_valid = roots.iter().all(|root| root.generation == generation);
-        assert!(are_valid, "a tape's backward() can run once: record the pass anew");
+        assert!(are_valid, "a tape's backward() can run once: record the pass anew, or add the losses first");
         let last = roots.iter().max().expect("the gradient of at least one value");
         self.generation.set(next_generation());
         let mut nodes = self.nodes.take();

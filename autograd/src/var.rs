@@ -11,7 +11,8 @@ use crate::{Gradients, Real, Shape, Tape, Tensor};
 ///
 /// Operations take a `Var` by value: `let x = f(x);` keeps no activation alive. A clone costs a reference count.
 ///
-/// `+ - * /` take values, references and numbers. The other elementary operations are the methods below; any other
+/// A [`Tensor`] enters by [`Tape::constant`], or by [`Tape::variable`] if its gradient is wanted; what leaves a function that owns
+/// its tape is [`into_value`](Self::into_value). `+ - * /` take values, references and numbers of the tape's type (`x * 2.0`). The other elementary operations are the methods below; any other
 /// operation is a [`Function`](crate::Function), applied with [`Tape::apply`].
 #[derive(Clone)]
 pub struct Var<'t, T: Real = f32> {
@@ -70,7 +71,8 @@ impl<'t, T: Real> Var<'t, T> {
 
     /// The gradients of this number with respect to every parameter and variable that it depends on.
     ///
-    /// The tape is consumed: operations are taken off its end and what they saved is freed as the pass goes. The
+    /// The value is consumed, so read its [`item`](Self::item) first; of two losses differentiate the sum. The tape is consumed:
+    /// operations are taken off its end and what they saved is freed as the pass goes. The
     /// tape may record anew afterwards, but a `Var` from before is no longer of use on it.
     ///
     /// # Panics

@@ -24,6 +24,8 @@
 //! | with a price on false positives and negatives | [`Tversky`] |
 //! | with many easy voxels | [`Focal`] |
 //!
+//! A regression needs no loss from here: `(y - tape.constant(target)).square().mean()`, or with `.abs()`.
+//!
 //! | example | shows |
 //! |---|---|
 //! | `examples/forum_question.rs` | one logit with `pos_weight` and two logits with class weights, side by side |

@@ -232,6 +232,7 @@ macro_rules! into_target {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<'a, T: Real> IntoTarget<'a, T> for $from {
             fn into_target(self) -> Target<'a, T> {
                 self.into()
@@ -246,6 +247,7 @@ into_target! {
     (&'a Tensor<T>, &'a Labels): |(values, mask)| Self::Soft { values, mask: Some(mask) };
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, T: Real> IntoTarget<'a, T> for Target<'a, T> {
     fn into_target(self) -> Self {
         self

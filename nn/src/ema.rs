@@ -81,7 +81,8 @@ impl<M> Ema<M> {
         self.model
     }
 
-    /// The average's [`state_dict`](Module::state_dict) and, as `ema.updates`, how often it was moved.
+    /// The average's [`state_dict`](Module::state_dict) and, as `ema.updates`, how often it was moved: to go on with training.
+    /// What a model loads to predict is `average.model().state_dict()`.
     pub fn state_dict<T: Real>(&self) -> Vec<(String, Tensor<T>)>
     where
         M: Module<T>,

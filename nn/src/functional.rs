@@ -33,7 +33,7 @@ pub use input::{Input, IntoInput};
 pub use linear::linear;
 pub use norm::{NormSettings, norm_act, norm_act_by};
 pub use pool::{AvgPool3d, MaxPool3d, Pool3dSpec, avg_pool3d, max_pool3d};
-pub use statistics::{ChannelStats, NormKind, WithStats};
+pub use statistics::{ChannelStats, IntoStats, NormKind, WithStats};
 pub use upsample::{Upsample, UpsampleMode, upsample};
 
 use autograd::{Real, Tensor, Var};
@@ -43,7 +43,8 @@ use autograd::{Real, Tensor, Var};
 /// # Panics
 /// Unless there are five axes.
 #[track_caller]
-pub fn global_avg_pool3d<T: Real>(x: Var<'_, T>) -> Var<'_, T> {
+pub fn global_avg_pool3d<'t, T: Real>(x: impl IntoInput<'t, T>) -> Var<'t, T> {
+    let x = x.into_input().into_var();
     x.shape().dims5();
     x.mean_axes(&[1, 2, 3])
 }
@@ -53,7 +54,8 @@ pub fn global_avg_pool3d<T: Real>(x: Var<'_, T>) -> Var<'_, T> {
 /// # Panics
 /// Unless there are five axes.
 #[track_caller]
-pub fn global_max_pool3d<T: Real>(x: Var<'_, T>) -> Var<'_, T> {
+pub fn global_max_pool3d<'t, T: Real>(x: impl IntoInput<'t, T>) -> Var<'t, T> {
+    let x = x.into_input().into_var();
     x.shape().dims5();
     x.max_axes(&[1, 2, 3])
 }

@@ -1,6 +1,7 @@
 //! Layers, initialisation, optimisers and schedules for 3-D networks, channels last, on the CPU.
 //!
-//! A model of your own is a struct of layers, a `forward`, and the names of its parameters:
+//! A model of your own is a struct of layers, a `forward`, and the names of its parameters. In `forward` the result lives as long
+//! as the tape, not as the model: write `<'t>` and `Var<'t>`.
 //!
 //! ```
 //! use autograd::{Tape, Tensor, Var};

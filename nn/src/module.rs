@@ -60,7 +60,7 @@ impl Layout {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no `Module<{T}>`: its parameters have no names",
     label = "this has no named parameters",
-    note = "for a struct of your own name its fields: `nn::module! {{ impl Module<f32> for Net {{ conv, norm, head }} }}`"
+    note = "for a struct of your own name its fields: `nn::module! {{ impl Module<f32> for Net {{ conv, norm, head }} }}`; a field that is no layer (a number, a setting) is not listed"
 )]
 pub trait Module<T: Real> {
     /// Calls `f` with the name (under `prefix`), layout and parameter of each parameter and buffer, in a fixed order.
@@ -181,7 +181,8 @@ pub fn join(prefix: &str, name: impl std::fmt::Display) -> String {
 /// Makes a [`Module`] of a struct, from the fields that hold parameters or modules, in their order.
 ///
 /// A field's name is the name of its parameters, or the prefix of their names; `as` gives another, `as ""` none. A parameter
-/// is [`Layout::Plain`] unless a layout follows its name. A layer without parameters has no field: `{}`.
+/// is [`Layout::Plain`] unless a layout follows its name. Layers without parameters may be listed or not; a field that is no
+/// layer (a number, a setting) is not. A layer that is left out is neither trained nor saved.
 ///
 /// ```
 /// use autograd::{Parameter, Real, Tensor};
@@ -204,18 +205,38 @@ pub fn join(prefix: &str, name: impl std::fmt::Display) -> String {
 /// ```
 #[macro_export]
 macro_rules! module {
+    (impl $(<$generic:ident: $bound:path>)? Module<$number:ty> for $module:ty {}) => {
+        #[diagnostic::do_not_recommend]
+        impl $(<$generic: $bound>)? $crate::Module<$number> for $module {
+            fn visit<'a>(
+                &'a self,
+                _: &str,
+                _: &mut dyn FnMut(String, $crate::Layout, &'a ::autograd::Parameter<$number>),
+            ) {
+            }
+
+            fn visit_mut<'a>(
+                &'a mut self,
+                _: &str,
+                _: &mut dyn FnMut(String, $crate::Layout, &'a mut ::autograd::Parameter<$number>),
+            ) {
+            }
+        }
+    };
     (impl $(<$generic:ident: $bound:path>)? Module<$number:ty> for $module:ty {
-        $($field:ident $(as $name:literal)? $(: $layout:ident)?),* $(,)?
+        $($field:tt $(as $name:literal)? $(: $layout:ident)?),+ $(,)?
     }) => {
+        #[diagnostic::do_not_recommend]
         impl $(<$generic: $bound>)? $crate::Module<$number> for $module {
             fn visit<'a>(
                 &'a self,
                 prefix: &str,
                 f: &mut dyn FnMut(String, $crate::Layout, &'a ::autograd::Parameter<$number>),
             ) {
-                let _ = (prefix, &f);
+                // A mistake in a field is shown at the field.
+                let Self { $($field,)* .. } = self;
                 $(let name = $crate::join(prefix, $crate::module!(@name $field $($name)?));
-                $crate::module!(@field visit, &self.$field, name, f $(, $layout)?);)*
+                $crate::module!(@field visit, $field, name, f $(, $layout)?);)+
             }
 
             fn visit_mut<'a>(
@@ -223,16 +244,19 @@ macro_rules! module {
                 prefix: &str,
                 f: &mut dyn FnMut(String, $crate::Layout, &'a mut ::autograd::Parameter<$number>),
             ) {
-                let _ = (prefix, &f);
+                let Self { $($field,)* .. } = self;
                 $(let name = $crate::join(prefix, $crate::module!(@name $field $($name)?));
-                $crate::module!(@field visit_mut, &mut self.$field, name, f $(, $layout)?);)*
+                $crate::module!(@field visit_mut, $field, name, f $(, $layout)?);)+
             }
         }
     };
-    (@name $field:ident) => { stringify!($field) };
-    (@name $field:ident $name:literal) => { $name };
-    (@field $visit:ident, $value:expr, $name:ident, $f:ident) => { $crate::Module::$visit($value, &$name, $f) };
-    (@field $visit:ident, $value:expr, $name:ident, $f:ident, $layout:ident) => {
+    (impl Module for $($rest:tt)*) => {
+        compile_error!("say of which numbers: `impl Module<f32> for ..`");
+    };
+    (@name $field:tt) => { stringify!($field) };
+    (@name $field:tt $name:literal) => { $name };
+    (@field $visit:ident, $value:tt, $name:ident, $f:ident) => { $crate::Module::$visit($value, &$name, $f) };
+    (@field $visit:ident, $value:tt, $name:ident, $f:ident, $layout:ident) => {
         $f($name, $crate::Layout::$layout, $value)
     };
 }

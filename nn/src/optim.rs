@@ -33,7 +33,7 @@ pub trait Optimizer<T: Real>: Send {
     /// (running statistics) move as the forward passes announced, in their order.
     ///
     /// # Panics
-    /// If a gradient's shape is not its parameter's, or the module visits a parameter twice.
+    /// If a gradient's shape is not its parameter's, the module visits a parameter twice, or a [`Group`] holds none.
     fn step(&mut self, module: &mut dyn Module<T>, gradients: &Gradients<T>);
 
     /// The learning rate of the next step.

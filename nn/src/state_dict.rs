@@ -9,7 +9,7 @@
 //!
 //! # let mut rng = rand::rngs::ChaCha8Rng::seed_from_u64(0);
 //! let model = Linear::<f32>::new(2, 3, &mut rng)?;
-//! let mut file = Vec::new(); // or a BufWriter of a File
+//! let mut file = Vec::new(); // or BufWriter::new(File::create(path)?), and to read BufReader::new(File::open(path)?)
 //! state_dict::write(model.state_dict(), None, &mut file)?;
 //!
 //! let mut other = Linear::<f32>::new(2, 3, &mut rng)?;
@@ -33,7 +33,8 @@ const PIECE: usize = 1 << 14;
 /// A longer header is none: a hundred thousand tensors take a tenth of it.
 const LONGEST_HEADER: u64 = 100 << 20;
 
-/// Writes tensors in the order given, as `F32` or `F64`: the bytes of `safetensors::serialize`.
+/// Writes tensors in the order given, as `F32` or `F64`: the bytes of `safetensors::serialize`. `metadata` are words of your
+/// own that go with them. The stream is flushed.
 ///
 /// # Errors
 /// If the stream refuses.
@@ -64,7 +65,7 @@ pub fn write<T: Real>(
         }
         out.write_all(&bytes)?;
     }
-    Ok(())
+    out.flush()
 }
 
 /// All tensors of a stream, from its beginning to its end.

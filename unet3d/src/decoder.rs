@@ -18,7 +18,7 @@ pub struct Decoder<T: Real = f32> {
 }
 
 impl<T: Real> Decoder<T> {
-    /// With fresh weights.
+    /// With fresh weights. Heads are no part of it: `out_channels` and `deep_supervision` do not matter.
     ///
     /// # Errors
     /// If the configuration is not [valid](UNet3dConfig::validated).
@@ -77,6 +77,15 @@ impl<T: Real> Decoder<T> {
 
     #[track_caller]
     fn level<'t>(&self, up: &Up<T>, block: &Block<T>, skip: Input<'t, T>, x: Input<'t, T>) -> Input<'t, T> {
+        let (finer, coarser, stride) = (skip.shape().dims5(), x.shape().dims5(), up.stride());
+        for axis in 0..3 {
+            let (size, of_skip) = (coarser[axis + 1] * stride[axis], finer[axis + 1]);
+            let name = crate::AXES[axis];
+            assert!(
+                size == of_skip,
+                "a skip of {of_skip} along {name} beside {size} from below: strides must divide the input's size, see UNet3dConfig::check_size"
+            );
+        }
         if self.checkpointing == Checkpointing::None {
             return block.forward(skip.concat(up.forward(x)));
         }

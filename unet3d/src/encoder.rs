@@ -17,7 +17,7 @@ pub struct Encoder<T: Real = f32> {
 }
 
 impl<T: Real> Encoder<T> {
-    /// With fresh weights.
+    /// With fresh weights. Heads are no part of it: `out_channels` and `deep_supervision` do not matter.
     ///
     /// # Errors
     /// If the configuration is not [valid](UNet3dConfig::validated).
@@ -35,6 +35,8 @@ impl<T: Real> Encoder<T> {
     }
 
     /// The features of every level, finest first: `[n, d, h, w, in_channels]` to `[n, d, h, w, base_channels]`, ..
+    ///
+    /// A size that the strides do not divide is cut, and does not fit the decoder: see [`UNet3dConfig::check_size`].
     ///
     /// # Panics
     /// If the channels do not fit, or a size is smaller than its stride.

@@ -41,6 +41,14 @@ impl<T: Real> Up<T> {
         })
     }
 
+    /// The factors along `[d, h, w]`.
+    pub fn stride(&self) -> [usize; 3] {
+        match self {
+            Self::Transposed(conv) => conv.spec.stride,
+            Self::Trilinear(_, upsample) => upsample.factors,
+        }
+    }
+
     /// `[n, d, h, w, from]` to `[n, d·sd, h·sh, w·sw, to]`.
     pub fn forward<'t>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
         match self {

@@ -125,8 +125,9 @@ macro_rules! operator {
     ($operator:ident, $method:ident, $function:expr, $formula:literal) => {
         #[doc = $formula]
         ///
-        /// The shapes are equal, or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis;
-        /// the gradient of that one is the sum over its uses.
+        /// The shapes are equal up to axes of extent 1, which are spread (`[n, d, h, w, c]` with `[n, 1, 1, 1, c]` or
+        /// `[n, d, h, w, 1]`), or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis of
+        /// as many channels. The gradient of what is spread is the sum over its uses.
         ///
         /// # Panics
         /// For other shapes, naming the axis that differs; if an operand is of another tape or from before a backward

@@ -34,7 +34,11 @@ fn aligned(small: &Shape, rank: usize) -> Option<Shape> {
 #[track_caller]
 pub(super) fn result_shape(operation: &str, a: &Shape, b: &Shape) -> Shape {
     let rank = a.rank().max(b.rank());
-    if let (Some(a), Some(b)) = (aligned(a, rank), aligned(b, rank)) {
+    // A vector is not spread over itself: [n, 1] − [n] would be [n, n], which nobody means.
+    let is_same_rank = a.rank() == b.rank();
+    let is_number = |shape: &Shape| shape.rank() <= 1 && shape.numel() == 1;
+    let spreads = is_same_rank || is_number(a) || is_number(b) || a.channels() == b.channels();
+    if let (Some(a), Some(b), true) = (aligned(a, rank), aligned(b, rank), spreads) {
         let fit = |axis: usize| match (a[axis], b[axis]) {
             (1, extent) | (extent, 1) => Some(extent),
             (a, b) => (a == b).then_some(a),

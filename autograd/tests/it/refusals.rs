@@ -84,6 +84,13 @@ fn shapes_that_differ_are_refused_by_axis() {
 }
 
 #[test]
+#[should_panic(expected = "sub: [3, 1] and [3] do not go together: the channel axis is 1 against 3")]
+fn a_column_and_a_vector_of_as_many_numbers_are_not_spread_over_each_other() {
+    let tape = Tape::<f32>::no_grad();
+    let _ = tape.constant(Tensor::zeros([3, 1])) - tape.constant(Tensor::zeros([3]));
+}
+
+#[test]
 #[should_panic(expected = "mul: [2, 3] and [4] do not go together: the channel axis is 3 against 4")]
 fn a_vector_of_another_channel_count_is_refused() {
     let tape = Tape::<f32>::no_grad();

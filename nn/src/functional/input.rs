@@ -32,7 +32,8 @@ use crate::kernels::{Affine, Pairs};
 
 /// What an operation reads: a tensor as it lies, one that is normalised and activated on the way, or two side by side.
 ///
-/// Every [`Var`] turns into one.
+/// Every [`Var`] turns into one, and [`into_var`](Self::into_var) back. A clone costs a reference count and is the same place
+/// on the tape: features may be read by several heads, `global_avg_pool3d(features.clone())`.
 #[derive(Clone)]
 pub struct Input<'t, T: Real = f32>(Kind<'t, T>);
 
@@ -62,24 +63,28 @@ pub trait IntoInput<'t, T: Real> {
     fn into_input(self) -> Input<'t, T>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<'t, T: Real> IntoInput<'t, T> for Input<'t, T> {
     fn into_input(self) -> Self {
         self
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'t, T: Real> IntoInput<'t, T> for Var<'t, T> {
     fn into_input(self) -> Input<'t, T> {
         self.into()
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'t, T: Real> IntoInput<'t, T> for &Var<'t, T> {
     fn into_input(self) -> Input<'t, T> {
         self.clone().into()
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'t, T: Real> IntoInput<'t, T> for WithStats<'t, T> {
     fn into_input(self) -> Input<'t, T> {
         self.into_var().into()

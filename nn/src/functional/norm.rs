@@ -12,7 +12,7 @@ use std::sync::Arc;
 use autograd::{Backward, Real, Shape, Tensor, Var, tape_of};
 
 use super::input::{Deferred, Formula, Input};
-use super::statistics::{Extents, WithStats, sets};
+use super::statistics::{Extents, IntoStats, sets};
 use super::{Activation, NormKind, check_per_channel, value};
 use crate::kernels::norm;
 use crate::kernels::{Affine, Pairs};
@@ -54,13 +54,13 @@ impl NormSettings {
 /// If a shape does not fit, or the channels do not divide into the groups.
 #[track_caller]
 pub fn norm_act<'t, T: Real>(
-    x: impl Into<WithStats<'t, T>>,
+    x: impl IntoStats<'t, T>,
     gamma: Option<Var<'t, T>>,
     beta: Option<Var<'t, T>>,
     settings: NormSettings,
 ) -> Input<'t, T> {
     let NormSettings { kind, eps, activation } = settings;
-    let x = x.into();
+    let x = x.into_stats();
     let moments = x.stats().mean_and_rstd(kind, eps);
     defer(x.into_var(), Some(kind), moments, gamma, beta, activation)
 }

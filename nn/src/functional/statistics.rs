@@ -7,6 +7,7 @@ use autograd::parallel::{self, map_slabs, slab_of_rows};
 use autograd::{Real, Shape, Tape, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
+use super::Input;
 use crate::kernels::{self, Pairs};
 
 /// Over which numbers mean and variance are taken.
@@ -268,6 +269,45 @@ impl<'t, T: Real> WithStats<'t, T> {
     /// The tensor alone.
     pub fn into_var(self) -> Var<'t, T> {
         self.x
+    }
+}
+
+/// What a normalisation takes: what a convolution gives with its statistics, or any [`Var`] or [`Input`], which is measured.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing that a normalisation reads",
+    label = "what `conv.forward_with_stats(x)` gives, a `Var` or an `Input` is wanted here",
+    note = "a `Tensor` enters a tape by `tape.constant(tensor)`, or by `tape.variable(tensor)` if its gradient is wanted"
+)]
+pub trait IntoStats<'t, T: Real> {
+    /// With its statistics.
+    fn into_stats(self) -> WithStats<'t, T>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<'t, T: Real> IntoStats<'t, T> for WithStats<'t, T> {
+    fn into_stats(self) -> Self {
+        self
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'t, T: Real> IntoStats<'t, T> for Var<'t, T> {
+    fn into_stats(self) -> WithStats<'t, T> {
+        self.into()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'t, T: Real> IntoStats<'t, T> for &Var<'t, T> {
+    fn into_stats(self) -> WithStats<'t, T> {
+        self.clone().into()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'t, T: Real> IntoStats<'t, T> for Input<'t, T> {
+    fn into_stats(self) -> WithStats<'t, T> {
+        self.into_var().into()
     }
 }
 

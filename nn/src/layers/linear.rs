@@ -4,6 +4,7 @@ use autograd::{Parameter, Real, Var};
 use rand::Rng;
 
 use super::{at_least_one, enter, weight_and_bias};
+use crate::functional::IntoInput;
 use crate::{Error, Layout, functional, module};
 
 /// x·weight + bias over the last axis, with weight `[in, out]` and, unless taken away, bias `[out]`.
@@ -38,7 +39,8 @@ impl<T: Real> Linear<T> {
 
     /// See [`functional::linear`].
     #[track_caller]
-    pub fn forward<'t>(&self, x: Var<'t, T>) -> Var<'t, T> {
+    pub fn forward<'t>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
+        let x = x.into_input().into_var();
         let tape = x.tape();
         functional::linear(x, tape.parameter(&self.weight), enter(tape, self.bias.as_ref()))
     }

@@ -3,7 +3,7 @@
 use autograd::{Mode, Parameter, Real, Tape, Tensor};
 
 use super::{at_least_one, enter};
-use crate::functional::{self, Activation, ChannelStats, Input, NormKind, NormSettings, WithStats};
+use crate::functional::{self, Activation, ChannelStats, Input, IntoStats, NormKind, NormSettings};
 use crate::{Error, module};
 
 /// act(γ·(x − mean)/√(var + ε) + β): instance, group or batch normalisation, and the activation that follows.
@@ -144,8 +144,8 @@ impl<T: Real> NormAct<T> {
 
     /// See [`functional::norm_act`].
     #[track_caller]
-    pub fn forward<'t>(&self, x: impl Into<WithStats<'t, T>>) -> Input<'t, T> {
-        let x = x.into();
+    pub fn forward<'t>(&self, x: impl IntoStats<'t, T>) -> Input<'t, T> {
+        let x = x.into_stats();
         let tape = x.tape();
         let [gamma, beta] = [&self.weight, &self.bias].map(|p| enter(tape, p.as_ref()));
         match &self.running {

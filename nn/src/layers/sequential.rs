@@ -6,10 +6,28 @@ use super::{AvgPool3d, Conv3d, ConvTranspose3d, Dropout, Linear, MaxPool3d, Norm
 use crate::functional::{Activation, Input, IntoInput};
 use crate::{Module, module};
 
-/// A layer of one input and one output, for [`Sequential`].
-pub trait Layer<T: Real>: Module<T> {
+/// A layer of one input and one output, for [`Sequential`]: whatever is a [`Module`] and `Clone` may be one.
+pub trait Layer<T: Real>: Module<T> + Boxed<T> + Send + Sync {
     /// The output.
     fn apply<'t>(&self, x: Input<'t, T>) -> Input<'t, T>;
+}
+
+/// What is `Clone`, behind a pointer.
+pub trait Boxed<T: Real> {
+    #[doc(hidden)]
+    fn boxed(&self) -> Box<dyn Layer<T>>;
+}
+
+impl<T: Real, L: Layer<T> + Clone + 'static> Boxed<T> for L {
+    fn boxed(&self) -> Box<dyn Layer<T>> {
+        Box::new(self.clone())
+    }
+}
+
+impl<T: Real> Clone for Box<dyn Layer<T>> {
+    fn clone(&self) -> Self {
+        (**self).boxed()
+    }
 }
 
 /// Layers one after the other, named by their index as in PyTorch.
@@ -34,9 +52,9 @@ pub trait Layer<T: Real>: Module<T> {
 /// assert_eq!(y.shape().dims(), [1, 4, 4, 4, 1]);
 /// # Ok::<(), nn::Error>(())
 /// ```
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Sequential<T: Real = f32> {
-    layers: Vec<Box<dyn Layer<T> + Send + Sync>>,
+    layers: Vec<Box<dyn Layer<T>>>,
 }
 
 impl<T: Real> Sequential<T> {
@@ -47,7 +65,7 @@ impl<T: Real> Sequential<T> {
 
     /// With a further layer.
     #[must_use]
-    pub fn then(mut self, layer: impl Layer<T> + Send + Sync + 'static) -> Self {
+    pub fn then(mut self, layer: impl Layer<T> + 'static) -> Self {
         self.layers.push(Box::new(layer));
         self
     }
@@ -83,11 +101,11 @@ macro_rules! layers {
 layers! {
     Conv3d<T>: |conv, x| conv.forward(x).into();
     ConvTranspose3d<T>: |conv, x| conv.forward(x).into();
-    Linear<T>: |linear, x| linear.forward(x.into_var()).into();
-    NormAct<T>: |norm, x| norm.forward(x.into_var());
+    Linear<T>: |linear, x| linear.forward(x).into();
+    NormAct<T>: |norm, x| norm.forward(x);
     MaxPool3d: |pool, x| pool.forward(x).into();
-    AvgPool3d: |pool, x| pool.forward(x.into_var()).into();
-    Upsample: |upsample, x| upsample.forward(x.into_var()).into();
-    Dropout: |dropout, x| dropout.forward(x.into_var()).into();
+    AvgPool3d: |pool, x| pool.forward(x).into();
+    Upsample: |upsample, x| upsample.forward(x).into();
+    Dropout: |dropout, x| dropout.forward(x).into();
     Activation: |activation, x| activation.forward(x.into_var()).into();
 }

@@ -42,8 +42,8 @@ impl AvgPool3d {
 
     /// See [`functional::avg_pool3d`].
     #[track_caller]
-    pub fn forward<'t, T: Real>(&self, x: Var<'t, T>) -> Var<'t, T> {
-        functional::avg_pool3d(x, self.spec, self.count_include_pad)
+    pub fn forward<'t, T: Real>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
+        functional::avg_pool3d(x.into_input().into_var(), self.spec, self.count_include_pad)
     }
 }
 
@@ -63,12 +63,13 @@ impl Upsample {
 
     /// See [`functional::upsample`].
     #[track_caller]
-    pub fn forward<'t, T: Real>(&self, x: Var<'t, T>) -> Var<'t, T> {
-        functional::upsample(x, self.factors, self.mode)
+    pub fn forward<'t, T: Real>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
+        functional::upsample(x.into_input().into_var(), self.factors, self.mode)
     }
 }
 
-/// Zeros in training, with a probability.
+/// Zeros in training and on a [Monte Carlo](autograd::Tape::monte_carlo) tape, with a probability: see
+/// [`functional::dropout`]. Of several passes on such tapes mean and spread say how sure a network is.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Dropout {
     p: f64,
@@ -92,8 +93,8 @@ impl Dropout {
     }
 
     /// See [`functional::dropout`].
-    pub fn forward<'t, T: Real>(&self, x: Var<'t, T>) -> Var<'t, T> {
-        functional::dropout(x, self.p)
+    pub fn forward<'t, T: Real>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
+        functional::dropout(x.into_input().into_var(), self.p)
     }
 }
 

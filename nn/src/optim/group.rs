@@ -44,6 +44,11 @@ impl Group {
         Ok(Self { weight_decay: Some(weight_decay), ..self })
     }
 
+    /// What it was made with.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether a parameter belongs to it.
     pub(super) fn holds(&self, parameter: &str) -> bool {
         let Some(rest) = parameter.strip_prefix(&self.name) else { return false };

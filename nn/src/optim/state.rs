@@ -43,6 +43,7 @@ impl<T: Real> State<T> {
 
     /// Sets the buffers, then calls `kernel(setting, slab)` for every slab of every parameter with a gradient, in
     /// parallel. `prepare` gives a parameter's setting from its count of steps (1 at the first), its rank and its group.
+    #[track_caller]
     pub(super) fn step<S: Copy + Send>(
         &mut self,
         module: &mut dyn Module<T>,
@@ -51,6 +52,7 @@ impl<T: Real> State<T> {
         kernel: impl Fn(S, Slab<'_, T>) + Sync,
     ) {
         module.update_buffers(gradients);
+        self.check_groups(module);
         self.count(module, gradients);
         let mut entries: BTreeMap<_, _> = self.entries.iter_mut().map(|(&id, entry)| (id, entry)).collect();
         let mut work = Vec::new();
@@ -73,6 +75,24 @@ impl<T: Real> State<T> {
             }));
         }
         work.into_par_iter().for_each(|(setting, slab)| kernel(setting, slab));
+    }
+
+    /// A group without a parameter is a slip in its name.
+    #[track_caller]
+    fn check_groups(&self, module: &dyn Module<T>) {
+        if self.groups.is_empty() {
+            return;
+        }
+        let names: Vec<String> = module.named_parameters().into_iter().map(|(name, _)| name).collect();
+        for group in &self.groups {
+            let is_used = names.iter().any(|name| group.holds(name));
+            assert!(
+                is_used,
+                "no parameter is of the group {:?}: there are {}",
+                group.name(),
+                names.join(", ")
+            );
+        }
     }
 
     /// Counts the step of each parameter with a gradient, and makes room for those that have none yet.

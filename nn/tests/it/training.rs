@@ -130,30 +130,29 @@ fn gradients_by_place(net: &Net, step: usize) -> Gradients {
     gradients
 }
 
+/// Parameters under names of any kind.
+struct Named(Vec<(&'static str, Parameter)>);
+
+impl Module<f32> for Named {
+    fn visit<'a>(&'a self, _: &str, f: &mut dyn FnMut(String, nn::Layout, &'a Parameter)) {
+        self.0.iter().for_each(|(name, p)| f((*name).to_owned(), nn::Layout::Plain, p));
+    }
+
+    fn visit_mut<'a>(&'a mut self, _: &str, f: &mut dyn FnMut(String, nn::Layout, &'a mut Parameter)) {
+        self.0.iter_mut().for_each(|(name, p)| f((*name).to_owned(), nn::Layout::Plain, p));
+    }
+}
+
 #[test]
 fn a_group_is_of_a_module_not_of_a_prefix() {
-    let parameter = |name: &'static str| -> f32 {
-        struct One(Parameter, &'static str);
-        impl Module<f32> for One {
-            fn visit<'a>(&'a self, _: &str, f: &mut dyn FnMut(String, nn::Layout, &'a Parameter)) {
-                f(self.1.to_owned(), nn::Layout::Plain, &self.0);
-            }
-            fn visit_mut<'a>(
-                &'a mut self,
-                _: &str,
-                f: &mut dyn FnMut(String, nn::Layout, &'a mut Parameter),
-            ) {
-                f(self.1.to_owned(), nn::Layout::Plain, &mut self.0);
-            }
-        }
-        let mut one = One(Parameter::new(Tensor::scalar(1.0)), name);
-        let mut gradients = Gradients::default();
-        gradients.insert(&one.0, Tensor::scalar(1.0));
-        let sgd = Sgd::new(SgdConfig { lr: 0.5, ..Default::default() }).unwrap();
-        sgd.with_groups([Group::new("enc").lr_factor(0.0).unwrap()]).step(&mut one, &gradients);
-        one.0.value().item()
-    };
-    assert_eq!(["enc", "enc.0.weight", "encoder.weight", "a.enc"].map(parameter), [1.0, 1.0, 0.5, 0.5]);
+    let names = ["enc", "enc.0.weight", "encoder.weight", "a.enc"];
+    let mut named = Named(names.map(|name| (name, Parameter::new(Tensor::scalar(1.0)))).into());
+    let mut gradients = Gradients::default();
+    named.0.iter().for_each(|(_, p)| drop(gradients.insert(p, Tensor::scalar(1.0))));
+    let sgd = Sgd::new(SgdConfig { lr: 0.5, ..Default::default() }).unwrap();
+    sgd.with_groups([Group::new("enc").lr_factor(0.0).unwrap()]).step(&mut named, &gradients);
+    let values: Vec<f32> = named.0.iter().map(|(_, p)| p.value().item()).collect();
+    assert_eq!(values, [1.0, 1.0, 0.5, 0.5]);
     assert!(Group::new("").lr_factor(f64::NAN).is_err() && Group::new("").weight_decay(-1.0).is_err());
 }
 
@@ -309,4 +308,41 @@ fn weights_come_back_from_a_stream_in_either_precision_and_damage_is_named() {
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::I64, vec![1], &[0; 8]).unwrap();
     let integers = safetensors::serialize([("steps", view)], None).unwrap();
     assert_eq!(message(&integers), "holds steps as I64: convert it to F32");
+}
+
+#[test]
+#[should_panic(expected = "no parameter is of the group \"enc\": there are encoder.weight, ")]
+fn a_group_of_nothing_is_refused_with_the_names_that_are() {
+    let mut net = Net::new(0);
+    let groups = [Group::new("head"), Group::new("enc").lr_factor(0.0).unwrap()];
+    let mut sgd = Sgd::new(SgdConfig::default()).unwrap().with_groups(groups);
+    let gradients = net.gradients(0);
+    sgd.step(&mut net, &gradients);
+}
+
+#[test]
+fn a_sequence_is_cloned_and_copied_afresh() {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let net = Sequential::new().then(Linear::<f32>::new(2, 3, &mut rng).unwrap()).then(Activation::Relu);
+    let copy = net.fresh_copy();
+    assert_eq!(net.clone().state_dict(), net.state_dict());
+    assert_eq!(copy.state_dict(), net.state_dict());
+    assert_ne!(copy.named_parameters()[0].1.id(), net.named_parameters()[0].1.id());
+}
+
+#[test]
+fn two_heads_read_the_same_features_and_their_gradients_are_added() {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let conv = Conv3d::<f32>::new(1, 4, Conv3dSpec::new([3; 3]).same_padding(), &mut rng).unwrap();
+    let norm = NormAct::instance(4).unwrap().with_activation(Activation::Relu).unwrap();
+    let heads = [Linear::<f32>::new(4, 2, &mut rng).unwrap(), Linear::new(4, 1, &mut rng).unwrap()];
+    let gradient = |used: &[usize]| {
+        let tape = Tape::train(0);
+        let features = norm.forward(conv.forward_with_stats(tape.constant(image(0))));
+        let losses = used.iter().map(|&i| heads[i].forward(features.clone()).square().mean());
+        losses.reduce(|a, b| a + b).unwrap().backward().get(&conv.weight).unwrap().clone()
+    };
+    let (both, sum) = (gradient(&[0, 1]), gradient(&[0]).zip_map(&gradient(&[1]), |a, b| a + b));
+    let largest = sum.data().iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    assert!(both.data().iter().zip(sum.data()).all(|(a, b)| (a - b).abs() < 1e-5 * largest));
 }

@@ -264,3 +264,12 @@ fn an_activation_that_is_not_there_is_refused_with_those_that_are() {
         assert_eq!(error.to_string(), wanted);
     }
 }
+
+#[test]
+#[should_panic(expected = "a skip of 9 along d beside 8 from below: strides must divide the input's size")]
+fn parts_on_a_size_that_the_strides_do_not_divide_say_so() {
+    let config = UNet3dConfig { base_channels: 2, levels: 2, ..Default::default() };
+    let net = UNet3d::<f32>::new(config, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    let tape = Tape::no_grad();
+    net.decoder.forward(net.encoder.forward(tape.constant(Tensor::zeros([1, 9, 8, 8, 1]))));
+}
