@@ -98,30 +98,27 @@ unsafe impl<T: Real> Sync for Buffer<T> {}
 impl<T: Real> Buffer<T> {
     /// `len` numbers of unspecified (but initialised) content: for outputs that a kernel writes whole.
     pub fn scratch(len: usize) -> Self {
-        let buffer = Self::untraced(len);
-        trace::took(buffer.address(), size_of_val(&*buffer));
-        buffer
-    }
-
-    /// As [`scratch`](Self::scratch), of what makes a trace's entry itself.
-    fn untraced(len: usize) -> Self {
-        let (block, recycled) = obtain(bytes_of::<T>(len));
-        let mut buffer = Self { data: block.cast(), len };
-        if recycled && poisons_recycled() {
-            buffer.fill(T::NAN);
-        }
-        buffer
+        Self::untraced(len, poisons_recycled().then_some(T::NAN)).traced()
     }
 
     /// `len` zeros.
     pub fn zeroed(len: usize) -> Self {
+        Self::untraced(len, Some(T::ZERO)).traced()
+    }
+
+    /// A buffer whose entry in a trace is made by the caller; recycled memory is filled with `fill`, new memory is zero.
+    fn untraced(len: usize, fill: Option<T>) -> Self {
         let (block, recycled) = obtain(bytes_of::<T>(len));
         let mut buffer = Self { data: block.cast(), len };
-        trace::took(buffer.address(), size_of_val(&*buffer));
-        if recycled {
-            buffer.fill(T::ZERO);
+        if let Some(value) = fill.filter(|_| recycled) {
+            buffer.fill(value);
         }
         buffer
+    }
+
+    fn traced(self) -> Self {
+        trace::took(self.address(), size_of_val(&*self));
+        self
     }
 
     fn address(&self) -> usize {

@@ -13,8 +13,8 @@ const MIN_ROWS: usize = 128;
 const BLOCK_WORK: usize = 1 << 18;
 
 /// A matrix in a slice: row-major, or the transpose of a row-major one.
-#[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a, T> {
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
     data: &'a [T],
     rows: usize,
     columns: usize,
@@ -24,90 +24,59 @@ pub struct Matrix<'a, T> {
 
 impl<'a, T> Matrix<'a, T> {
     /// The row-major matrix `[rows, columns]` in `data`.
-    ///
-    /// # Panics
-    /// If `data` has another length.
-    #[track_caller]
-    pub fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
+    pub(crate) fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
         assert!(data.len() == rows * columns, "a matrix of {rows} x {columns} in {} numbers", data.len());
         Self { data, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
     /// The transpose, which moves nothing.
-    #[must_use]
-    pub fn t(self) -> Self {
-        Self {
-            data: self.data,
-            rows: self.columns,
-            columns: self.rows,
-            row_stride: self.column_stride,
-            column_stride: self.row_stride,
-        }
+    pub(crate) fn t(self) -> Self {
+        let Self { data, rows, columns, row_stride, column_stride } = self;
+        Self { data, rows: columns, columns: rows, row_stride: column_stride, column_stride: row_stride }
     }
 }
 
 /// c = a·b, with c row-major; what c held before does not matter.
 ///
-/// | a | b | c |
-/// |---|---|---|
-/// | `[m, k]` | `[k, n]` | `[m, n]` |
-///
-/// ```
-/// use autograd::gemm::{Matrix, gemm};
-///
-/// let a = [1.0f32, 2.0, 3.0, 4.0];
-/// let mut c = [0.0; 4];
-/// gemm(Matrix::new(&a, 2, 2), Matrix::new(&a, 2, 2).t(), &mut c);
-/// assert_eq!(c, [5.0, 11.0, 11.0, 25.0]);
-/// ```
-///
-/// # Panics
-/// If the shapes do not fit together, naming them.
-///
 /// # Source
 /// Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication", as done in `matrixmultiply`.
-#[track_caller]
-pub fn gemm<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>, c: &mut [T]) {
+pub(crate) fn gemm<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>, c: &mut [T]) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
-    assert!(k == b.rows, "gemm: a is {m} x {k}, b is {} x {n}", b.rows);
-    assert!(c.len() == m * n, "gemm: c has {} numbers, a·b is {m} x {n}", c.len());
+    assert!(k == b.rows && c.len() == m * n, "{m} x {k} times {} x {n} in {} numbers", b.rows, c.len());
     if k == 0 || m * n == 0 {
         c.fill(T::ZERO);
         return;
     }
     let rows = (BLOCK_WORK / (k * n)).max(MIN_ROWS);
-    for_each_slab(c, rows * n, |start, block| {
-        multiply(&a.data[start / n * a.row_stride..], a, b, block);
-    });
-}
-
-/// `block` = (the rows of a that begin at `a_rows`) · b.
-fn multiply<T: Real>(a_rows: &[T], a: Matrix<'_, T>, b: Matrix<'_, T>, block: &mut [T]) {
-    let (k, n) = (b.rows, b.columns);
-    let m = block.len() / n;
-    assert_eq!(block.len(), m * n, "a block consists of whole rows");
-    assert!((m - 1) * a.row_stride + (k - 1) * a.column_stride < a_rows.len(), "a holds the block's rows");
-    assert!((k - 1) * b.row_stride + (n - 1) * b.column_stride < b.data.len(), "b holds k rows of n");
     let strides = |matrix: Matrix<'_, T>| (matrix.row_stride as isize, matrix.column_stride as isize);
     let ((a_row, a_column), (b_row, b_column)) = (strides(a), strides(b));
-    let (pa, pb, pc) = (a_rows.as_ptr(), b.data.as_ptr(), block.as_mut_ptr());
-    // SAFETY: the reads of a and b end within the bounds asserted above; c's m·n numbers are exclusive, and are not read,
-    // since β is 0.
-    unsafe {
-        T::GEMM(m, k, n, T::ONE, pa, a_row, a_column, pb, b_row, b_column, T::ZERO, pc, n as isize, 1);
-    }
+    for_each_slab(c, rows * n, |start, block| {
+        let (m, a_data) = (block.len() / n, &a.data[start / n * a.row_stride..]);
+        assert!(block.len() == m * n, "a block consists of whole rows");
+        assert!(
+            (m - 1) * a.row_stride + (k - 1) * a.column_stride < a_data.len(),
+            "a holds the block's rows"
+        );
+        assert!((k - 1) * b.row_stride + (n - 1) * b.column_stride < b.data.len(), "b holds k rows of n");
+        let (pa, pb, pc) = (a_data.as_ptr(), b.data.as_ptr(), block.as_mut_ptr());
+        // SAFETY: the reads of a and b end within the bounds asserted above; c's m·n numbers are exclusive, and are not
+        // read, since β is 0.
+        unsafe {
+            T::GEMM(m, k, n, T::ONE, pa, a_row, a_column, pb, b_row, b_column, T::ZERO, pc, n as isize, 1);
+        }
+    });
 }
 
 /// `matrixmultiply`'s kernel of a number type; a part of [`Real`].
 pub trait Kernel: Sized {
     /// c = α·a·b + β·c, with a pointer and two strides, of rows and of columns, for each matrix:
     /// `(m, k, n, α, a, .., b, .., β, c, ..)`.
+    #[doc(hidden)]
     const GEMM: Gemm<Self>;
 }
 
-/// The type of [`Kernel::GEMM`].
 #[rustfmt::skip]
-pub type Gemm<T> = unsafe fn(
+type Gemm<T> = unsafe fn(
     usize, usize, usize, T, *const T, isize, isize, *const T, isize, isize, T, *mut T, isize, isize,
 );
 

@@ -12,16 +12,11 @@
 //!
 //! # Which differences are allowed
 //!
-//! The quotient has two errors. *Truncation* is h⁴·g⁽⁵⁾/30: 3e-18 where the fifth derivative is 1. *Rounding* is ε/h, 2e-12
-//! where g is 1, and grows as h shrinks. The quotient of second order, [g(h) − g(−h)] / 2h, has the truncation h²·g⁽³⁾/6:
-//! 2e-9 with this h, so a third derivative of 60 times the first would use up the tolerance of 1e-7; and a smaller h makes
-//! rounding larger. Fourth order leaves rounding as the only error that counts, and that one can be told without knowing g's
-//! derivatives.
-//!
-//! If each value of g is wrong by δ at most, the quotient is wrong by (8 + 8 + 1 + 1)·δ/12h = 1.5·δ/h at most. Allowed are
-//! 64·ε·Σ|u·y|/h beside the tolerance. So δ may be 42·ε·Σ|u·y|, as if every number of y = f(x) were relatively wrong by
-//! 42 ε. One rounding is wrong by ε/2 at most: that is 85 of them in one direction, or, of independent ones, whose standard
-//! deviation is ε/√12 each, 2400 at three standard deviations of their sum.
+//! The quotient has two errors. *Truncation* is h⁴·g⁽⁵⁾/30: 3e-18 where the fifth derivative is 1. (The quotient of second order
+//! has h²·g⁽³⁾/6, 2e-9, which a third derivative of 60 times the first would raise above the tolerance of 1e-7.) *Rounding* is
+//! what counts: if each value of g is wrong by δ at most, the quotient is wrong by (8 + 8 + 1 + 1)·δ/12h = 1.5·δ/h at most.
+//! Allowed are 64·ε·Σ|u·y|/h beside the tolerance, so δ may be 42·ε·Σ|u·y|: 85 roundings of each number of y = f(x) in one
+//! direction, or 2400 independent ones at three standard deviations of their sum.
 //!
 //! # Source
 //! The random projection is that of HIPS autograd's `check_grads`; the stencil is Fornberg 1988, table 1.
@@ -82,15 +77,16 @@ impl fmt::Display for Mismatch {
 impl std::error::Error for Mismatch {}
 
 impl Default for Gradcheck {
+    /// Two trials, tolerance 1e-7.
     fn default() -> Self {
-        Self::new()
+        Self { trials: 2, tolerance: 1e-7, seed: 0 }
     }
 }
 
 impl Gradcheck {
-    /// Two trials, tolerance 1e-7.
+    /// The usual settings.
     pub fn new() -> Self {
-        Self { trials: 2, tolerance: 1e-7, seed: 0 }
+        Self::default()
     }
 
     /// Checks the gradient along random directions; a failure is narrowed down to an element.
@@ -111,9 +107,7 @@ impl Gradcheck {
                 let (got, scale) = dot(dx, &v);
                 let expected = probe.derivative(&f, inputs, i, |x, t| x.zip_map(&v, |x, v| x + t * v));
                 let allowed = self.tolerance * scale + probe.rounding;
-                if differs(got, expected, allowed) {
-                    let coarse =
-                        Mismatch { function: function.into(), input: i, index: None, got, expected, allowed };
+                if let Err(coarse) = compare(function, i, None, [got, expected, allowed]) {
                     return Err(self.elements(function, inputs, &f).err().unwrap_or(coarse));
                 }
             }
@@ -140,17 +134,7 @@ impl Gradcheck {
                     x.data_mut()[at] += t;
                     x
                 });
-                if differs(got, expected, allowed) {
-                    let index = Some((at, coordinates(dx.dims(), at)));
-                    return Err(Mismatch {
-                        function: function.into(),
-                        input: i,
-                        index,
-                        got,
-                        expected,
-                        allowed,
-                    });
-                }
+                compare(function, i, Some((at, dx.dims())), [got, expected, allowed])?;
             }
         }
         Ok(())
@@ -174,10 +158,7 @@ pub fn adjoint<T: Real>(
     let (got, scale_x) = dot(x, &backward(u));
     let terms = x.numel().max(u.numel()) as f64;
     let allowed = 8.0 * terms.sqrt() * T::EPSILON.to_f64() * scale_x.max(scale_y);
-    if differs(got, expected, allowed) {
-        return Err(Mismatch { function: function.into(), input: 0, index: None, got, expected, allowed });
-    }
-    Ok(())
+    compare(function, 0, None, [got, expected, allowed])
 }
 
 /// One evaluation of f with its gradients for a random `u`.
@@ -243,21 +224,25 @@ fn dot<T: Real>(a: &Tensor<T>, b: &Tensor<T>) -> (f64, f64) {
     products.fold((0.0, 0.0), |(sum, size), p| (sum + p, size + p.abs()))
 }
 
-/// True for NaN and for infinite gradients as well: those make the allowed difference infinite.
-fn differs(got: f64, expected: f64, allowed: f64) -> bool {
+/// A mismatch also for NaN and for infinite gradients: those make the allowed difference infinite. `at` is a flat index, with
+/// the extents.
+fn compare(
+    function: &str,
+    input: usize,
+    at: Option<(usize, &[usize])>,
+    [got, expected, allowed]: [f64; 3],
+) -> Result<(), Mismatch> {
     let difference = (got - expected).abs();
-    difference.is_nan() || !allowed.is_finite() || difference > allowed
+    if difference <= allowed && allowed.is_finite() {
+        return Ok(());
+    }
+    let index = at.map(|(flat, dims)| {
+        let step = |axis: usize| dims[axis + 1..].iter().product::<usize>();
+        (flat, dims.iter().enumerate().map(|(axis, extent)| flat / step(axis) % extent).collect())
+    });
+    Err(Mismatch { function: function.into(), input, index, got, expected, allowed })
 }
 
 fn random_like<T: Real>(x: &Tensor<T>, rng: &mut ChaCha8Rng) -> Tensor<T> {
     Tensor::from_fn(x.shape(), |_| T::from_f64(rng.random_range(-1.0..1.0)))
-}
-
-fn coordinates(dims: &[usize], mut flat: usize) -> Vec<usize> {
-    let mut index = vec![0; dims.len()];
-    for axis in (0..dims.len()).rev() {
-        index[axis] = flat % dims[axis];
-        flat /= dims[axis];
-    }
-    index
 }

@@ -22,12 +22,8 @@
 //!
 //! What is deliberately absent: layers, files, printing, and gradients of gradients.
 //!
-//! | example | shows |
-//! |---|---|
-//! | `examples/01_scalar.rs` | a derivative of one number |
-//! | `examples/02_tape_by_hand.rs` | how a tape works, without this crate |
-//! | `examples/03_custom_function.rs` | an operation of your own |
-//! | `examples/04_gradcheck.rs` | a wrong derivative found |
+//! Of the examples `01_scalar` shows a derivative, `02_tape_by_hand` how a tape works, `03_custom_function` an operation of your
+//! own, `04_gradcheck` a wrong derivative found.
 //!
 //! # Reading order
 //!
@@ -48,7 +44,7 @@ pub mod buffer;
 mod checkpoint;
 mod context;
 mod function;
-pub mod gemm;
+mod gemm;
 pub mod gradcheck;
 mod gradients;
 mod ops;

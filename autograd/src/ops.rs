@@ -18,8 +18,7 @@
 //! Infinite and undefined numbers follow IEEE 754: NaN in, NaN out, and a derivative is multiplied by `dy` even
 //! where it is 0, so an infinite `dy` turns into NaN there.
 
-use crate::parallel::for_each_slab;
-use crate::{Real, Shape, Tape, Tensor, Var};
+use crate::{Real, Shape, Tape, Var};
 
 mod activation;
 mod arithmetic;
@@ -39,20 +38,6 @@ pub fn tape_of<'t, T: Real, const N: usize>(inputs: [Option<&Var<'t, T>>; N]) ->
     let mut given = inputs.into_iter().flatten();
     let variable = given.clone().find(|x| !x.is_constant());
     variable.or_else(|| given.next()).expect("an operation has an input").tape()
-}
-
-/// `x` after `f(start, slab)` changed each slab, in parallel; in `x`'s memory where it is not shared.
-fn update_slabs<T: Real>(mut x: Tensor<T>, slab: usize, f: impl Fn(usize, &mut [T]) + Sync) -> Tensor<T> {
-    if x.is_unique() {
-        for_each_slab(x.data_mut(), slab, f);
-        return x;
-    }
-    let mut y = Tensor::scratch(x.shape());
-    for_each_slab(y.data_mut(), slab, |start, y| {
-        y.copy_from_slice(&x.data()[start..start + y.len()]);
-        f(start, y);
-    });
-    y
 }
 
 /// `f(block, first, part)` for the parts of the blocks of a tensor that lie in `slab`, which begins at number `start`: a part

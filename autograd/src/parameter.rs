@@ -26,10 +26,8 @@ impl ParamId {
 /// on one tape, as a teacher and its student are, the copy must be [`fresh`](Self::fresh).
 ///
 /// ```
-/// use autograd::{Parameter, Tape, Tensor};
-///
-/// let mut w = Parameter::new(Tensor::scalar(2.0f32));
-/// let tape = Tape::train(0);
+/// # use autograd::{Parameter, Tape, Tensor};
+/// let (mut w, tape) = (Parameter::new(Tensor::scalar(2.0f32)), Tape::train(0));
 /// let y = tape.parameter(&w) * tape.parameter(&w.fresh());
 /// assert_eq!(y.backward().get(&w).unwrap().item(), 2.0); // of w alone
 /// w.freeze();

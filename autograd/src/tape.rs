@@ -209,9 +209,3 @@ fn next_generation() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
-
-// The tape is moved between threads with the operations on it.
-const _: fn() = || {
-    fn is_send<S: Send>() {}
-    is_send::<Tape<f32>>();
-};

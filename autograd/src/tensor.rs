@@ -130,10 +130,7 @@ impl<T: Real> Tensor<T> {
         Arc::get_mut(&mut self.data).is_some()
     }
 
-    /// The only number.
-    ///
-    /// # Panics
-    /// Unless there is exactly one.
+    /// The only number. Panics unless there is exactly one.
     #[track_caller]
     pub fn item(&self) -> T {
         assert!(self.numel() == 1, "item() wants one number, the shape is {}", self.shape);
@@ -184,16 +181,20 @@ impl<T: Real> Tensor<T> {
     fn zip_assign(&mut self, other: &Self, f: impl Fn(T, T) -> T + Sync) {
         let (own, others) = (self.shape, other.shape);
         assert!(own == others, "elementwise operation on different shapes, {own} and {others}");
+        self.update_slabs(SLAB, |start, y| {
+            y.iter_mut().zip(&other.data[start..]).for_each(|(y, &b)| *y = f(*y, b));
+        });
+    }
+
+    /// Calls `f(start, slab)` to change each slab, in parallel; in place where the memory is not shared.
+    pub(crate) fn update_slabs(&mut self, slab: usize, f: impl Fn(usize, &mut [T]) + Sync) {
         if self.is_unique() {
-            for_each_slab(self.data_mut(), SLAB, |start, y| {
-                y.iter_mut().zip(&other.data[start..]).for_each(|(y, &b)| *y = f(*y, b));
-            });
-            return;
+            return for_each_slab(self.data_mut(), slab, f);
         }
         let mut y = Self::scratch(self.shape);
-        for_each_slab(y.data_mut(), SLAB, |start, y| {
-            let pairs = self.data[start..].iter().zip(&other.data[start..]);
-            y.iter_mut().zip(pairs).for_each(|(y, (&a, &b))| *y = f(a, b));
+        for_each_slab(y.data_mut(), slab, |start, y| {
+            y.copy_from_slice(&self.data[start..start + y.len()]);
+            f(start, y);
         });
         *self = y;
     }

@@ -60,10 +60,7 @@ impl<'t, T: Real> Var<'t, T> {
         Self { node: None, ..self }
     }
 
-    /// The only number.
-    ///
-    /// # Panics
-    /// Unless there is exactly one.
+    /// The only number. Panics unless there is exactly one.
     #[track_caller]
     pub fn item(&self) -> T {
         self.value.item()

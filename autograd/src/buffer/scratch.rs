@@ -28,7 +28,8 @@ impl<T: Real> Scratch<T> {
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = choice(spare.iter().map(|spare| spare.len()), words).map(|i| spare.swap_remove(i));
         drop(spare);
-        let buffer = taken.filter(|spare| spare.len() >= words).unwrap_or_else(|| Buffer::untraced(words));
+        let buffer =
+            taken.filter(|spare| spare.len() >= words).unwrap_or_else(|| Buffer::untraced(words, None));
         trace::borrowed(buffer.address(), words * size_of::<f64>());
         let mut scratch = Self { buffer: Some(buffer), len, of: PhantomData };
         if poisons_recycled() {

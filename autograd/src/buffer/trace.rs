@@ -71,32 +71,28 @@ fn record(note: impl FnOnce(&mut Recorder)) {
 }
 
 pub(super) fn took(address: usize, bytes: usize) {
-    record(|recorder| {
-        recorder.trace.events.push(Event::Take(bytes));
-        recorder.taken.insert(address, recorder.takes);
-        recorder.takes += 1;
+    record(|Recorder { trace, taken, takes, .. }| {
+        trace.events.push(Event::Take(bytes));
+        taken.insert(address, *takes);
+        *takes += 1;
     });
 }
 
 pub(super) fn gave(address: usize) {
-    record(|recorder| {
-        let taken = recorder.taken.remove(&address);
-        recorder.trace.events.extend(taken.map(Event::Give));
-    });
+    record(|Recorder { trace, taken, .. }| trace.events.extend(taken.remove(&address).map(Event::Give)));
 }
 
 pub(super) fn borrowed(address: usize, bytes: usize) {
-    record(|recorder| {
-        recorder.trace.events.push(Event::Borrow(bytes));
-        recorder.borrowed.insert(address, recorder.borrows);
-        recorder.borrows += 1;
+    record(|Recorder { trace, borrowed, borrows, .. }| {
+        trace.events.push(Event::Borrow(bytes));
+        borrowed.insert(address, *borrows);
+        *borrows += 1;
     });
 }
 
 pub(super) fn returned(address: usize) {
-    record(|recorder| {
-        let borrowed = recorder.borrowed.remove(&address);
-        recorder.trace.events.extend(borrowed.map(Event::Return));
+    record(|Recorder { trace, borrowed, .. }| {
+        trace.events.extend(borrowed.remove(&address).map(Event::Return));
     });
 }
 

@@ -1,12 +1,5 @@
 //! + − · / of two tensors whose shapes [go together](super::broadcast), or of a tensor and a number.
 //!
-//! | operation | ∂y/∂a | ∂y/∂b | saved |
-//! |---|---|---|---|
-//! | a + b | 1 | 1 | |
-//! | a − b | 1 | −1 | |
-//! | a · b | b | a | a and b |
-//! | a / b | 1/b | −a/b² | a and b |
-//!
 //! Of a and b only those are saved that a wanted gradient needs: for mask · x with a constant mask, the mask.
 //! A number is a constant operand. Division by 0 gives ±∞ or NaN, as in IEEE 754.
 //!

@@ -11,7 +11,7 @@
 //! used many times its gradient is the sum over its uses, added up in the slab order of [`sums`](super::reduce::sums_over).
 
 use super::reduce::sums_over;
-use super::{axis_name, for_each_part, update_slabs};
+use super::{axis_name, for_each_part};
 use crate::parallel::SLAB;
 use crate::{Real, Shape, Tensor};
 
@@ -85,7 +85,7 @@ pub(super) fn spread<T: Real>(small: &Tensor<T>, shape: Shape) -> Tensor<T> {
 
 /// `f(large, small)`, in the memory of `large` where it is not shared.
 pub(super) fn combine_into<T: Real>(
-    large: Tensor<T>,
+    mut large: Tensor<T>,
     small: &Tensor<T>,
     f: impl Fn(T, T) -> T + Sync,
 ) -> Tensor<T> {
@@ -114,7 +114,7 @@ pub(super) fn combine_into<T: Real>(
         };
         groups[1..].iter().fold((run, 0), at).1
     };
-    update_slabs(large, SLAB, |start, y| {
+    large.update_slabs(SLAB, |start, y| {
         for_each_part(start, y, run, |i, first, part| {
             let from = &small.data()[place(i)..];
             match step_in_run {
@@ -125,7 +125,8 @@ pub(super) fn combine_into<T: Real>(
                 _ => part.iter_mut().zip(&from[first..]).for_each(|(y, &b)| *y = f(*y, b)),
             }
         });
-    })
+    });
+    large
 }
 
 /// The gradient of an operand of shape `shape`, from the gradients of all its uses.

@@ -20,11 +20,11 @@ struct Pointwise<Y, D> {
     dydx: D,
 }
 
-impl<T: Real, Y, D> Function<T, 1> for Pointwise<Y, D>
-where
-    Y: Fn(T) -> T + Send + Sync + 'static,
-    D: Fn(T) -> T + Send + Sync + 'static,
-{
+/// A formula.
+pub(super) trait Formula<T>: Fn(T) -> T + Send + Sync + 'static {}
+impl<T, F: Fn(T) -> T + Send + Sync + 'static> Formula<T> for F {}
+
+impl<T: Real, Y: Formula<T>, D: Formula<T>> Function<T, 1> for Pointwise<Y, D> {
     fn forward(&self, [x]: [&Tensor<T>; 1], _: [bool; 1]) -> (Tensor<T>, Tensor<T>) {
         let y = x.map(&self.y);
         let kept = match self.keeps {
@@ -35,11 +35,7 @@ where
     }
 }
 
-impl<T: Real, Y, D> Backward<T, 1> for Pointwise<Y, D>
-where
-    Y: Fn(T) -> T + Send + Sync + 'static,
-    D: Fn(T) -> T + Send + Sync + 'static,
-{
+impl<T: Real, Y: Formula<T>, D: Formula<T>> Backward<T, 1> for Pointwise<Y, D> {
     type Saved = Tensor<T>;
 
     fn backward(&self, kept: Tensor<T>, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {

@@ -100,10 +100,7 @@ impl<'t, T: Real> Var<'t, T> {
         tape_of([Some(&self), Some(&b)]).apply(OfTwo(Extreme::Largest), [self, b])
     }
 
-    /// The smaller of a and b: see [`maximum`](Self::maximum).
-    ///
-    /// # Panics
-    /// For other shapes.
+    /// The smaller of a and b: as [`maximum`](Self::maximum), panics too.
     #[track_caller]
     pub fn minimum(self, b: Var<'t, T>) -> Self {
         result_shape("minimum", &self.shape(), &b.shape());
@@ -128,10 +125,7 @@ impl<'t, T: Real> Var<'t, T> {
         self.extreme("max_axes", Extreme::Largest, axes)
     }
 
-    /// The smallest number over these axes: see [`max_axes`](Self::max_axes).
-    ///
-    /// # Panics
-    /// As [`max_axes`](Self::max_axes).
+    /// The smallest number over these axes: as [`max_axes`](Self::max_axes), panics too.
     #[track_caller]
     pub fn min_axes(self, axes: &[usize]) -> Self {
         self.extreme("min_axes", Extreme::Smallest, axes)

@@ -158,13 +158,7 @@ impl<T: Real> Var<'_, T> {
         self.summed(1.0, one, [].into())
     }
 
-    /// Σ x / numel: one number, without axes. Saves nothing but the shape. NaN for an empty tensor.
-    ///
-    /// ```
-    /// # use autograd::{Tape, Tensor};
-    /// let tape = Tape::<f32>::no_grad();
-    /// assert_eq!(tape.constant(Tensor::from_vec([2], vec![1.0, 2.0])).mean().item(), 1.5);
-    /// ```
+    /// Σ x / numel: one number, without axes, as [`mean_axes`](Self::mean_axes) over all. NaN for an empty tensor.
     #[track_caller]
     pub fn mean(self) -> Self {
         let (one, count) = (Shape::new(&[1; crate::MAX_RANK][..self.shape().rank()]), self.shape().numel());

@@ -123,10 +123,8 @@ fn slice<T: Real>(x: &Tensor<T>, axis: usize, range: Range<usize>) -> Tensor<T> 
     let inner = x.dims()[axis + 1..].iter().product::<usize>();
     let (from, to) = (x.dims()[axis] * inner, range.len() * inner);
     let mut y = Tensor::scratch(with_extent(x.shape(), axis, range.len()));
-    for_each_slab(y.data_mut(), SLAB, |start, slab| {
-        for_each_part(start, slab, to, |i, first, part| {
-            part.copy_from_slice(&x.data()[i * from + range.start * inner + first..][..part.len()]);
-        });
+    fill_parts(y.data_mut(), to, |i, first, part| {
+        part.copy_from_slice(&x.data()[i * from + range.start * inner + first..][..part.len()]);
     });
     y
 }
@@ -138,19 +136,22 @@ fn pad<T: Real>(x: &Tensor<T>, axis: usize, before: usize, after: usize) -> Tens
     let (zeros, from) = (before * inner, extent * inner);
     let padded = before.saturating_add(extent).saturating_add(after);
     let mut y = Tensor::scratch(with_extent(x.shape(), axis, padded));
-    for_each_slab(y.data_mut(), SLAB, |start, slab| {
-        for_each_part(start, slab, padded * inner, |i, first, part| {
-            let within = |place: usize| place.saturating_sub(first).min(part.len());
-            let (start, end) = (within(zeros), within(zeros + from));
-            part[..start].fill(T::ZERO);
-            part[end..].fill(T::ZERO);
-            if end > start {
-                let at = i * from + first + start - zeros;
-                part[start..end].copy_from_slice(&x.data()[at..][..end - start]);
-            }
-        });
+    fill_parts(y.data_mut(), padded * inner, |i, first, part| {
+        let within = |place: usize| place.saturating_sub(first).min(part.len());
+        let (start, end) = (within(zeros), within(zeros + from));
+        part[..start].fill(T::ZERO);
+        part[end..].fill(T::ZERO);
+        if end > start {
+            let at = i * from + first + start - zeros;
+            part[start..end].copy_from_slice(&x.data()[at..][..end - start]);
+        }
     });
     y
+}
+
+/// [`for_each_part`] of all blocks, in parallel.
+fn fill_parts<T: Real>(y: &mut [T], block: usize, f: impl Fn(usize, usize, &mut [T]) + Sync) {
+    for_each_slab(y, SLAB, |start, slab| for_each_part(start, slab, block, &f));
 }
 
 fn with_extent(shape: Shape, axis: usize, extent: usize) -> Shape {

@@ -2,7 +2,6 @@
 //!
 //! Both subtract the largest channel first, so no exponent is positive and nothing overflows (log-sum-exp).
 
-use super::update_slabs;
 use crate::parallel::slab_of_rows;
 use crate::{Backward, Function, Real, Tensor, Var};
 
@@ -63,13 +62,14 @@ impl<T: Real> Backward<T, 1> for LogSoftmax {
 }
 
 /// `f(start, row)` on each row of channels.
-fn update_rows<T: Real>(x: Tensor<T>, f: impl Fn(usize, &mut [T]) + Sync) -> Tensor<T> {
+fn update_rows<T: Real>(mut x: Tensor<T>, f: impl Fn(usize, &mut [T]) + Sync) -> Tensor<T> {
     let channels = x.channels().max(1);
-    update_slabs(x, slab_of_rows(channels), |start, slab| {
+    x.update_slabs(slab_of_rows(channels), |start, slab| {
         for (i, row) in slab.chunks_exact_mut(channels).enumerate() {
             f(start + i * channels, row);
         }
-    })
+    });
+    x
 }
 
 fn largest<T: Real>(row: &[T]) -> T {
@@ -77,7 +77,7 @@ fn largest<T: Real>(row: &[T]) -> T {
 }
 
 impl<T: Real> Var<'_, T> {
-    /// e^x\[c\] / Σ e^x over the channels (the last axis). Saves y.
+    /// e^x\[c\] / Σ e^x over the channels (the last axis), which there must be. Saves y.
     ///
     /// The result is NaN where a channel is ∞ or NaN, or all are −∞.
     ///
@@ -87,16 +87,13 @@ impl<T: Real> Var<'_, T> {
     /// let x = tape.constant(Tensor::from_vec([1, 2], vec![1000.0, 1000.0]));
     /// assert_eq!(x.softmax().value().data(), [0.5, 0.5]);
     /// ```
-    ///
-    /// # Panics
-    /// For a tensor without axes.
     #[track_caller]
     pub fn softmax(self) -> Self {
         assert!(self.shape().rank() > 0, "softmax: a single number has no channel axis");
         self.tape().apply(Softmax, [self])
     }
 
-    /// x\[c\] − ln Σ e^x over the channels (the last axis): the logarithm of [`softmax`](Self::softmax), finite where
+    /// x\[c\] − ln Σ e^x over the channels (the last axis, which there must be): the logarithm of [`softmax`](Self::softmax), finite where
     /// that rounds to 0. Saves y.
     ///
     /// ```
@@ -105,9 +102,6 @@ impl<T: Real> Var<'_, T> {
     /// let x = tape.constant(Tensor::from_vec([1, 2], vec![1000.0, 0.0]));
     /// assert_eq!(x.log_softmax().value().data(), [0.0, -1000.0]);
     /// ```
-    ///
-    /// # Panics
-    /// For a tensor without axes.
     #[track_caller]
     pub fn log_softmax(self) -> Self {
         assert!(self.shape().rank() > 0, "log_softmax: a single number has no channel axis");

@@ -46,10 +46,7 @@ impl<T: Real> Tensor<T> {
         y
     }
 
-    /// `[n, c, ...]` with the channels in second place becomes `[n, ..., c]`.
-    ///
-    /// # Panics
-    /// With fewer than two axes.
+    /// `[n, c, ...]` with the channels in second place becomes `[n, ..., c]`. Panics with fewer than two axes.
     #[track_caller]
     pub fn from_channels_first(&self) -> Self {
         let rank = self.shape().rank();
@@ -58,10 +55,7 @@ impl<T: Real> Tensor<T> {
         self.permute(&axes)
     }
 
-    /// `[n, ..., c]` becomes `[n, c, ...]`.
-    ///
-    /// # Panics
-    /// With fewer than two axes.
+    /// `[n, ..., c]` becomes `[n, c, ...]`. Panics with fewer than two axes.
     #[track_caller]
     pub fn to_channels_first(&self) -> Self {
         let rank = self.shape().rank();

@@ -360,3 +360,12 @@ fn keys_are_the_same_in_every_version_and_whether_or_not_anybody_looks_on() {
     watched.observe(|_| ());
     assert_eq!(draws(&watched), plain);
 }
+
+#[test]
+fn a_tape_and_gradients_may_go_to_another_thread() {
+    fn is_send<S: Send>(_: &S) {}
+    let tape = Tape::<f32>::train(0);
+    let gradients = tape.variable(Tensor::zeros([1])).sum().backward();
+    is_send(&tape);
+    is_send(&gradients);
+}
