@@ -47,7 +47,7 @@ impl NormSettings {
 
 /// act(γ·(x − mean)/√(var + ε) + β), mean and (biased) variance being those of x, left to whoever reads it.
 ///
-/// x is `[n, ..., c]`, a convolution's [`WithStats`] result or any [`Var`]; γ and β are `[c]` or absent (1 and 0 then). One
+/// x is `[n, ..., c]`, a convolution's [`WithStats`](super::WithStats) result or any [`Var`]; γ and β are `[c]` or absent (1 and 0 then). One
 /// voxel alone has variance 0, so it yields act(β).
 ///
 /// # Panics
