@@ -11,6 +11,9 @@ impl<T: Real> Tape<T> {
     /// both times, and updates of buffers are announced once, after those before. Parameters are captured as
     /// clones, which share their identity, so their gradients arrive as usual.
     ///
+    /// # Panics
+    /// As [`apply`](Self::apply).
+    ///
     /// # Source
     /// Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
     #[track_caller]
@@ -20,16 +23,22 @@ impl<T: Real> Tape<T> {
         f: impl for<'a> Fn(&'a Tape<T>, [Var<'a, T>; N]) -> Var<'a, T> + Send + 'static,
     ) -> Var<'t, T> {
         let key = self.draw_key();
-        let inputs = inputs.map(|x| (self.check(&x), x.into_value()));
+        let mut nodes = [None; N];
+        for (node, x) in nodes.iter_mut().zip(&inputs) {
+            *node = self.check(x);
+        }
+        let mut places = nodes.into_iter();
+        let inputs = inputs.map(|x| (places.next().flatten(), x.into_value()));
 
         let first = Tape::new(false, self.context.of_part(key));
         let y = f(&first, inputs.each_ref().map(|(_, x)| first.constant(x.clone()))).into_value();
         self.context.append_updates(first.context.take_updates());
         self.context.keep_first(first.first_non_finite());
-        if !self.is_recording() {
+        // Parameters inside may need a gradient even where no input does.
+        let parameter = first.context.pass_parameter(&self.context);
+        if !self.is_recording() || !parameter && nodes.iter().all(Option::is_none) {
             return self.constant(y);
         }
-        // Parameters inside may need a gradient even where no input does.
         self.record_operation(Box::new(Recomputed { f, key, inputs }), y)
     }
 }

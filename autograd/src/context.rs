@@ -84,10 +84,13 @@ impl<T: Real> Tape<T> {
         }
     }
 
-    /// The same tape, on which every update has this momentum. With 1/k on the k-th of several passes, buffers become the mean
-    /// over them: so running statistics are measured anew for weights that are an average of others.
+    /// The same tape, on which every update has this momentum. With 1/k on the k-th of several passes, buffers that are updated
+    /// once a pass become the mean over them: so running statistics are measured anew for weights that are an average of others.
+    /// Panics unless 0 ≤ momentum ≤ 1.
     #[must_use]
+    #[track_caller]
     pub fn with_momentum(mut self, momentum: f64) -> Self {
+        assert!((0.0..=1.0).contains(&momentum), "with_momentum: {momentum} is not from 0 to 1");
         self.context.momentum = Some(momentum);
         self
     }
@@ -159,6 +162,11 @@ impl<T: Real> Context<T> {
     /// A trainable parameter enters the tape: whatever is computed next belongs to its layer.
     pub(crate) fn note_parameter(&self, parameter: ParamId) {
         self.last_parameter.set(Some(parameter));
+    }
+
+    /// Tells the context of the whole which parameter was last used in this part of it, and whether any was.
+    pub(crate) fn pass_parameter(&self, whole: &Self) -> bool {
+        self.last_parameter.get().map(|parameter| whole.note_parameter(parameter)).is_some()
     }
 
     /// Checks the value of an operation.

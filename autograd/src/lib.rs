@@ -13,8 +13,8 @@
 //!
 //! - [`Tensor`]: numbers in contiguous memory; the last axis is the channel axis.
 //! - [`Tape`], [`Var`]: what was computed, and a value on it. [`Var::backward`] yields [`Gradients`].
-//! - [`Var`]'s methods and `+ - * /`: the elementary operations, with their formulas; axes of extent 1 are spread, and kept by
-//!   reductions, so that `x / x.sum_axes(&[4])` is what it says.
+//! - [`Var`]'s methods and `+ - * /`: the elementary operations, with their formulas; axes of extent 1 broadcast, and are kept
+//!   by reductions, so that `x / x.sum_axes(&[4])` is what it says.
 //! - [`Backward`], [`Function`]: the interface of every operation; implement them for your own.
 //! - [`Parameter`]: what outlives tapes and is trained, or [frozen](Parameter::freeze).
 //! - [`gradcheck`]: derivatives held against finite differences.
@@ -32,12 +32,6 @@
 //! recorded and differentiated; `ops/elementwise.rs`, the simplest of them; `gradcheck.rs`, why one may believe them.
 //! To be skipped at first: `buffer.rs`, where tensors get their memory; `simd.rs`, for fast loops; `context.rs`, which layers
 //! and training loops use.
-//!
-//! # Denormal numbers
-//!
-//! They are kept, in every thread and on every instruction set: the processor's switch for that belongs to a thread, compiled
-//! code may take it to be off (`_mm_setcsr` says so), and bits would depend on it. There is little to gain: on AVX-512 a pass
-//! of a U-Net whose gradients are all denormal takes 1.02 times as long as one without.
 
 mod backward;
 pub mod buffer;

@@ -1,4 +1,4 @@
-//! A student and its teacher on one tape: the teacher is a frozen copy of its own, so the gradients are the student's alone.
+//! A student and its teacher on one tape: the teacher is frozen, so the gradients are the student's alone.
 //!
 //! `cargo run -p nn --example teacher_student`
 

@@ -76,11 +76,6 @@ impl<M> Ema<M> {
         &self.model
     }
 
-    /// The average alone.
-    pub fn into_model(self) -> M {
-        self.model
-    }
-
     /// The average's [`state_dict`](Module::state_dict) and, as `ema.updates`, how often it was moved: to go on with training.
     /// What a model loads to predict is `average.model().state_dict()`.
     pub fn state_dict<T: Real>(&self) -> Vec<(String, Tensor<T>)>
@@ -95,7 +90,7 @@ impl<M> Ema<M> {
     /// Restores what [`state_dict`](Self::state_dict) gave.
     ///
     /// # Errors
-    /// As [`Module::load_state_dict`].
+    /// As [`Module::load_state_dict`]; if the count of updates is none.
     pub fn load_state_dict<T: Real>(
         &mut self,
         mut state: std::collections::BTreeMap<String, Tensor<T>>,
@@ -103,10 +98,14 @@ impl<M> Ema<M> {
     where
         M: Module<T>,
     {
-        let updates = state.remove(UPDATES).filter(|updates| updates.numel() == 1);
-        let updates = updates.ok_or_else(|| Error::MissingParameter { name: UPDATES.to_owned() })?;
+        let missing = || Error::MissingParameter { name: UPDATES.to_owned() };
+        let updates = state.remove(UPDATES).ok_or_else(missing)?;
+        let count = if updates.numel() == 1 { updates.item().to_f64() } else { f64::NAN };
+        if !(count >= 0.0 && count.fract() == 0.0) {
+            return Err(Error::Setting { name: "updates", message: format!("{updates:?} is no count") });
+        }
         self.model.load_state_dict(state)?;
-        self.updates = updates.item().to_f64() as u64;
+        self.updates = count as u64;
         Ok(())
     }
 }

@@ -3,6 +3,12 @@
 //! The folders of convolutions hold `reference.rs`, the naive loops that define the operation and that every fast version
 //! is tested against. Loops are written once in the vocabulary of [`autograd::simd`], for all instruction sets
 //! and both number types. Work is cut by shape alone, so results do not depend on the number of threads.
+//!
+//! # Denormal numbers
+//!
+//! They are kept, in every thread and on every instruction set: the processor's switch for that belongs to a thread, compiled
+//! code may take it to be off (`_mm_setcsr` says so), and bits would depend on it. There is little to gain: on AVX-512 a pass
+//! of a U-Net whose gradients are all denormal takes 1.02 times as long as one without.
 
 pub mod activation;
 mod affine;

@@ -92,7 +92,9 @@ pub trait Module<T: Real> {
     /// Freezes every parameter and buffer: they stay as they are, no backward pass goes where only they are, and a batch
     /// normalisation uses its running statistics.
     ///
-    /// Names say what to freeze of a whole: `net.named_parameters_mut()`, filtered.
+    /// Dropout goes on to drop: what is to answer alike always, such as a teacher, runs on [`Tape::no_grad`](autograd::Tape::no_grad),
+    /// and its answer enters as a constant. Files of weights do not say what was frozen. Names say what to freeze of a whole:
+    /// `net.named_parameters_mut()`, filtered.
     fn freeze(&mut self) {
         self.visit_mut("", &mut |_, _, parameter| parameter.freeze());
     }
@@ -113,10 +115,10 @@ pub trait Module<T: Real> {
         copy
     }
 
-    /// Moves the buffers (running statistics) as forward passes announced; an optimiser's step does it too.
+    /// Moves the buffers (running statistics) that are not frozen as forward passes announced; an optimiser's step does it too.
     fn update_buffers(&mut self, announced: &Gradients<T>) {
         self.visit_mut("", &mut |_, _, buffer| {
-            if let Some(value) = announced.update_of(buffer) {
+            if let Some(value) = announced.update_of(buffer).filter(|_| !buffer.is_frozen()) {
                 buffer.set(value);
             }
         });

@@ -22,7 +22,7 @@
 //! numbers of all tensors in the order that the header says. PyTorch reads it with `safetensors.torch.load_file`.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 
 use autograd::{MAX_RANK, Real, Tensor};
@@ -37,7 +37,7 @@ const LONGEST_HEADER: u64 = 100 << 20;
 /// own that go with them. The stream is flushed.
 ///
 /// # Errors
-/// If the stream refuses.
+/// [`ErrorKind::InvalidInput`] for two tensors of one name; what the stream says.
 pub fn write<T: Real>(
     tensors: impl IntoIterator<Item = (impl Into<String>, impl Borrow<Tensor<T>>)>,
     metadata: Option<HashMap<String, String>>,
@@ -45,6 +45,10 @@ pub fn write<T: Real>(
 ) -> io::Result<()> {
     let (dtype, size) = if is_double::<T>() { (Dtype::F64, 8) } else { (Dtype::F32, 4) };
     let tensors: Vec<_> = tensors.into_iter().map(|(name, tensor)| (name.into(), tensor)).collect();
+    let mut names = BTreeSet::new();
+    if let Some((name, _)) = tensors.iter().find(|(name, _)| !names.insert(name)) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, format!("two tensors are called {name}")));
+    }
     let mut end = 0;
     let info = tensors.iter().map(|(name, tensor)| {
         let (start, tensor) = (end, tensor.borrow());
@@ -126,7 +130,7 @@ impl<R: Read + Seek> Contents<R> {
     /// The tensors of `f32` or `f64` that `rename` gives a name, as `T`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidData`] for numbers of another type or too many axes, by the tensor's name; what the stream says.
+    /// [`ErrorKind::InvalidData`] for numbers of another type, too many axes or too large ones, by the tensor's name; what the stream says.
     pub fn read<T: Real>(
         &mut self,
         rename: impl Fn(&str) -> Option<String>,
@@ -142,6 +146,13 @@ impl<R: Read + Seek> Contents<R> {
             if shape.len() > MAX_RANK {
                 let message = format!("holds {name} with {} axes: no layer has that", shape.len());
                 return Err(invalid(&message));
+            }
+            // As `Shape` counts them: without those of 0.
+            let numbers = shape.iter().filter(|d| **d != 0).try_fold(1usize, |n, d| n.checked_mul(*d));
+            if numbers.is_none_or(|numbers| numbers > isize::MAX as usize / size_of::<f64>()) {
+                return Err(invalid(&format!(
+                    "holds {name} with shape {shape:?}, more than any memory holds"
+                )));
             }
             self.file.seek(SeekFrom::Start(self.start + offset as u64))?;
             let mut tensor = Tensor::scratch(shape.as_slice());

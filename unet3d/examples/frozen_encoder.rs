@@ -28,8 +28,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     net.encoder.freeze();
     let before = net.encoder.state_dict();
+    let mut frozen = 0;
     for key in 0..10 {
         let (recorded, loss) = step(&mut net, key)?;
+        frozen = recorded;
         println!("frozen  step {key:2}  loss {loss:.4}  {recorded} operations and parameters on the tape");
     }
     assert_eq!(net.encoder.state_dict(), before);
@@ -37,6 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     net.encoder.unfreeze();
     for key in 10..20 {
         let (recorded, loss) = step(&mut net, key)?;
+        assert!(frozen < recorded, "what is frozen is not on the tape");
         println!("all     step {key:2}  loss {loss:.4}  {recorded} operations and parameters on the tape");
     }
     assert_ne!(net.encoder.state_dict(), before);

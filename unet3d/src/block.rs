@@ -54,13 +54,22 @@ impl<T: Real> Block<T> {
     /// From so many channels to so many, with fresh weights.
     ///
     /// # Errors
-    /// If a layer refuses its settings.
+    /// If a kernel is even along an axis, the dropout is none, or a layer refuses its settings.
     pub fn new(
         in_channels: usize,
         channels: usize,
         config: BlockConfig,
         rng: &mut impl Rng,
     ) -> Result<Self, Error> {
+        if config.kernel.iter().any(|k| k % 2 == 0) {
+            let message =
+                format!("is {:?}: odd along each axis, so that a padding keeps the size", config.kernel);
+            return Err(Error::Config { field: "kernel", message });
+        }
+        if !(0.0..1.0).contains(&config.dropout) {
+            let message = format!("is {}: a probability from 0 to below 1", config.dropout);
+            return Err(Error::Config { field: "dropout", message });
+        }
         let spec = Conv3dSpec::new(config.kernel).same_padding();
         let kind = config.norm.kind();
         let last = if config.residual { Activation::Identity } else { config.activation };
@@ -86,10 +95,16 @@ impl<T: Real> Block<T> {
 
     /// `[n, d, h, w, in_channels]` to `[n, d, h, w, channels]`. What comes out is normalised and activated by whoever
     /// reads it.
+    ///
+    /// # Panics
+    /// If x has another number of channels.
+    #[track_caller]
     pub fn forward<'t>(&self, x: impl IntoInput<'t, T>) -> Input<'t, T> {
         let x = x.into_input();
-        let shortcut =
-            self.shortcut.as_ref().map(|shortcut| (shortcut.forward(x.clone()), shortcut.activation));
+        let shortcut = match &self.shortcut {
+            Some(shortcut) => Some((shortcut.forward(x.clone()), shortcut.activation)),
+            None => None,
+        };
         let y = self.norm0.forward(self.conv0.forward_with_stats(x));
         let y = match &self.dropout {
             Some(dropout) => dropout.forward(y.into_var()).into(),
@@ -104,6 +119,7 @@ impl<T: Real> Block<T> {
 }
 
 impl<T: Real> Shortcut<T> {
+    #[track_caller]
     fn forward<'t>(&self, x: Input<'t, T>) -> Input<'t, T> {
         match &self.projection {
             Some(projection) => projection.forward(x).into(),

@@ -18,7 +18,8 @@ pub struct Decoder<T: Real = f32> {
 }
 
 impl<T: Real> Decoder<T> {
-    /// With fresh weights. Heads are no part of it: `out_channels` and `deep_supervision` do not matter.
+    /// With fresh weights. Heads are no part of it: `out_channels` and `deep_supervision` do not matter, but must be
+    /// valid.
     ///
     /// # Errors
     /// If the configuration is not [valid](UNet3dConfig::validated).

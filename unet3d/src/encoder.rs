@@ -17,7 +17,8 @@ pub struct Encoder<T: Real = f32> {
 }
 
 impl<T: Real> Encoder<T> {
-    /// With fresh weights. Heads are no part of it: `out_channels` and `deep_supervision` do not matter.
+    /// With fresh weights. Heads are no part of it: `out_channels` and `deep_supervision` do not matter, but must be
+    /// valid.
     ///
     /// # Errors
     /// If the configuration is not [valid](UNet3dConfig::validated).

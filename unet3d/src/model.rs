@@ -31,7 +31,7 @@ use crate::{Decoder, Encoder, Error, UNet3dConfig};
 #[derive(Clone, Debug)]
 pub struct UNet3d<T: Real = f32> {
     config: UNet3dConfig,
-    /// The way down.
+    /// The way down. What it is replaced with must be of the same configuration, as the decoder and the head, or a pass panics.
     pub encoder: Encoder<T>,
     /// The way up.
     pub decoder: Decoder<T>,

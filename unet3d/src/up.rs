@@ -50,6 +50,10 @@ impl<T: Real> Up<T> {
     }
 
     /// `[n, d, h, w, from]` to `[n, d·sd, h·sh, w·sw, to]`.
+    ///
+    /// # Panics
+    /// If x has another number of channels.
+    #[track_caller]
     pub fn forward<'t>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
         match self {
             Self::Transposed(conv) => conv.forward(x),

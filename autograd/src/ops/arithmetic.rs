@@ -2,17 +2,6 @@
 //!
 //! Of a and b only those are saved that a wanted gradient needs: for mask · x with a constant mask, the mask.
 //! A number is a constant operand. Division by 0 gives ±∞ or NaN, as in IEEE 754.
-//!
-//! ```
-//! use autograd::{Tape, Tensor};
-//!
-//! let tape = Tape::<f64>::train(0);
-//! let x = tape.variable(Tensor::from_vec([2, 2], vec![1.0, 2.0, 3.0, 4.0]));
-//! let bias = tape.variable(Tensor::from_vec([2], vec![10.0, 20.0]));
-//! let y = 2.0 * (&x + &bias) - 1.0;
-//! assert_eq!(y.value().data(), [21.0, 43.0, 25.0, 47.0]);
-//! assert_eq!(y.sum().backward().wrt(&bias).unwrap().data(), [4.0, 4.0]);
-//! ```
 
 use std::ops;
 
@@ -118,7 +107,7 @@ macro_rules! operator {
     ($operator:ident, $method:ident, $function:expr, $formula:literal) => {
         #[doc = $formula]
         ///
-        /// The shapes are equal up to axes of extent 1, which are spread (`[n, d, h, w, c]` with `[n, 1, 1, 1, c]` or
+        /// Shapes broadcast: they are equal up to axes of extent 1, which are spread (`[n, d, h, w, c]` with `[n, 1, 1, 1, c]` or
         /// `[n, d, h, w, 1]`), or one operand is one number (`[]`, `[1]`) or a vector `[c]` over the other's last axis of
         /// as many channels. The gradient of what is spread is the sum over its uses.
         ///

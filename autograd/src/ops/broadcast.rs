@@ -1,4 +1,4 @@
-//! Which shapes go together, and where the gradient of the smaller one goes.
+//! Broadcasting: which shapes go together, and where the gradient of the smaller one goes.
 //!
 //! | one operand | the other | result |
 //! |---|---|---|

@@ -76,12 +76,12 @@ impl<T: Real> Backward<T, 1> for OverAxes {
     fn backward(&self, [x, y]: Self::Saved, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
         let is_extreme = combine_into(x, &y, |x, y| if x == y { T::ONE } else { T::ZERO });
         let share = dy.zip_map(&sum_to(self.kept, is_extreme.clone()), |dy, count| dy / count);
-        [Some(combine_into(is_extreme, &share, |is, share| if is == T::ONE { share } else { T::ZERO }))]
+        [Some(combine_into(is_extreme, &share, |is, share| is * share))]
     }
 }
 
 impl<'t, T: Real> Var<'t, T> {
-    /// The larger of a and b, element by element, of shapes that go together as for `+`. Saves both.
+    /// The larger of a and b, element by element, of shapes that broadcast as for `+`. Saves both.
     ///
     /// ```
     /// # use autograd::{Tape, Tensor};

@@ -38,7 +38,10 @@ fn sums_of_groups<T: Real>(x: &[T], mut groups: Vec<(usize, bool)>) -> Vec<f64> 
     } else if matrix >= SLAB || matrices == 1 {
         x.chunks_exact(matrix).map(|x| sums_of_matrix(x, columns)).collect()
     } else {
-        let of_slab = |x: &[T]| x.chunks_exact(matrix).flat_map(|x| sums_of_slab(x, columns)).collect();
+        let of_slab = |x: &[T]| match columns {
+            1 => x.chunks_exact(matrix).map(sum_of_row).collect(),
+            _ => x.chunks_exact(matrix).flat_map(|x| sums_of_slab(x, columns)).collect(),
+        };
         map_slabs(x.len(), matrix * (SLAB / matrix), |range| of_slab(&x[range]))
     };
     sums_of_groups(&sums.concat(), groups)
@@ -52,6 +55,13 @@ fn sums_of_matrix<T: Real>(x: &[T], columns: usize) -> Vec<f64> {
         total.iter_mut().zip(partial).for_each(|(t, p)| *t += p);
     }
     total
+}
+
+/// [`sums_of_slab`] of one column, bit for bit, without memory.
+fn sum_of_row<T: Real>(x: &[T]) -> f64 {
+    let mut lanes = [0.0; LANES];
+    x.chunks(LANES).for_each(|x| lanes.iter_mut().zip(x).for_each(|(sum, x)| *sum += x.to_f64()));
+    lanes.into_iter().reduce(|total, lane| total + lane).unwrap_or(0.0)
 }
 
 fn sums_of_slab<T: Real>(x: &[T], columns: usize) -> Vec<f64> {

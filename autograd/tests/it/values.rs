@@ -255,6 +255,9 @@ fn nan_wins_an_extreme_and_equals_share_the_gradient() {
     let x = tape.variable(Tensor::from_vec([4], vec![2.0, 1.0, 2.0, 2.0]));
     let gradients = (x.clone().max_axes(&[0]) * 6.0).backward();
     assert_eq!(gradients.wrt(&x).unwrap().data(), [2.0, 0.0, 2.0, 2.0]);
+    let y = tape.variable(Tensor::from_vec([2], vec![f64::NAN, 1.0]));
+    let gradients = y.clone().max_axes(&[0]).backward();
+    assert!(gradients.wrt(&y).unwrap().data().iter().all(|v| v.is_nan()), "as in PyTorch");
     let (a, b) = (tape.variable(Tensor::scalar(1.0)), tape.variable(Tensor::scalar(1.0)));
     let gradients = a.clone().minimum(b.clone()).backward();
     assert_eq!((gradients.wrt(&a).unwrap().item(), gradients.wrt(&b).unwrap().item()), (0.5, 0.5));

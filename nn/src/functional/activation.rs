@@ -2,6 +2,7 @@
 
 use autograd::{Real, Var};
 
+use super::IntoInput;
 use crate::Error;
 pub use crate::kernels::activation::Activation;
 
@@ -12,7 +13,8 @@ impl Activation {
     }
 
     /// The activation of each number of `x`.
-    pub fn forward<'t, T: Real>(&self, x: Var<'t, T>) -> Var<'t, T> {
+    pub fn forward<'t, T: Real>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
+        let x = x.into_input().into_var();
         match *self {
             Self::Identity => x,
             Self::Relu => x.relu(),

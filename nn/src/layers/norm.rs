@@ -58,6 +58,10 @@ impl<T: Real> RunningStats<T> {
         }
     }
 
+    fn is_frozen(&self) -> bool {
+        self.mean.is_frozen() || self.variance.is_frozen()
+    }
+
     /// Announces that the statistics follow a batch's.
     fn follow(&self, tape: &Tape<T>, stats: &ChannelStats<T>) {
         let (mean, variance) = stats.batch_mean_and_variance();
@@ -149,7 +153,7 @@ impl<T: Real> NormAct<T> {
         let tape = x.tape();
         let [gamma, beta] = [&self.weight, &self.bias].map(|p| enter(tape, p.as_ref()));
         match &self.running {
-            Some(running) if tape.mode() == Mode::Train && !running.mean.is_frozen() => {
+            Some(running) if tape.mode() == Mode::Train && !running.is_frozen() => {
                 running.follow(tape, x.stats());
             }
             Some(RunningStats { mean, variance, .. }) => {

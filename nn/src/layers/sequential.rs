@@ -70,7 +70,7 @@ impl<T: Real> Sequential<T> {
         self
     }
 
-    /// The output of the last.
+    /// The output of the last. A mistake in shapes is shown at the layer that it is found by.
     #[track_caller]
     pub fn forward<'t>(&self, x: impl IntoInput<'t, T>) -> Var<'t, T> {
         self.apply(x.into_input()).into_var()
@@ -107,5 +107,5 @@ layers! {
     AvgPool3d: |pool, x| pool.forward(x).into();
     Upsample: |upsample, x| upsample.forward(x).into();
     Dropout: |dropout, x| dropout.forward(x).into();
-    Activation: |activation, x| activation.forward(x.into_var()).into();
+    Activation: |activation, x| activation.forward(x).into();
 }

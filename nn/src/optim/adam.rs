@@ -54,7 +54,7 @@ impl<T: Real> Adam<T> {
         Self::with_decay(config.as_adam(), Decay::Weight)
     }
 
-    /// With parameters that are treated apart.
+    /// With parameter groups.
     #[must_use]
     pub fn with_groups(mut self, groups: impl Into<Vec<Group>>) -> Self {
         self.state.groups = groups.into();

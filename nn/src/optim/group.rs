@@ -1,4 +1,4 @@
-//! Parameters that are treated apart.
+//! Parameter groups.
 
 use crate::Error;
 

@@ -31,7 +31,7 @@ impl<T: Real> Sgd<T> {
         Ok(Self { config, state: State::new(slots, false) })
     }
 
-    /// With parameters that are treated apart.
+    /// With parameter groups.
     #[must_use]
     pub fn with_groups(mut self, groups: impl Into<Vec<Group>>) -> Self {
         self.state.groups = groups.into();

@@ -2,7 +2,7 @@
 
 use autograd::{Tape, Var};
 use libtest_mimic::{Failed, Trial};
-use nn::functional::attention;
+use nn::functional::{attention, global_avg_pool3d, global_max_pool3d};
 use serde_json::Value;
 
 use crate::reference::{Reference, compare, fixture};
@@ -34,6 +34,8 @@ fn check(reference: &Reference, case: &str, call: &Value) -> Result<(), Failed> 
         "mean_axes" => arg(0).mean_axes(&axes),
         "max_axes" => arg(0).max_axes(&axes),
         "min_axes" => arg(0).min_axes(&axes),
+        "global_avg_pool3d" => global_avg_pool3d(arg(0)),
+        "global_max_pool3d" => global_max_pool3d(arg(0)),
         "abs" => arg(0).abs(),
         "clamp" => arg(0).clamp(number(&call["min"]), number(&call["max"])),
         "permute" => arg(0).permute(&axes),

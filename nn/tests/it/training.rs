@@ -83,6 +83,13 @@ fn what_is_frozen_is_off_the_tape_and_stays_until_it_is_not() {
     assert_eq!(of_encoder(&state), of_encoder(&remembered));
     adam.load_state(&net, state.into_iter().collect::<BTreeMap<_, _>>()).unwrap();
 
+    // What was announced before it was frozen is not done either.
+    net.unfreeze();
+    let gradients = net.gradients(3);
+    net.norm.freeze();
+    let running = net.norm.running.as_ref().unwrap().mean.value().clone();
+    net.update_buffers(&gradients);
+    assert_eq!(*net.norm.running.as_ref().unwrap().mean.value(), running);
     net.unfreeze();
     let gradients = net.gradients(2);
     adam.step(&mut net, &gradients);
@@ -298,6 +305,9 @@ fn weights_come_back_from_a_stream_in_either_precision_and_damage_is_named() {
     let narrow: BTreeMap<String, Tensor<f32>> = state_dict::read(Cursor::new(&doubles)).unwrap();
     assert_eq!(narrow, net.state_dict().into_iter().collect());
 
+    let twice = [("a", net.head.weight.value()), ("a", net.head.weight.value())];
+    let error = state_dict::write(twice, None, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), "two tensors are called a");
     let message = |bytes: &[u8]| {
         let error = state_dict::read::<f32>(Cursor::new(bytes)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
@@ -308,6 +318,9 @@ fn weights_come_back_from_a_stream_in_either_precision_and_damage_is_named() {
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::I64, vec![1], &[0; 8]).unwrap();
     let integers = safetensors::serialize([("steps", view)], None).unwrap();
     assert_eq!(message(&integers), "holds steps as I64: convert it to F32");
+    let header = br#"{"w":{"dtype":"F32","shape":[0,1099511627776,1099511627776],"data_offsets":[0,0]}}"#;
+    let huge = [&(header.len() as u64).to_le_bytes()[..], header].concat();
+    assert!(message(&huge).contains("more than any memory holds"));
 }
 
 #[test]

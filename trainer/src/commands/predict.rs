@@ -135,7 +135,7 @@ fn predicted(
 fn threshold(args: &Predict, member: &Member) -> Result<Option<f64>> {
     let Some(threshold) = args.threshold else { return Ok(None) };
     if member.card.plan.model.out_channels > 1 {
-        let message = "--threshold is for one foreground class; of several the most probable is taken";
+        let message = "--threshold is for one foreground class; of several background is taken where it is as probable as the rest";
         return Err(Error::Usage(message.into()));
     }
     if !(0.0..=1.0).contains(&threshold) {

@@ -43,9 +43,9 @@ pub enum MaskRule {
     /// Of several channels: background where it is at least as probable as all other classes together, else the most
     /// probable of these; all by calibrated probabilities.
     Foreground,
-    /// Of several channels: the class of the largest calibrated probability. Models of version 5 are read so.
+    /// Of several channels: the class of the largest calibrated probability. Models of format 5 say so.
     MostProbable,
-    /// Of several channels: the class of the largest logit, whatever the calibration. Models of version 4 are read so.
+    /// Of several channels: the class of the largest logit, whatever the calibration. Checkpoints of version 4 are read so.
     LargestLogit,
 }
 

@@ -64,15 +64,17 @@ impl Ensemble {
         self.threshold.as_ref().map_or_else(mean, |(probability, _)| *probability)
     }
 
-    /// How the logits of [`ProbabilityMean::logits`] are read: nothing is left to calibrate, and of several classes the
-    /// most probable one is taken.
+    /// How the logits of [`ProbabilityMean::logits`] are read: nothing is left to calibrate, and of several classes masks are
+    /// made as the members', or those of the newest of them, are.
     pub fn decision(&self) -> Decision {
         let channels = self.channels();
         let calibration = Calibration {
             source: self.members[0].calibration.source.clone(),
             ..Calibration::identity(channels)
         };
-        let read = Decision { calibration, rule: MaskRule::Foreground };
+        let is_newest = self.members.iter().any(|member| member.rule == MaskRule::Foreground);
+        let rule = if is_newest { MaskRule::Foreground } else { MaskRule::MostProbable };
+        let read = Decision { calibration, rule };
         if channels == 1 { read.at(self.threshold()) } else { read }
     }
 

@@ -19,7 +19,9 @@ pub(crate) mod tensors;
 pub use file::ModelFile;
 
 /// The version of the metadata.
-pub(crate) const FORMAT: u32 = 5;
+pub(crate) const FORMAT: u32 = 6;
+/// The oldest that is read. Since 6 masks may be of [`MaskRule::Foreground`](super::MaskRule).
+pub(crate) const OLDEST_FORMAT: u32 = 5;
 
 /// What training and inference agree on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

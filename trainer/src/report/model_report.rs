@@ -46,8 +46,7 @@ pub struct ClassReport {
     pub share: f64,
     /// Precision and recall at every threshold, thinned, from the highest threshold down.
     pub curve: Vec<CutPoint>,
-    /// At the cut that masks are made with, before post-processing; none of several classes, of which the most probable is
-    /// taken.
+    /// At the cut that masks are made with, before post-processing; none of several classes.
     pub cut: Option<CutPoint>,
     /// Of the probabilities as the network gives them.
     pub as_trained: Reliability,

@@ -194,20 +194,30 @@ fn few_cases_move_a_threshold_only_by_a_margin_or_where_an_aim_was_asked_for() {
 #[test]
 fn a_fit_to_classes_is_not_taken_where_the_mask_is_worse_by_it() {
     let loss = LossConfig::CrossEntropy { class_weights: None, label_smoothing: 0.0 };
-    let decide = |groups: &[([f32; 3], u8, usize)]| {
+    let cases = ["a", "b", "c"].map(str::to_owned);
+    let sample = |groups: &[([f32; 3], u8, usize)]| {
         let voxels: usize = groups.iter().map(|group| group.2).sum();
         let mut sample = ClassSample::new(3, voxels);
         for &(z, label, count) in groups {
             sample.update(&z.repeat(count), &vec![label; count]);
         }
-        let (histogram, cases) = (ScoreHistogram::new(), ["a", "b", "c"].map(str::to_owned));
+        sample
+    };
+    let decide = |groups: &[([f32; 3], u8, usize)]| {
+        let (histogram, sample) = (ScoreHistogram::new(), sample(groups));
         let evidence = Evidence { histogram: &histogram, sample: &sample, cases: &cases };
         Decision::fitted(&loss, 3, evidence, Aim::MaxF1)
     };
     let sure = [([6.0, 0.0, 0.0], 0, 4000), ([0.0, 0.0, 6.0], 2, 400)];
     // 180 of 400 are class 1: background is more likely, and a mask without them has Dice 0 for that class.
     let torn = [([0.0, 0.5, -6.0], 1, 180), ([0.0, 0.5, -6.0], 0, 220)];
-    let decision = decide(&[sure, torn].concat());
+    let groups = [sure, torn].concat();
+    let fit = Calibration::identity(3).fitted_to_classes(&sample(&groups), false, &cases, 0.0);
+    let mask = |calibration: &Calibration| {
+        Decision { calibration: calibration.clone(), rule: MaskRule::Foreground }.classes(&torn[0].0)
+    };
+    assert_eq!((mask(&fit), mask(&Calibration::identity(3))), (vec![0], vec![1]), "{fit:?}");
+    let decision = decide(&groups);
     assert_eq!(decision.calibration, Calibration::identity(3), "{decision}");
     assert!(decision.to_string().contains("a fit makes a worse mask"), "{decision}");
     // Where it is class 2 that is mistaken for class 1, the fit mends mask and probabilities alike.

@@ -9,7 +9,7 @@ use nn::optim::{AdamConfig, OptimizerConfig};
 use proptest::prelude::*;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use unet3d::{Checkpointing, Error, Norm, UNet3d, UNet3dConfig, Upsampling};
+use unet3d::{Block, BlockConfig, Checkpointing, Error, Norm, UNet3d, UNet3dConfig, Upsampling};
 
 fn random(shape: &[usize], seed: u64) -> Tensor<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -272,4 +272,35 @@ fn parts_on_a_size_that_the_strides_do_not_divide_say_so() {
     let net = UNet3d::<f32>::new(config, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
     let tape = Tape::no_grad();
     net.decoder.forward(net.encoder.forward(tape.constant(Tensor::zeros([1, 9, 8, 8, 1]))));
+}
+
+#[test]
+fn a_frozen_part_is_off_the_tape_with_and_without_recomputation() {
+    for checkpointing in [Checkpointing::None, Checkpointing::Level] {
+        let config = UNet3dConfig { base_channels: 2, levels: 2, checkpointing, ..Default::default() };
+        let mut net = UNet3d::<f32>::new(config, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+        net.encoder.freeze();
+        let tape = Tape::train(0);
+        let features = net.encoder.forward(tape.constant(Tensor::zeros([1, 4, 4, 4, 1])));
+        assert!(
+            tape.is_empty() && features.into_iter().all(|x| x.into_var().is_constant()),
+            "{checkpointing:?}"
+        );
+        let logits = net.forward(tape.constant(Tensor::zeros([1, 4, 4, 4, 1]))).unwrap();
+        let gradients = logits.square().mean().backward();
+        assert_eq!(gradients.len(), net.decoder.named_parameters().len() + net.head.named_parameters().len());
+    }
+}
+
+#[test]
+fn a_block_of_an_impossible_kernel_or_dropout_is_refused() {
+    let rng = &mut ChaCha8Rng::seed_from_u64(0);
+    for (field, config) in [
+        ("kernel", BlockConfig { kernel: [3, 2, 3], ..Default::default() }),
+        ("dropout", BlockConfig { dropout: -0.5, ..Default::default() }),
+        ("dropout", BlockConfig { dropout: f64::NAN, ..Default::default() }),
+    ] {
+        let error = Block::<f32>::new(1, 2, config, rng).unwrap_err();
+        assert!(matches!(error, Error::Config { field: named, .. } if named == field), "{error}");
+    }
 }

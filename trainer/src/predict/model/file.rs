@@ -14,7 +14,7 @@ use unet3d::UNet3d;
 use volumes::files::{open_plain, rename_into_place};
 
 use super::tensors::{Tensors, error_of};
-use super::{FORMAT, ModelCard, NetworkCard};
+use super::{FORMAT, ModelCard, NetworkCard, OLDEST_FORMAT};
 use crate::{Error, Result};
 
 /// The key of the metadata.
@@ -110,9 +110,9 @@ fn read_card(text: &str) -> std::result::Result<ModelCard, String> {
     }
     let damaged = |e: toml::de::Error| format!("has a damaged description ({})", e.message());
     let Version { format } = toml::from_str(text).map_err(damaged)?;
-    if format != FORMAT {
+    if !(OLDEST_FORMAT..=FORMAT).contains(&format) {
         return Err(format!(
-            "is of version {format}, this program reads {FORMAT}: use the program that wrote it"
+            "is of version {format}, this program reads {OLDEST_FORMAT} to {FORMAT}: use the program that wrote it"
         ));
     }
     let card: ModelCard = toml::from_str(text).map_err(damaged)?;

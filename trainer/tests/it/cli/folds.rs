@@ -121,7 +121,7 @@ fn the_summary_counts_every_case_once_and_spreads_over_the_folds() {
         let run = place.path(&format!("run/fold_{index}"));
         assert_eq!(names(&fold["cases"]), division(&run).1);
         cases.extend(names(&fold["cases"]));
-        // What the run itself said of its best weights, which are used: of several classes the most probable is taken
+        // What the run itself said of its best weights, which are used: of several classes masks are made alike
         // here and there.
         let model = trainer::predict::ModelFile::open(&run.join("model.safetensors")).unwrap();
         let steps = model.card.networks[0].steps;

@@ -126,7 +126,10 @@ fn several_channels_and_classes_give_the_most_probable_class_where_foreground_is
         assert!(is_right, "{mask} of {p:?}");
     }
     let error = refuses(&["predict", &run, &images, "--out", &masks, "--threshold", "0.4"]);
-    assert_eq!(error, "--threshold is for one foreground class; of several the most probable is taken");
+    assert_eq!(
+        error,
+        "--threshold is for one foreground class; of several background is taken where it is as probable as the rest"
+    );
 }
 
 #[test]
