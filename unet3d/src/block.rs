@@ -101,10 +101,11 @@ impl<T: Real> Block<T> {
     #[track_caller]
     pub fn forward<'t>(&self, x: impl IntoInput<'t, T>) -> Input<'t, T> {
         let x = x.into_input();
-        let shortcut = match &self.shortcut {
-            Some(shortcut) => Some((shortcut.forward(x.clone()), shortcut.activation)),
-            None => None,
-        };
+        // No closure: a mistake is shown at the caller's line.
+        let mut shortcut = None;
+        if let Some(own) = &self.shortcut {
+            shortcut = Some((own.forward(x.clone()), own.activation));
+        }
         let y = self.norm0.forward(self.conv0.forward_with_stats(x));
         let y = match &self.dropout {
             Some(dropout) => dropout.forward(y.into_var()).into(),
