@@ -191,3 +191,12 @@ fn it_says_what_it_does_in_a_sentence() {
                 a voxel has the class of its largest mean probability";
     assert_eq!(text, want);
 }
+
+#[test]
+fn members_of_an_older_rule_are_read_together_as_each_of_them_is() {
+    let member = |rule: MaskRule| Decision { rule, ..decision(1.0, vec![0.0; 3], 0.0) };
+    let rule =
+        |rules: &[MaskRule]| Ensemble::new(rules.iter().map(|&rule| member(rule)).collect()).decision().rule;
+    assert_eq!(rule(&[MaskRule::MostProbable; 2]), MaskRule::MostProbable);
+    assert_eq!(rule(&[MaskRule::MostProbable, MaskRule::Foreground]), MaskRule::Foreground);
+}
