@@ -9,17 +9,11 @@ use crate::{ParamId, Parameter, Real, Tensor, Var};
 
 /// The gradients of one backward pass, ordered by parameter (never by hash), and the updates of buffers that the forward
 /// pass announced.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Gradients<T: Real = f32> {
     parameters: BTreeMap<ParamId, Tensor<T>>,
     variables: BTreeMap<NodeId, Tensor<T>>,
     updates: Updates<T>,
-}
-
-impl<T: Real> Default for Gradients<T> {
-    fn default() -> Self {
-        Self { parameters: BTreeMap::new(), variables: BTreeMap::new(), updates: Updates::default() }
-    }
 }
 
 impl<T: Real> Gradients<T> {

@@ -49,18 +49,3 @@ pub fn map_slabs<R: Send>(len: usize, slab: usize, f: impl Fn(Range<usize>) -> R
 pub fn sum_slabs(len: usize, slab: usize, f: impl Fn(Range<usize>) -> f64 + Sync) -> f64 {
     map_slabs(len, slab, f).into_iter().sum()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slab_of_rows_holds_as_many_whole_rows_as_a_slab_has_room_for() {
-        for width in [1, 2, 3, 17, 1000, SLAB - 1, SLAB, SLAB + 1, 5 * SLAB] {
-            let slab = slab_of_rows(width);
-            assert!(slab.is_multiple_of(width) && slab > 0, "{slab} of {width}");
-            assert!(slab <= SLAB.max(width) && slab + width > SLAB, "{slab} of {width}");
-        }
-        assert_eq!(slab_of_rows(0), SLAB);
-    }
-}

@@ -135,19 +135,3 @@ macro_rules! impl_real {
 
 impl_real!(f32, libm::erff);
 impl_real!(f64, libm::erf);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sigmoid_and_softplus_stay_finite_and_right_for_extreme_logits() {
-        for x in [-1e4f32, -104.0, -88.0, -17.4, 0.0, 17.4, 88.0, 104.0, 1e4] {
-            let want = 1.0 / (1.0 + (-f64::from(x)).exp());
-            assert!((f64::from(x.sigmoid()) - want).abs() <= 1e-6 * want + 1e-30, "sigmoid({x})");
-            assert!(x.softplus().is_finite() && x.softplus() >= x.max(0.0));
-        }
-        assert_eq!(f32::INFINITY.sigmoid(), 1.0);
-        assert_eq!(f32::NEG_INFINITY.sigmoid(), 0.0);
-    }
-}

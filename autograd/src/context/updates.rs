@@ -8,7 +8,7 @@ use crate::{ParamId, Real, Tensor};
 ///
 /// An update is kept as what it does, not as the value that comes of it: a batch that is passed in parts announces several
 /// before the first is made, and each must start from the one before.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Updates<T: Real>(BTreeMap<ParamId, Vec<Update<T>>>);
 
 /// value ← (1 − momentum)·value + momentum·target
@@ -16,12 +16,6 @@ pub(crate) struct Updates<T: Real>(BTreeMap<ParamId, Vec<Update<T>>>);
 struct Update<T: Real> {
     target: Tensor<T>,
     momentum: f64,
-}
-
-impl<T: Real> Default for Updates<T> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
 }
 
 impl<T: Real> Updates<T> {

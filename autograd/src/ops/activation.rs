@@ -46,6 +46,14 @@ impl<T: Real> Var<'_, T> {
 
     /// x for x > 0, slope·x else. Saves y, or x where the slope is negative. The derivative at 0 is `slope`, as in PyTorch,
     /// whose default is 0.01. A slope of 0 is [`relu`](Self::relu), at −∞ too, where PyTorch says 0·∞.
+    ///
+    /// ```
+    /// # use autograd::{Tape, Tensor};
+    /// let tape = Tape::<f64>::train(0);
+    /// let x = tape.variable(Tensor::from_vec([3], vec![-1.0, 0.0, 2.0]));
+    /// let y = x.clone().leaky_relu(0.5);
+    /// assert_eq!(y.sum().backward().wrt(&x).unwrap().data(), [0.5, 0.5, 1.0]);
+    /// ```
     #[track_caller]
     pub fn leaky_relu(self, slope: T) -> Self {
         if slope == T::ZERO {

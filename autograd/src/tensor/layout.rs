@@ -102,33 +102,3 @@ impl<T: Real> Tensor<T> {
         self.permute(&[3, 4, 0, 1, 2])
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn permutations_move_each_element_to_its_named_place() {
-        let x = Tensor::<f64>::from_fn([2, 3, 4], |i| i as f64);
-        let y = x.permute(&[2, 0, 1]);
-        assert_eq!(y.dims(), [4, 2, 3]);
-        for a in 0..2 {
-            for b in 0..3 {
-                for c in 0..4 {
-                    assert_eq!(y.data()[(c * 2 + a) * 3 + b], x.data()[(a * 3 + b) * 4 + c]);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_conversion_is_undone_by_its_inverse() {
-        let x = Tensor::<f32>::from_fn([2, 3, 4, 5, 6], |i| i as f32);
-        assert_eq!(x.from_ncdhw().to_ncdhw(), x);
-        assert_eq!(x.from_oidhw().to_oidhw(), x);
-        assert_eq!(x.from_iodhw().to_iodhw(), x);
-        assert_eq!(x.from_ncdhw().dims(), [2, 4, 5, 6, 3]);
-        assert_eq!(x.from_oidhw().dims(), [4, 5, 6, 3, 2]);
-        assert_eq!(x.from_iodhw().dims(), [4, 5, 6, 2, 3]);
-    }
-}

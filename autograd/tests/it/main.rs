@@ -4,6 +4,7 @@ mod engine;
 mod gradcheck;
 mod laws;
 mod memory;
+mod numbers;
 mod out_of_memory;
 mod refusals;
 mod trace;

@@ -65,17 +65,13 @@ mod tests {
 
     use super::*;
 
-    /// Tensors of so many numbers: constant ones, and ones in proportion.
+    /// A constant tensor, then a chain of growing ones.
     fn work(size: usize) {
-        let weight = Tensor::<f32>::zeros([50_000]);
-        let kept: Vec<Tensor> = (1..=4).map(|i| Tensor::scratch([i * size])).collect();
+        let _weight = Tensor::<f32>::zeros([50_000]);
+        let x = Tensor::<f32>::scratch([size]);
         part();
-        for tensor in kept.into_iter().rev() {
-            let mut scratch = Scratch::<f32>::new(9000);
-            scratch.fill(0.0);
-            drop(tensor.clone().scaled(2.0));
-        }
-        drop(weight);
+        let _scratch = Scratch::<f32>::new(9000);
+        let _chain: Vec<Tensor> = (2..=4).map(|i| Tensor::full([i * size], x.data()[0])).collect();
     }
 
     fn trace(size: usize) -> Trace {
