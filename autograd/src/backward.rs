@@ -39,7 +39,10 @@ impl<T: Real> Tape<T> {
             // Profiles and the search for NaN; differentiation does without these two calls.
             let observed = self.context.before_backward(&node, &dy, &nodes);
             match node {
-                Node::Parameter(id) => adjoints.gradients.add_to_parameter(id, dy),
+                Node::Parameter(id) => {
+                    adjoints.gradients.add_to_parameter(id, dy);
+                    self.context.grew(id, &adjoints.gradients);
+                }
                 Node::Variable(id) => adjoints.gradients.add_to_variable(id, dy),
                 Node::Operation(operation) => operation.backward(dy, &mut adjoints),
             }

@@ -77,6 +77,8 @@ where
             }
         }
         // Its updates were announced when it was computed first.
+        let inside: Vec<_> = inner.iter().map(|(parameter, _)| parameter).collect();
         adjoints.gradients.add_parameters(inner);
+        inside.into_iter().for_each(|parameter| adjoints.context.grew(parameter, &adjoints.gradients));
     }
 }

@@ -4,6 +4,7 @@
 //! Layers and training loops use it, differentiation does not: to be skipped at first.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use crate::tape::Node;
 use crate::{Gradients, ParamId, Parameter, Real, Shape, Tape, Tensor};
@@ -37,8 +38,23 @@ pub(crate) struct Context<T: Real> {
     checks_finite: Cell<bool>,
     first_non_finite: Cell<Option<NonFinite>>,
     last_parameter: Cell<Option<ParamId>>,
+    batch: Option<Arc<dyn WholeBatch>>,
+    of_parameters: RefCell<Option<OfParameters<T>>>,
 }
 
+/// The whole of a batch that is divided among tapes, perhaps of several processes.
+///
+/// Operations that reduce over samples, as the loss of a batch does, [ask it](Tape::gather) for what the other parts hold.
+pub trait WholeBatch: Send + Sync {
+    /// The numbers of all parts, one part after the other in the order of their samples; `own` are those of this part. Every
+    /// part asks for the same things in the same order.
+    ///
+    /// # Errors
+    /// Why the other parts cannot be had.
+    fn gather(&self, own: &[f64]) -> Result<Vec<f64>, String>;
+}
+
+type OfParameters<T> = Box<dyn FnMut(ParamId, &Tensor<T>) + Send>;
 type Observer = Box<dyn FnMut(Event) + Send>;
 
 impl<T: Real> Tape<T> {
@@ -58,6 +74,27 @@ impl<T: Real> Tape<T> {
     /// The place in its batch of the first sample.
     pub fn first_sample(&self) -> u64 {
         self.context.first_sample
+    }
+
+    /// The same tape for a part of this batch, whose losses are those of the whole.
+    #[must_use]
+    pub fn of_batch(mut self, batch: Arc<dyn WholeBatch>) -> Self {
+        self.context.batch = Some(batch);
+        self
+    }
+
+    /// The numbers of all parts of the tape's batch, in the order of their samples: where it is not divided, `own`.
+    ///
+    /// # Errors
+    /// As [`WholeBatch::gather`].
+    pub fn gather(&self, own: Vec<f64>) -> Result<Vec<f64>, String> {
+        self.context.batch.as_ref().map_or(Ok(own.clone()), |batch| batch.gather(&own))
+    }
+
+    /// Calls `f` in the backward pass with a parameter's gradient each time that it grows: while layers before it are still
+    /// to come. Where a parameter is used once, it is complete then.
+    pub fn on_gradient(&self, f: impl FnMut(ParamId, &Tensor<T>) + Send + 'static) {
+        *self.context.of_parameters.borrow_mut() = Some(Box::new(f));
     }
 
     /// A key for the next random operation: a function of the tape's key and of how many were drawn before.
@@ -131,6 +168,8 @@ impl<T: Real> Context<T> {
             checks_finite: Cell::new(false),
             first_non_finite: Cell::new(None),
             last_parameter: Cell::new(None),
+            batch: None,
+            of_parameters: RefCell::default(),
         }
     }
 
@@ -201,6 +240,13 @@ impl<T: Real> Context<T> {
                 self.check(name, Pass::Backward, dy, || earlier.iter().rev().find_map(parameter));
                 Some((name, dy.shape()))
             }
+        }
+    }
+
+    /// Tells whoever waits for gradients of parameters that this one's has grown.
+    pub(crate) fn grew(&self, parameter: ParamId, gradients: &Gradients<T>) {
+        if let Some(f) = &mut *self.of_parameters.borrow_mut() {
+            f(parameter, gradients.of(parameter));
         }
     }
 

@@ -117,6 +117,11 @@ impl<T: Real> Gradients<T> {
         Self { updates, ..Self::default() }
     }
 
+    /// That of a parameter which has one.
+    pub(crate) fn of(&self, parameter: ParamId) -> &Tensor<T> {
+        &self.parameters[&parameter]
+    }
+
     pub(crate) fn add_to_parameter(&mut self, id: ParamId, g: Tensor<T>) {
         add_to(&mut self.parameters, id, g);
     }

@@ -52,7 +52,7 @@ mod tensor;
 mod var;
 
 pub use buffer::OutOfMemory;
-pub use context::{Event, Mode, NonFinite, Pass};
+pub use context::{Event, Mode, NonFinite, Pass, WholeBatch};
 pub use function::{Backward, Function};
 pub use gradients::Gradients;
 pub use ops::tape_of;

@@ -123,6 +123,7 @@ impl<T: Real> Loss<T> for BceWithLogits<T> {
     fn report<'t>(&self, logits: &Var<'t, T>, target: Target<'_, T>) -> Result<Report<'t, T>, Error> {
         let extents = Extents::of(logits.shape())?;
         let truth = Truth::new(target, &extents, Channels::Independent, self.ignore_index)?;
+        let truth = truth.of_batch(logits.tape())?;
         let settings = Settings {
             formula: Formula::Logits,
             weight: self.weight.as_ref(),
@@ -131,7 +132,7 @@ impl<T: Real> Loss<T> for BceWithLogits<T> {
             empty: self.empty,
         };
         let (kernel, tally) = Elementwise::new(settings, extents, truth)?;
-        Ok(tally.report(loss::apply(logits, kernel)))
+        Ok(tally.report(loss::apply(logits, kernel)?))
     }
 }
 
@@ -213,6 +214,7 @@ impl<T: Real> Loss<T> for Bce<T> {
             return Err(Error::InputRange { value: x[index].to_f64(), index });
         }
         let truth = Truth::new(target, &extents, Channels::Independent, self.ignore_index)?;
+        let truth = truth.of_batch(probabilities.tape())?;
         let settings = Settings {
             formula: Formula::Probabilities,
             weight: self.weight.as_ref(),
@@ -221,6 +223,6 @@ impl<T: Real> Loss<T> for Bce<T> {
             empty: self.empty,
         };
         let (kernel, tally) = Elementwise::new(settings, extents, truth)?;
-        Ok(tally.report(loss::apply(probabilities, kernel)))
+        Ok(tally.report(loss::apply(probabilities, kernel)?))
     }
 }

@@ -140,7 +140,8 @@ impl CrossEntropy {
         logits: impl Into<Shape>,
         target: impl IntoTarget<'a, T>,
     ) -> Result<f64, Error> {
-        Ok(self.common.prepare("CrossEntropy", logits.into(), target.into_target())?.2.normaliser)
+        let (extents, truth) = self.common.prepare("CrossEntropy", logits.into(), target.into_target())?;
+        Ok(self.common.tally(&extents, &truth).normaliser)
     }
 }
 
@@ -181,7 +182,7 @@ impl Common {
         loss: &'static str,
         logits: Shape,
         target: Target<'_, T>,
-    ) -> Result<(Extents, Truth<T>, Tally), Error> {
+    ) -> Result<(Extents, Truth<T>), Error> {
         let extents = Extents::of(logits)?;
         if extents.channels == 1 {
             return Err(Error::OneChannel { loss, remedy: "BceWithLogits" });
@@ -189,7 +190,10 @@ impl Common {
         if let Some(weights) = &self.class_weights {
             check_class_weights("class_weights", weights, &extents)?;
         }
-        let truth = Truth::new(target, &extents, Channels::Exclusive, self.ignore_index)?;
+        Ok((extents, Truth::new(target, &extents, Channels::Exclusive, self.ignore_index)?))
+    }
+
+    fn tally<T: Real>(&self, extents: &Extents, truth: &Truth<T>) -> Tally {
         let channels = extents.channels as u64;
         let counted = truth.counted / channels;
         let normaliser = match &self.class_weights {
@@ -198,8 +202,7 @@ impl Common {
             }
             _ => counted as f64,
         };
-        let tally = Tally { counted, ignored: truth.ignored / channels, normaliser };
-        Ok((extents, truth, tally))
+        Tally { counted, ignored: truth.ignored / channels, normaliser }
     }
 
     fn weights(&self, classes: usize) -> Vec<f64> {
@@ -214,11 +217,13 @@ impl<T: Real> Loss<T> for CrossEntropy {
             let value = self.label_smoothing;
             return Err(Error::Setting { name: "label_smoothing", value, range: "in [0, 1]" });
         }
-        let (extents, truth, tally) = self.common.prepare(name, logits.shape(), target)?;
+        let (extents, truth) = self.common.prepare(name, logits.shape(), target)?;
+        let truth = truth.of_batch(logits.tape())?;
+        let tally = self.common.tally(&extents, &truth);
         let output = self.common.reduction.settle(&tally, self.common.empty, name)?;
         let weights = self.common.weights(extents.channels);
         let kernel = Rows::new(extents, truth, &weights, output).softmax(self.label_smoothing);
-        Ok(tally.report(loss::apply(logits, kernel)))
+        Ok(tally.report(loss::apply(logits, kernel)?))
     }
 }
 
@@ -230,9 +235,11 @@ impl<T: Real> Loss<T> for NllLoss {
                 "NllLoss takes labels; for probabilities use CrossEntropy on logits".into(),
             ));
         }
-        let (extents, truth, tally) = self.common.prepare(name, logits.shape(), target)?;
+        let (extents, truth) = self.common.prepare(name, logits.shape(), target)?;
+        let truth = truth.of_batch(logits.tape())?;
+        let tally = self.common.tally(&extents, &truth);
         let output = self.common.reduction.settle(&tally, self.common.empty, name)?;
         let weights = self.common.weights(extents.channels);
-        Ok(tally.report(loss::apply(logits, Rows::new(extents, truth, &weights, output))))
+        Ok(tally.report(loss::apply(logits, Rows::new(extents, truth, &weights, output))?))
     }
 }

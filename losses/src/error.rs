@@ -48,6 +48,10 @@ pub enum Error {
         remedy: String,
     },
 
+    /// The other parts of a batch that is divided cannot be had.
+    #[error("the batch's other parts: {0}")]
+    Batch(String),
+
     /// An input of a loss on probabilities that is no probability.
     #[error(
         "input {value} at element {index} is outside [0, 1]: this loss takes probabilities; for logits use BceWithLogits"

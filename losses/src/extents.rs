@@ -54,7 +54,6 @@ impl Extents {
     /// The slabs of all rows. Their size depends on the shape alone; none crosses from one sample to the next.
     pub(crate) fn slabs(&self) -> Vec<Range<usize>> {
         let voxels = self.rows / self.samples.max(1);
-        // Small samples share a slab where no loss asks for sums per sample; those that do have few rows anyway.
         let step = (SLAB / self.channels).max(1);
         (0..self.samples)
             .flat_map(|n| {
@@ -64,9 +63,10 @@ impl Extents {
             .collect()
     }
 
-    /// The slabs of all rows, regardless of samples.
-    pub(crate) fn flat_slabs(&self) -> Vec<Range<usize>> {
-        Self { samples: 1, ..*self }.slabs()
+    /// The slabs of all rows for sums over all samples. Samples of voxels have slabs of their own, so that the sums of a batch
+    /// are those of its parts; samples without share them, being many.
+    pub(crate) fn slabs_of_sums(&self) -> Vec<Range<usize>> {
+        if self.shape.rank() > 2 { self.slabs() } else { Self { samples: 1, ..*self }.slabs() }
     }
 
     /// Rows in a chunk.

@@ -110,6 +110,7 @@ impl<T: Real> Loss<T> for Focal<T> {
     fn report<'t>(&self, logits: &Var<'t, T>, target: Target<'_, T>) -> Result<Report<'t, T>, Error> {
         let extents = Extents::of(logits.shape())?;
         let truth = Truth::new(target, &extents, Channels::Independent, self.ignore_index)?;
+        let truth = truth.of_batch(logits.tape())?;
         let settings = Settings {
             formula: self.formula()?,
             weight: self.weight.as_ref(),
@@ -118,6 +119,6 @@ impl<T: Real> Loss<T> for Focal<T> {
             empty: self.empty,
         };
         let (kernel, tally) = Elementwise::new(settings, extents, truth)?;
-        Ok(tally.report(loss::apply(logits, kernel)))
+        Ok(tally.report(loss::apply(logits, kernel)?))
     }
 }

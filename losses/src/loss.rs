@@ -1,8 +1,9 @@
 //! The interface of every loss here, and how one is put on the tape.
 
 use autograd::parallel::{for_each_slab, slab_of_rows};
-use autograd::{Backward, Function, Real, Tensor, Var};
+use autograd::{Backward, Real, Tensor, Var};
 
+use crate::reduction::Output;
 use crate::{Error, IntoTarget, Report, Target};
 
 /// A loss: how far logits `[n, ..., c]` are from a target.
@@ -46,21 +47,22 @@ pub(crate) trait Kernel<T: Real>: Send + 'static {
     /// The loss's name, for messages.
     fn name(&self) -> &'static str;
 
-    /// The value, and what to keep, in one pass over the logits.
-    fn evaluate(&self, logits: &Tensor<T>, wanted: bool) -> (Tensor<T>, Option<Self::Saved>);
+    /// How losses become the value.
+    fn output(&self) -> Output;
+
+    /// The losses' sums over slabs, the losses themselves where they are the value, and what to keep, in one pass over the
+    /// logits.
+    fn evaluate(&self, logits: &Tensor<T>, wanted: bool) -> Evaluated<T, Self::Saved>;
 
     /// The gradient with respect to the logits.
     fn differentiate(&self, saved: Self::Saved, dy: Tensor<T>) -> Tensor<T>;
 }
 
+/// See [`Kernel::evaluate`].
+pub(crate) type Evaluated<T, S> = (Vec<f64>, Option<Tensor<T>>, Option<S>);
+
 /// A kernel as a function of the logits.
 struct OfLogits<K>(K);
-
-impl<T: Real, K: Kernel<T>> Function<T, 1> for OfLogits<K> {
-    fn forward(&self, [logits]: [&Tensor<T>; 1], [wanted]: [bool; 1]) -> (Tensor<T>, Self::Saved) {
-        self.0.evaluate(logits, wanted)
-    }
-}
 
 impl<T: Real, K: Kernel<T>> Backward<T, 1> for OfLogits<K> {
     type Saved = Option<K::Saved>;
@@ -74,9 +76,19 @@ impl<T: Real, K: Kernel<T>> Backward<T, 1> for OfLogits<K> {
     }
 }
 
-/// Computes a loss and records it.
-pub(crate) fn apply<'t, T: Real>(logits: &Var<'t, T>, kernel: impl Kernel<T>) -> Var<'t, T> {
-    logits.tape().apply(OfLogits(kernel), [logits.clone()])
+/// Computes a loss, of the whole batch where the tape has a part of it, and records it.
+pub(crate) fn apply<'t, T: Real>(logits: &Var<'t, T>, kernel: impl Kernel<T>) -> Result<Var<'t, T>, Error> {
+    let tape = logits.tape();
+    let (sums, losses, saved) = kernel.evaluate(logits.value(), !logits.is_constant());
+    let value = match (losses, kernel.output()) {
+        (Some(losses), _) => losses,
+        (None, Output::Zero) => Tensor::scalar(T::ZERO),
+        (None, output) => {
+            let sums = tape.gather(sums).map_err(Error::Batch)?;
+            Tensor::scalar(T::from_f64(sums.into_iter().sum::<f64>() * output.factor()))
+        }
+    };
+    Ok(tape.record(OfLogits(kernel), [Some(logits)], value, saved))
 }
 
 /// `gradient · dy`, in place, where `dy` is one number, or one per element, or one per row of `gradient`.

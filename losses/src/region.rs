@@ -30,6 +30,12 @@ pub struct Sums {
     pub truth: f64,
 }
 
+impl Sums {
+    fn of(&[voxels, overlap, predicted, truth]: &[f64; 4]) -> Self {
+        Self { voxels, overlap, predicted, truth }
+    }
+}
+
 /// The derivatives of a loss with respect to a region's sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Slope {
@@ -149,10 +155,10 @@ impl<T: Real, F: Overlap> Loss<T> for Region<F> {
             return Err(Error::Logits { logits: logits.shape().dims().to_vec(), reason: reason.into() });
         }
         let channels = if self.softmax { Channels::Exclusive } else { Channels::Independent };
-        let truth = Truth::new(target, &extents, channels, self.ignore_index)?;
+        let truth = Truth::new(target, &extents, channels, self.ignore_index)?.of_batch(logits.tape())?;
         let kernel = Kernel { loss: self.clone(), extents, truth };
 
-        let (value, saved, tally) = kernel.evaluate(logits.value(), !logits.is_constant());
+        let (value, saved, tally) = kernel.evaluate(logits)?;
         // Only for the policy's error: the factor is settled inside.
         self.reduction.settle(&tally, self.empty, F::NAME)?;
         let loss = match saved {
@@ -175,6 +181,9 @@ struct Saved<T: Real> {
     probabilities: Tensor<T>,
     slopes: Vec<(usize, Slope)>,
 }
+
+/// The value, what to keep where a gradient will be wanted, and what was counted.
+type Evaluated<T> = (Tensor<T>, Option<Saved<T>>, Tally);
 
 impl<T: Real, F: Overlap> Backward<T, 1> for Kernel<T, F> {
     type Saved = Saved<T>;
@@ -205,18 +214,14 @@ impl<T: Real, F: Overlap> Backward<T, 1> for Kernel<T, F> {
 }
 
 impl<T: Real, F: Overlap> Kernel<T, F> {
-    fn groups(&self) -> usize {
-        if self.loss.batch { 1 } else { self.extents.samples }
-    }
-
-    /// The group of a slab, which lies within a sample.
+    /// The group of a slab of this part of the batch, which lies within a sample.
     fn group_of(&self, rows: &Range<usize>) -> usize {
         let voxels = self.extents.rows / self.extents.samples.max(1);
         if self.loss.batch { 0 } else { rows.start / voxels.max(1) }
     }
 
-    fn evaluate(&self, logits: &Tensor<T>, wanted: bool) -> (Tensor<T>, Option<Saved<T>>, Tally) {
-        let (sums, probabilities) = self.sums(logits, wanted);
+    fn evaluate(&self, logits: &Var<'_, T>) -> Result<Evaluated<T>, Error> {
+        let (sums, probabilities) = self.sums(logits)?;
         let c = self.extents.channels;
         let first = usize::from(!self.loss.background);
         let (mut values, mut slopes) = (Vec::new(), Vec::new());
@@ -232,17 +237,22 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
         let channels = c as u64;
         // Where a mask is per element, a voxel may count for some of its classes.
         let voxels = self.truth.counted.div_ceil(channels);
-        let ignored = self.extents.rows as u64 - voxels;
+        let ignored = (self.truth.counted + self.truth.ignored) / channels - voxels;
         let tally = Tally { counted: voxels, ignored, normaliser: counted as f64 };
-        let (value, factor) = self.reduce(&values, &tally);
+        let (value, factor) = self.reduce(&values, sums.len() / c, &tally);
         slopes.iter_mut().for_each(|(_, slope)| {
             slope.overlap *= factor;
             slope.predicted *= factor;
         });
-        (value, probabilities.map(|probabilities| Saved { probabilities, slopes }), tally)
+        // Of the groups of the whole batch, those of this part.
+        if !self.loss.batch && slopes.len() > self.extents.samples * c {
+            slopes = slopes.split_off(logits.tape().first_sample() as usize * c);
+        }
+        Ok((value, probabilities.map(|probabilities| Saved { probabilities, slopes }), tally))
     }
 
-    fn reduce(&self, values: &[Option<f64>], tally: &Tally) -> (Tensor<T>, f64) {
+    /// The value of the groups' losses, and the factor of their slopes.
+    fn reduce(&self, values: &[Option<f64>], groups: usize, tally: &Tally) -> (Tensor<T>, f64) {
         // The errors of settling are reported by the caller, which settles again.
         let output = self.loss.reduction.settle(tally, EmptyPolicy::Zero, F::NAME).ok();
         let nan = self.loss.empty == EmptyPolicy::Nan && tally.normaliser == 0.0;
@@ -250,10 +260,10 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
         if self.loss.reduction == Reduction::None {
             let mut dims = Vec::new();
             if !self.loss.batch {
-                dims.push(self.groups());
+                dims.push(groups);
             }
             if !F::JOINT {
-                dims.push(values.len() / self.groups().max(1));
+                dims.push(values.len() / groups.max(1));
             }
             let value = Tensor::from_fn(dims.as_slice(), |i| T::from_f64(values[i].unwrap_or(0.0)));
             return (value, 1.0);

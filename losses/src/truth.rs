@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use autograd::parallel::{SLAB, map_slabs};
-use autograd::{Real, Shape, Tensor};
+use autograd::{Real, Shape, Tape, Tensor};
 
 use crate::extents::Extents;
 use crate::{Error, Labels, Target};
@@ -79,6 +79,18 @@ impl<T: Real> Truth<T> {
         };
         let truth = Self { kind, channels: extents.channels, counted: 0, ignored: 0, per_class: Vec::new() };
         truth.count()
+    }
+
+    /// With the counts of the whole batch, where this is a part of it.
+    pub(crate) fn of_batch(mut self, tape: &Tape<T>) -> Result<Self, Error> {
+        let own = [self.counted, self.ignored].into_iter().chain(self.per_class.iter().copied());
+        let own: Vec<f64> = own.map(|count| count as f64).collect();
+        let parts = own.len();
+        let all = tape.gather(own).map_err(Error::Batch)?;
+        let sum = |i: usize| all.iter().skip(i).step_by(parts).sum::<f64>() as u64;
+        (self.counted, self.ignored) = (sum(0), sum(1));
+        self.per_class = (2..parts).map(sum).collect();
+        Ok(self)
     }
 
     /// Whether it is one class index per voxel.

@@ -14,12 +14,13 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Mirror;
 use crate::report::{Console, Verbosity};
 use crate::run::folder::Which;
+use crate::training::Link;
 
 pub use convert::Convert;
 pub use parse::{command, parse};
 pub use train::{Loading, Train};
-pub use values::{Labels, Spacing};
-use values::{labels, number, overlap, spacing, whole};
+pub use values::{Labels, Share, Spacing};
+use values::{labels, number, overlap, share, spacing, whole};
 pub use watch::Watch;
 
 /// Trains 3-D segmentation networks on volumes of your own, on the CPU.
@@ -50,7 +51,7 @@ impl Cli {
             Some(Command::Explain(explain)) => explain.json.as_deref().is_some_and(is_stdout),
             _ => false,
         };
-        Console { verbosity, json }
+        Console { verbosity, json, plain: false }
     }
 }
 
@@ -103,7 +104,7 @@ pub struct Demo {
     /// Everything random follows from it.
     #[arg(long, default_value_t = 0, value_parser = whole::<u64>)]
     pub seed: u64,
-    /// 0: all cores.
+    /// 0: all that are available.
     #[arg(long, default_value_t = 0, value_parser = whole::<usize>)]
     pub threads: usize,
 }
@@ -185,6 +186,12 @@ pub struct Plan {
     /// Reckon with cases in a cache's files, as `trainer train --cache` has them, instead of in memory.
     #[arg(long)]
     pub cached: bool,
+    /// Also say what a step takes by up to so many processes, or ranks, that share each batch by MPI, and how many pay.
+    #[arg(long, value_name = "K", value_parser = whole::<usize>)]
+    pub ranks: Option<usize>,
+    /// The link between the machines of ranks.
+    #[arg(long, value_enum, default_value = "10GbE", requires = "ranks")]
+    pub link: Link,
     /// Print the plan as JSON instead.
     #[arg(long)]
     pub json: bool,
@@ -220,7 +227,7 @@ pub struct Study {
     /// Sets one key after the file is read.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// training.threads; 0: all cores
+    /// training.threads; 0: all that are available
     #[arg(long, value_parser = whole::<usize>)]
     pub threads: Option<usize>,
     /// Where cases are kept.
@@ -249,6 +256,10 @@ pub struct Predict {
     /// front and head.
     #[arg(long, value_name = "X,Y,Z", value_parser = spacing, allow_hyphen_values = true)]
     pub spacing: Option<Spacing>,
+    /// Predict this share of the images alone, such as 0/4, the first of four: for tasks that share them out. An image is in
+    /// the same share whatever the others are, as long as all are named.
+    #[arg(long, value_name = "K/N", value_parser = share)]
+    pub share: Option<Share>,
     /// A further run to predict with: probabilities are averaged over all runs. Can be given several times.
     #[arg(long, value_name = "RUN")]
     pub ensemble: Vec<PathBuf>,
@@ -283,7 +294,7 @@ pub struct Predict {
     /// Which weights; by default the best if there was validation, else the last.
     #[arg(long, value_enum)]
     pub checkpoint: Option<Which>,
-    /// 0: all cores.
+    /// 0: all that are available.
     #[arg(long, default_value_t = 0, value_parser = whole::<usize>)]
     pub threads: usize,
 }

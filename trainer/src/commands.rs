@@ -30,6 +30,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use ranks::Ranks;
 use serde::Serialize;
 use volumes::files::write_json;
 use volumes::info::{self, Entry};
@@ -39,15 +40,25 @@ use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::evaluate::{Merges, Options};
 use crate::preprocess::{CaseLoader, CaseReader, PreparedCase};
+use crate::report::{Console, Verbosity};
 use crate::study::explain::{Explanation, Question};
 use crate::{Error, Result, config};
 
-/// Does what the command line says. `stop` becoming true ends long work early, keeping what was done.
+/// Does what the command line says, together with the other ranks. `stop` becoming true ends long work early, keeping what was done.
 ///
 /// # Errors
 /// What went wrong, in words for whoever typed the command.
-pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
-    cli.console().settle();
+pub fn run(cli: Cli, ranks: &Ranks, stop: &AtomicBool) -> Result<()> {
+    let console = cli.console();
+    let verbosity = if ranks.is_first() { console.verbosity } else { Verbosity::Silent };
+    Console { verbosity, plain: !ranks.is_alone(), ..console }.settle();
+    if !ranks.is_alone() && !matches!(cli.command, Some(Command::Train(_) | Command::Predict(_))) {
+        let message = format!(
+            "{} processes were started, and only train and predict are the work of several: start one",
+            ranks.size()
+        );
+        return Err(Error::Usage(message));
+    }
     match cli.command.unwrap_or_else(|| Command::Demo(crate::cli::Demo::default())) {
         Command::Demo(demo) => demo::run(&demo, stop),
         Command::Inspect(inspect) => self::inspect(&inspect),
@@ -56,15 +67,11 @@ pub fn run(cli: Cli, stop: &AtomicBool) -> Result<()> {
         Command::Info(info) => self::info(&info),
         Command::Explain(explain) => self::explain(&explain),
         Command::Plan(plan) => plan::run(&plan),
-        Command::Train(train) if train.all_folds => all_folds::run(&train, stop),
-        Command::Train(args) => {
-            let outcome = train::run(&args, stop)?;
-            show!("\n{}", train::next(&args, &outcome));
-            Ok(())
-        }
+        Command::Train(train) if train.all_folds => all_folds::run(&train, ranks, stop),
+        Command::Train(args) => train::run(&args, ranks, stop),
         Command::Watch(watch) => watch::run(&watch),
         Command::Study(study) => study::run(&study, stop),
-        Command::Predict(predict) => predict::run(&predict, stop),
+        Command::Predict(predict) => predict::run(predict, ranks, stop),
         Command::Report(args) => report::run(&args),
         Command::Evaluate(evaluate) => self::evaluate(&evaluate),
         Command::Config => {

@@ -34,6 +34,9 @@ pub enum Error {
     /// Numbers that are no longer finite.
     #[error("{0}")]
     Diverged(String),
+    /// Another process of a run is gone.
+    #[error(transparent)]
+    Ranks(#[from] ranks::Lost),
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),

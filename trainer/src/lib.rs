@@ -6,7 +6,7 @@
 //! - [`predict`]: from a network and an image to a mask.
 //! - [`run`]: what a run leaves behind; [`training`]: the loop.
 //! - [`evaluate`], [`study`], [`report`]: figures, and how they are shown.
-//! - [`cli`], [`commands`]: the program `trainer`.
+//! - [`cli`], [`commands`]: the program `trainer`; [`threads`]: how many it takes.
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -23,6 +23,7 @@ pub mod random;
 pub mod report;
 pub mod run;
 pub mod study;
+pub mod threads;
 pub mod training;
 mod words;
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 #[cfg(target_os = "linux")]
 use memory::{Machine, OutOfMemory};
+use ranks::Ranks;
 use trainer::cli::{self, Cli, Command};
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -26,23 +27,57 @@ fn main() -> ExitCode {
     autograd::buffer::return_freed_memory();
     end_on_what_the_system_refuses();
     let cli = cli::parse(std::env::args_os()).unwrap_or_else(|said| explain(&said));
-    let done = listen(&cli).and_then(|()| {
-        let run = || trainer::commands::run(cli, &STOP);
+    let ranks = match connect() {
+        Ok(ranks) => ranks,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = listen(&cli, ranks.is_first()).and_then(|()| {
+        let run = || trainer::commands::run(cli, &ranks, &STOP);
         memory::within(run).map_err(Into::into)
     });
-    match done.map(|()| io::stdout().flush()) {
+    let done = done.map(|()| io::stdout().flush());
+    match done {
         Ok(Err(error)) => end(OUTPUT, error),
-        Ok(Ok(())) if STOP.load(Ordering::Relaxed) => ExitCode::from(130),
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Err(error) => {
-            // An error of the program's own says its cause; anything else has a chain of them.
-            match error.downcast_ref::<trainer::Error>() {
-                Some(error) => complain(&format!("error: {error}")),
-                None => complain(&format!("error: {error:#}")),
-            }
-            ExitCode::FAILURE
-        }
+        Ok(Ok(())) => match ranks.finish() {
+            Ok(()) if STOP.load(Ordering::Relaxed) => ExitCode::from(130),
+            Ok(()) => ExitCode::SUCCESS,
+            Err(lost) => fail(&ranks, &lost.to_string()),
+        },
+        // An error of the program's own says its cause; anything else has a chain of them.
+        Err(error) => match error.downcast_ref::<trainer::Error>() {
+            Some(error) => fail(&ranks, &error.to_string()),
+            None => fail(&ranks, &format!("{error:#}")),
+        },
     }
+}
+
+/// The ranks of the job that started this process, if it is one of several.
+fn connect() -> Result<Ranks, String> {
+    #[cfg(feature = "mpi")]
+    return trainer::threads::connect();
+    #[cfg(not(feature = "mpi"))]
+    Ok(Ranks::alone())
+}
+
+/// Prints an error, unless another rank does, and ends the program. Of several processes none takes part in what MPI does at an
+/// end in order.
+fn fail(ranks: &Ranks, error: &str) -> ExitCode {
+    if ranks.is_alone() {
+        complain(&format!("error: {error}"));
+        return ExitCode::FAILURE;
+    }
+    if ranks.is_first() {
+        complain(&format!("error: {error}"));
+    }
+    let is_own = ranks.fail(error);
+    if is_own && !ranks.is_first() {
+        let (rank, host) = (ranks.rank(), ranks.host(ranks.rank()));
+        complain(&format!("error, of rank {rank} on {host}: {error}"));
+    }
+    std::process::exit(1)
 }
 
 /// Prints a line on standard error.
@@ -130,7 +165,7 @@ fn end(stream: &str, error: io::Error) -> ! {
 }
 
 /// Where work is long, the first Ctrl-C ends it after the current step; the second ends the program.
-fn listen(cli: &Cli) -> anyhow::Result<()> {
+fn listen(cli: &Cli, is_first: bool) -> anyhow::Result<()> {
     if matches!(
         cli.command,
         Some(
@@ -151,12 +186,14 @@ fn listen(cli: &Cli) -> anyhow::Result<()> {
         // Nothing is under way but looking on.
         return ctrlc::set_handler(|| std::process::exit(130)).context(NO_HANDLER);
     }
-    let handler = || {
+    let handler = move || {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
         // Where the terminal has closed there is nobody to tell, and the work is still to be kept.
-        drop(writeln!(io::stderr(), "\nstopping after the current step; once more to stop at once"));
+        if is_first {
+            drop(writeln!(io::stderr(), "\nstopping after the current step; once more to stop at once"));
+        }
     };
     ctrlc::set_handler(handler).context(NO_HANDLER)
 }

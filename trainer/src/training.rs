@@ -18,8 +18,8 @@ mod validate;
 mod validation;
 
 pub use cost::{
-    CaseMemory, Length, MemoryProbe, Outlook, Pace, Pieces, PredictionMemory, RunTime, Settled, StepMemory,
-    TimeTable, TrainingMemory,
+    CaseMemory, Length, Link, MemoryProbe, Outlook, Pace, Pieces, PredictionMemory, RunTime, Settled,
+    SharedStep, Sharing, SharingBasis, StepMemory, TimeTable, TrainingMemory,
 };
 pub use model_report::Judgement;
 pub use objective::Objective;
@@ -30,6 +30,7 @@ pub use settings::check_settings;
 pub(crate) use settings::optimizer;
 pub use setup::{End, Outcome, Setup};
 pub use slices::draw_slices;
+pub use spill::Spill;
 pub(crate) use train::{PassSettings, Passes};
 pub use train::{READY, train};
 pub use validate::{Choices, WholeCases};

@@ -9,7 +9,7 @@ use std::ops::Range;
 use autograd::{Real, Tensor};
 
 use crate::extents::{Extents, map_slabs_into};
-use crate::loss::{Kernel, scale_gradient};
+use crate::loss::{Evaluated, Kernel, scale_gradient};
 use crate::reduction::Output;
 use crate::softmax::exp_shifted;
 use crate::truth::{Scratch, Truth};
@@ -119,10 +119,14 @@ impl<T: Real> Kernel<T> for Rows<T> {
         if self.softmax.is_some() { "CrossEntropy" } else { "NllLoss" }
     }
 
-    fn evaluate(&self, logits: &Tensor<T>, wanted: bool) -> (Tensor<T>, Option<Tensor<T>>) {
+    fn output(&self) -> Output {
+        self.output
+    }
+
+    fn evaluate(&self, logits: &Tensor<T>, wanted: bool) -> Evaluated<T, Tensor<T>> {
         let shape = logits.shape();
         if self.output == Output::Zero {
-            return (Tensor::scalar(T::ZERO), wanted.then(|| Tensor::zeros(shape)));
+            return (Vec::new(), None, wanted.then(|| Tensor::zeros(shape)));
         }
         let mut losses = (self.output == Output::Each).then(|| Tensor::scratch(self.extents.voxels()));
         let mut gradients = wanted.then(|| Tensor::scratch(shape));
@@ -131,9 +135,8 @@ impl<T: Real> Kernel<T> for Rows<T> {
             (gradients.as_mut().map_or(&mut [][..], Tensor::data_mut), self.extents.channels),
         ];
         let sums =
-            map_slabs_into(self.extents.flat_slabs(), sinks, |rows, parts| self.slab(logits, rows, parts));
-        let total = sums.into_iter().sum::<f64>() * self.output.factor();
-        (losses.unwrap_or_else(|| Tensor::scalar(T::from_f64(total))), gradients)
+            map_slabs_into(self.extents.slabs_of_sums(), sinks, |rows, parts| self.slab(logits, rows, parts));
+        (sums, losses, gradients)
     }
 
     fn differentiate(&self, gradient: Tensor<T>, dy: Tensor<T>) -> Tensor<T> {

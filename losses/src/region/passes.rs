@@ -2,27 +2,39 @@
 
 use std::ops::Range;
 
-use autograd::{Real, Tensor};
+use autograd::{Real, Tensor, Var};
 
 use super::{Kernel, Overlap, Slope, Sums};
+use crate::Error;
 use crate::compiled::{Elementary, map};
 use crate::extents::map_slabs_into;
 use crate::softmax::exp_shifted;
 use crate::truth::Scratch;
 
 impl<T: Real, F: Overlap> Kernel<T, F> {
-    /// The sums of each region, class by class, group by group; and the probabilities, if they are wanted.
-    pub(super) fn sums(&self, logits: &Tensor<T>, wanted: bool) -> (Vec<Sums>, Option<Tensor<T>>) {
-        let c = self.extents.channels;
-        let mut probabilities = wanted.then(|| Tensor::scratch(logits.shape()));
+    /// The sums of each region of the whole batch, class by class, group by group; and the probabilities of this part of it,
+    /// if a gradient will be wanted.
+    pub(super) fn sums(&self, logits: &Var<'_, T>) -> Result<(Vec<Sums>, Option<Tensor<T>>), Error> {
+        let (c, tape, is_constant) = (self.extents.channels, logits.tape(), logits.is_constant());
+        let logits = logits.value();
+        let mut probabilities = (!is_constant).then(|| Tensor::scratch(logits.shape()));
         let sink = (probabilities.as_mut().map_or(&mut [][..], Tensor::data_mut), c);
         let slabs = self.extents.slabs();
-        let partial =
-            map_slabs_into(slabs.clone(), [sink], |rows, [out]| self.sums_of_slab(logits, rows, out));
+        let of_sample = slabs.len() / self.extents.samples.max(1);
+        let own = map_slabs_into(slabs, [sink], |rows, [out]| self.sums_of_slab(logits, rows, out));
+        let own = own
+            .into_iter()
+            .flatten()
+            .flat_map(|sums| [sums.voxels, sums.overlap, sums.predicted, sums.truth]);
+        let all = tape.gather(own.collect()).map_err(Error::Batch)?;
+        let all: Vec<Vec<Sums>> =
+            all.chunks_exact(4 * c).map(|slab| slab.as_chunks().0.iter().map(Sums::of).collect()).collect();
 
-        let mut sums = vec![Sums::default(); self.groups() * c];
-        for (rows, partial) in slabs.iter().zip(partial) {
-            let group = self.group_of(rows) * c;
+        let samples = all.len().checked_div(of_sample).unwrap_or(self.extents.samples);
+        let groups = if self.loss.batch { 1 } else { samples };
+        let mut sums = vec![Sums::default(); groups * c];
+        for (slab, partial) in all.into_iter().enumerate() {
+            let group = if self.loss.batch { 0 } else { slab / of_sample * c };
             for (sum, part) in sums[group..group + c].iter_mut().zip(partial) {
                 sum.voxels += part.voxels;
                 sum.overlap += part.overlap;
@@ -30,7 +42,7 @@ impl<T: Real, F: Overlap> Kernel<T, F> {
                 sum.truth += part.truth;
             }
         }
-        (sums, probabilities)
+        Ok((sums, probabilities))
     }
 
     fn sums_of_slab(&self, logits: &Tensor<T>, rows: Range<usize>, out: &mut [T]) -> Vec<Sums> {

@@ -1,6 +1,7 @@
 //! How much memory there is to take.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fmt, fs};
 
 use serde::Serialize;
@@ -33,10 +34,26 @@ pub enum Limit {
     Data,
 }
 
+/// See [`share_machine`].
+static SHARING: AtomicUsize = AtomicUsize::new(1);
+
+/// Says that so many processes, this one among them, take equal parts of what this machine has.
+pub fn share_machine(processes: usize) {
+    SHARING.store(processes.max(1), Ordering::Relaxed);
+}
+
 impl Machine {
-    /// This machine, at this moment.
+    /// This machine, at this moment; of several processes that share it, each one's part.
     pub fn here() -> Self {
-        Self::of(Path::new("/"))
+        let all = Self::of(Path::new("/"));
+        match all.limit {
+            Limit::Machine | Limit::ControlGroup => {
+                let sharing = SHARING.load(Ordering::Relaxed);
+                Self { available: all.available.map(|bytes| bytes / sharing), ..all }
+            }
+            // Each has its own.
+            Limit::AddressSpace | Limit::Data => all,
+        }
     }
 
     /// As [`here`](Self::here), of files below another root.

@@ -36,7 +36,7 @@ pub struct Train {
     /// training.seed
     #[arg(long, value_parser = whole::<u64>)]
     pub seed: Option<u64>,
-    /// training.threads; 0: all cores
+    /// training.threads; 0: all that are available
     #[arg(long, value_parser = whole::<usize>)]
     pub threads: Option<usize>,
     /// Start from these weights.
@@ -61,6 +61,10 @@ pub struct Train {
         conflicts_with_all = ["config", "set", "seed", "init", "steps_per_epoch", "fold", "folds", "all_folds"]
     )]
     pub resume: bool,
+    /// Begin, or go on where the run in --out was stopped: one command for a job that is started again until it is done. A
+    /// run that was begun with other settings than those given is refused, one that is done is left as it is.
+    #[arg(long = "continue", conflicts_with_all = ["resume", "all_folds"])]
+    pub go_on: bool,
     /// Print the lines of RUN/log.jsonl as they are written; words go to standard error.
     #[arg(long, conflicts_with = "all_folds")]
     pub json: bool,

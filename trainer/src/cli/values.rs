@@ -1,5 +1,6 @@
 //! Values of the command line that are more than one word or number.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -34,6 +35,38 @@ pub(super) fn spacing(text: &str) -> Result<Spacing, String> {
     spacing
         .filter(|spacing| spacing.iter().all(is_length))
         .ok_or_else(|| "three lengths above 0 in mm are needed, such as 0.7,0.7,5".to_owned())
+}
+
+/// One of the equal parts into which things are shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which, from 0.
+    pub index: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+impl Share {
+    /// Whether the thing with this number is in it. Neighbours are in different shares, as they may be alike in size.
+    pub fn holds(self, number: usize) -> bool {
+        number % self.of == self.index
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+/// K/N with K below N.
+pub(super) fn share(text: &str) -> Result<Share, String> {
+    let numbers =
+        text.split_once('/').and_then(|(k, n)| Some((k.trim().parse().ok()?, n.trim().parse().ok()?)));
+    let share = numbers.map(|(index, of)| Share { index, of }).filter(|share| share.index < share.of);
+    share.ok_or_else(|| {
+        "a share K/N with K from 0 to below N is needed, such as 0/4, the first of four".to_owned()
+    })
 }
 
 /// A share of a patch.

@@ -3,17 +3,19 @@
 //! | file in `RUN` | what |
 //! |---|---|
 //! | `folds.json` | the terms that all folds share |
-//! | `fold_0/`, `fold_1/`, … | run folders; `fold.json` in one says that it is finished |
+//! | `fold_0/`, `fold_1/`, … | run folders; `fold.json` in one says that it is finished. Others may have trained them, with `--fold` |
 //! | `model.safetensors` | the model of all folds, with what was chosen on the cases that each held out |
 //! | `summary.json` | the figures of these cases |
 //! | `report.html` | the folds side by side |
 
+mod joined;
 mod out_of_fold;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ranks::Ranks;
 use serde::{Deserialize, Serialize};
 use volumes::files::{read_text, write_json};
 
@@ -26,7 +28,7 @@ use crate::report::write_comparison;
 use crate::run::checkpoint::{self, MODEL_FILE};
 use crate::run::folder::{self, PAGE};
 use crate::run::record::CONFIGURATION;
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 
 /// What the folds of one folder must share.
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -43,7 +45,7 @@ struct Terms {
     held_out: Option<Vec<Vec<String>>>,
 }
 
-pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
+pub(super) fn run(args: &Train, ranks: &Ranks, stop: &AtomicBool) -> Result<()> {
     let mut config = train::configuration(args, None)?;
     let dataset = Dataset::open(&args.dataset)?;
     let folds = train::folds(args, &config, &dataset)?;
@@ -58,32 +60,47 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<()> {
     let counted = CaseClasses::read(&dataset.training, &dataset.description)?;
     let classes = ClassesByFold::new(&folds, &counted, &dataset.description.classes);
     classes.check()?;
-    let _lock = folder::share(&args.out, TERMS)?;
+    let _lock = match ranks.is_first() {
+        true => Some(folder::share(&args.out, TERMS, joined::is_fold)?),
+        false => None,
+    };
     classes.warnings().iter().for_each(|warning| tell!("{warning}"));
     let held_out = held_out(&folds, &dataset);
-    agree(args, &config, &held_out)?;
+    train::first(ranks, || {
+        if !args.out.join(TERMS).exists() {
+            // Nothing is written beside folds that were trained otherwise.
+            (0..of).try_for_each(|index| joined::agree(args, &folder(&args.out, index)))?;
+        }
+        agree(args, &config, &held_out)
+    })?;
     for index in 0..of {
         let fold = Fold { index, of };
         let folder = folder(&args.out, index);
-        if folder.join(DONE).is_file() {
+        let is_trained = || {
+            Ok(folder.join(DONE).is_file() || joined::take(args, fold, &folder, &held_out[index], &dataset)?)
+        };
+        if train::first(ranks, is_trained)? {
             say!("{fold} was trained before: {}", folder.display());
             continue;
         }
         say!("\n{fold}: {}", folder.display());
-        if stop.load(Ordering::Relaxed) || train_fold(args, fold, &folder, stop)?.is_none() {
+        let is_stopped = ranks.any(stop.load(Ordering::Relaxed))?;
+        if is_stopped || train_fold(args, fold, &folder, (ranks, stop))?.is_none() {
             tell!("the same command goes on from here: {}", args.out.display());
             return Ok(());
         }
     }
     // From the folds' models alone, so that a run that was interrupted ends with the summary of one that was not.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(config.training.threads).build();
-    let pool = pool.map_err(|e| Error::config("training.threads", e.to_string()))?;
+    let pool = threads::pool("training.threads", config.training.threads)?;
     say!("");
     let first = configuration(&folder(&args.out, 0).join(CONFIGURATION))?;
     config.inference.mirror = first.inference.mirror;
     let chosen = pool.install(|| {
-        out_of_fold::choose(&args.out, &dataset, &config, (&held_out, &classes.learnt()), stop)
+        out_of_fold::choose(&args.out, &dataset, &config, (&held_out, &classes.learnt()), (ranks, stop))
     })?;
+    if !ranks.is_first() {
+        return Ok(());
+    }
     let Some((figures, together)) = chosen else {
         tell!("the same command goes on from here: {}", args.out.display());
         return Ok(());
@@ -140,21 +157,28 @@ pub(super) fn trained(out: &Path) -> Result<Option<Vec<PathBuf>>> {
 }
 
 /// Trains a fold to its end, from where it is; `None` if it was stopped.
-fn train_fold(args: &Train, fold: Fold, folder: &Path, stop: &AtomicBool) -> Result<Option<()>> {
-    let resume = checkpoint::latest(folder).is_some();
+fn train_fold(
+    args: &Train,
+    fold: Fold,
+    folder: &Path,
+    (ranks, stop): (&Ranks, &AtomicBool),
+) -> Result<Option<()>> {
+    // Nobody writes before all have seen what there is.
+    let resume = train::first(ranks, || Ok(checkpoint::latest(folder).is_some()))?;
+    joined::agree(args, folder)?;
     let first = self::folder(&args.out, 0).join(CONFIGURATION);
     let mut args = Train {
         out: folder.to_owned(),
         fold: Some(fold.index),
         folds: Some(fold.of),
-        resume,
         // Stays set: a fold is not gone on with by itself.
         ..args.clone()
     };
-    // The weights that it started from are no longer needed.
-    args.init = args.init.filter(|_| !resume);
+    if resume {
+        args = train::goes_on(&args);
+    }
     // The first fold settles mirror images and its share of the time, the others have the same and take as many steps.
-    let time = args.time.take().filter(|_| !resume);
+    let time = args.time.take();
     if fold.index == 0 {
         args.time = time.map(|time| time / fold.of as u32);
     } else if !resume {
@@ -165,11 +189,13 @@ fn train_fold(args: &Train, fold: Fold, folder: &Path, stop: &AtomicBool) -> Res
             (args.epochs, args.steps_per_epoch) = (Some(epochs), Some(steps_per_epoch));
         }
     }
-    let outcome = train::run(&args, stop)?;
+    let outcome = train::train_run(&args, ranks, stop)?;
     if outcome.stopped {
         return Ok(None);
     }
-    write_json(&folder.join(DONE), &fold)?;
+    if ranks.is_first() {
+        write_json(&folder.join(DONE), &fold)?;
+    }
     Ok(Some(()))
 }
 

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use super::train;
+use ranks::Ranks;
+
 use crate::cli::{Demo, Loading, Train, called, quoted};
 use crate::dataset::synthetic::Synthetic;
 use crate::{Error, Result};
@@ -50,12 +52,13 @@ pub(super) fn run(args: &Demo, stop: &AtomicBool) -> Result<()> {
         folds: None,
         all_folds: false,
         resume: false,
+        go_on: false,
         json: false,
         check_numerics: false,
         checkpoint: None,
         loading: Loading::default(),
     };
-    let outcome = train::run(&arguments, stop)?;
+    let outcome = train::train_run(&arguments, &Ranks::alone(), stop)?;
     if outcome.stopped {
         show!("\n{}", train::next(&arguments, &outcome));
         return Ok(());

@@ -7,13 +7,16 @@ use rayon::prelude::*;
 use serde::Serialize;
 use volumes::files::{read_text, write_where_named};
 
-use crate::config::{Config, Training};
+use crate::config::{Auto, Config, Training};
 use crate::dataset::fault::Fault;
 use crate::dataset::warnings::lines;
 use crate::dataset::{CaseClasses, CaseFiles, ClassesByFold, CrossValidation, Dataset};
 use crate::preprocess::{CaseReader, CaseSummary};
-use crate::training::{Length, Objective, Outlook, RunTime, Settled, TimeTable, check_settings};
-use crate::{Error, Result, cli};
+use crate::training::{
+    Length, Link, Objective, Outlook, Pace, RunTime, Settled, Sharing, SharingBasis, TimeTable,
+    check_settings,
+};
+use crate::{Error, Result, cli, threads};
 
 pub(super) fn run(args: &cli::Plan) -> Result<()> {
     let config = read_configuration(args.config.as_deref(), &args.set)?;
@@ -43,8 +46,12 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
         Some(false) => None,
         _ => Some(time_table(&settled, &config, reading, &validated)?),
     };
+    let sharing = match (&time, args.ranks) {
+        (Some(time), Some(ranks)) => Some(sharing(&settled, &config, time.step, ranks, args.link)?),
+        _ => None,
+    };
     if args.json {
-        let text = serde_json::to_string_pretty(&Said { outlook: &settled.outlook, loss, time });
+        let text = serde_json::to_string_pretty(&Said { outlook: &settled.outlook, loss, time, sharing });
         println!("{}", text.map_err(|e| Error::Usage(format!("the plan is no JSON: {e}")))?);
     } else {
         let of_cases = by_fold.warnings().into_iter().chain(lines(&faults, &dataset.path));
@@ -53,6 +60,7 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
         tell!("{loss}");
         tell!("{}", settled.outlook);
         time.iter().for_each(|time| tell!("\n{time}"));
+        sharing.iter().for_each(|sharing| tell!("\n{sharing}"));
     }
     let Some(path) = &args.write else { return Ok(()) };
     let header = format!(
@@ -78,6 +86,24 @@ struct Said<'a> {
     loss: String,
     /// None where the memory does not suffice to find out.
     time: Option<TimeTable>,
+    /// What several ranks would take, where that is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sharing: Option<Sharing>,
+}
+
+/// What it pays to share a batch, of which a step in one process took so many seconds.
+fn sharing(settled: &Settled, config: &Config, step: f64, ranks: usize, link: Link) -> Result<Sharing> {
+    let mut config = settled.written(config);
+    let (samples, threads) = (config.data.batch(), config.training.pool_threads());
+    (config.data.batch_size, config.training.accumulate) = (Auto::Value(1), 1);
+    let one = match samples {
+        1 => step,
+        _ => Pace::step(&settled.plan, &config, settled.outlook.median_spacing)?,
+    };
+    let parameters = settled.outlook.parameters;
+    let basis =
+        SharingBasis { steps: [one, step], samples, parameters, threads, cores: threads::available() };
+    Ok(Sharing::new(&basis, ranks, link))
 }
 
 /// The cases that a run validates on: where none is held out, those that it trains on.

@@ -7,11 +7,13 @@
 use std::cell::RefCell;
 use std::sync::atomic::AtomicBool;
 
-use crate::cli::Predict;
+use ranks::Ranks;
+
+use crate::cli::{Predict, Share};
 use crate::predict::{Logits, Pipeline, ProbabilityMean};
 use crate::preprocess::Case;
 use crate::report::Failures;
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 
 mod images;
 mod members;
@@ -21,10 +23,16 @@ use images::Image;
 use members::Member;
 use output::Output;
 
-pub(super) fn run(args: &Predict, stop: &AtomicBool) -> Result<()> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build();
-    let pool = pool.map_err(|e| Error::Usage(format!("--threads {}: {e}", args.threads)))?;
-    pool.install(|| predict(args, stop))
+pub(super) fn run(mut args: Predict, ranks: &Ranks, stop: &AtomicBool) -> Result<()> {
+    if !ranks.is_alone() {
+        if let Some(share) = args.share {
+            let message = format!("--share {share}: {} ranks share the images out among them", ranks.size());
+            return Err(Error::Usage(message));
+        }
+        args.share = Some(Share { index: ranks.rank(), of: ranks.size() });
+    }
+    let pool = threads::pool("--threads", args.threads)?;
+    pool.install(|| predict(&args, stop))
 }
 
 fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
@@ -48,6 +56,10 @@ fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {
     let named = images::named(args, first)?;
     let (total, mut failures) = (named.len(), Failures::default());
     let images = images::readable(args, &members, output.is_mask_alone(), named, &mut failures);
+    if let (0, Some(share)) = (total, args.share) {
+        tell!("the share {share} holds no image: there are fewer images than shares");
+        return Ok(());
+    }
     if images.is_empty() {
         return failures.end(total, NOT_PREDICTED);
     }

@@ -14,7 +14,7 @@ use crate::config::{Auto, Config};
 use crate::dataset::Dataset;
 use crate::run::{Plan, folder};
 use crate::study::{Arm, Study, StudyData, html, run_arm};
-use crate::{Error, Result, cli};
+use crate::{Error, Result, cli, threads};
 
 /// The file of what its runs share.
 pub(super) const TERMS: &str = "terms.json";
@@ -37,8 +37,7 @@ struct Terms {
 
 pub(super) fn run(args: &cli::Study, stop: &AtomicBool) -> Result<()> {
     let config = configuration(args)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(config.training.threads).build();
-    let pool = pool.map_err(|e| Error::config("training.threads", e.to_string()))?;
+    let pool = threads::pool("training.threads", config.training.threads)?;
     pool.install(|| study(args, &config, stop))
 }
 
@@ -55,7 +54,8 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
     let Loading { cache, force } = &args.loading;
     let data = StudyData::load(&set, config, cache.as_deref(), *force, &|line| say!("{line}"))?;
     let [positives, negatives] = data.counts;
-    let _lock = folder::share(&args.out, TERMS)?;
+    // Tasks that train other arms or seeds may write here at the same time.
+    let turn = folder::turn(&args.out, TERMS)?;
     let before = Terms::read(&args.out)?;
     let planned = before.as_ref().map(|terms| (terms.plan.clone(), terms.batch));
     let settled = data.settle(config, planned, *force)?;
@@ -73,6 +73,7 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
         Some(before) => before.agree(&args.out, &terms)?,
         None => write_json(&args.out.join(TERMS), &terms)?,
     }
+    drop(turn);
     let mut config = config.clone();
     config.data.batch_size = Auto::Value(terms.batch);
     say!("{}", settled.outlook);
@@ -111,6 +112,7 @@ fn study(args: &cli::Study, config: &Config, stop: &AtomicBool) -> Result<()> {
     }
     study.runs.sort_by_key(|run| (arms.iter().position(|arm| *arm == run.arm), run.seed));
     tell!("\n{study}");
+    let _turn = folder::turn(&args.out, TERMS)?;
     write_json(&args.out.join("study.json"), &study)?;
     let (text, page) = (args.out.join("study.txt"), args.out.join("study.html"));
     fs::write(&text, study.to_string()).map_err(Error::io(&text))?;

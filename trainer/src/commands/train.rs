@@ -1,6 +1,8 @@
 //! `trainer train`: from a data set's folder to a run's.
 
 mod conclude;
+mod go_on;
+mod together;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -9,11 +11,14 @@ use std::time::{Duration, Instant};
 use nn::Module;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use ranks::Ranks;
 use unet3d::UNet3d;
 use volumes::files::read_text;
 
 use self::conclude::conclude;
 pub(super) use self::conclude::next;
+pub(super) use self::go_on::{agree, goes_on};
+pub(super) use self::together::first;
 use super::plan;
 use crate::cli::Train;
 use crate::config::{Auto, Config, Mirror, Mirroring, NamedFile};
@@ -32,21 +37,31 @@ use crate::words::counted;
 use crate::{Error, Result};
 
 /// Trains, and says at the end what to type next.
-pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
+pub(super) fn run(args: &Train, ranks: &Ranks, stop: &AtomicBool) -> Result<()> {
+    let Some(args) = go_on::settled(args)? else { return Ok(()) };
+    // Nobody writes before all have seen what there is.
+    ranks.any(false)?;
+    let outcome = train_run(&args, ranks, stop)?;
+    show!("\n{}", next(&args, &outcome));
+    Ok(())
+}
+
+/// Trains one run from its beginning, or goes on with it.
+pub(super) fn train_run(args: &Train, ranks: &Ranks, stop: &AtomicBool) -> Result<Outcome> {
     let began = Instant::now();
     let (lock, resumed) = match args.resume {
         true => {
             // Nothing is put into a folder that is no run's, and nothing read from one that is being written.
             folder::must_be_run(&args.out)?;
-            let lock = folder::lock(&args.out)?;
+            let lock = if ranks.is_first() { Some(folder::lock(&args.out)?) } else { None };
             let which = args.checkpoint.unwrap_or(Which::Last);
             let (path, checkpoint) = folder::checkpoint(&args.out, Some(which))?;
             if !checkpoint.is_current {
                 let message = "was written by an earlier version: it predicts, but its run does not go on; begin anew in another --out, from its weights with --init if you like";
                 return Err(Error::file(path, message));
             }
-            path.parent().map_or(Ok(()), clear_unfinished)?;
-            (Some(lock), Some(checkpoint))
+            path.parent().filter(|_| ranks.is_first()).map_or(Ok(()), clear_unfinished)?;
+            (lock, Some(checkpoint))
         }
         false => (None, None),
     };
@@ -63,8 +78,8 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     let folds = folds(args, &config, &dataset)?;
     let other = args.validation.as_deref().map(|path| dataset.open_for_validation(path)).transpose()?;
     let _lock = match lock {
-        Some(lock) => lock,
-        None => folder::begin(&args.out)?,
+        None if ranks.is_first() && !args.resume => Some(folder::begin(&args.out)?),
+        lock => lock,
     };
 
     say!("reading {} training cases of {}", dataset.training.len(), dataset.path.display());
@@ -94,9 +109,10 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
     cases.left_out().iter().chain(&cases.warnings()?).for_each(|line| tell!("{line}"));
     let plan = resumed.as_ref().map(|checkpoint| checkpoint.card.networks[0].plan.clone());
     let summaries = [&cases.training, &cases.validation].map(|cases| PreparedCase::summaries(cases));
-    let settled = Settled::for_cases(&summaries, cases.in_files, &reader, &config, plan)?;
+    let settle =
+        |config: &Config, plan| Settled::for_cases(&summaries, cases.in_files, &reader, config, plan);
+    let settled = together::settled(ranks, &mut config, plan, settle)?;
     let LoadedCases { training, validation, preparation, .. } = cases;
-    config.data.batch_size = Auto::Value(settled.outlook.batch_size);
     if !args.loading.force {
         settled.outlook.check()?;
     }
@@ -119,17 +135,22 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
             run.further_validations = 1;
         }
         run.once += began.elapsed().as_secs_f64();
-        let (length, mirror) = resolve(time, &run)?;
-        config.training.epochs = length.epochs as usize;
-        config.training.steps_per_epoch = length.steps_per_epoch as usize;
-        config.inference.mirror = Mirroring::Along(mirror);
+        let (epochs, steps_per_epoch, mirror) = together::first(ranks, || {
+            let (length, mirror) = resolve(time, &run)?;
+            Ok((length.epochs as usize, length.steps_per_epoch as usize, Mirroring::Along(mirror)))
+        })?;
+        (config.training.epochs, config.training.steps_per_epoch) = (epochs, steps_per_epoch);
+        config.inference.mirror = mirror;
     }
     let [of_training, of_validation] = &summaries;
     let validated = plan::validated(of_training, of_validation).iter();
     config.inference.mirror = Mirroring::Along(settled_mirror(&config, plan.patch_size, validated));
     let checksums = args.loading.cache.as_deref().map(Checksums::kept_in).unwrap_or_default();
     let origins = Origins { training: &dataset, validation: other.as_ref(), checksums: &checksums };
-    if resumed.is_some() {
+    together::agree(ranks, &config, origins, &division, resumed.as_ref())?;
+    if !ranks.is_first() {
+        // The first one writes.
+    } else if resumed.is_some() {
         record::check(&args.out, origins, &division)?.iter().for_each(|warning| tell!("{warning}"));
         record::write_configuration(&args.out, &config, &setting_origins(args, &config)?)?;
     } else {
@@ -140,7 +161,9 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         let settings = setting_origins(args, &config)?;
         record::write(&args.out, (&config, &settings), origins, &basis, &division)?;
     }
-    checksums.keep()?;
+    if ranks.is_first() {
+        checksums.keep()?;
+    }
     describe(args, &settled, &config, &division);
     say!("{}", objective.words(&config.loss));
 
@@ -153,11 +176,14 @@ pub(super) fn run(args: &Train, stop: &AtomicBool) -> Result<Outcome> {
         validation: validation.into(),
         init,
         resume: resumed,
+        ranks: ranks.clone(),
         abandons_last: args.checkpoint.is_some_and(|which| which != Which::Last),
         preparing: began.elapsed(),
     };
     let outcome = train(setup, stop)?;
-    conclude(args, &config, &outcome)?;
+    if ranks.is_first() {
+        conclude(args, &config, &outcome)?;
+    }
     Ok(outcome)
 }
 
@@ -257,12 +283,12 @@ fn setting_origins(args: &Train, config: &Config) -> Result<SettingOrigins> {
     origins.extend(flags(args).into_iter().map(|(key, flag, _)| (key.to_owned(), flag.to_owned())));
     if args.time.is_some() {
         let resolved = ["training.epochs", "training.steps_per_epoch"];
-        origins.extend(resolved.map(|key| (key.to_owned(), "--time".to_owned())));
+        origins.extend(resolved.map(|key| (key.to_owned(), record::BY_TIME.to_owned())));
     }
     let default = Config::default().settings();
     for (key, value) in config.settings() {
         if default.get(&key) != Some(&value) {
-            origins.entry(key).or_insert_with(|| "what the data and the machine allow".to_owned());
+            origins.entry(key).or_insert_with(|| record::BY_DATA.to_owned());
         }
     }
     Ok(origins)

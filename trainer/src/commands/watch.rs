@@ -3,6 +3,7 @@
 mod screen;
 mod state;
 
+use std::path::Path;
 use std::time::Duration;
 
 use terminal_size::{Height, Width, terminal_size_of};
@@ -10,6 +11,14 @@ use terminal_size::{Height, Width, terminal_size_of};
 use crate::cli::{Watch, called};
 use crate::report::can_redraw;
 use crate::{Error, Result};
+
+/// Whether a run has ended as it was to, after its last step or out of patience.
+///
+/// # Errors
+/// If its folder holds no run.
+pub(super) fn is_done(run: &Path) -> Result<bool> {
+    Ok(state::RunState::read(run)?.state == state::Phase::Done)
+}
 
 /// Between two looks.
 const BETWEEN: Duration = Duration::from_secs(1);

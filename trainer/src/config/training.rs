@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use unet3d::Norm;
 
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 
 /// `[training]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,10 +34,10 @@ pub enum NonFiniteStep {
 }
 
 impl Training {
-    /// The threads that kernels run in: those that were given, or one for each core.
+    /// The threads that kernels run in: those that were given, or as many as are available.
     pub fn pool_threads(&self) -> usize {
         match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            0 => threads::available(),
             threads => threads,
         }
     }

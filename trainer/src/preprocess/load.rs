@@ -107,8 +107,7 @@ impl CaseLoader<'_> {
     /// # Errors
     /// As [`CaseReader::read`]; cases that memory will not hold; a cache that cannot be written.
     pub fn load(self, cache: Option<&Path>, force: bool, threads: usize) -> Result<LoadedCases> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = pool.map_err(|e| Error::config("training.threads", format!("is {threads}: {e}")))?;
+        let pool = crate::threads::pool("training.threads", threads)?;
         let (reader, say) = (self.reader, self.say);
         let loaded = pool.install(|| match cache {
             Some(folder) => self.cached(folder),

@@ -16,6 +16,8 @@ use super::wrap::{for_errors, for_output};
 /// How much is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
+    /// Nothing, as another process prints.
+    Silent,
     /// Warnings, results and last lines.
     Quiet,
     /// What goes on, too.
@@ -32,6 +34,8 @@ pub struct Console {
     pub verbosity: Verbosity,
     /// Whether standard output is for JSON alone.
     pub json: bool,
+    /// Whether no bar is drawn, even on a terminal: what launches several processes gives each one of its own and collects lines.
+    pub plain: bool,
 }
 
 static CONSOLE: OnceLock<Console> = OnceLock::new();
@@ -62,12 +66,15 @@ impl Console {
 
     /// Prints a line as it is, such as a command to type.
     pub(crate) fn show(self, line: impl Display) {
+        if self.verbosity == Verbosity::Silent {
+            return;
+        }
         if self.json { eprintln!("{line}") } else { println!("{line}") }
     }
 
     /// Prints a line of a run's log, which ends with a line break, where standard output is for such lines.
     pub(crate) fn log_line(self, line: &str) {
-        if self.json {
+        if self.json && self.verbosity > Verbosity::Silent {
             print!("{line}");
         }
     }

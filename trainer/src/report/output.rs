@@ -30,9 +30,10 @@ impl Output {
     /// Where the program prints: lines too on a terminal whose cursor does not move (`TERM=dumb`), and where little is to be
     /// printed.
     pub(crate) fn new() -> Self {
-        let Console { verbosity, json } = Console::get();
+        let Console { verbosity, json, plain } = Console::get();
         let target = if json { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::stdout() };
-        let place = match target.is_hidden() || verbosity == Verbosity::Quiet {
+        let place = match target.is_hidden() || plain || verbosity <= Verbosity::Quiet {
+            _ if verbosity == Verbosity::Silent => Place::Lines(Box::new(io::sink())),
             false => Place::Bar(ProgressBar::with_draw_target(None, target).with_style(style())),
             true if json => Place::Lines(Box::new(io::stderr())),
             true => Place::Lines(Box::new(io::stdout())),

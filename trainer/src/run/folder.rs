@@ -87,21 +87,36 @@ pub(crate) fn begin(folder: &Path) -> Result<fs::File> {
     Ok(lock)
 }
 
-/// Makes the folder of several runs, which the file `terms` marks, and keeps others from it.
-pub(crate) fn share(folder: &Path, terms: &str) -> Result<fs::File> {
-    let is_new = || !folder.join(terms).exists();
-    // Nothing is put into a folder that belongs to something else.
-    if is_new() && !folder.join(LOCK).is_file() {
-        create(folder)?;
+/// Makes the folder of several runs, which the file `terms` marks, and keeps others from it. Before it is marked it may hold
+/// runs by names that `may_hold` allows.
+pub(crate) fn share(folder: &Path, terms: &str, may_hold: impl Fn(&str) -> bool) -> Result<fs::File> {
+    prepare(folder, terms, may_hold)?;
+    lock(folder)
+}
+
+/// As [`share`], for a process that does not keep others from the folder while it works, but waits for its turn.
+pub(crate) fn turn(folder: &Path, terms: &str) -> Result<fs::File> {
+    prepare(folder, terms, |_| false)?;
+    let path = folder.join(LOCK);
+    let file = fs::File::create(&path).map_err(Error::io(&path))?;
+    file.lock().map_err(Error::io(&path))?;
+    Ok(file)
+}
+
+/// Makes a folder of several runs, and refuses one that belongs to something else.
+fn prepare(folder: &Path, terms: &str, may_hold: impl Fn(&str) -> bool) -> Result<()> {
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    if folder.join(terms).exists() {
+        return Ok(());
     }
-    let lock = lock(folder)?;
     // What holds more than a lock, and what a kill left of the terms, is a run's own.
-    let is_left = |name: &str| name == LOCK || name.starts_with(WRITING);
+    let is_left = |name: &str| name == LOCK || name.starts_with(WRITING) || may_hold(name);
     let mut entries = fs::read_dir(folder).map_err(Error::io(folder))?.flatten();
-    if is_new() && !entries.all(|entry| is_left(&entry.file_name().to_string_lossy())) {
+    // Others may have marked it meanwhile.
+    if !entries.all(|entry| is_left(&entry.file_name().to_string_lossy())) && !folder.join(terms).exists() {
         return Err(not_empty(folder));
     }
-    Ok(lock)
+    Ok(())
 }
 
 fn not_empty(folder: &Path) -> Error {

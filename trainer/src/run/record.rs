@@ -16,6 +16,10 @@ pub(crate) const RECORD: &str = "run.json";
 pub(crate) const CONFIGURATION: &str = "config.toml";
 /// How a line on a setting's origin begins.
 const ORIGIN: &str = "# ";
+/// The origin of what was left open by the user.
+pub(crate) const BY_DATA: &str = "what the data and the machine allow";
+/// The origin of a length that follows from a time.
+pub(crate) const BY_TIME: &str = "--time";
 /// What stands before the origin.
 const BY: &str = " is set by ";
 
@@ -134,6 +138,33 @@ pub(crate) fn setting_origins(text: &str) -> SettingOrigins {
         Some((key.to_owned(), origin.to_owned()))
     };
     text.lines().map_while(of_line).collect()
+}
+
+/// A setting that a run was begun with, and that is asked for otherwise.
+pub(crate) struct OtherSetting {
+    pub(crate) key: String,
+    pub(crate) asked: String,
+    pub(crate) begun: String,
+}
+
+/// The first setting, but for `free` ones, that a run was begun with otherwise than is asked for. What was left to the data
+/// and the machine then, or to --time, is as it was settled.
+///
+/// # Errors
+/// If the run's configuration cannot be read.
+pub(crate) fn other_setting(folder: &Path, asked: &Config, free: &[&str]) -> Result<Option<OtherSetting>> {
+    let path = folder.join(CONFIGURATION);
+    let text = read_text(&path)?;
+    let begun = Config::load(Some((&path.display().to_string(), &text)), &[])?.settings();
+    let origins = setting_origins(&text);
+    let settled =
+        |key: &str| origins.get(key).is_some_and(|origin| [BY_DATA, BY_TIME].contains(&origin.as_str()));
+    let other = asked.settings().into_iter().find_map(|(key, asked)| {
+        let begun = begun.get(&key)?;
+        let differs = *begun != asked && !settled(&key) && !free.contains(&key.as_str());
+        differs.then(|| OtherSetting { asked: asked.to_string(), begun: begun.to_string(), key })
+    });
+    Ok(other)
 }
 
 /// Checks that a run goes on with the cases that it began with, voxel by voxel. Gives what is to be said of another

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use autograd::Tensor;
 use nn::Module;
+use ranks::Ranks;
 use unet3d::UNet3d;
 use volumes::files::{rename_into_place, write_json};
 
@@ -18,8 +19,7 @@ use crate::random::{Purpose, generator};
 use crate::report::{Console, LogEntry, LoggedValidation};
 use crate::run::Plan;
 use crate::run::checkpoint::{CHECKPOINTS, LAST, PREVIOUS, Saved, clear_unfinished, exists};
-use crate::run::folder::LOG;
-use crate::run::folder::SLICES;
+use crate::run::folder::{LOG, SLICES, lock};
 use crate::training::{Objective, Setup, draw_slices, train};
 use crate::{Error, Result};
 
@@ -44,6 +44,7 @@ pub fn run_arm(
             .map_err(|e| Error::file(&result_path, format!("is damaged ({e}): remove it")));
     }
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let _lock = lock(folder)?;
     let (resume, abandons_last) = go_on(folder)?;
     let [positives, negatives] = data.counts;
     let mut config = arm.configure(config, positives, negatives);
@@ -71,6 +72,7 @@ pub fn run_arm(
         init: Some(init),
         resume,
         abandons_last,
+        ranks: Ranks::alone(),
         preparing: Duration::ZERO,
     };
     let outcome = train(setup, stop)?;

@@ -6,6 +6,7 @@ mod outlook;
 mod pace;
 mod probe;
 mod run_time;
+mod sharing;
 mod trial;
 
 pub use duration::{Length, Pieces};
@@ -14,3 +15,4 @@ pub use outlook::{Outlook, Settled};
 pub use pace::Pace;
 pub use probe::{MemoryProbe, StepMemory};
 pub use run_time::{RunTime, TimeTable};
+pub use sharing::{Basis as SharingBasis, Link, SharedStep, Sharing};

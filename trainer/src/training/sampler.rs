@@ -5,6 +5,8 @@
 //! unless no case holds any. Everything follows from (seed, step, slot), so batches can be prepared in any order
 //! and a run goes on from its step number.
 
+use std::ops::Range;
+
 use autograd::Tensor;
 use losses::Labels;
 use rand::{Rng, RngExt};
@@ -53,6 +55,8 @@ pub struct Sampler<'a> {
     balance: Balance,
     patch: [usize; 3],
     batch_size: usize,
+    /// The slots of a batch that are filled.
+    slots: Range<usize>,
     share: f64,
     /// One for each case: spacings may differ.
     recipes: Vec<Recipe>,
@@ -77,7 +81,13 @@ impl<'a> Sampler<'a> {
             cases.iter().map(|case| Recipe::new(&config.augmentation, patch, case.spacing())).collect();
         let share = config.data.foreground_share;
         let (batch_size, seed) = (config.data.batch(), config.training.seed);
-        Self { cases, balance, patch, batch_size, share, recipes, seed }
+        Self { cases, balance, patch, batch_size, slots: 0..batch_size, share, recipes, seed }
+    }
+
+    /// Of each batch these slots alone, with the patches that they have in the whole.
+    #[must_use]
+    pub fn of_slots(self, slots: Range<usize>) -> Self {
+        Self { slots, ..self }
     }
 
     /// The batch of a step. Its patches are made in parallel, on the rayon pool of the caller; they do not depend on it.
@@ -88,20 +98,21 @@ impl<'a> Sampler<'a> {
         let [pd, ph, pw] = self.patch;
         let channels = self.cases[0].channels();
         let voxels = pd * ph * pw;
-        let mut image = Tensor::scratch([self.batch_size, pd, ph, pw, channels]);
-        let mut labels = vec![IGNORE; self.batch_size * voxels];
+        let samples = self.slots.len();
+        let mut image = Tensor::scratch([samples, pd, ph, pw, channels]);
+        let mut labels = vec![IGNORE; samples * voxels];
         let wanted = self.foreground_slots(step);
         let images = image.data_mut().par_chunks_exact_mut(voxels * channels);
-        let slots = images.zip(labels.par_chunks_exact_mut(voxels)).enumerate();
+        let slots = images.zip(labels.par_chunks_exact_mut(voxels)).zip(self.slots.clone());
         // Collected whole, so that the error is that of the first slot for any number of threads.
         let made: Vec<Result<PatchPlace>> = slots
-            .map(|(slot, (image, labels))| {
+            .map(|((image, labels), slot)| {
                 let counter = step * self.batch_size as u64 + slot as u64;
                 self.patch(counter, slot < wanted, image, labels)
             })
             .collect();
         let patches = made.into_iter().collect::<Result<_>>()?;
-        Ok(Batch { image, labels: Labels::from_vec([self.batch_size, pd, ph, pw], labels), patches })
+        Ok(Batch { image, labels: Labels::from_vec([samples, pd, ph, pw], labels), patches })
     }
 
     /// Fills one patch.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ranks::Ranks;
 use serde::Serialize;
 use unet3d::UNet3d;
 
@@ -36,6 +37,9 @@ pub struct Setup {
     pub resume: Option<Saved>,
     /// Whether that one is not the last: the first that is written then takes the last one's place for good.
     pub abandons_last: bool,
+    /// The processes that train together; one by itself has no others. Each has the same cases, and all but the first leave the
+    /// folder as it is.
+    pub ranks: Ranks,
     /// What was spent on all that came before, such as reading the cases, for the report.
     pub preparing: Duration,
 }
@@ -60,6 +64,7 @@ impl Setup {
             init: None,
             resume: None,
             abandons_last: false,
+            ranks: Ranks::alone(),
             preparing: Duration::ZERO,
         }
     }

@@ -4,13 +4,15 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use ranks::Ranks;
+
 use crate::{Error, Result};
 
 /// Values that are turned into bytes at once.
 const PIECE: usize = 1 << 14;
 
-/// Planes of logits, written one after another and read in that order.
-pub(super) struct Spill {
+/// Planes of logits, written one after another and read in that order, as often as they are wanted.
+pub struct Spill {
     folder: PathBuf,
     file: BufWriter<File>,
     planes: usize,
@@ -35,18 +37,74 @@ impl Spill {
     }
 
     /// Gives all planes, each of `len` values, to `sink`.
-    pub(super) fn read(self, len: usize, mut sink: impl FnMut(&[f32])) -> Result<()> {
-        let io = |e: std::io::Error| Error::io(&self.folder)(e);
-        let mut file = self.file.into_inner().map_err(|e| io(e.into_error()))?;
-        file.rewind().map_err(io)?;
-        let mut file = BufReader::with_capacity(1 << 18, file);
-        let (mut bytes, mut plane) = (vec![0; len * size_of::<f32>()], vec![0.0; len]);
-        for _ in 0..self.planes {
-            file.read_exact(&mut bytes).map_err(io)?;
-            let values = bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b));
-            plane.iter_mut().zip(values).for_each(|(value, read)| *value = read);
-            sink(&plane);
+    pub(super) fn read(&mut self, len: usize, mut sink: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        let mut planes = vec![0.0; len];
+        let mut left = self.planes;
+        let mut bytes = self.bytes(len * size_of::<f32>())?;
+        while left > 0 {
+            let plane = bytes.next()?;
+            let values = plane.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b));
+            planes.iter_mut().zip(values).for_each(|(value, read)| *value = read);
+            sink(&planes)?;
+            left -= 1;
         }
         Ok(())
+    }
+
+    /// Sends all planes to another rank, which [receives](Self::receive) them plane by plane as it asks for them.
+    pub(super) fn send(&mut self, ranks: &Ranks, to: usize, stream: u64, len: usize) -> Result<()> {
+        let left = self.planes;
+        let mut bytes = self.bytes(len * size_of::<f32>())?;
+        for _ in 0..left {
+            ranks.receive(to, stream)?;
+            ranks.send(to, stream, bytes.next()?);
+        }
+        Ok(())
+    }
+
+    /// So many planes that another rank sends.
+    pub(super) fn receive(
+        folder: &Path,
+        ranks: &Ranks,
+        from: usize,
+        stream: u64,
+        planes: usize,
+    ) -> Result<Self> {
+        let mut spill = Self::new(folder)?;
+        for plane in 0..planes {
+            // One is on its way while the one before is written.
+            let asked = if plane == 0 { 0..planes.min(2) } else { plane + 1..planes.min(plane + 2) };
+            asked.for_each(|_| ranks.send(from, stream, &[]));
+            let bytes = ranks.receive(from, stream)?;
+            spill.file.write_all(&bytes).map_err(Error::io(&spill.folder))?;
+        }
+        spill.planes = planes;
+        Ok(spill)
+    }
+
+    /// What was written, from the beginning, in pieces of so many bytes.
+    fn bytes(&mut self, piece: usize) -> Result<Pieces<'_>> {
+        let io = Error::io(&self.folder);
+        let mut rewound = || {
+            self.file.flush()?;
+            self.file.get_mut().rewind()
+        };
+        rewound().map_err(io)?;
+        let file = BufReader::with_capacity(1 << 18, self.file.get_ref());
+        Ok(Pieces { folder: &self.folder, file, piece: vec![0; piece] })
+    }
+}
+
+/// Bytes of a file, one piece after the other.
+struct Pieces<'a> {
+    folder: &'a Path,
+    file: BufReader<&'a File>,
+    piece: Vec<u8>,
+}
+
+impl Pieces<'_> {
+    fn next(&mut self) -> Result<&[u8]> {
+        self.file.read_exact(&mut self.piece).map_err(Error::io(self.folder))?;
+        Ok(&self.piece)
     }
 }

@@ -13,6 +13,7 @@ use memory::peak_memory;
 use nn::Module;
 use nn::optim::Optimizer;
 use nn::schedule::Scheduler;
+use serde::Serialize;
 use unet3d::UNet3d;
 
 use super::setup::digest;
@@ -28,20 +29,23 @@ use crate::report::{LogWriter, Progress, Seconds, write_run_page};
 use crate::run::checkpoint::{SkipCounts, publish};
 use crate::run::folder::LOG;
 use crate::run::record::RECORD;
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 
+mod among;
 mod epoch;
+mod exchange;
 mod passes;
 mod patience;
 mod save;
 mod step;
 
-pub(crate) use passes::{PassSettings, Passes};
+use self::exchange::Exchange;
+pub(crate) use self::passes::{PassSettings, Passes};
 
 /// Batches that lie ready at most.
 pub const READY: usize = 2;
 
-/// Trains. `stop` becoming true ends the run after the current step; what was learnt is kept.
+/// Trains. `stop` becoming true, of any rank, ends the run after the current step; what was learnt is kept.
 ///
 /// # Errors
 /// If settings do not fit together, the disk refuses, or the loss stays NaN or infinite.
@@ -49,7 +53,8 @@ pub fn train(setup: Setup, stop: &AtomicBool) -> Result<Outcome> {
     let run = Run::new(setup)?;
     let steps = run.step..run.last_step();
     let training = Arc::clone(&run.setup.training);
-    let sampler = Sampler::new(training.iter(), run.setup.plan.patch_size, &run.setup.config);
+    let slots = run.setup.ranks.share(run.setup.config.data.batch());
+    let sampler = Sampler::new(training.iter(), run.setup.plan.patch_size, &run.setup.config).of_slots(slots);
     with_batches(&sampler, steps, run.setup.config.training.threads, |batches| run.steps(batches, stop))
 }
 
@@ -63,10 +68,7 @@ pub(super) fn with_batches<R: Send>(
     threads: usize,
     compute: impl FnOnce(Receiver<Result<Batch>>) -> Result<R> + Send,
 ) -> Result<R> {
-    let pool = || {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.map_err(|e| Error::config("training.threads", format!("is {threads}: {e}")))
-    };
+    let pool = || threads::pool("training.threads", threads);
     let (computing, preparing) = (pool()?, pool()?);
     std::thread::scope(|scope| {
         let (sender, batches) = sync_channel(READY);
@@ -94,7 +96,8 @@ struct Run {
     objective: Objective,
     scheduler: Scheduler,
     schedule: ValidationSchedule,
-    log: LogWriter,
+    /// None where another rank writes.
+    log: Option<LogWriter>,
     progress: Progress,
     step: u64,
     idle: SkipCounts,
@@ -117,6 +120,8 @@ struct Run {
     saved: Instant,
     /// Where the session's time goes.
     seconds: Seconds,
+    /// What ranks exchange, where there are several.
+    exchange: Option<Exchange>,
 }
 
 /// How cases are predicted before anything is known of them but the loss.
@@ -194,14 +199,25 @@ impl Run {
             pipeline.postprocessing = ByClass::new(&classes[1..], &asked, &[postprocess.as_ref()]);
         }
         let per_epoch = config.training.steps_per_epoch as u64;
+        let ranks = setup.ranks.clone();
         let progress = Progress::new(per_epoch * config.training.epochs as u64, per_epoch)
             .every(config.training.log_every as u64)
             .elapsed_before(before);
         let ends_epoch = step > 0 && step.is_multiple_of(per_epoch);
         let owes_validation = unmeasured && ends_epoch && is_due(config, &schedule, step / per_epoch);
-        let log = LogWriter::open(&setup.folder, known, step, config.training.tensorboard)?;
+        let progress = if ranks.is_first() { progress } else { progress.plain_to(std::io::sink()) };
         let log_path = setup.folder.join(LOG);
-        let since_best = if setup.resume.is_some() { patience::since_best(&log_path)? } else { 0 };
+        let (mut log, mut since_best) = (None, 0);
+        if ranks.is_first() {
+            log = Some(LogWriter::open(&setup.folder, known, step, config.training.tensorboard)?);
+            since_best = if setup.resume.is_some() { patience::since_best(&log_path)? } else { 0 };
+        }
+        if !ranks.is_alone() {
+            // Nobody goes on before all have read what the first one is about to write.
+            let said = ranks.of_first(&since_best.to_le_bytes())?;
+            since_best = said.try_into().map_or(0, u64::from_le_bytes);
+        }
+        let exchange = Exchange::begin(&model, &ranks, config.data.batch())?;
         let mut run = Self {
             model,
             optimizer,
@@ -222,15 +238,19 @@ impl Run {
             pipeline,
             postprocess,
             saved: Instant::now(),
+            exchange,
             seconds: Seconds { preparing: setup.preparing.as_secs_f64(), ..Seconds::default() },
             setup,
         };
         if run.setup.resume.is_none() {
             run.progress.println(run.schedule.to_string());
-            run.log.write("schedule", &run.schedule)?;
+            let schedule = run.schedule.clone();
+            run.write_log("schedule", &schedule)?;
         }
-        if run.setup.resume.is_some() && run.log.bytes() < known {
-            let lost = known - run.log.bytes();
+        if let (Some(log), true) = (&run.log, run.setup.resume.is_some())
+            && log.bytes() < known
+        {
+            let lost = known - log.bytes();
             run.progress.warn(format!("{} lacks {lost} bytes that the run had written", log_path.display()));
         }
         Ok(run)
@@ -241,22 +261,20 @@ impl Run {
         (training.epochs * training.steps_per_epoch) as u64
     }
 
-    fn steps(mut self, batches: Receiver<Result<Batch>>, stop: &AtomicBool) -> Result<Outcome> {
+    /// Takes steps to the end of the run; whether it was stopped before.
+    fn take_steps(&mut self, batches: &Receiver<Result<Batch>>, stop: &AtomicBool) -> Result<bool> {
         let per_epoch = self.setup.config.training.steps_per_epoch as u64;
         let last = self.last_step();
-        if self.owes_validation && !stop.load(Ordering::Relaxed) {
+        if self.owes_validation && !self.is_stopped(stop)? {
             self.end_of_epoch(self.step / per_epoch, stop)?;
         }
         // A run can be gone on with from its beginning.
         if self.setup.resume.is_none() {
             self.save_last(None)?;
         }
-        let began = Instant::now();
-        let mut stopped = false;
         while self.step < last && !self.is_out_of_patience() {
-            if stop.load(Ordering::Relaxed) {
-                stopped = true;
-                break;
+            if self.is_stopped(stop)? {
+                return Ok(true);
             }
             let asked = Instant::now();
             let batch = batches
@@ -270,7 +288,8 @@ impl Run {
             self.step += 1;
             let (epoch, batch) = ((self.step - 1) / per_epoch + 1, (self.step - 1) % per_epoch + 1);
             if let Some(line) = self.progress.batch(epoch, batch, lr, loss) {
-                self.log.write("batch", &line)?;
+                self.write_log("batch", &line)?;
+                self.write_exchange()?;
             }
             if batch == per_epoch {
                 self.end_of_epoch(epoch, stop)?;
@@ -278,25 +297,44 @@ impl Run {
                 self.save_last(None)?;
             }
         }
+        Ok(false)
+    }
+
+    fn steps(mut self, batches: Receiver<Result<Batch>>, stop: &AtomicBool) -> Result<Outcome> {
+        let began = Instant::now();
+        let mut stopped = match self.take_steps(&batches, stop) {
+            // The weights are those of the last step that all took.
+            Err(Error::Ranks(lost)) if self.setup.ranks.is_first() => {
+                self.save_last(None)?;
+                let message = format!(
+                    "{lost}. The {} steps before are kept: --resume goes on from there, with any number of ranks, to the same bits",
+                    self.step
+                );
+                return Err(Error::Usage(message));
+            }
+            taken => taken?,
+        };
         // Stopped in the last validation: the weights are those of the last step, the figures are missing.
-        stopped |= self.validated != Some(self.step) && stop.load(Ordering::Relaxed);
+        stopped |= self.is_stopped(stop)? && self.validated != Some(self.step);
         if stopped {
             self.save_last(None)?;
-            self.progress.println(format!("stopped after step {} of {last}", self.step));
-        } else if self.step < last {
+            self.progress.println(format!("stopped after step {} of {}", self.step, self.last_step()));
+        } else if self.step < self.last_step() {
             self.progress.println(self.early_end());
         }
-        publish(&self.setup.folder, true)?;
+        if self.setup.ranks.is_first() {
+            publish(&self.setup.folder, true)?;
+        }
         let elapsed = self.progress.elapsed();
         let end = End {
             step: self.step,
-            weights_crc32c: format!("{:08x}", digest(&self.model.state_dict().into_iter().collect())),
+            weights_crc32c: format!("{:08x}", self.digest()),
             idle: self.idle,
             waited_for_data: self.seconds.waiting / began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE),
             seconds: self.seconds,
             peak_memory: peak_memory(),
         };
-        self.log.write("end", &end)?;
+        self.write_log("end", &end)?;
         self.write_page();
         self.progress.finish();
         let epochs = self.setup.config.training.epochs;
@@ -319,12 +357,27 @@ impl Run {
     /// Writes the page on the run, where its folder says what it is of. That it cannot be written is no reason to stop.
     fn write_page(&mut self) {
         let (folder, began) = (&self.setup.folder, Instant::now());
-        if folder.join(RECORD).is_file()
+        if self.setup.ranks.is_first()
+            && folder.join(RECORD).is_file()
             && let Err(error) = write_run_page(folder)
         {
             self.progress.println(format!("the page on the run is not written: {error}"));
         }
         self.seconds.saving += began.elapsed().as_secs_f64();
+    }
+
+    /// See [`End::weights_crc32c`].
+    fn digest(&self) -> u32 {
+        digest(&self.model.state_dict().into_iter().collect())
+    }
+
+    /// Whether any rank is to stop.
+    fn is_stopped(&self, stop: &AtomicBool) -> Result<bool> {
+        Ok(self.setup.ranks.any(stop.load(Ordering::Relaxed))?)
+    }
+
+    fn write_log(&mut self, event: &str, data: &impl Serialize) -> Result<()> {
+        self.log.as_mut().map_or(Ok(()), |log| log.write(event, data))
     }
 
     /// What is kept is finite: the checkpoints before stay as they are.

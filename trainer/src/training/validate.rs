@@ -1,13 +1,17 @@
 //! Whole cases, predicted as `trainer predict` does and counted in the voxels of their files.
 //!
-//! The network is asked once. Its logits, restored to the file's voxels, pass by plane by plane: what threshold and
-//! calibration are chosen on is gathered from them, and they are spilled to disk. Then the masks are made by what was chosen,
+//! The network is asked once, by one of the ranks. Its logits, restored to the file's voxels, are spilled to disk plane by plane.
+//! The first rank has those of all cases then: what threshold and calibration are chosen on is gathered from them in the order
+//! of the cases. Then the masks are made by what was chosen,
 //! post-processing is chosen on the masks, and the masks that come of it are counted. So what is counted is what
 //! `trainer predict` will write with this model.
 
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use metrics::{ClassificationReport, ConfusionMatrix};
+use ranks::Ranks;
 use unet3d::UNet3d;
 
 use super::objects::{CaseObjects, Peaks};
@@ -27,6 +31,7 @@ pub struct WholeCases<'a> {
     learnt: &'a [bool],
     /// A folder for files that are gone afterwards.
     scratch: &'a Path,
+    channels: usize,
     scores: Scores,
     cases: Vec<Predicted>,
 }
@@ -59,56 +64,112 @@ impl<'a> WholeCases<'a> {
         voxels: usize,
         scratch: &'a Path,
     ) -> Self {
-        Self { names, learnt, scratch, scores: Scores::new(channels, learnt, voxels), cases: Vec::new() }
+        let scores = Scores::new(channels, learnt, voxels);
+        Self { names, learnt, scratch, channels, scores, cases: Vec::new() }
     }
 
-    /// Asks a network about a prepared, labelled case. `calibrated` makes logits of different networks alike before anything
-    /// is gathered from them. `progress` is called with (patches done, patches in all) and ends the work by returning false.
+    /// Asks a network about a prepared case. `calibrated` makes logits of different networks alike. `progress` is called with
+    /// (patches done, patches in all) and ends the work by returning false.
     ///
     /// # Errors
-    /// If the case and the network do not fit, scores are NaN, the disk refuses, or the work was stopped.
+    /// If the case and the network do not fit, the disk refuses, or the work was stopped.
     pub fn predict(
-        &mut self,
+        &self,
         pipeline: &Pipeline,
         model: &UNet3d<f32>,
         case: &PreparedCase,
         calibrated: Option<&Calibration>,
         progress: impl FnMut(usize, usize) -> bool,
-    ) -> Result<()> {
+    ) -> Result<Spill> {
         let (voxels, grids) = (case.voxels()?, &case.summary().grids);
-        let unknown = || vec![IGNORE; grids.whole_shape().iter().product()];
-        let whole = case.file_labels()?.unwrap_or_else(unknown);
-        let labels = grids.part_of(&whole);
-        let whole = PackedLabels::new(&whole);
         let mut spill = Spill::new(self.scratch)?;
-        let [_, h, w] = grids.part_shape();
-        let (mut planes, mut failed) = (labels.chunks_exact(h * w), None);
-        let scores = &mut self.scores;
-        let mut take = |plane: &[f32]| -> Result<()> {
-            let labels = planes.next().expect("a plane of logits for each of labels");
-            match calibrated {
-                Some(calibration) => {
-                    let plane = calibration.applied(plane);
-                    scores.update(&plane, labels)?;
-                    spill.push(&plane)
-                }
-                None => {
-                    scores.update(plane, labels)?;
-                    spill.push(plane)
-                }
-            }
+        let mut failed = None;
+        let mut take = |plane: &[f32]| match calibrated {
+            Some(calibration) => spill.push(&calibration.applied(plane)),
+            None => spill.push(plane),
         };
         pipeline.logits(model, voxels.image(), grids, progress, |plane| {
             if failed.is_none() {
                 failed = take(plane).err();
             }
         })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
+        failed.map_or(Ok(spill), Err)
+    }
+
+    /// Takes the logits of a labelled case, and gathers what is chosen on.
+    ///
+    /// # Errors
+    /// If scores are NaN, or the disk refuses.
+    pub fn add(&mut self, case: &PreparedCase, mut spill: Spill) -> Result<()> {
+        let grids = &case.summary().grids;
+        let unknown = || vec![IGNORE; grids.whole_shape().iter().product()];
+        let whole = case.file_labels()?.unwrap_or_else(unknown);
+        let labels = grids.part_of(&whole);
+        let whole = PackedLabels::new(&whole);
+        let mut planes = labels.chunks_exact(self.plane(grids));
+        spill.read(self.channels * self.plane(grids), |plane| {
+            self.scores.update(plane, planes.next().expect("a plane of logits for each of labels"))
+        })?;
         let name = case.name().to_owned();
         self.cases.push(Predicted { name, grids: grids.clone(), labels: whole, spill });
         Ok(())
+    }
+
+    /// Shares so many cases out among ranks, for their prediction. `case` gives the case of a number, of some twice; `predict` asks
+    /// a network about it, and gives none where the work was stopped. Gives whether all were predicted; the first rank has
+    /// [taken](Self::add) them then, in their order.
+    ///
+    /// # Errors
+    /// Those of the two and of [`add`](Self::add), or if a rank is lost.
+    pub fn share<C: Borrow<PreparedCase>>(
+        &mut self,
+        ranks: &Ranks,
+        count: usize,
+        mut case: impl FnMut(usize) -> Result<C>,
+        mut predict: impl FnMut(&Self, &PreparedCase) -> Result<Option<Spill>>,
+    ) -> Result<bool> {
+        let rank_of = |number: usize| number % ranks.size();
+        let (mut spills, mut is_stopped) = (BTreeMap::new(), false);
+        for number in (0..count).filter(|&number| rank_of(number) == ranks.rank()) {
+            let case = case(number)?;
+            let Some(spill) = predict(self, case.borrow())? else {
+                is_stopped = true;
+                break;
+            };
+            if ranks.is_alone() {
+                self.add(case.borrow(), spill)?;
+            } else {
+                spills.insert(number, spill);
+            }
+        }
+        if ranks.any(is_stopped)? {
+            return Ok(false);
+        }
+        for number in (0..count).filter(|_| !ranks.is_alone()) {
+            let (stream, from) = (number as u64, rank_of(number));
+            if from != ranks.rank() && !ranks.is_first() {
+                continue;
+            }
+            let case = case(number)?;
+            let (case, grids) = (case.borrow(), &case.borrow().summary().grids);
+            match spills.remove(&number) {
+                Some(mut spill) if !ranks.is_first() => {
+                    spill.send(ranks, 0, stream, self.channels * self.plane(grids))?;
+                }
+                Some(spill) => self.add(case, spill)?,
+                None => {
+                    let planes = grids.part_shape()[0];
+                    self.add(case, Spill::receive(self.scratch, ranks, from, stream, planes)?)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Voxels of a plane of the part of the file that a case is.
+    fn plane(&self, grids: &Grids) -> usize {
+        let [_, h, w] = grids.part_shape();
+        h * w
     }
 
     /// Chooses, makes the masks and counts them.
@@ -166,7 +227,7 @@ fn unpacked(labels: &PackedLabels) -> Vec<u8> {
 
 /// The classes of the part of the file that a case is.
 fn masked(predicted: Predicted, decision: &Decision) -> Result<(Case, PackedLabels)> {
-    let Predicted { name, grids, labels, spill } = predicted;
+    let Predicted { name, grids, labels, mut spill } = predicted;
     let [d, h, w] = grids.part_shape();
     let mut part = memory::with_capacity(d * h * w);
     let channels = decision.calibration.shift.len();
@@ -174,6 +235,7 @@ fn masked(predicted: Predicted, decision: &Decision) -> Result<(Case, PackedLabe
     spill.read(h * w * channels, |plane| {
         peaks.see(plane);
         part.extend(decision.classes(plane));
+        Ok(())
     })?;
     let peaks = peaks.highest();
     Ok((Case { name, grids, labels, peaks }, PackedLabels::new(&part)))

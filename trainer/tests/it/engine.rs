@@ -6,6 +6,7 @@ mod balance;
 mod choices;
 mod configurations;
 mod patience;
+mod ranks;
 mod runs;
 mod sampler;
 

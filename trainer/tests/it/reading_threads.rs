@@ -87,7 +87,7 @@ rusty_fork_test! {
             let program = ["trainer".to_owned()];
             let cli = Cli::parse_from(program.into_iter().chain(train.clone()).chain(sets).chain(more));
             BLOCKS.iter().for_each(|blocks| blocks.store(0, Ordering::Relaxed));
-            let error = around.install(|| run(cli, &AtomicBool::new(false))).unwrap_err().to_string();
+            let error = around.install(|| run(cli, &ranks::Ranks::alone(), &AtomicBool::new(false))).unwrap_err().to_string();
             assert!(error.contains("case_2") && error.contains("holds 7"), "{error}");
             let [by_around, by_others] = BLOCKS.each_ref().map(|blocks| blocks.load(Ordering::Relaxed));
             assert_eq!(by_around, 0, "blocks of cases are asked for outside of the pool");

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use metrics::BinaryCounts;
+use ranks::Ranks;
 
 use super::folder;
 use crate::config::{Auto, Config};
@@ -18,13 +19,14 @@ use crate::training::{Choices, WholeCases};
 use crate::{Error, Result};
 
 /// Predicts each fold's held-out cases with its model, chooses threshold and post-processing of the ensemble on all of them,
-/// and writes the model of all folds; `learnt` are the classes that every fold was trained on. Gives the figures of each fold; `None` if it was stopped.
+/// and writes the model of all folds; `learnt` are the classes that every fold was trained on. Gives the figures of each fold;
+/// `None` if it was stopped, or if it is the first rank that has them.
 pub(super) fn choose(
     out: &Path,
     dataset: &Dataset,
     config: &Config,
     (held_out, learnt): (&[Vec<String>], &[bool]),
-    stop: &AtomicBool,
+    (ranks, stop): (&Ranks, &AtomicBool),
 ) -> Result<Option<(Vec<FoldFigures>, Together)>> {
     let open = |index: usize| ModelFile::open(&folder(out, index).join(MODEL_FILE));
     let first = open(0)?.card.networks[0].clone();
@@ -50,23 +52,34 @@ pub(super) fn choose(
             postprocessing: ByClass::default(),
         };
         let model = file.network(0)?;
-        for name in held_out {
+        let case = |number: usize| {
+            let name: &String = &held_out[number];
             let Some(files) = dataset.training.iter().find(|files| files.name == *name) else {
                 return Err(Error::case(name, "is held out and no training case: the data set has changed"));
             };
-            say!("{name}, by fold {index}, which had not seen it");
-            let case = PreparedCase::from(pipeline.prepare(files, None)?);
+            Ok(PreparedCase::from(pipeline.prepare(files, None)?))
+        };
+        let are_predicted = cases.share(ranks, held_out.len(), case, |cases, case| {
+            say!("{}, by fold {index}, which had not seen it", case.name());
             let calibration = Some(&card.decision.calibration);
             let go_on = |_, _| !stop.load(Ordering::Relaxed);
-            let predicted = cases.predict(&pipeline, &model, &case, calibration, go_on);
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
+            match cases.predict(&pipeline, &model, case, calibration, go_on) {
+                Err(_) if stop.load(Ordering::Relaxed) => Ok(None),
+                spill => spill.map(Some),
             }
-            predicted?;
+        })?;
+        if !are_predicted {
+            return Ok(None);
+        }
+        if !ranks.is_first() {
+            continue;
         }
         weights.push(file.weights(0)?);
         card.name = format!("fold_{index}");
         networks.push(card);
+    }
+    if !ranks.is_first() {
+        return Ok(None);
     }
     let identity = Calibration::identity(channels);
     let decide = |evidence: crate::predict::Evidence<'_>| match config.inference.threshold {

@@ -27,7 +27,7 @@ impl Image {
     }
 }
 
-/// The cases that a command line names, by name.
+/// The cases of a command line's share of those that it names, by name.
 pub(super) fn named(args: &Predict, member: &Member) -> Result<Vec<CaseFiles>> {
     let mut inputs: Vec<CaseFiles> = Vec::new();
     for input in &args.inputs {
@@ -37,6 +37,10 @@ pub(super) fn named(args: &Predict, member: &Member) -> Result<Vec<CaseFiles>> {
     if let Some(twice) = inputs.windows(2).find(|pair| pair[0].name == pair[1].name) {
         let message = "is given twice: its masks would overwrite each other; predict into two folders";
         return Err(Error::case(&twice[0].name, message));
+    }
+    if let Some(share) = args.share {
+        let mut number = 0..;
+        inputs.retain(|_| number.next().is_some_and(|number| share.holds(number)));
     }
     Ok(inputs)
 }

@@ -9,7 +9,7 @@ use volumes::Voxel;
 use volumes::files::rename_into_place;
 
 use super::images::Image;
-use crate::cli::Predict;
+use crate::cli::{Predict, Share};
 use crate::predict::{Logits, Pipeline};
 use crate::preprocess::Case;
 use crate::report::{Overlays, Picture, predictions_page, slices_of_case};
@@ -130,9 +130,10 @@ impl Output<'_> {
         std::iter::once(self.mask_file(case, ending)).chain(channels).collect()
     }
 
-    /// The page of all masks.
+    /// The page of all masks; each share of the images has its own.
     fn page_file(&self) -> PathBuf {
-        self.args.out.join(PAGE)
+        let of_share = |share: Share| format!("report_{}_of_{}.html", share.index, share.of);
+        self.args.out.join(self.args.share.map_or_else(|| PAGE.to_owned(), of_share))
     }
 
     fn mask_file(&self, case: &str, ending: &str) -> PathBuf {

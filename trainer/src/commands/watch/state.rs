@@ -103,7 +103,7 @@ impl RunState {
     }
 
     /// The state of a run's folder.
-    fn read(run: &Path) -> Result<Self> {
+    pub(super) fn read(run: &Path) -> Result<Self> {
         let path = run.join(LOG);
         let log = if path.is_file() { LogEntry::read_all(&path)? } else { Vec::new() };
         let settings = Settings::read(run, &log);
@@ -147,7 +147,7 @@ impl RunState {
             }
         }
         state.steps = settings.epochs.zip(per_epoch).map(|(epochs, steps)| epochs * steps);
-        if !is_written(run, ended.is_some()) {
+        if !is_written(run) {
             let is_out_of_patience = settings.patience > 0 && since_best >= settings.patience;
             state.state = match ended {
                 Some(step) if is_out_of_patience || state.steps.is_none_or(|steps| step >= steps) => {
@@ -211,14 +211,10 @@ fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Whether a process writes to a run: it holds the run's lock, or where the run has none that of its study.
-fn is_written(run: &Path, has_ended: bool) -> bool {
-    let is_held = |folder: &Path| {
-        let lock = File::open(folder.join(LOCK)).ok()?;
-        Some(matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
-    };
-    let of_study = || Some(is_held(run.parent()?.parent()?)? && !has_ended);
-    is_held(run).or_else(of_study).unwrap_or(false)
+/// Whether a process writes to a run: it holds the run's lock.
+fn is_written(run: &Path) -> bool {
+    let lock = File::open(run.join(LOCK));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn has_events(run: &Path) -> bool {

@@ -8,14 +8,14 @@ use serde::Serialize;
 use unet3d::UNet3d;
 
 use super::trial::{Trial, network};
+use crate::Result;
 use crate::config::{Config, Inference, Mirror};
 use crate::dataset::Description;
 use crate::predict::{Asked, ByClass, Decision, Evidence, Pipeline, SlidingWindow};
 use crate::preprocess::{Case, CaseSummary, Preparation, PreparedCase};
 use crate::run::Plan;
 use crate::training::train::with_batches;
-use crate::training::{Batch, Choices, Sampler, WholeCases};
-use crate::{Error, Result};
+use crate::training::{Batch, Choices, Objective, Sampler, WholeCases};
 
 /// A piece is done so often at least and at most, for so long where it is short, and no more once it has taken so long.
 const TIMES: [usize; 2] = [4, 12];
@@ -44,6 +44,32 @@ impl Pace {
     /// If network, loss or optimiser cannot be built, or the system refuses threads or temporary files.
     pub fn measure(plan: &Plan, config: &Config, spacing: [f64; 3]) -> Result<Self> {
         let threads = config.training.threads;
+        let (case, model, objective, step) = Self::steps(plan, config, spacing)?;
+        let pool = crate::threads::pool("training.threads", threads)?;
+        let case = PreparedCase::from(case);
+        let measured = pool.install(|| {
+            let pass = pass(&model, config, plan.patch_size)?;
+            let (voxel, fit) = whole_case(&model, objective.config(), config, &case, pass)?;
+            Ok(Self { step, pass, voxel, fit })
+        });
+        drop(model);
+        autograd::buffer::release_unused();
+        measured
+    }
+
+    /// Seconds of a step alone.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn step(plan: &Plan, config: &Config, spacing: [f64; 3]) -> Result<f64> {
+        let seconds = Self::steps(plan, config, spacing)?.3;
+        autograd::buffer::release_unused();
+        Ok(seconds)
+    }
+
+    /// Seconds of a step, and what it was measured with.
+    fn steps(plan: &Plan, config: &Config, spacing: [f64; 3]) -> Result<(Case, UNet3d<f32>, Objective, f64)> {
+        let threads = config.training.threads;
         let case = made(plan, spacing);
         let mut trial = Trial::new(network(plan)?, plan, config)?;
         let sampler = Sampler::new([&case], plan.patch_size, config);
@@ -55,17 +81,7 @@ impl Pace {
         })?;
         drop(sampler);
         let Trial { model, objective, .. } = trial;
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = pool.map_err(|e| Error::config("training.threads", format!("is {threads}: {e}")))?;
-        let case = PreparedCase::from(case);
-        let measured = pool.install(|| {
-            let pass = pass(&model, config, plan.patch_size)?;
-            let (voxel, fit) = whole_case(&model, objective.config(), config, &case, pass)?;
-            Ok(Self { step, pass, voxel, fit })
-        });
-        drop(model);
-        autograd::buffer::release_unused();
-        measured
+        Ok((case, model, objective, step))
     }
 
     /// Seconds of predicting a case.
@@ -143,7 +159,8 @@ fn whole_case(
     let asked = Asked::of(&config.inference);
     let all = seconds(|| {
         let mut whole = WholeCases::new((&names, &learnt), channels, voxels, &scratch);
-        whole.predict(&pipeline, model, case, None, |_, _| true)?;
+        let spill = whole.predict(&pipeline, model, case, None, |_, _| true)?;
+        whole.add(case, spill)?;
         whole.finish(&Choices { asked, decide: &decide, on_training_cases: false }).map(drop)
     })?;
     let fit = fit.get().as_secs_f64();

@@ -155,9 +155,7 @@ impl<'a> MemoryProbe<'a> {
         if weights(model).saturating_mul(copies) > self.room {
             return Ok(None);
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
-        let pool =
-            pool.map_err(|e| Error::config("training.threads", format!("is {}: {e}", self.threads)))?;
+        let pool = crate::threads::pool("training.threads", self.threads)?;
         let trace = |patch| {
             pool.install(|| {
                 let (done, trace) = buffer::traced(|| memory::within(|| work(patch)));

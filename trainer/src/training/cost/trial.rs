@@ -5,6 +5,7 @@ use losses::Labels;
 use nn::optim::Optimizer;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use ranks::Ranks;
 use unet3d::UNet3d;
 
 use crate::config::Config;
@@ -39,7 +40,8 @@ impl<'a> Trial<'a> {
     /// If the batch does not fit the network.
     pub(super) fn step(&mut self, image: &Tensor<f32>, labels: &Labels) -> Result<()> {
         let accumulate = self.config.training.accumulate;
-        let settings = PassSettings { accumulate, key: self.steps, watched: false };
+        let (ranks, samples) = (Ranks::alone(), image.dims()[0]);
+        let settings = PassSettings { accumulate, key: self.steps, watched: false, ranks: &ranks, samples };
         self.steps += 1;
         let passes = Passes::of(&self.model, &self.objective, settings, image, labels)?;
         if let Some(mut gradients) = passes.gradients {

@@ -9,7 +9,7 @@ use metrics::{Aim, BinaryCounts, ConfusionMatrix, Mean};
 use serde::Serialize;
 use volumes::files::rename_into_place;
 
-use super::{Run, is_due};
+use super::{Run, among, is_due};
 use crate::config::Auto;
 use crate::dataset::IGNORE;
 use crate::predict::{Asked, ByClass, Decision, Evidence};
@@ -75,31 +75,45 @@ struct Judged<'a> {
     since_best: u64,
 }
 
+/// A validation, which the first rank has the figures of.
+enum Validated {
+    Here(Box<ValidationFigures>),
+    Elsewhere,
+}
+
 impl Run {
     pub(super) fn end_of_epoch(&mut self, epoch: u64, stop: &AtomicBool) -> Result<()> {
         let go_on = || !stop.load(Ordering::Relaxed);
+        let is_stopped = self.is_stopped(stop)?;
         let (began, saving) = (Instant::now(), self.seconds.saving);
-        if is_due(&self.setup.config, &self.schedule, epoch) && go_on() {
+        if is_due(&self.setup.config, &self.schedule, epoch) && !is_stopped {
             let figures = self.patch_figures()?;
             self.progress.println(format!("epoch {epoch}, {figures}"));
-            self.log.write("patches", &Event { epoch, step: self.step, figures: &figures })?;
+            self.write_log("patches", &Event { epoch, step: self.step, figures: &figures })?;
             Mean::of(figures.classes.iter().map(|class| class.patch_dice))
                 .value
                 .into_iter()
                 .for_each(|metric| self.scheduler.observe(metric));
         }
         let mut metric = None;
-        if self.schedule.is_due(epoch) && go_on() {
+        if self.schedule.is_due(epoch) && !is_stopped {
             match self.validate(&go_on) {
-                Ok(validation) => metric = self.take_validation(epoch, validation)?,
+                Ok(Some(Validated::Here(validation))) => metric = self.take_validation(epoch, *validation)?,
+                Ok(Some(Validated::Elsewhere)) => {
+                    let (metric, is_best) = self.judge(None)?;
+                    self.best = metric.filter(|_| is_best).or(self.best);
+                }
                 // Stopped half-way: there are no figures, but the weights are kept.
-                Err(_) if !go_on() => {}
+                Ok(None) => {}
                 // The images are finite, so the scores that cannot be ranked are the network's doing.
                 Err(Error::Metric(_)) => return Err(self.diverged("the network's output is NaN")),
                 Err(error) => return Err(error),
             }
-        } else if go_on() {
+        } else if !is_stopped {
             self.validated = Some(self.step);
+        }
+        if !self.setup.ranks.is_alone() {
+            among::check_weights(&self.setup.ranks, self.digest())?;
         }
         // What was saved meanwhile is counted as that.
         self.seconds.validation += began.elapsed().as_secs_f64() - (self.seconds.saving - saving);
@@ -154,8 +168,8 @@ impl Run {
         })
     }
 
-    /// Predicts whole cases as `trainer predict` does.
-    fn validate(&mut self, go_on: &dyn Fn() -> bool) -> Result<ValidationFigures> {
+    /// Predicts whole cases as `trainer predict` does, each by one of the ranks; none if any rank was stopped.
+    fn validate(&mut self, go_on: &dyn Fn() -> bool) -> Result<Option<Validated>> {
         let on_training_cases = self.setup.validation.is_empty();
         let cases = self.setup.validated_cases();
         let names = &self.setup.preparation.reader.description.classes;
@@ -164,14 +178,32 @@ impl Run {
         let channels = self.setup.plan.model.out_channels;
         let learnt = self.objective.learnt();
         let mut whole = WholeCases::new((names, &learnt), channels, voxels, &self.setup.folder);
-        let patches = |case: &PreparedCase| self.pipeline.window.patches(case.summary().shape) as u64;
-        let (total, mut before) = (cases.iter().map(patches).sum(), 0);
-        for case in cases {
-            whole.predict(&self.pipeline, &self.model, case, None, |done, _| {
-                self.progress.validating(case.name(), before + done as u64, total);
-                go_on()
-            })?;
-            before += patches(case);
+        let (pipeline, model, progress, ranks) =
+            (&self.pipeline, &self.model, &mut self.progress, &self.setup.ranks);
+        let patches = |case: &PreparedCase| pipeline.window.patches(case.summary().shape) as u64;
+        let own = cases.iter().skip(ranks.rank()).step_by(ranks.size());
+        let (total, mut before) = (own.map(patches).sum(), 0);
+        let are_predicted = whole.share(
+            ranks,
+            cases.len(),
+            |number| Ok(&cases[number]),
+            |whole, case| {
+                let spill = whole.predict(pipeline, model, case, None, |done, _| {
+                    progress.validating(case.name(), before + done as u64, total);
+                    go_on()
+                });
+                before += patches(case);
+                match spill {
+                    Err(_) if !go_on() => Ok(None),
+                    spill => spill.map(Some),
+                }
+            },
+        )?;
+        if !are_predicted {
+            return Ok(None);
+        }
+        if !ranks.is_first() {
+            return Ok(Some(Validated::Elsewhere));
         }
         let inference = &self.setup.config.inference;
         let decide = |evidence: Evidence<'_>| match on_training_cases {
@@ -179,21 +211,22 @@ impl Run {
             false => Decision::configured(inference, self.objective.config(), channels, evidence),
         };
         let asked = Asked::of(inference);
-        whole.finish(&Choices { asked, decide: &decide, on_training_cases })
+        let found = whole.finish(&Choices { asked, decide: &decide, on_training_cases })?;
+        Ok(Some(Validated::Here(Box::new(found))))
     }
 
     /// Takes what a validation chose, and keeps the weights if they are the best so far; gives the metric.
     fn take_validation(&mut self, epoch: u64, validation: ValidationFigures) -> Result<Option<f64>> {
         self.progress.println(format!("\nepoch {epoch}, {validation}"));
-        self.validated = Some(self.step);
         let metric = validation.metric(self.aim()).filter(|_| !validation.on_training_cases);
-        let is_best = metric.is_some() && metric > self.best;
-        self.since_best = if is_best { 0 } else { self.since_best + 1 };
+        let (_, is_best) = self.judge(metric)?;
         let judged = Judged { validation: &validation, metric, since_best: self.since_best };
-        self.log.write("validation", &Event { epoch, step: self.step, figures: &judged })?;
+        self.write_log("validation", &Event { epoch, step: self.step, figures: &judged })?;
         let learnt = validation.classes.iter().filter(|class| class.learnt);
         let scores = learnt.map(|class| (class.name.as_str(), &class.histogram));
-        self.log.pr_curves(self.step, validation.on_training_cases, scores)?;
+        if let Some(log) = &mut self.log {
+            log.pr_curves(self.step, validation.on_training_cases, scores)?;
+        }
         if !validation.on_training_cases {
             let asked = Asked::of(&self.setup.config.inference);
             let classes = &self.setup.preparation.reader.description.classes;
@@ -211,6 +244,17 @@ impl Run {
             self.save_best(metric)?;
         }
         Ok(metric)
+    }
+
+    /// Counts a validation with the metric that the first rank found; whether the model is the best so far.
+    fn judge(&mut self, own: Option<f64>) -> Result<(Option<f64>, bool)> {
+        let ranks = &self.setup.ranks;
+        let said: Vec<u8> = own.into_iter().flat_map(f64::to_le_bytes).collect();
+        let metric = ranks.of_first(&said)?.try_into().ok().map(f64::from_le_bytes);
+        let is_best = metric.is_some() && metric > self.best;
+        self.since_best = if is_best { 0 } else { self.since_best + 1 };
+        self.validated = Some(self.step);
+        Ok((metric, is_best))
     }
 
     /// Keeps what a report shows of the model, which is the best, or the last as long as none is; and its first picture.

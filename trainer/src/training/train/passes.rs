@@ -3,14 +3,19 @@
 //! Each part of the batch has a tape of its own. The loss is taken once, of the logits of all parts, and its gradient is where
 //! the backward pass of each part begins; the gradients of the parts are added in their order. So sums that run over the
 //! batch, as those of a batch's Dice, are the batch's; and since operations compute each sample as if it were alone, no bit
-//! depends on the division. Batch normalisation is the one operation that does not.
+//! depends on the division, nor on how many ranks share the batch: what each has to say of its samples is brought together in
+//! the samples' order. Batch normalisation is the one operation that does not.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
 
 use autograd::{Gradients, NonFinite, Tape, Tensor, Var};
 use losses::Labels;
+use ranks::Ranks;
 use unet3d::UNet3d;
 
+use super::among::{Batch, GradientSum};
 use crate::training::Objective;
 use crate::{Error, Result};
 
@@ -23,28 +28,35 @@ pub(crate) struct Passes {
     pub(crate) gradients: Option<Gradients<f32>>,
     /// Where numbers first were not finite, of tapes that watched.
     pub(super) fault: Option<NonFinite>,
+    /// Seconds that went by until other ranks' numbers were there.
+    pub(super) exchange: f64,
 }
 
 /// How a batch is passed.
 #[derive(Clone, Copy)]
-pub(crate) struct PassSettings {
+pub(crate) struct PassSettings<'a> {
     /// One part in so many of the batch keeps its activations at a time.
     pub(crate) accumulate: usize,
     /// Of the random numbers of the step.
     pub(crate) key: u64,
     /// Whether every number is looked at.
     pub(crate) watched: bool,
+    /// Who shares the batch.
+    pub(crate) ranks: &'a Ranks,
+    /// Samples of the whole batch.
+    pub(crate) samples: usize,
 }
 
-impl PassSettings {
-    /// The parts of a batch that have tapes: the whole, or each sample.
+impl PassSettings<'_> {
+    /// The parts of this rank's samples that have tapes: all, or each.
     fn parts(&self, samples: usize) -> Vec<Range<usize>> {
-        let of_part = if self.accumulate == 1 { samples } else { 1 };
+        let of_part = if self.accumulate == 1 && self.ranks.is_alone() { samples } else { 1 };
         (0..samples).step_by(of_part).map(|first| first..first + of_part).collect()
     }
 
-    /// A tape for samples from the `first` on.
+    /// A tape for samples from the `first` of this rank's on.
     fn tape(&self, first: usize) -> Tape<f32> {
+        let first = self.ranks.share(self.samples).start + first;
         let tape = Tape::train(self.key).from_sample(first as u64);
         if self.watched {
             tape.watch();
@@ -54,14 +66,15 @@ impl PassSettings {
 }
 
 impl Passes {
-    /// Of the images `[n, d, h, w, c]` and labels `[n, d, h, w]` of a batch.
+    /// Of the images `[n, d, h, w, c]` and labels `[n, d, h, w]` of a batch, or of this rank's samples of it. Loss and gradients
+    /// are the batch's.
     ///
     /// # Errors
-    /// If shapes do not fit.
+    /// If shapes do not fit, or a rank is lost.
     pub(crate) fn of(
         model: &UNet3d<f32>,
         objective: &Objective,
-        settings: PassSettings,
+        settings: PassSettings<'_>,
         image: &Tensor<f32>,
         labels: &Labels,
     ) -> Result<Self> {
@@ -85,11 +98,14 @@ impl Passes {
             }
         }
 
+        let batch = Arc::new(Batch::new(settings.ranks));
         let tape = settings.tape(0);
+        let tape = if settings.ranks.is_alone() { tape } else { tape.of_batch(batch.clone()) };
         let leaf = |scale| tape.variable(beside(&logits, scale));
         let scales: Vec<_> = (0..logits[0].len()).map(leaf).collect();
         drop(logits);
-        let (loss, is_empty) = objective.forward(&scales, labels)?;
+        let of_batch = objective.forward(&scales, labels);
+        let (loss, is_empty) = of_batch.map_err(|e| settings.ranks.lost().map_or(e, Error::from))?;
         let value = f64::from(loss.item());
         let of_loss = (!loss.is_constant()).then(|| loss.backward());
         let mut fault = faults.into_iter().flatten().next().or(tape.first_non_finite());
@@ -98,20 +114,21 @@ impl Passes {
             scales.iter().map(|scale| of_loss.as_ref()?.wrt(scale).cloned()).collect();
         drop((scales, of_loss));
 
-        let mut gradients: Option<Gradients<f32>> = None;
+        let mut gradients = GradientSum::new(model, &settings);
         if seeds.iter().any(Option::is_some) {
             for ((part, tape), open) in parts.iter().zip(&tapes).zip(open) {
                 let scales = open.map_or_else(|| forward(model, tape, image, part), Ok)?;
                 let seeded = |(scale, seed): (_, &Option<_>)| Some((scale, rows(seed.as_ref()?, part)));
+                gradients.watch(tape, part.start);
                 let of_part = tape.backward_with(scales.into_iter().zip(&seeds).filter_map(seeded));
                 fault = fault.or(tape.first_non_finite());
-                match &mut gradients {
-                    Some(sum) => sum.add(of_part),
-                    none => *none = Some(of_part),
-                }
+                gradients.add(of_part, part.start);
             }
         }
-        Ok(Self { loss: value, is_empty, gradients, fault })
+        let computed = Instant::now();
+        let gradients = gradients.finish(model)?;
+        let exchange = batch.seconds() + computed.elapsed().as_secs_f64();
+        Ok(Self { loss: value, is_empty, gradients, fault, exchange })
     }
 }
 
@@ -201,7 +218,9 @@ mod tests {
         let gradients = (!loss.is_constant()).then(|| loss.backward());
         let mut all = vec![(value, is_empty, bits(&model, gradients.as_ref()))];
         for accumulate in [1, 2, 4] {
-            let settings = PassSettings { accumulate, key: 9, watched: accumulate == 2 };
+            let ranks = Ranks::alone();
+            let settings =
+                PassSettings { accumulate, key: 9, watched: accumulate == 2, ranks: &ranks, samples: 4 };
             let passes = Passes::of(&model, &objective, settings, &image, &labels).unwrap();
             assert!(passes.fault.is_none());
             all.push((passes.loss, passes.is_empty, bits(&model, passes.gradients.as_ref())));

@@ -8,6 +8,7 @@ use volumes::files::sync_folder;
 
 use super::Run;
 use crate::predict::{ModelCard, NetworkCard, PreparationKind, Tensors};
+use crate::report::LogWriter;
 use crate::run::checkpoint::{BEST, CHECKPOINTS, Checkpoint, LAST, PREVIOUS, State, publish};
 use crate::training::setup::digest;
 use crate::{Error, Result};
@@ -30,6 +31,9 @@ impl Run {
     }
 
     fn write_last(&mut self, metric: Option<f64>) -> Result<()> {
+        if !self.setup.ranks.is_first() {
+            return Ok(());
+        }
         // Where a model is best, the report is of that one.
         let report = self.report.clone().filter(|_| self.best.is_none());
         let (checkpoint, folder) = self.checkpoint(metric, report)?;
@@ -41,6 +45,9 @@ impl Run {
     }
 
     pub(super) fn save_best(&mut self, metric: Option<f64>) -> Result<()> {
+        if !self.setup.ranks.is_first() {
+            return Ok(());
+        }
         let began = Instant::now();
         let (checkpoint, folder) = self.checkpoint(metric, self.report.clone())?;
         checkpoint.save(&folder.join(BEST))?;
@@ -75,7 +82,7 @@ impl Run {
             validated: self.validated == Some(self.step),
             idle: self.idle,
             plateau: *self.scheduler.state(),
-            log_bytes: self.log.bytes(),
+            log_bytes: self.log.as_ref().map_or(0, LogWriter::bytes),
         };
         let weights: Tensors = self.model.state_dict().into_iter().collect();
         if let Some((name, _)) = weights.iter().find(|(_, weight)| !weight.is_finite()) {
@@ -95,7 +102,7 @@ impl Run {
         let optimizer = self.optimizer.state(&self.model).into_iter().collect();
         self.saved = Instant::now();
         let folder = self.setup.folder.join(CHECKPOINTS);
-        self.log.sync()?;
+        self.log.as_ref().map_or(Ok(()), LogWriter::sync)?;
         if !folder.is_dir() {
             fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
             sync_folder(&self.setup.folder)?;

@@ -18,12 +18,17 @@ impl Run {
     pub(super) fn one_step(&mut self, batch: &Batch, lr: f64) -> Result<f64> {
         let config = &self.setup.config;
         let (clip, watched) = (config.optimizer.clip_norm, config.training.check_numerics);
-        let Passes { loss, is_empty, gradients, fault } = self.passes(batch, watched)?;
-        self.idle.empty_patches += batch.empty_patches();
+        let Passes { loss, is_empty, gradients, fault, exchange } = self.passes(batch, watched)?;
+        self.exchange.iter_mut().for_each(|of_run| of_run.count(exchange));
+        let ranks = &self.setup.ranks;
+        let said =
+            ranks.gather_numbers(&[batch.empty_patches() as f64, f64::from(u8::from(fault.is_some()))])?;
+        let is_faulty = said.iter().skip(1).step_by(2).any(|&fault| fault > 0.0);
+        self.idle.empty_patches += said.iter().step_by(2).sum::<f64>() as u64;
         self.idle.empty_batches += u64::from(is_empty);
         let Some(mut gradients) = gradients else { return Ok(loss) };
         let norm = if clip > 0.0 { gradients.clip_global_norm(clip) } else { gradients.global_norm() };
-        if !loss.is_finite() || !norm.is_finite() || fault.is_some() {
+        if !loss.is_finite() || !norm.is_finite() || is_faulty {
             self.leave_out(batch, loss, norm, fault)?;
             return Ok(loss);
         }
@@ -36,7 +41,8 @@ impl Run {
     fn passes(&self, batch: &Batch, watched: bool) -> Result<Passes> {
         let training = &self.setup.config.training;
         let key = key(training.seed, Purpose::Dropout, self.step);
-        let settings = PassSettings { accumulate: training.accumulate, key, watched };
+        let (ranks, samples) = (&self.setup.ranks, self.setup.config.data.batch());
+        let settings = PassSettings { accumulate: training.accumulate, key, watched, ranks, samples };
         Passes::of(&self.model, &self.objective, settings, &batch.image, &batch.labels)
     }
 
@@ -50,11 +56,15 @@ impl Run {
             None => self.passes(batch, true)?.fault,
         };
         let step = self.step + 1;
-        let what = format!(
-            "step {step}: loss {loss}, gradient norm {norm}; {}; the batch is {}",
-            self.first(batch, fault),
-            self.patches(batch)
-        );
+        let (ranks, is_found) = (&self.setup.ranks, fault.is_some());
+        let own = [&[u8::from(is_found)], self.first(batch, fault).as_bytes()].concat();
+        let found = ranks.gather(&own)?;
+        // That of the first sample, as far as ranks have samples in order.
+        let first = found.iter().find(|said| said[0] == 1).unwrap_or(&found[0]);
+        let patches = ranks.gather(self.patches(batch).as_bytes())?;
+        let (first, patches) = (&first[1..], patches.join(&b", "[..]));
+        let [first, patches] = [first, &patches].map(String::from_utf8_lossy);
+        let what = format!("step {step}: loss {loss}, gradient norm {norm}; {first}; the batch is {patches}");
         let training = &self.setup.config.training;
         let lr = self.setup.config.optimizer.lr;
         match training.non_finite {

@@ -124,6 +124,7 @@ pub(crate) fn setup(
         init: None,
         resume: None,
         abandons_last: false,
+        ranks: ranks::Ranks::alone(),
         preparing: std::time::Duration::ZERO,
     }
 }

@@ -1,0 +1,139 @@
+//! What the ranks of a run settle before its first step, so that all do the same.
+
+use std::fs;
+
+use ranks::Ranks;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use unet3d::Norm;
+
+use crate::config::{Auto, Config};
+use crate::predict::Plan;
+use crate::run::checkpoint::Saved;
+use crate::run::record::{Division, Origins};
+use crate::training::Settled;
+use crate::{Error, Result};
+
+/// What the first rank finds, for all.
+///
+/// # Errors
+/// Those of `find`, or if a rank is lost.
+pub(in crate::commands) fn first<R: Serialize + DeserializeOwned>(
+    ranks: &Ranks,
+    find: impl FnOnce() -> Result<R>,
+) -> Result<R> {
+    if ranks.is_alone() {
+        return find();
+    }
+    let found = if ranks.is_first() { Some(find()?) } else { None };
+    let said = found.as_ref().map(serde_json::to_vec).transpose();
+    let said = ranks.of_first(&said.map_err(unreadable)?.unwrap_or_default())?;
+    found.map_or_else(|| serde_json::from_slice(&said).map_err(unreadable), Ok)
+}
+
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::Usage(format!("what rank 0 says is not understood: {error}"))
+}
+
+/// The plan of the first rank, whose machine may have other memory than others', and the batch that goes with it. `settle` makes
+/// or measures a plan; what it says of memory is that of one rank.
+///
+/// # Errors
+/// Those of `settle`; if the batch cannot be shared; if a rank is lost.
+pub(super) fn settled(
+    ranks: &Ranks,
+    config: &mut Config,
+    before: Option<Plan>,
+    settle: impl Fn(&Config, Option<Plan>) -> Result<Settled>,
+) -> Result<Settled> {
+    let started = ranks::launched();
+    if ranks.is_alone() && started > 1 {
+        let message = format!(
+            "{started} processes were started, and each would train this run by itself: start one, or build with --features mpi, by which they train it together"
+        );
+        return Err(Error::Usage(message));
+    }
+    if !ranks.is_alone() && config.model.norm == Norm::Batch {
+        let message =
+            "is \"batch\", whose statistics are of a whole batch that no rank has: take \"instance\"";
+        return Err(Error::config("model.norm", message));
+    }
+    let mut own = None;
+    let (plan, batch) = first(ranks, || {
+        let settled = settle(&of_rank(ranks, config), before)?;
+        let batch = config.data.batch_size.value().map_or(settled.outlook.batch_size, |&batch| batch);
+        let plan = settled.plan.clone();
+        own = Some(settled);
+        Ok((plan, batch))
+    })?;
+    config.data.batch_size = Auto::Value(batch);
+    if batch < ranks.size() {
+        let message = format!(
+            "is {batch}, and {} ranks share a batch: give each a sample at least, as with --set data.batch_size={}",
+            ranks.size(),
+            ranks.size()
+        );
+        return Err(Error::config("data.batch_size", message));
+    }
+    let mut settled = own.map_or_else(|| settle(&of_rank(ranks, config), Some(plan)), Ok)?;
+    settled.outlook.batch_size = batch;
+    Ok(settled)
+}
+
+/// The configuration with a rank's samples as the batch.
+fn of_rank(ranks: &Ranks, config: &Config) -> Config {
+    let mut config = config.clone();
+    if let (false, Some(&batch)) = (ranks.is_alone(), config.data.batch_size.value()) {
+        let samples = batch.div_ceil(ranks.size());
+        let kept = samples.div_ceil(config.training.accumulate);
+        config.data.batch_size = Auto::Value(samples);
+        let parts =
+            (1..=samples).rev().find(|parts| samples.is_multiple_of(*parts) && samples / parts >= kept);
+        config.training.accumulate = parts.unwrap_or(1);
+    }
+    config
+}
+
+/// Makes sure that all ranks have the same program, instruction set, settings, data and checkpoint.
+///
+/// # Errors
+/// Names the first rank that has another, and what.
+pub(super) fn agree(
+    ranks: &Ranks,
+    config: &Config,
+    origins: Origins<'_>,
+    division: &Division,
+    resumed: Option<&Saved>,
+) -> Result<()> {
+    if ranks.is_alone() {
+        return Ok(());
+    }
+    let mut facts = vec![
+        ("program".to_owned(), program()?),
+        ("instruction set".to_owned(), autograd::simd::active().to_string()),
+        ("division of the cases".to_owned(), format!("{division:?}")),
+    ];
+    let settings = config.settings().into_iter().filter(|(key, _)| key != "training.threads");
+    facts.extend(settings.map(|(key, value)| (key, value.to_string())));
+    for dataset in std::iter::once(origins.training).chain(origins.validation) {
+        for sum in dataset.checksums(origins.checksums)? {
+            let content = format!("{} bytes with CRC-32C {:08x}", sum.bytes, sum.crc32c);
+            facts.push((format!("file {}", sum.path), content));
+        }
+    }
+    if let Some(saved) = resumed {
+        let network = &saved.card.networks[0];
+        facts.push(("checkpoint".to_owned(), format!("{} after {} steps", network.digest, network.steps)));
+    }
+    match ranks.disagreement(&facts)? {
+        Some(words) => Err(Error::Usage(format!("{words}: all ranks of a run need the same"))),
+        None => Ok(()),
+    }
+}
+
+/// The version and the checksum of the program itself: of two builds the numbers may differ in rounding.
+fn program() -> Result<String> {
+    let path = std::env::current_exe().map_err(Error::io("the program"))?;
+    let bytes = fs::read(&path).map_err(Error::io(&path))?;
+    Ok(format!("version {} with CRC-32C {:08x}", env!("CARGO_PKG_VERSION"), crc32c::crc32c(&bytes)))
+}
