@@ -29,7 +29,7 @@ pub use launch::launched;
 pub use processes::connect;
 pub use sum::{Layout, OrderedSum};
 
-use packet::{Header, Kind, packet};
+use packet::{Header, Kind, Packet};
 use post::Post;
 
 /// How long a rank that ends by an error waits for the others to hear of it.
@@ -120,7 +120,7 @@ impl Ranks {
             return Ok(vec![own.to_vec()]);
         }
         let header = Header { kind: Kind::Gathered, number, ..Header::default() };
-        self.0.send_to_others(&Arc::new(packet(header, own)));
+        self.0.send_to_others(&Arc::new(Packet::new(header, own)));
         (0..self.size())
             .map(|rank| match rank == self.rank() {
                 true => Ok(own.to_vec()),
@@ -198,7 +198,7 @@ impl Ranks {
     /// Sends a packet to another rank, which [receives](Self::receive) what comes on a stream in the order in which it was sent.
     pub fn send(&self, to: usize, stream: u64, bytes: &[u8]) {
         let header = Header { kind: Kind::Streamed, number: stream, ..Header::default() };
-        self.0.send(to, Arc::new(packet(header, bytes)));
+        self.0.send(to, Arc::new(Packet::new(header, bytes)));
     }
 
     /// The next packet on a stream from another rank.
@@ -219,6 +219,11 @@ impl Ranks {
         self.0.traffic()
     }
 
+    /// How long this rank has waited for others so far, whatever for.
+    pub fn waited(&self) -> Duration {
+        self.0.waited()
+    }
+
     /// The rank that was lost, if one was.
     pub fn lost(&self) -> Option<Lost> {
         self.0.lost()
@@ -229,7 +234,7 @@ impl Ranks {
     /// # Errors
     /// If a rank is lost meanwhile.
     pub fn finish(&self) -> Result<(), Lost> {
-        self.0.send_to_others(&Arc::new(packet(Header::of(Kind::Done), &[])));
+        self.0.end();
         self.0.wait(|state| state.are_all_over().then_some(()))?;
         self.0.close();
         Ok(())
@@ -243,7 +248,7 @@ impl Ranks {
         }
         // An error of this rank's own, or what it was told of another.
         let lost = self.lost().filter(|lost| why.contains(&lost.to_string()));
-        self.0.send_to_others(&Arc::new(packet(Header::of(Kind::Failed), why.as_bytes())));
+        self.0.send_to_others(&Arc::new(Packet::new(Header::of(Kind::Failed), why.as_bytes())));
         self.0.wait_for_others(FAREWELL);
         match lost {
             Some(lost) if lost.told => self.is_first() && lost.rank != 0,

@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Weak};
 
+use crate::packet::Packet;
 use crate::post::Post;
 
 /// The way from one rank to the others.
 pub(crate) trait Link: Send + Sync {
     /// Sends a packet. Those to one rank arrive in the order in which they were sent.
-    fn send(&self, to: usize, packet: Arc<Vec<u8>>);
+    fn send(&self, to: usize, packet: Arc<Packet>);
 
     /// Comes back when all that was sent has left.
     fn close(&self) {}
@@ -26,10 +27,10 @@ impl Threads {
 }
 
 impl Link for Threads {
-    fn send(&self, to: usize, packet: Arc<Vec<u8>>) {
+    fn send(&self, to: usize, packet: Arc<Packet>) {
         // A rank that is gone has dropped its post.
         if let Some(post) = self.posts[to].upgrade() {
-            post.deliver(self.rank, &packet);
+            post.deliver(self.rank, Arc::unwrap_or_clone(packet));
         }
     }
 }

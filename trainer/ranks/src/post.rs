@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::link::Link;
-use crate::packet::{Header, Kind, numbers, packet_of};
+use crate::packet::{Header, Kind, Packet};
 use crate::sum::Sums;
 use crate::{Lost, Traffic};
 
@@ -22,8 +22,13 @@ pub(crate) struct Post {
     changed: Condvar,
     link: OnceLock<Box<dyn Link>>,
     hosts: OnceLock<Vec<String>>,
+    is_ending: AtomicBool,
     gatherings: AtomicU64,
     sums: AtomicU64,
+    /// What the sum before was gathered in.
+    kept: Mutex<Vec<f32>>,
+    /// Nanoseconds.
+    waited: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
 }
@@ -69,8 +74,11 @@ impl Post {
             changed: Condvar::new(),
             link: OnceLock::new(),
             hosts: OnceLock::new(),
+            is_ending: AtomicBool::new(false),
             gatherings: AtomicU64::new(0),
             sums: AtomicU64::new(0),
+            kept: Mutex::default(),
+            waited: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
         }
@@ -93,20 +101,42 @@ impl Post {
         self.sums.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Room for so many numbers, in the memory of the sum before.
+    pub(crate) fn kept(&self, numbers: usize) -> Vec<f32> {
+        let mut kept = self.kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
+        kept.resize(numbers, 0.0);
+        kept
+    }
+
+    pub(crate) fn keep(&self, room: Vec<f32>) {
+        drop(self.kept.lock().map(|mut kept| *kept = room));
+    }
+
     pub(crate) fn traffic(&self) -> Traffic {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Traffic { sent: read(&self.sent), received: read(&self.received) }
     }
 
-    pub(crate) fn send(&self, to: usize, packet: Arc<Vec<u8>>) {
-        self.sent.fetch_add(packet.len() as u64, Ordering::Relaxed);
+    pub(crate) fn send(&self, to: usize, packet: Arc<Packet>) {
+        self.sent.fetch_add(packet.bytes().len() as u64, Ordering::Relaxed);
         if let Some(link) = self.link.get() {
             link.send(to, packet);
         }
     }
 
-    pub(crate) fn send_to_others(&self, packet: &Arc<Vec<u8>>) {
+    pub(crate) fn send_to_others(&self, packet: &Arc<Packet>) {
         (0..self.size).filter(|&rank| rank != self.rank).for_each(|rank| self.send(rank, Arc::clone(packet)));
+    }
+
+    /// Tells the others that this rank has come to its end.
+    pub(crate) fn end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+        self.send_to_others(&Arc::new(Packet::new(Header::of(Kind::Done), &[])));
+    }
+
+    #[cfg(feature = "mpi")]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
     }
 
     pub(crate) fn close(&self) {
@@ -114,22 +144,16 @@ impl Post {
     }
 
     /// Takes a packet that has arrived.
-    pub(crate) fn deliver(&self, from: usize, packet: &[u8]) {
-        self.received.fetch_add(packet.len() as u64, Ordering::Relaxed);
-        let Some((header, bytes)) = Header::read(packet) else {
+    pub(crate) fn deliver(&self, from: usize, packet: Packet) {
+        self.received.fetch_add(packet.bytes().len() as u64, Ordering::Relaxed);
+        let Some((header, bytes)) = packet.read() else {
             return self.lose(from, "sends what is no packet of this version", false);
         };
         match header.kind {
             Kind::Beat => {}
-            Kind::Part => self.add(header, numbers(bytes).collect()),
-            Kind::Sum => {
-                self.state().sums.finish(header.number, header.bucket, numbers(bytes).collect());
-                self.changed.notify_all();
-            }
-            Kind::Done => {
-                self.state().is_over[from] = true;
-                self.changed.notify_all();
-            }
+            Kind::Part => self.add(header, packet),
+            Kind::Sum => self.state().sums.finish(header, Arc::new(packet)),
+            Kind::Done => self.state().is_over[from] = true,
             Kind::Failed => {
                 let error = String::from_utf8_lossy(bytes).into_owned();
                 self.state().errors[from] = Some(error.clone());
@@ -138,18 +162,20 @@ impl Post {
             Kind::Gathered | Kind::Streamed => {
                 let place = (header.kind, header.number, from);
                 self.state().packets.entry(place).or_default().push_back(bytes.to_vec());
-                self.changed.notify_all();
             }
         }
+        self.changed.notify_all();
     }
 
     /// Adds a sample's part of a bucket that this rank owns; the last one makes the sum known to all.
-    pub(crate) fn add(&self, header: Header, part: Vec<f32>) {
+    pub(crate) fn add(&self, header: Header, part: Packet) {
         let sum = self.state().sums.add(header, part);
-        if let Some(sum) = sum {
+        if let Some(mut sum) = sum {
             let header = Header { kind: Kind::Sum, ..header };
-            self.send_to_others(&Arc::new(packet_of(header, &sum)));
-            self.state().sums.finish(header.number, header.bucket, sum);
+            sum.set_header(header);
+            let sum = Arc::new(sum);
+            self.send_to_others(&sum);
+            self.state().sums.finish(header, sum);
             self.changed.notify_all();
         }
     }
@@ -210,8 +236,14 @@ impl Post {
             if let Some(lost) = &state.lost {
                 return Err(lost.clone());
             }
+            let began = Instant::now();
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.waited.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
         }
+    }
+
+    pub(crate) fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited.load(Ordering::Relaxed))
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

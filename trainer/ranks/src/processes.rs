@@ -1,12 +1,14 @@
 //! Ranks that are the processes of an MPI job.
 //!
 //! One thread of each process makes all calls to MPI, and makes them whether or not the others compute: what is to be sent comes
-//! to it by a channel, what arrives it delivers at the [post](crate::post). It asks MPI in turns, ever more seldom the longer
-//! nothing happens, and leaves the cores to the kernels.
+//! to it by a channel, what arrives it delivers at the [post](crate::post). MPI moves packets while it is asked how they are: this
+//! thread asks often while packets are on their way, and ever more seldom the longer nothing happens, and leaves the cores to the
+//! kernels in between.
 //!
 //! A process that was killed says nothing. So each sends a beat every few seconds, and who is silent for [`SILENCE`] is lost;
 //! whoever waits for it learns so. Where the program does not end by that within [`GRACE`], as nobody waits, this thread ends it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -14,15 +16,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mpi::Threading;
-use mpi::point_to_point::MatchedReceiveVec;
+use mpi::point_to_point::Message;
 use mpi::request::{Request, StaticScope};
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator, Destination, Source};
+use mpi::traits::{Communicator, Destination, Equivalence, Source};
 
 use crate::Ranks;
 use crate::launch::{has_launcher, launched};
 use crate::link::Link;
-use crate::packet::{Header, Kind, packet};
+use crate::packet::{Header, Kind, Packet};
 use crate::post::Post;
 
 /// Between two beats.
@@ -32,13 +34,11 @@ const SILENCE: Duration = Duration::from_secs(25);
 /// Until a process in which nobody waits is ended, after a rank was lost.
 const GRACE: Duration = Duration::from_secs(20);
 /// Between two questions to MPI, at least and at most.
-const PAUSES: [Duration; 2] = [Duration::from_micros(20), Duration::from_millis(1)];
-/// Packets that are taken before others are sent.
-const AT_ONCE: usize = 16;
+const PAUSES: [Duration; 2] = [Duration::from_micros(20), Duration::from_micros(300)];
 
 /// Something for the thread that speaks to MPI.
 enum Errand {
-    Send(usize, Arc<Vec<u8>>),
+    Send(usize, Arc<Packet>),
     /// To send what is left, and end MPI.
     Close,
 }
@@ -77,7 +77,7 @@ impl Processes {
 }
 
 impl Link for Processes {
-    fn send(&self, to: usize, packet: Arc<Vec<u8>>) {
+    fn send(&self, to: usize, packet: Arc<Packet>) {
         self.order(Errand::Send(to, packet));
     }
 
@@ -113,6 +113,7 @@ fn serve(known: &Sender<Joined>, inbox: &Receiver<Errand>) {
         world,
         post,
         sending: Vec::new(),
+        receiving: (0..size).map(|_| VecDeque::new()).collect(),
         heard: vec![Instant::now(); size],
         beat: Instant::now(),
         lost: None,
@@ -139,14 +140,14 @@ fn hosts(world: &SimpleCommunicator) -> Vec<String> {
 /// A packet on its way.
 struct Sending {
     request: Request<'static, [u8], StaticScope>,
-    packet: Arc<Vec<u8>>,
+    packet: Arc<Packet>,
 }
 
 impl Sending {
-    fn new(world: &SimpleCommunicator, to: usize, packet: Arc<Vec<u8>>) -> Self {
+    fn new(world: &SimpleCommunicator, to: usize, packet: Arc<Packet>) -> Self {
         // SAFETY: the bytes live on the heap as long as `packet`, which this value keeps until MPI is done with them: it is
         // dropped by `is_over` alone, after the request was completed.
-        let bytes: &'static [u8] = unsafe { &*std::ptr::from_ref(packet.as_slice()) };
+        let bytes: &'static [u8] = unsafe { &*std::ptr::from_ref(packet.bytes()) };
         Self { request: world.process_at_rank(to as i32).immediate_send(StaticScope, bytes), packet }
     }
 
@@ -157,10 +158,37 @@ impl Sending {
     }
 }
 
+/// A packet that is arriving.
+struct Receiving {
+    request: Request<'static, [u8], StaticScope>,
+    packet: Packet,
+}
+
+impl Receiving {
+    fn new(message: Message, bytes: usize) -> Self {
+        let mut packet = Packet::zeroed(bytes);
+        // SAFETY: the bytes live on the heap as long as `packet`, which this value keeps and gives to nobody until MPI is done
+        // with them: `arrived` alone hands it out, after the request was completed.
+        let buffer: &'static mut [u8] = unsafe { &mut *std::ptr::from_mut(packet.bytes_mut()) };
+        Self { request: message.immediate_matched_receive_into(StaticScope, buffer), packet }
+    }
+
+    /// The packet, or what waits for it.
+    fn arrived(self) -> Result<Packet, Self> {
+        let Self { request, packet } = self;
+        match request.test() {
+            Ok(_) => Ok(packet),
+            Err(request) => Err(Self { request, packet }),
+        }
+    }
+}
+
 struct Service {
     world: SimpleCommunicator,
     post: Arc<Post>,
     sending: Vec<Sending>,
+    /// From each rank, in the order in which it sent them.
+    receiving: Vec<VecDeque<Receiving>>,
     /// When each rank was last heard of.
     heard: Vec<Instant>,
     beat: Instant,
@@ -173,15 +201,21 @@ impl Service {
         let [shortest, longest] = PAUSES;
         let mut pause = shortest;
         let mut closes = false;
-        while !closes || !self.sending.is_empty() {
+        while !closes || self.is_moving() {
             let received = self.receive();
             let before = self.sending.len();
             self.sending =
                 std::mem::take(&mut self.sending).into_iter().filter_map(Sending::pending).collect();
             let mut is_busy = received || self.sending.len() < before;
             self.look_after_others();
+            let is_moving =
+                !self.sending.is_empty() || self.receiving.iter().any(|packets| !packets.is_empty());
             // Waits for an errand no longer than MPI may wait.
-            let first = inbox.recv_timeout(if is_busy { Duration::ZERO } else { pause });
+            let first = inbox.recv_timeout(match (is_busy, is_moving) {
+                (true, _) => Duration::ZERO,
+                (false, true) => shortest,
+                (false, false) => pause,
+            });
             let errands = match first {
                 Ok(errand) => std::iter::once(errand).chain(inbox.try_iter()).collect(),
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
@@ -198,27 +232,47 @@ impl Service {
         }
     }
 
+    /// Whether a packet is on its way.
+    fn is_moving(&self) -> bool {
+        !self.sending.is_empty() || self.receiving.iter().any(|packets| !packets.is_empty())
+    }
+
     /// Takes what has arrived; whether there was anything.
     fn receive(&mut self) -> bool {
-        for taken in 0..AT_ONCE {
-            let Some(found) = self.world.any_process().immediate_matched_probe() else {
-                return taken > 0;
-            };
-            let (bytes, status): (Vec<u8>, _) = found.matched_receive_vec();
+        let mut is_any = false;
+        while let Some((message, status)) = self.world.any_process().immediate_matched_probe() {
+            let bytes = usize::try_from(status.count(u8::equivalent_datatype())).unwrap_or(0);
             let from = status.source_rank() as usize;
             self.heard[from] = Instant::now();
-            self.post.deliver(from, &bytes);
+            self.receiving[from].push_back(Receiving::new(message, bytes));
+            is_any = true;
         }
-        true
+        for (from, packets) in self.receiving.iter_mut().enumerate() {
+            while let Some(first) = packets.pop_front() {
+                match first.arrived() {
+                    Ok(packet) => {
+                        self.heard[from] = Instant::now();
+                        self.post.deliver(from, packet);
+                        is_any = true;
+                    }
+                    Err(waiting) => {
+                        packets.push_front(waiting);
+                        break;
+                    }
+                }
+            }
+        }
+        is_any
     }
 
     /// Says that this rank lives, and finds out which do not.
     fn look_after_others(&mut self) {
         let now = Instant::now();
         let at_work = self.post.others_at_work();
-        if now - self.beat >= BEAT {
+        // Who has come to its end sends nothing after that.
+        if now - self.beat >= BEAT && !self.post.is_ending() {
             self.beat = now;
-            let beat = Arc::new(packet(Header::of(Kind::Beat), &[]));
+            let beat = Arc::new(Packet::new(Header::of(Kind::Beat), &[]));
             for &rank in &at_work {
                 self.sending.push(Sending::new(&self.world, rank, Arc::clone(&beat)));
             }

@@ -14,11 +14,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Lost;
-use crate::packet::{Header, Kind, packet_of};
+use crate::packet::{Header, Kind, Packet};
 use crate::post::Post;
 
-/// Numbers in a bucket at most: 1 MiB.
-const BUCKET: usize = 1 << 18;
+/// Numbers in a bucket at most: 256 KiB.
+const BUCKET: usize = 1 << 16;
 /// Numbers in a bucket at least, unless there are fewer.
 const SMALLEST: usize = 1 << 12;
 /// Buckets of each rank, where there are numbers enough.
@@ -90,22 +90,14 @@ impl OrderedSum {
     pub(crate) fn new(post: Arc<Post>, layout: Arc<Layout>, samples: usize) -> Self {
         let number = post.next_sum();
         let samples = u32::try_from(samples).expect("fewer than 2^32 samples in a batch");
-        let mut sum = Self {
-            post,
-            layout,
-            samples,
-            number,
-            known: Vec::new(),
-            is_known: Vec::new(),
-            missing: Vec::new(),
-        };
+        let known = post.kept(layout.numbers());
+        let mut sum =
+            Self { post, layout, samples, number, known, is_known: Vec::new(), missing: Vec::new() };
         sum.begin();
         sum
     }
 
     fn begin(&mut self) {
-        self.known.clear();
-        self.known.resize(self.layout.numbers(), 0.0);
         self.is_known.clear();
         self.is_known.resize(self.layout.arrays(), false);
         let layout = &self.layout;
@@ -138,6 +130,9 @@ impl OrderedSum {
 
     /// Says that a sample has no further arrays: those that were not given are 0.
     pub fn end_of_sample(&mut self, sample: usize) {
+        for array in (0..self.layout.arrays()).filter(|&array| !self.is_known[array]) {
+            self.known[self.layout.place(array)].fill(0.0);
+        }
         for bucket in 0..self.missing.len() {
             if self.missing[bucket] > 0 {
                 self.send(sample, bucket);
@@ -155,9 +150,10 @@ impl OrderedSum {
             sample: sample as u32,
             samples: self.samples,
         };
+        let part = Packet::of(header, part);
         match bucket % self.post.size {
-            owner if owner == self.post.rank => self.post.add(header, part.to_vec()),
-            owner => self.post.send(owner, Arc::new(packet_of(header, part))),
+            owner if owner == self.post.rank => self.post.add(header, part),
+            owner => self.post.send(owner, Arc::new(part)),
         }
     }
 
@@ -166,12 +162,15 @@ impl OrderedSum {
     /// # Errors
     /// If a rank is lost.
     pub fn finish(self, mut take: impl FnMut(Range<usize>, &[f32])) -> Result<(), Lost> {
-        let Self { post, layout, number, known, .. } = self;
-        drop(known);
+        let Self { post, layout, number, known: mut sums, .. } = self;
         for bucket in 0..layout.buckets() {
             let sum = post.wait(|state| state.sums.take(number, bucket as u32))?;
-            take(layout.of_bucket(bucket), &sum);
+            let place = layout.of_bucket(bucket);
+            let sums = &mut sums[place.clone()];
+            sums.iter_mut().zip(sum.numbers()).for_each(|(number, sum)| *number = sum);
+            take(place, sums);
         }
+        post.keep(sums);
         Ok(())
     }
 }
@@ -181,43 +180,43 @@ impl OrderedSum {
 #[derive(Default)]
 pub(crate) struct Sums {
     partial: BTreeMap<(u64, u32), Partial>,
-    complete: BTreeMap<(u64, u32), Vec<f32>>,
+    complete: BTreeMap<(u64, u32), Arc<Packet>>,
 }
 
 /// A bucket of which some samples are added.
 #[derive(Default)]
 struct Partial {
-    sum: Vec<f32>,
+    sum: Option<Packet>,
     /// The sample to be added next.
     next: u32,
     /// Parts of samples that come later.
-    waiting: BTreeMap<u32, Vec<f32>>,
+    waiting: BTreeMap<u32, Packet>,
 }
 
 impl Sums {
     /// Adds a sample's part when its turn has come; gives the sum with the last.
-    pub(crate) fn add(&mut self, header: Header, part: Vec<f32>) -> Option<Vec<f32>> {
+    pub(crate) fn add(&mut self, header: Header, part: Packet) -> Option<Packet> {
         let key = (header.number, header.bucket);
         let partial = self.partial.entry(key).or_default();
         partial.waiting.insert(header.sample, part);
         while let Some(part) = partial.waiting.remove(&partial.next) {
-            match partial.next {
-                0 => partial.sum = part,
-                _ => partial.sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x),
+            match &mut partial.sum {
+                Some(sum) => sum.add(&part),
+                none => *none = Some(part),
             }
             partial.next += 1;
         }
         if partial.next < header.samples {
             return None;
         }
-        self.partial.remove(&key).map(|partial| partial.sum)
+        self.partial.remove(&key)?.sum
     }
 
-    pub(crate) fn finish(&mut self, number: u64, bucket: u32, sum: Vec<f32>) {
-        self.complete.insert((number, bucket), sum);
+    pub(crate) fn finish(&mut self, header: Header, sum: Arc<Packet>) {
+        self.complete.insert((header.number, header.bucket), sum);
     }
 
-    fn take(&mut self, number: u64, bucket: u32) -> Option<Vec<f32>> {
+    fn take(&mut self, number: u64, bucket: u32) -> Option<Arc<Packet>> {
         self.complete.remove(&(number, bucket))
     }
 }

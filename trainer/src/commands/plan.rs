@@ -47,7 +47,7 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
         _ => Some(time_table(&settled, &config, reading, &validated)?),
     };
     let sharing = match (&time, args.ranks) {
-        (Some(time), Some(ranks)) => Some(sharing(&settled, &config, time.step, ranks, args.link)?),
+        (Some(_), Some(ranks)) => Some(sharing(&settled, &config, ranks, args.link)?),
         _ => None,
     };
     if args.json {
@@ -91,18 +91,24 @@ struct Said<'a> {
     sharing: Option<Sharing>,
 }
 
-/// What it pays to share a batch, of which a step in one process took so many seconds.
-fn sharing(settled: &Settled, config: &Config, step: f64, ranks: usize, link: Link) -> Result<Sharing> {
+/// What it pays to share a batch.
+fn sharing(settled: &Settled, config: &Config, ranks: usize, link: Link) -> Result<Sharing> {
     let mut config = settled.written(config);
-    let (samples, threads) = (config.data.batch(), config.training.pool_threads());
-    (config.data.batch_size, config.training.accumulate) = (Auto::Value(1), 1);
-    let one = match samples {
-        1 => step,
-        _ => Pace::step(&settled.plan, &config, settled.outlook.median_spacing)?,
+    let samples = config.data.batch();
+    config.training.accumulate = 1;
+    let mut measure = |batch: usize| {
+        config.data.batch_size = Auto::Value(batch);
+        Pace::step(&settled.plan, &config, settled.outlook.median_spacing)
     };
-    let parameters = settled.outlook.parameters;
-    let basis =
-        SharingBasis { steps: [one, step], samples, parameters, threads, cores: threads::available() };
+    let all = measure(samples)?;
+    let one = if samples == 1 { all } else { measure(1)? };
+    let basis = SharingBasis {
+        steps: [one[0], all[0]],
+        processor: [one[1], all[1]],
+        samples,
+        parameters: settled.outlook.parameters,
+        cores: threads::available(),
+    };
     Ok(Sharing::new(&basis, ranks, link))
 }
 

@@ -4,6 +4,7 @@ mod cache;
 mod calibration;
 mod checkpoint;
 mod cli;
+mod cluster;
 mod convert;
 mod data;
 mod decision;
@@ -19,6 +20,8 @@ mod inference;
 mod inference_memory;
 mod inspect;
 mod kill;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod plan;
 mod postprocess;
 mod preparation;

@@ -24,6 +24,9 @@ const LONG: Duration = Duration::from_secs(8);
 /// Made cases are boxes of one class of so many voxels along each axis.
 const BOX: usize = 8;
 
+/// What steps were measured with, and the seconds of one, by the clock and of processor time.
+type Measured = (Case, UNet3d<f32>, Objective, f64, f64);
+
 /// Seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Pace {
@@ -44,7 +47,7 @@ impl Pace {
     /// If network, loss or optimiser cannot be built, or the system refuses threads or temporary files.
     pub fn measure(plan: &Plan, config: &Config, spacing: [f64; 3]) -> Result<Self> {
         let threads = config.training.threads;
-        let (case, model, objective, step) = Self::steps(plan, config, spacing)?;
+        let (case, model, objective, step, _) = Self::steps(plan, config, spacing)?;
         let pool = crate::threads::pool("training.threads", threads)?;
         let case = PreparedCase::from(case);
         let measured = pool.install(|| {
@@ -57,31 +60,40 @@ impl Pace {
         measured
     }
 
-    /// Seconds of a step alone.
+    /// Seconds of a step alone, and those of processor time that it and the making of its batch take on all cores together.
     ///
     /// # Errors
     /// As [`measure`](Self::measure).
-    pub fn step(plan: &Plan, config: &Config, spacing: [f64; 3]) -> Result<f64> {
-        let seconds = Self::steps(plan, config, spacing)?.3;
+    pub fn step(plan: &Plan, config: &Config, spacing: [f64; 3]) -> Result<[f64; 2]> {
+        let (_, _, _, wall, processor) = Self::steps(plan, config, spacing)?;
         autograd::buffer::release_unused();
-        Ok(seconds)
+        Ok([wall, processor])
     }
 
     /// Seconds of a step, and what it was measured with.
-    fn steps(plan: &Plan, config: &Config, spacing: [f64; 3]) -> Result<(Case, UNet3d<f32>, Objective, f64)> {
+    fn steps(plan: &Plan, config: &Config, spacing: [f64; 3]) -> Result<Measured> {
         let threads = config.training.threads;
         let case = made(plan, spacing);
         let mut trial = Trial::new(network(plan)?, plan, config)?;
         let sampler = Sampler::new([&case], plan.patch_size, config);
+        // From the end of the first step on, when as many batches are made as are used.
+        let mut processor = Vec::new();
         let step = with_batches(&sampler, 0..u64::MAX, threads, |batches| {
             seconds(|| {
                 let Batch { image, labels, .. } = batches.recv().expect("batches come without end")?;
-                trial.step(&image, &labels)
+                trial.step(&image, &labels)?;
+                processor.extend(memory::processor_time());
+                Ok(())
             })
         })?;
         drop(sampler);
+        let threads = config.training.pool_threads() as f64;
+        let processor = match processor.as_slice() {
+            [first, .., last] => (last - first) / (processor.len() - 1) as f64,
+            _ => step * threads,
+        };
         let Trial { model, objective, .. } = trial;
-        Ok((case, model, objective, step))
+        Ok((case, model, objective, step, processor))
     }
 
     /// Seconds of predicting a case.

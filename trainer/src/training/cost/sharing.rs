@@ -1,7 +1,8 @@
 //! What it pays to train by several ranks: the time of a step, reckoned from measured steps and from what a link is taken to do.
 //!
 //! Of n samples a rank of K has s = ⌈n/K⌉ at most. It computes as long as a process with a batch of s, which is measured for one
-//! sample and for all and taken to be linear between. A sample's gradients, P numbers, travel to their owners as they become
+//! sample and for all and taken to be linear between. Where all ranks are on one machine they need at least the processor time
+//! of all divided by its cores, batches that are made and packets that are packed and added included. A sample's gradients, P numbers, travel to their owners as they become
 //! known and come back as sums ([`ranks::OrderedSum`]): each way 4·P·(K − 1)/K bytes for each sample and once more for the sums.
 //! Those of earlier samples travel while later ones are computed; of the last sample what fits into its backward pass, which
 //! takes two thirds of its time, is hidden. What is left is exposed, with the last bucket's way there and back, and with the few
@@ -35,7 +36,7 @@ pub enum Link {
 /// Bytes a second at which a process packs, copies, adds and unpacks what it sends, beside the link.
 const HANDLING: f64 = 1.5e9;
 /// Seconds until a thread that was asleep looks at what has arrived.
-const WAKING: f64 = 2e-4;
+const WAKING: f64 = 3e-4;
 /// How often the ranks of a step tell each other something small: counts and sums of two losses, whether to stop, whether numbers
 /// are finite.
 const TELLINGS: f64 = 6.0;
@@ -67,8 +68,8 @@ pub struct Basis {
     pub samples: usize,
     /// Numbers that are learnt.
     pub parameters: usize,
-    /// Threads of a process, and the cores that there are.
-    pub threads: usize,
+    /// Seconds of processor time that the same steps take, on all cores together.
+    pub processor: [f64; 2],
     /// Cores of the machine.
     pub cores: usize,
 }
@@ -128,28 +129,31 @@ impl Sharing {
 impl SharedStep {
     fn new(basis: &Basis, ranks: usize, link: Link) -> Self {
         let samples = basis.samples.div_ceil(ranks);
-        let [one, all] = basis.steps;
-        let each = if basis.samples > 1 { (all - one).max(0.0) / (basis.samples - 1) as f64 } else { 0.0 };
-        let crowded = match link {
-            Link::Local => ((ranks * basis.threads) as f64 / basis.cores as f64).max(1.0),
-            _ => 1.0,
+        let of_batch = |[one, all]: [f64; 2], samples: usize| {
+            let each =
+                if basis.samples > 1 { (all - one).max(0.0) / (basis.samples - 1) as f64 } else { 0.0 };
+            one + (samples - 1) as f64 * each
         };
-        let computation = (one + (samples - 1) as f64 * each) * crowded;
-        if ranks == 1 {
-            return Self {
-                ranks,
-                samples,
-                computation,
-                bytes: 0,
-                communication: 0.0,
-                exposed: 0.0,
-                step: computation,
-            };
-        }
-        let (bandwidth, latency) = link.speed();
+        let alone = of_batch(basis.steps, samples);
         let numbers = basis.parameters as f64 * (ranks - 1) as f64 / ranks as f64;
         let part = 4.0 * numbers;
-        let travel = |bytes: f64| bytes / bandwidth + bytes / HANDLING * crowded;
+        let bytes = (samples + 1) as f64 * part;
+        let computation = match link {
+            Link::Local => {
+                let of_rank = |rank: usize| (rank + 1) * basis.samples / ranks - rank * basis.samples / ranks;
+                let computing: f64 = (0..ranks).map(|rank| of_batch(basis.processor, of_rank(rank))).sum();
+                // What is sent is packed, and what is received added or unpacked.
+                let handling = ranks as f64 * 2.0 * bytes / HANDLING;
+                alone.max((computing + handling) / basis.cores as f64)
+            }
+            _ => alone,
+        };
+        if ranks == 1 {
+            let (communication, exposed) = (0.0, 0.0);
+            return Self { ranks, samples, computation, bytes: 0, communication, exposed, step: computation };
+        }
+        let (bandwidth, latency) = link.speed();
+        let travel = |bytes: f64| bytes / bandwidth + bytes / HANDLING;
         let layout = Layout::new([basis.parameters], ranks);
         let last = 2.0 * (travel(layout.bucket_bytes() as f64) + latency + WAKING);
         let tellings = TELLINGS * (latency + WAKING);
@@ -157,7 +161,6 @@ impl SharedStep {
         let of_earlier = (samples - 1) as f64 * (travel(part) - of_sample).max(0.0);
         let of_last = (2.0 * travel(part) - BACKWARD * of_sample).max(0.0);
         let exposed = of_earlier + of_last + last + tellings;
-        let bytes = (samples + 1) as f64 * part;
         let communication = travel(bytes) + last + tellings;
         Self {
             ranks,
@@ -228,7 +231,7 @@ mod tests {
     use super::*;
 
     fn basis() -> Basis {
-        Basis { steps: [1.0, 4.0], samples: 4, parameters: 1_000_000, threads: 8, cores: 8 }
+        Basis { steps: [1.0, 4.0], processor: [7.0, 28.0], samples: 4, parameters: 1_000_000, cores: 8 }
     }
 
     #[test]
@@ -248,8 +251,9 @@ mod tests {
     #[test]
     fn ranks_of_one_machine_share_its_cores() {
         let local = Sharing::new(&basis(), 4, Link::Local);
-        assert!(local.steps[3].step >= local.steps[0].step);
-        let single = Basis { threads: 1, ..basis() };
+        let computation = local.steps[3].computation;
+        assert!((3.5..3.51).contains(&computation), "four ranks of a sample need 28 s of eight cores");
+        let single = Basis { processor: [1.2, 4.8], ..basis() };
         assert_eq!(Sharing::new(&single, 4, Link::Local).pays_up_to, 4);
     }
 

@@ -1,5 +1,7 @@
 //! What the ranks of a run exchange, as its log tells of it.
 
+use std::time::Duration;
+
 use ranks::{Ranks, Traffic};
 use serde::Serialize;
 use unet3d::UNet3d;
@@ -13,8 +15,9 @@ pub(super) struct Exchange {
     /// Seconds that a step's gradients travel by themselves.
     bare: f64,
     before: Traffic,
+    waited: Duration,
     steps: u64,
-    seconds: f64,
+    exposed: f64,
 }
 
 /// A line of the log: of the steps since the one before, the mean.
@@ -25,11 +28,13 @@ struct ExchangeFigures {
     /// Bytes that the first rank sends and receives in a step.
     sent: u64,
     received: u64,
-    /// Seconds of a step in which it waits for other ranks, those that compute longer among them.
+    /// Seconds of a step in which it waits for other ranks, also for those that compute longer.
     waited: f64,
+    /// Seconds that the rank which computes longest waits for sums and gradients.
+    exposed: f64,
     /// Seconds that the gradients take while nothing is computed.
     bare: f64,
-    /// The share of these that the backward pass hides.
+    /// The share of these that the computation hides.
     hidden: f64,
 }
 
@@ -40,30 +45,32 @@ impl Exchange {
             return Ok(None);
         }
         let bare = bare_exchange(model, ranks, samples)?;
-        Ok(Some(Self { bare, before: ranks.traffic(), steps: 0, seconds: 0.0 }))
+        Ok(Some(Self { bare, before: ranks.traffic(), waited: ranks.waited(), steps: 0, exposed: 0.0 }))
     }
 
-    /// Counts a step in which so many seconds went by until the others' numbers were there.
-    pub(super) fn count(&mut self, seconds: f64) {
+    /// Counts a step of which so many seconds were exposed.
+    pub(super) fn count(&mut self, exposed: f64) {
         self.steps += 1;
-        self.seconds += seconds;
+        self.exposed += exposed;
     }
 
     /// The mean since this was asked before.
     fn take(&mut self, step: u64, ranks: &Ranks) -> ExchangeFigures {
         let now = ranks.traffic();
         let steps = self.steps.max(1);
-        let waited = self.seconds / steps as f64;
+        let exposed = self.exposed / steps as f64;
+        let waited = ranks.waited();
         let figures = ExchangeFigures {
             step,
             ranks: ranks.size(),
             sent: (now.sent - self.before.sent) / steps,
             received: (now.received - self.before.received) / steps,
-            waited,
+            waited: (waited - self.waited).as_secs_f64() / steps as f64,
+            exposed,
             bare: self.bare,
-            hidden: (1.0 - waited / self.bare).max(0.0),
+            hidden: (1.0 - exposed / self.bare).max(0.0),
         };
-        *self = Self { bare: self.bare, before: now, steps: 0, seconds: 0.0 };
+        *self = Self { bare: self.bare, before: now, waited, steps: 0, exposed: 0.0 };
         figures
     }
 }

@@ -28,8 +28,8 @@ pub(crate) struct Passes {
     pub(crate) gradients: Option<Gradients<f32>>,
     /// Where numbers first were not finite, of tapes that watched.
     pub(super) fault: Option<NonFinite>,
-    /// Seconds that went by until other ranks' numbers were there.
-    pub(super) exchange: f64,
+    /// Seconds that went by until the batch's sums were there, and from the end of the backward pass until its gradients were.
+    pub(super) waited: [f64; 2],
 }
 
 /// How a batch is passed.
@@ -127,8 +127,8 @@ impl Passes {
         }
         let computed = Instant::now();
         let gradients = gradients.finish(model)?;
-        let exchange = batch.seconds() + computed.elapsed().as_secs_f64();
-        Ok(Self { loss: value, is_empty, gradients, fault, exchange })
+        let waited = [batch.seconds(), computed.elapsed().as_secs_f64()];
+        Ok(Self { loss: value, is_empty, gradients, fault, waited })
     }
 }
 

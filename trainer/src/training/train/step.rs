@@ -18,13 +18,17 @@ impl Run {
     pub(super) fn one_step(&mut self, batch: &Batch, lr: f64) -> Result<f64> {
         let config = &self.setup.config;
         let (clip, watched) = (config.optimizer.clip_norm, config.training.check_numerics);
-        let Passes { loss, is_empty, gradients, fault, exchange } = self.passes(batch, watched)?;
-        self.exchange.iter_mut().for_each(|of_run| of_run.count(exchange));
-        let ranks = &self.setup.ranks;
-        let said =
-            ranks.gather_numbers(&[batch.empty_patches() as f64, f64::from(u8::from(fault.is_some()))])?;
-        let is_faulty = said.iter().skip(1).step_by(2).any(|&fault| fault > 0.0);
-        self.idle.empty_patches += said.iter().step_by(2).sum::<f64>() as u64;
+        let Passes { loss, is_empty, gradients, fault, waited } = self.passes(batch, watched)?;
+        let own = [batch.empty_patches() as f64, f64::from(u8::from(fault.is_some())), waited[0], waited[1]];
+        let said = self.setup.ranks.gather_numbers(&own)?;
+        let said = said.as_chunks::<4>().0;
+        self.idle.empty_patches += said.iter().map(|[empty, ..]| empty).sum::<f64>() as u64;
+        let is_faulty = said.iter().any(|&[_, fault, ..]| fault > 0.0);
+        if let Some(exchange) = &mut self.exchange {
+            // Others wait for the rank that computes longest, too; that one waits for what travels alone.
+            let least = |i: usize| said.iter().map(|of_rank| of_rank[i]).fold(f64::INFINITY, f64::min);
+            exchange.count(least(2) + least(3));
+        }
         self.idle.empty_batches += u64::from(is_empty);
         let Some(mut gradients) = gradients else { return Ok(loss) };
         let norm = if clip > 0.0 { gradients.clip_global_norm(clip) } else { gradients.global_norm() };
