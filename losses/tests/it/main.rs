@@ -6,6 +6,7 @@ mod errors;
 mod extremes;
 mod goldens;
 mod gradients;
+mod parts;
 mod regions;
 mod rules;
 mod support;

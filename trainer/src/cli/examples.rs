@@ -51,6 +51,7 @@ pub(super) const EXAMPLES: [(&str, &[(&str, &str)]); 14] = [
         &[
             ("trainer plan DATA", "patch, network, memory and time"),
             ("trainer plan DATA --set model.base_channels=32", "with another setting"),
+            ("trainer plan DATA --ranks 8 --link 100GbE", "what it pays to share each batch by MPI"),
             ("trainer plan DATA --write MY.toml", "all choices, to be edited and given to --config"),
         ],
     ),
@@ -65,6 +66,10 @@ pub(super) const EXAMPLES: [(&str, &[(&str, &str)]); 14] = [
             ),
             ("trainer train DATA --out RUN --all-folds", "a cross-validation, with few cases"),
             ("trainer train DATA --out RUN --resume", "go on where it was stopped"),
+            (
+                "trainer train DATA --fold 0 --out RUNS/fold_0 --continue",
+                "begin or go on: for a job that is started again",
+            ),
             ("trainer train DATA --out RUN --resume --epochs 16", "more epochs for a run that has ended"),
             ("trainer train DATA --out RUN2 --init RUN/model.safetensors", "fine-tune"),
         ],
@@ -94,6 +99,10 @@ pub(super) const EXAMPLES: [(&str, &[(&str, &str)]); 14] = [
                 "more foreground",
             ),
             ("trainer predict RUN IMAGES --out MASKS --ensemble RUN2", "two runs together"),
+            (
+                "trainer predict RUN IMAGES --out MASKS --share 0/4",
+                "the first of four tasks that share them out",
+            ),
         ],
     ),
     (

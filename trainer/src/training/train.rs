@@ -45,7 +45,8 @@ pub(crate) use self::passes::{PassSettings, Passes};
 /// Batches that lie ready at most.
 pub const READY: usize = 2;
 
-/// Trains. `stop` becoming true, of any rank, ends the run after the current step; what was learnt is kept.
+/// Trains, as one of the setup's ranks; an error of one is told to the others by [`ranks::Ranks::fail`]. `stop` becoming true,
+/// of any rank, ends the run after the current step; what was learnt is kept.
 ///
 /// # Errors
 /// If settings do not fit together, the disk refuses, or the loss stays NaN or infinite.

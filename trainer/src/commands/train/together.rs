@@ -75,9 +75,8 @@ pub(super) fn settled(
         );
         return Err(Error::config("data.batch_size", message));
     }
-    let mut settled = own.map_or_else(|| settle(&of_rank(ranks, config), Some(plan)), Ok)?;
-    settled.outlook.batch_size = batch;
-    Ok(settled)
+    let settled = own.map_or_else(|| settle(&of_rank(ranks, config), Some(plan)), Ok)?;
+    Ok(if ranks.is_alone() { settled } else { settled.of_rank(batch) })
 }
 
 /// The configuration with a rank's samples as the batch.

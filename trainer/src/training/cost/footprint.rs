@@ -117,6 +117,8 @@ pub struct TrainingMemory {
     pub step: StepMemory,
     /// Logits, probabilities and histograms of a validation.
     pub between: usize,
+    /// Gradients that ranks send each other; 0 of a process by itself.
+    pub exchange: usize,
     /// The program itself.
     pub program: usize,
     /// All together, or what reading the cases takes if that is more.
@@ -141,12 +143,21 @@ impl TrainingMemory {
             batches: (READY + 1) * one_batch + blocks,
             step,
             between,
+            exchange: 0,
             program: PROGRAM,
             total: 0,
         };
         let together = memory.cases + memory.batches + step.total() + between + PROGRAM;
         memory.total = together.max(PROGRAM + cases.reading(probe.threads()));
         Ok(memory)
+    }
+
+    /// Of one of several ranks, of a network with so many parameters: of their gradients the sample's that are gathered, packets
+    /// on their way there and back, and what is added.
+    #[must_use]
+    pub(crate) fn of_rank(self, parameters: usize) -> Self {
+        let exchange = 4 * parameters * size_of::<f32>();
+        Self { exchange, total: self.total + exchange, ..self }
     }
 }
 

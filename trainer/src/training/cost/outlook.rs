@@ -182,6 +182,17 @@ impl Settled {
         Ok(Self { plan, outlook })
     }
 
+    /// As one of several ranks that share batches of this size has it; the memory is that of its own samples.
+    #[must_use]
+    pub fn of_rank(mut self, batch_size: usize) -> Self {
+        let outlook = &mut self.outlook;
+        outlook.batch_size = batch_size;
+        outlook.training = outlook.training.of_rank(outlook.parameters);
+        let limit = [outlook.budget, outlook.machine.available].into_iter().flatten().min();
+        outlook.fits = limit.map(|limit| outlook.training.total <= limit);
+        self
+    }
+
     /// The configuration with every choice of the plan in it, for a file that can be edited.
     pub fn written(&self, config: &Config) -> Config {
         let (mut config, model) = (config.clone(), &self.plan.model);
@@ -295,6 +306,7 @@ impl fmt::Display for Outlook {
             ("kernels' scratch memory", step.scratch, alone.step.scratch),
             ("blocks that wait", step.idle, alone.step.idle),
             ("validation", self.training.between, 0),
+            ("gradients between ranks", self.training.exchange, 0),
             ("sums of logits, mask", 0, alone.sums + alone.mask),
             ("program", self.training.program, alone.program),
             ("peak", self.training.total, alone.total),
@@ -303,7 +315,8 @@ impl fmt::Display for Outlook {
             0 => String::new(),
             bytes => format!("{:.0}", bytes as f64 / MEGABYTE),
         };
-        let rows = kinds.iter().map(|&(kind, a, b)| vec![kind.to_owned(), number(a), number(b)]).collect();
+        let kinds = kinds.iter().filter(|&&(_, a, b)| a + b > 0);
+        let rows = kinds.map(|&(kind, a, b)| vec![kind.to_owned(), number(a), number(b)]).collect();
         table(f, &["memory in MB", "training", &format!("predicting {}", by(alone.shape))], rows, 1)?;
         write!(f, "{}", self.verdict())
     }
