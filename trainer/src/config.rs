@@ -221,6 +221,20 @@ impl Config {
         Ok(keys(&parse(name, text)?).into_keys().collect())
     }
 
+    /// With the samples of one of so many ranks as the batch, where that is settled, and as many of them kept at a time as of the
+    /// whole.
+    pub(crate) fn of_rank(&self, ranks: usize) -> Self {
+        let mut config = self.clone();
+        if let (2.., Auto::Value(batch)) = (ranks, &self.data.batch_size) {
+            let samples = batch.div_ceil(ranks);
+            let kept = samples.div_ceil(self.training.accumulate);
+            let fits = |parts: &usize| samples.is_multiple_of(*parts) && samples / parts >= kept;
+            config.data.batch_size = Auto::Value(samples);
+            config.training.accumulate = (1..=samples).rev().find(fits).unwrap_or(1);
+        }
+        config
+    }
+
     /// All settings by key, such as `training.epochs`.
     pub(crate) fn settings(&self) -> BTreeMap<String, Value> {
         keys(&Table::try_from(self).expect("a configuration has only values that TOML has"))

@@ -124,7 +124,7 @@ fn time_table(
     reading: Duration,
     cases: &[CaseSummary],
 ) -> Result<TimeTable> {
-    let mut time = RunTime::measure(settled, &settled.written(config), cases)?;
+    let mut time = RunTime::measure(settled, &settled.written(config), cases, 1)?;
     time.once += reading.as_secs_f64();
     let Training { epochs, steps_per_epoch, .. } = config.training;
     Ok(time.of(Length { epochs: epochs as u64, steps_per_epoch: steps_per_epoch as u64 }))

@@ -4,6 +4,7 @@ mod conclude;
 mod go_on;
 mod together;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -129,7 +130,8 @@ pub(super) fn train_run(args: &Train, ranks: &Ranks, stop: &AtomicBool) -> Resul
     if let Some(time) = args.time {
         say!("finding out how long steps and validations take, for --time");
         let [training, validation] = &summaries;
-        let mut run = RunTime::measure(&settled, &config, plan::validated(training, validation))?;
+        let mut run =
+            RunTime::measure(&settled, &config, plan::validated(training, validation), ranks.size())?;
         if args.all_folds {
             // The cases that were held out are predicted once more, for what is chosen on those of all folds.
             run.further_validations = 1;
@@ -164,7 +166,7 @@ pub(super) fn train_run(args: &Train, ranks: &Ranks, stop: &AtomicBool) -> Resul
     if ranks.is_first() {
         checksums.keep()?;
     }
-    describe(args, &settled, &config, &division);
+    describe(args, &settled, &config, &division, ranks);
     say!("{}", objective.words(&config.loss));
 
     let setup = Setup {
@@ -312,7 +314,7 @@ pub(super) fn folds(args: &Train, config: &Config, dataset: &Dataset) -> Result<
     Err(Error::Usage(format!("{flag}: {message}, none is held out: leave one of the two out")))
 }
 
-fn describe(args: &Train, settled: &Settled, config: &Config, division: &Division) {
+fn describe(args: &Train, settled: &Settled, config: &Config, division: &Division, ranks: &Ranks) {
     say!("training on {}", division.training_cases.join(", "));
     match division.validation_cases.as_slice() {
         [] => say!("no case is left for validation: metrics will be of the training cases"),
@@ -335,6 +337,14 @@ fn describe(args: &Train, settled: &Settled, config: &Config, division: &Divisio
     if settled.outlook.recomputes {
         say!(
             "checkpointing by level: less memory, but every level is computed twice; a step takes about a third longer"
+        );
+    }
+    if !ranks.is_alone() {
+        let hosts: BTreeSet<&str> = (0..ranks.size()).map(|rank| ranks.host(rank)).collect();
+        let hosts = hosts.into_iter().collect::<Vec<_>>().join(", ");
+        say!(
+            "{} share each batch, on {hosts}; memory and threads are those of one",
+            counted(ranks.size(), "rank")
         );
     }
     say!(

@@ -214,3 +214,31 @@ fn shares_of_the_images_are_the_whole() {
         );
     }
 }
+
+#[test]
+fn a_plan_says_up_to_how_many_ranks_pay() {
+    let data = data(2);
+    let plan = |more: &[&str]| {
+        let mut command = command(&["plan", data.path().to_str().unwrap()], &[]);
+        command
+            .args(SET.iter().flat_map(|pair| ["--set", pair]))
+            .args(["--set", "data.batch_size=4"])
+            .args(more);
+        command
+    };
+    let said = well(plan(&["--ranks", "8", "--link", "IB"]));
+    let rows = said.split("ranks  samples of one").nth(1).unwrap();
+    let ranks: Vec<&str> = rows
+        .lines()
+        .skip(1)
+        .map_while(|line| line.split_whitespace().next()?.parse::<u8>().ok().map(|_| line))
+        .collect();
+    assert_eq!(ranks.len(), 4, "no more ranks than samples: {said}");
+    assert!(said.contains("assumed: IB moves 22.0 GB/s each way and takes 3 µs"), "{said}");
+    let json = well(plan(&["--ranks", "2", "--link", "10GbE", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["sharing"]["steps"].as_array().unwrap().len(), 2);
+    assert!(json["sharing"]["steps"][1]["bytes"].as_u64().unwrap() > 0);
+    let said = refused(plan(&["--link", "IB"]));
+    assert!(said.contains("--ranks"), "{said}");
+}

@@ -60,7 +60,7 @@ pub(super) fn settled(
     }
     let mut own = None;
     let (plan, batch) = first(ranks, || {
-        let settled = settle(&of_rank(ranks, config), before)?;
+        let settled = settle(&config.of_rank(ranks.size()), before)?;
         let batch = config.data.batch_size.value().map_or(settled.outlook.batch_size, |&batch| batch);
         let plan = settled.plan.clone();
         own = Some(settled);
@@ -75,22 +75,8 @@ pub(super) fn settled(
         );
         return Err(Error::config("data.batch_size", message));
     }
-    let settled = own.map_or_else(|| settle(&of_rank(ranks, config), Some(plan)), Ok)?;
+    let settled = own.map_or_else(|| settle(&config.of_rank(ranks.size()), Some(plan)), Ok)?;
     Ok(if ranks.is_alone() { settled } else { settled.of_rank(batch) })
-}
-
-/// The configuration with a rank's samples as the batch.
-fn of_rank(ranks: &Ranks, config: &Config) -> Config {
-    let mut config = config.clone();
-    if let (false, Some(&batch)) = (ranks.is_alone(), config.data.batch_size.value()) {
-        let samples = batch.div_ceil(ranks.size());
-        let kept = samples.div_ceil(config.training.accumulate);
-        config.data.batch_size = Auto::Value(samples);
-        let parts =
-            (1..=samples).rev().find(|parts| samples.is_multiple_of(*parts) && samples / parts >= kept);
-        config.training.accumulate = parts.unwrap_or(1);
-    }
-    config
 }
 
 /// Makes sure that all ranks have the same program, instruction set, settings, data and checkpoint.

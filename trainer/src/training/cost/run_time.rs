@@ -47,21 +47,25 @@ struct Choice {
 
 impl RunTime {
     /// Measured for a plan under a configuration that says how many patches are in a batch. `cases` are those that are
-    /// validated on.
+    /// validated on. Of several ranks each has its share of a batch and of the cases, and measures while the others do; what they
+    /// exchange is not counted.
     ///
     /// # Errors
     /// As [`Pace::measure`].
-    pub fn measure(settled: &Settled, config: &Config, cases: &[CaseSummary]) -> Result<Self> {
+    pub fn measure(settled: &Settled, config: &Config, cases: &[CaseSummary], ranks: usize) -> Result<Self> {
         let Inference { overlap, mirror, .. } = config.inference;
-        let pace = Pace::measure(&settled.plan, config, settled.outlook.median_spacing)?;
+        let of_rank = config.of_rank(ranks);
+        let pace = Pace::measure(&settled.plan, &of_rank, settled.outlook.median_spacing)?;
         let batch = config.data.batch();
         let choice = |mirror: Mirror| {
             let window = SlidingWindow { patch: settled.plan.patch_size, overlap, mirror };
-            let predicting: f64 = cases.iter().map(|case| pace.case(&window, case)).sum();
+            let each: Vec<f64> = cases.iter().map(|case| pace.case(&window, case)).collect();
+            // The first rank has as many cases as any.
+            let of_first: f64 = each.iter().step_by(ranks).sum();
             Choice {
                 mirror,
-                case: predicting / cases.len().max(1) as f64,
-                validation: predicting + pace.fit,
+                case: each.iter().sum::<f64>() / each.len().max(1) as f64,
+                validation: of_first + pace.fit,
                 work: Work::of(batch, &window, cases),
             }
         };
