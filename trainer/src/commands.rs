@@ -52,6 +52,13 @@ pub fn run(cli: Cli, ranks: &Ranks, stop: &AtomicBool) -> Result<()> {
     let console = cli.console();
     let verbosity = if ranks.is_first() { console.verbosity } else { Verbosity::Silent };
     Console { verbosity, plain: !ranks.is_alone(), ..console }.settle();
+    let started = ranks::launched();
+    if ranks.is_alone() && started > 1 {
+        let message = format!(
+            "{started} processes were started by MPI, and each would do the same by itself: start one, or build with --features mpi, by which they share the work"
+        );
+        return Err(Error::Usage(message));
+    }
     if !ranks.is_alone() && !matches!(cli.command, Some(Command::Train(_) | Command::Predict(_))) {
         let message = format!(
             "{} processes were started, and only train and predict are the work of several: start one",

@@ -47,8 +47,7 @@ pub fn available() -> usize {
 
 fn allowed(cores: usize, of_task: Option<&str>, sharing: usize) -> usize {
     let given: Option<usize> = of_task.and_then(|text| text.trim().parse().ok()).filter(|&cores| cores > 0);
-    // What each task is given, no other has.
-    given.map_or(cores / sharing, |given| given.min(cores)).max(1)
+    given.unwrap_or(cores).min(cores / sharing).max(1)
 }
 
 /// A pool of so many threads, or of [`available`] ones where that is 0. `setting` is what a refusal names.
@@ -73,6 +72,7 @@ mod tests {
         assert_eq!(allowed(16, None, 3), 5);
         assert_eq!(allowed(2, None, 4), 1);
         assert_eq!(allowed(16, Some("4"), 4), 4, "tasks of a job have cores of their own");
+        assert_eq!(allowed(16, Some("16"), 4), 4, "and processes within one task have not");
         for odd in ["", "0", "four", "-1"] {
             assert_eq!(allowed(8, Some(odd), 1), 8, "{odd:?}");
         }

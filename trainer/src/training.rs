@@ -28,6 +28,7 @@ pub use sampler::{Batch, PatchPlace, Sampler};
 pub use schedule::{ValidationSchedule, Work, settled_mirror};
 pub use settings::check_settings;
 pub(crate) use settings::optimizer;
+pub(crate) use setup::digest;
 pub use setup::{End, Outcome, Setup};
 pub use slices::draw_slices;
 pub use spill::Spill;

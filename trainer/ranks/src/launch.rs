@@ -1,9 +1,10 @@
 //! Whether this process was started as one of several.
 
-/// How launchers tell a process how many it is of: Open MPI, those that speak PMI, and `srun`.
-const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
+/// How launchers of MPI tell a process how many it is of: Open MPI, and those that speak PMI.
+const SIZES: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
 
-/// How many processes a launcher (`mpirun`, `srun`) has started with this one; 1 where there is none.
+/// How many processes a launcher of MPI has started with this one; 1 where there is none. Tasks that `srun` starts without MPI
+/// are each by itself.
 pub fn launched() -> usize {
     let sizes = SIZES.iter().filter_map(|name| std::env::var(name).ok()?.parse().ok());
     sizes.max().unwrap_or(1).max(1)

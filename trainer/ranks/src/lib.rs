@@ -60,6 +60,12 @@ pub struct Traffic {
     pub received: u64,
 }
 
+/// Of so many things the part of one of so many ranks; see [`Ranks::share`].
+pub fn share(rank: usize, ranks: usize, things: usize) -> Range<usize> {
+    let first = |rank: usize| rank * things / ranks;
+    first(rank)..first(rank + 1)
+}
+
 /// The ranks of a run, as one of them sees them. Clones are the same rank.
 #[derive(Clone, Debug)]
 pub struct Ranks(Arc<Post>);
@@ -106,8 +112,7 @@ impl Ranks {
 
     /// Of so many things the part that is this rank's: ranks have neighbouring ones, the numbers of which differ by one at most.
     pub fn share(&self, things: usize) -> Range<usize> {
-        let first = |rank: usize| rank * things / self.size();
-        first(self.rank())..first(self.rank() + 1)
+        share(self.rank(), self.size(), things)
     }
 
     /// What every rank says, in the order of the ranks. All ranks gather the same things in the same order.
@@ -235,7 +240,7 @@ impl Ranks {
     /// If a rank is lost meanwhile.
     pub fn finish(&self) -> Result<(), Lost> {
         self.0.end();
-        self.0.wait(|state| state.are_all_over().then_some(()))?;
+        self.0.wait(None, |state| (state.lost.is_none() && state.are_all_over()).then_some(()))?;
         self.0.close();
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::{Lost, Traffic};
 /// What a packet waits under: its kind, its number, and the rank that it came from.
 pub(crate) type Place = (Kind, u64, usize);
 
-/// See the header.
+/// A rank's own place: what has arrived there, and the way to the others.
 pub(crate) struct Post {
     pub(crate) rank: usize,
     pub(crate) size: usize,
@@ -210,7 +210,7 @@ impl Post {
 
     /// The next packet of a place.
     pub(crate) fn receive(&self, place: Place) -> Result<Vec<u8>, Lost> {
-        self.wait(|state| {
+        self.wait(Some(place.2), |state| {
             let queue = state.packets.get_mut(&place)?;
             let packet = queue.pop_front();
             if queue.is_empty() {
@@ -226,8 +226,12 @@ impl Post {
         drop(self.changed.wait_timeout_while(self.state(), most, at_work));
     }
 
-    /// Waits until something has arrived, or a rank is lost.
-    pub(crate) fn wait<R>(&self, mut arrived: impl FnMut(&mut State) -> Option<R>) -> Result<R, Lost> {
+    /// Waits until something has arrived, or a rank is lost; also by coming to its end before it has sent that.
+    pub(crate) fn wait<R>(
+        &self,
+        from: Option<usize>,
+        mut arrived: impl FnMut(&mut State) -> Option<R>,
+    ) -> Result<R, Lost> {
         let mut state = self.state();
         loop {
             if let Some(found) = arrived(&mut state) {
@@ -235,6 +239,16 @@ impl Post {
             }
             if let Some(lost) = &state.lost {
                 return Err(lost.clone());
+            }
+            if let Some(rank) = from.filter(|&rank| rank != self.rank && state.is_over[rank]) {
+                let why = "has come to its end before the others".to_owned();
+                return Err(Lost {
+                    rank,
+                    size: self.size,
+                    host: self.host(rank).to_owned(),
+                    why,
+                    told: false,
+                });
             }
             let began = Instant::now();
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);

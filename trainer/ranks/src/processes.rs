@@ -146,7 +146,7 @@ struct Sending {
 impl Sending {
     fn new(world: &SimpleCommunicator, to: usize, packet: Arc<Packet>) -> Self {
         // SAFETY: the bytes live on the heap as long as `packet`, which this value keeps until MPI is done with them: it is
-        // dropped by `is_over` alone, after the request was completed.
+        // dropped by `pending` alone, after the request was completed.
         let bytes: &'static [u8] = unsafe { &*std::ptr::from_ref(packet.bytes()) };
         Self { request: world.process_at_rank(to as i32).immediate_send(StaticScope, bytes), packet }
     }
@@ -211,7 +211,7 @@ impl Service {
             let is_moving =
                 !self.sending.is_empty() || self.receiving.iter().any(|packets| !packets.is_empty());
             // Waits for an errand no longer than MPI may wait.
-            let first = inbox.recv_timeout(match (is_busy, is_moving) {
+            let first = inbox.recv_timeout(match (is_busy, self.is_moving()) {
                 (true, _) => Duration::ZERO,
                 (false, true) => shortest,
                 (false, false) => pause,

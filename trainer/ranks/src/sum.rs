@@ -164,7 +164,8 @@ impl OrderedSum {
     pub fn finish(self, mut take: impl FnMut(Range<usize>, &[f32])) -> Result<(), Lost> {
         let Self { post, layout, number, known: mut sums, .. } = self;
         for bucket in 0..layout.buckets() {
-            let sum = post.wait(|state| state.sums.take(number, bucket as u32))?;
+            let owner = bucket % post.size;
+            let sum = post.wait(Some(owner), |state| state.sums.take(number, bucket as u32))?;
             let place = layout.of_bucket(bucket);
             let sums = &mut sums[place.clone()];
             sums.iter_mut().zip(sum.numbers()).for_each(|(number, sum)| *number = sum);

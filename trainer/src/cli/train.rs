@@ -62,7 +62,8 @@ pub struct Train {
     )]
     pub resume: bool,
     /// Begin, or go on where the run in --out was stopped: one command for a job that is started again until it is done. A
-    /// run that was begun with other settings than those given is refused, one that is done is left as it is.
+    /// run with other settings than those given is refused, one that is done is left as it is; --init and --time are of its
+    /// beginning alone.
     #[arg(long = "continue", conflicts_with_all = ["resume", "all_folds"])]
     pub go_on: bool,
     /// Print the lines of RUN/log.jsonl as they are written; words go to standard error.

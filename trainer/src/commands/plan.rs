@@ -61,6 +61,9 @@ pub(super) fn run(args: &cli::Plan) -> Result<()> {
         tell!("{}", settled.outlook);
         time.iter().for_each(|time| tell!("\n{time}"));
         sharing.iter().for_each(|sharing| tell!("\n{sharing}"));
+        if let (None, Some(_)) = (&sharing, args.ranks) {
+            tell!("what several ranks take cannot be measured, as the memory does not suffice for a step");
+        }
     }
     let Some(path) = &args.write else { return Ok(()) };
     let header = format!(

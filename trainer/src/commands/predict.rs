@@ -32,7 +32,16 @@ pub(super) fn run(mut args: Predict, ranks: &Ranks, stop: &AtomicBool) -> Result
         args.share = Some(Share { index: ranks.rank(), of: ranks.size() });
     }
     let pool = threads::pool("--threads", args.threads)?;
-    pool.install(|| predict(&args, stop))
+    let done = pool.install(|| predict(&args, stop));
+    if ranks.is_alone() {
+        return done;
+    }
+    // What fails in one share is no reason to leave the others undone.
+    let own = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    let said = ranks.gather(own.as_bytes())?;
+    let errors: Vec<_> =
+        said.iter().filter(|said| !said.is_empty()).map(|said| String::from_utf8_lossy(said)).collect();
+    if errors.is_empty() { done } else { Err(Error::Usage(errors.join("; "))) }
 }
 
 fn predict(args: &Predict, stop: &AtomicBool) -> Result<()> {

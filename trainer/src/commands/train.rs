@@ -39,9 +39,7 @@ use crate::{Error, Result};
 
 /// Trains, and says at the end what to type next.
 pub(super) fn run(args: &Train, ranks: &Ranks, stop: &AtomicBool) -> Result<()> {
-    let Some(args) = go_on::settled(args)? else { return Ok(()) };
-    // Nobody writes before all have seen what there is.
-    ranks.any(false)?;
+    let Some(args) = go_on::settled(args, ranks)? else { return Ok(()) };
     let outcome = train_run(&args, ranks, stop)?;
     show!("\n{}", next(&args, &outcome));
     Ok(())
@@ -149,7 +147,7 @@ pub(super) fn train_run(args: &Train, ranks: &Ranks, stop: &AtomicBool) -> Resul
     config.inference.mirror = Mirroring::Along(settled_mirror(&config, plan.patch_size, validated));
     let checksums = args.loading.cache.as_deref().map(Checksums::kept_in).unwrap_or_default();
     let origins = Origins { training: &dataset, validation: other.as_ref(), checksums: &checksums };
-    together::agree(ranks, &config, origins, &division, resumed.as_ref())?;
+    together::agree(ranks, &config, origins, &division, (resumed.as_ref(), init.as_ref()))?;
     if !ranks.is_first() {
         // The first one writes.
     } else if resumed.is_some() {
@@ -286,6 +284,14 @@ fn setting_origins(args: &Train, config: &Config) -> Result<SettingOrigins> {
     if args.time.is_some() {
         let resolved = ["training.epochs", "training.steps_per_epoch"];
         origins.extend(resolved.map(|key| (key.to_owned(), record::BY_TIME.to_owned())));
+    }
+    if !args.resume {
+        // What was asked to be settled was settled by the data, whoever asked.
+        let asked = configuration(args, None)?.settings();
+        let settled = config.settings().into_iter().filter(|(key, value)| asked.get(key) != Some(value));
+        let by_data =
+            settled.filter(|(key, _)| asked.get(key).is_some_and(|asked| asked.as_str() == Some("auto")));
+        origins.extend(by_data.map(|(key, _)| (key, record::BY_DATA.to_owned())));
     }
     let default = Config::default().settings();
     for (key, value) in config.settings() {

@@ -102,6 +102,9 @@ pub struct LoggedEnd {
     pub step: u64,
     /// CRC-32C of all weights' bits.
     pub weights_crc32c: String,
+    /// Whether it was stopped, perhaps in its last validation; older versions do not say it.
+    #[serde(default)]
+    pub stopped: bool,
     /// Where the session's time went; older versions do not say it.
     pub seconds: Option<Seconds>,
     /// The most memory in bytes that the process has held.

@@ -13,6 +13,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use volumes::files::WRITING;
@@ -40,6 +41,8 @@ pub(crate) const EVENT_FILES: &str = "events.out.tfevents.";
 pub(crate) const SLICES: &str = "slices.png";
 /// The page on a run.
 pub(crate) const PAGE: &str = "report.html";
+/// After so long it is no turn that another process takes.
+const TURN: Duration = Duration::from_secs(60);
 /// The file that is locked.
 pub(crate) const LOCK: &str = ".lock";
 /// What a run has written before its first checkpoint.
@@ -94,13 +97,17 @@ pub(crate) fn share(folder: &Path, terms: &str, may_hold: impl Fn(&str) -> bool)
     lock(folder)
 }
 
-/// As [`share`], for a process that does not keep others from the folder while it works, but waits for its turn.
+/// As [`share`], for a process that does not keep others from the folder while it works, but waits for its turn to look and to
+/// write, which is short.
 pub(crate) fn turn(folder: &Path, terms: &str) -> Result<fs::File> {
     prepare(folder, terms, |_| false)?;
-    let path = folder.join(LOCK);
-    let file = fs::File::create(&path).map_err(Error::io(&path))?;
-    file.lock().map_err(Error::io(&path))?;
-    Ok(file)
+    let began = Instant::now();
+    loop {
+        match lock(folder) {
+            Err(_) if began.elapsed() < TURN => std::thread::sleep(TURN / 600),
+            lock => return lock,
+        }
+    }
 }
 
 /// Makes a folder of several runs, and refuses one that belongs to something else.

@@ -109,6 +109,8 @@ pub struct End {
     pub step: u64,
     /// CRC-32C of all weights' bits, in the order of their names: equal for equal runs, whatever the number of threads.
     pub weights_crc32c: String,
+    /// Whether the session was stopped before the run came to its end, which may be in its last validation.
+    pub stopped: bool,
     /// Steps and patches that taught nothing.
     #[serde(flatten)]
     pub idle: SkipCounts,

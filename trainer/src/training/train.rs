@@ -194,6 +194,7 @@ impl Run {
         let end = End {
             step: self.step,
             weights_crc32c: format!("{:08x}", self.digest()),
+            stopped,
             idle: self.idle,
             waited_for_data: self.seconds.waiting / began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE),
             seconds: self.seconds,

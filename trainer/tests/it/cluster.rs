@@ -91,6 +91,10 @@ fn one_command_begins_a_run_goes_on_with_it_and_leaves_it_when_it_is_done() {
     let said = well(start());
     assert!(said.contains("the run has taken all its steps"), "{said}");
     assert!(log() == log_of_all, "a run that is done is left as it is");
+    // As if it had been stopped in its last validation.
+    fs::write(out.join("log.jsonl"), log().replace("\"stopped\":false", "\"stopped\":true")).unwrap();
+    let said = well(start());
+    assert!(said.contains("done after 400 steps"), "{said}");
     well(train(data.path(), &whole, &["--seed", "3", "--set", "training.steps_per_epoch=400"]));
     let [model, at_once] = [&out, &whole].map(|run| fs::read(run.join("model.safetensors")).unwrap());
     assert!(model == at_once);
@@ -99,7 +103,35 @@ fn one_command_begins_a_run_goes_on_with_it_and_leaves_it_when_it_is_done() {
         &out,
         &["--continue", "--seed", "4", "--set", "training.steps_per_epoch=400"],
     ));
-    assert!(said.contains("was begun with training.seed = 3, not 4"), "{said}");
+    assert!(said.contains("a run with training.seed = 3, not 4"), "{said}");
+}
+
+#[test]
+fn a_file_of_all_settings_may_begin_and_go_on() {
+    let (data, folder) = (data(2), tempdir().unwrap());
+    let (file, out) = (folder.path().join("my.toml"), folder.path().join("out"));
+    let plan = command(&["plan", data.path().to_str().unwrap(), "--write", file.to_str().unwrap()], &[]);
+    well(plan);
+    let start = || {
+        let auto = [
+            "--set",
+            "data.batch_size=auto",
+            "--set",
+            "inference.mirror=auto",
+            "--set",
+            "data.patch_size=[8,16,16]",
+        ];
+        let of_file =
+            ["--config", file.to_str().unwrap(), "--epochs", "1", "--steps-per-epoch", "2", "--continue"];
+        command(
+            &[&["train", data.path().to_str().unwrap(), "--out", out.to_str().unwrap()][..], &of_file, &auto]
+                .concat(),
+            &[],
+        )
+    };
+    well(start());
+    let said = well(start());
+    assert!(said.contains("the run has taken all its steps"), "{said}");
 }
 
 #[test]
@@ -120,7 +152,7 @@ fn folds_that_were_trained_by_themselves_are_joined_without_training() {
     assert!(tasks.into_iter().all(|mut task| task.wait().unwrap().success()));
     let join = |more: &[&str]| train(data.path(), &out, &[&cached[..], &["--all-folds"], more].concat());
     let said = refused(join(&["--set", "optimizer.lr=0.1"]));
-    assert!(said.contains("was begun with optimizer.lr = 0.003, not 0.1"), "{said}");
+    assert!(said.contains("a run with optimizer.lr = 0.003, not 0.1"), "{said}");
     let said = well(join(&[]));
     assert_eq!(said.matches("was trained before").count(), 2, "{said}");
     assert!(

@@ -172,18 +172,21 @@ fn an_arm_goes_back_behind_a_damaged_checkpoint() {
 }
 
 #[test]
-fn a_second_study_in_the_same_folder_is_refused() {
+fn a_run_that_another_process_trains_is_not_trained_a_second_time() {
     let place = Place::new();
     let args = ["--arms", "bce", "--seeds", "1"];
     succeeds(&place.study("out", &args));
-    let terms = || std::fs::read(place.path("out/terms.json")).unwrap();
-    let before = terms();
-    let lock = std::fs::File::open(place.path("out/.lock")).unwrap();
+    let run = place.path("out/runs/bce-0");
+    std::fs::remove_file(run.join("result.json")).unwrap();
+    let lock = std::fs::File::open(run.join(".lock")).unwrap();
     lock.lock().unwrap();
+    let output = place.study("out", &args);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("bce-0: another process is writing to this folder"), "{error}");
+    // Another study's settings are refused whoever trains.
     let output = place.study("out", &[&args[..], &["--set", "optimizer.lr=0.5"]].concat());
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(error.contains("out: another process is writing to this folder"), "{error}");
-    assert_eq!(terms(), before);
+    assert!(error.contains("the study there has another data set, other cases or other settings"), "{error}");
 }
 
 #[test]

@@ -49,7 +49,8 @@ pub(super) fn take(
     let division = Division { fold: Some(fold), training_cases, validation_cases };
     let checksums = args.loading.cache.as_deref().map(Checksums::kept_in).unwrap_or_default();
     let origins = Origins { training: dataset, validation: None, checksums: &checksums };
-    record::check(folder, origins, &division)?.iter().for_each(|warning| tell!("{warning}"));
+    // That it was trained with another instruction set is no matter: it does not go on.
+    record::check(folder, origins, &division)?;
     volumes::files::write_json(&folder.join(DONE), &fold)?;
     Ok(true)
 }

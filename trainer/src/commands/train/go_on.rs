@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use ranks::Ranks;
+
 use super::configuration;
+use super::together::first;
 use crate::cli::Train;
 use crate::commands::watch;
 use crate::run::checkpoint::latest;
@@ -12,20 +15,24 @@ use crate::{Error, Result};
 /// What a run may go on with otherwise than it began.
 const FREE: [&str; 1] = ["training.threads"];
 
-/// The command line as it is meant where the run in `--out` has begun; none where that is done.
+/// The command line as it is meant where the run in `--out` has begun, by what the first rank sees there; none where that is
+/// done.
 ///
 /// # Errors
 /// If that one was begun with other settings.
-pub(super) fn settled(args: &Train) -> Result<Option<Train>> {
-    if !args.go_on || latest(&args.out).is_none() {
-        return Ok(Some(args.clone()));
-    }
-    agree(&args.out, args, &FREE)?;
-    if watch::is_done(&args.out)? {
+pub(super) fn settled(args: &Train, ranks: &Ranks) -> Result<Option<Train>> {
+    let [has_begun, is_done] = first(ranks, || {
+        if !args.go_on || latest(&args.out).is_none() {
+            return Ok([false; 2]);
+        }
+        agree(&args.out, args, &FREE)?;
+        Ok([true, watch::is_done(&args.out)?])
+    })?;
+    if is_done {
         tell!("the run has taken all its steps: {}", args.out.display());
         return Ok(None);
     }
-    Ok(Some(goes_on(args)))
+    Ok(Some(if has_begun { goes_on(args) } else { Train { go_on: false, ..args.clone() } }))
 }
 
 /// A command line that began a run, for going on with it.
@@ -41,7 +48,7 @@ pub(in crate::commands) fn agree(run: &Path, args: &Train, free: &[&str]) -> Res
         return Ok(());
     };
     let message = format!(
-        "holds a run that was begun with {key} = {begun}, not {asked}: give what it was begun with, or name another --out"
+        "holds a run with {key} = {begun}, not {asked}: give what it has, or name another --out; --resume --epochs prolongs a run"
     );
     Err(Error::file(run, message))
 }

@@ -8,10 +8,10 @@ use serde::de::DeserializeOwned;
 use unet3d::Norm;
 
 use crate::config::{Auto, Config};
-use crate::predict::Plan;
+use crate::predict::{Plan, Tensors};
 use crate::run::checkpoint::Saved;
 use crate::run::record::{Division, Origins};
-use crate::training::Settled;
+use crate::training::{Settled, digest};
 use crate::{Error, Result};
 
 /// What the first rank finds, for all.
@@ -46,13 +46,6 @@ pub(super) fn settled(
     before: Option<Plan>,
     settle: impl Fn(&Config, Option<Plan>) -> Result<Settled>,
 ) -> Result<Settled> {
-    let started = ranks::launched();
-    if ranks.is_alone() && started > 1 {
-        let message = format!(
-            "{started} processes were started, and each would train this run by itself: start one, or build with --features mpi, by which they train it together"
-        );
-        return Err(Error::Usage(message));
-    }
     if !ranks.is_alone() && config.model.norm == Norm::Batch {
         let message =
             "is \"batch\", whose statistics are of a whole batch that no rank has: take \"instance\"";
@@ -88,7 +81,7 @@ pub(super) fn agree(
     config: &Config,
     origins: Origins<'_>,
     division: &Division,
-    resumed: Option<&Saved>,
+    (resumed, init): (Option<&Saved>, Option<&Tensors>),
 ) -> Result<()> {
     if ranks.is_alone() {
         return Ok(());
@@ -109,6 +102,9 @@ pub(super) fn agree(
     if let Some(saved) = resumed {
         let network = &saved.card.networks[0];
         facts.push(("checkpoint".to_owned(), format!("{} after {} steps", network.digest, network.steps)));
+    }
+    if let Some(weights) = init {
+        facts.push(("--init".to_owned(), format!("weights with CRC-32C {:08x}", digest(weights))));
     }
     match ranks.disagreement(&facts)? {
         Some(words) => Err(Error::Usage(format!("{words}: all ranks of a run need the same"))),

@@ -142,7 +142,7 @@ impl RunState {
                     (state.state, since_best) = (Phase::Running, validation.since_best);
                     state.add(validation);
                 }
-                LogEntry::End(end) => (ended, state.step) = (Some(end.step), end.step),
+                LogEntry::End(end) => (ended, state.step) = (Some((end.step, end.stopped)), end.step),
                 LogEntry::Schedule { .. } | LogEntry::Patches(_) | LogEntry::Other => {}
             }
         }
@@ -150,7 +150,9 @@ impl RunState {
         if !is_written(run) {
             let is_out_of_patience = settings.patience > 0 && since_best >= settings.patience;
             state.state = match ended {
-                Some(step) if is_out_of_patience || state.steps.is_none_or(|steps| step >= steps) => {
+                Some((step, false))
+                    if is_out_of_patience || state.steps.is_none_or(|steps| step >= steps) =>
+                {
                     Phase::Done
                 }
                 Some(_) => Phase::Stopped,

@@ -11,7 +11,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use ranks::Layout;
+use ranks::{Layout, share};
 use serde::Serialize;
 
 use crate::report::table;
@@ -140,8 +140,9 @@ impl SharedStep {
         let bytes = (samples + 1) as f64 * part;
         let computation = match link {
             Link::Local => {
-                let of_rank = |rank: usize| (rank + 1) * basis.samples / ranks - rank * basis.samples / ranks;
-                let computing: f64 = (0..ranks).map(|rank| of_batch(basis.processor, of_rank(rank))).sum();
+                let of_rank =
+                    |rank: usize| of_batch(basis.processor, share(rank, ranks, basis.samples).len());
+                let computing: f64 = (0..ranks).map(of_rank).sum();
                 // What is sent is packed, and what is received added or unpacked.
                 let handling = ranks as f64 * 2.0 * bytes / HANDLING;
                 alone.max((computing + handling) / basis.cores as f64)

@@ -182,14 +182,14 @@ pub(super) fn bare_exchange(model: &UNet3d<f32>, ranks: &Ranks, samples: usize) 
 ///
 /// # Errors
 /// Names a rank that has others.
-pub(super) fn check_weights(ranks: &Ranks, digest: u32) -> Result<()> {
+pub(super) fn check_weights(ranks: &Ranks, digest: impl FnOnce() -> u32) -> Result<()> {
     if ranks.is_alone() {
         return Ok(());
     }
-    let all = ranks.gather(&digest.to_le_bytes())?;
+    let all = ranks.gather(&digest().to_le_bytes())?;
     let Some(other) = all.iter().position(|of_rank| *of_rank != all[0]) else { return Ok(()) };
     let message = format!(
-        "rank {other} on {} has other weights than rank 0 on {}: a fault of its memory or processor; go on without it from the last checkpoint, with --resume",
+        "rank {other} on {} has other weights than rank 0 on {}: a fault of a memory or processor; go on from a checkpoint that was written at the end of an epoch before, with --resume --checkpoint previous or best",
         ranks.host(other),
         ranks.host(0)
     );

@@ -83,17 +83,18 @@ enum Validated {
 
 impl Run {
     pub(super) fn end_of_epoch(&mut self, epoch: u64, stop: &AtomicBool) -> Result<()> {
-        let go_on = || !stop.load(Ordering::Relaxed);
+        let ranks = self.setup.ranks.clone();
+        let go_on = || !stop.load(Ordering::Relaxed) && ranks.lost().is_none();
         let is_stopped = self.is_stopped(stop)?;
+        // Before anything is kept of them.
+        among::check_weights(&ranks, || self.digest())?;
         let (began, saving) = (Instant::now(), self.seconds.saving);
+        let mut of_patches = None;
         if is_due(&self.setup.config, &self.schedule, epoch) && !is_stopped {
             let figures = self.patch_figures()?;
             self.progress.println(format!("epoch {epoch}, {figures}"));
             self.write_log("patches", &Event { epoch, step: self.step, figures: &figures })?;
-            Mean::of(figures.classes.iter().map(|class| class.patch_dice))
-                .value
-                .into_iter()
-                .for_each(|metric| self.scheduler.observe(metric));
+            of_patches = Mean::of(figures.classes.iter().map(|class| class.patch_dice)).value;
         }
         let mut metric = None;
         if self.schedule.is_due(epoch) && !is_stopped {
@@ -112,15 +113,16 @@ impl Run {
         } else if !is_stopped {
             self.validated = Some(self.step);
         }
-        if !self.setup.ranks.is_alone() {
-            among::check_weights(&self.setup.ranks, self.digest())?;
+        // Once for each epoch, also where a validation was cut off and is made again.
+        if let Some(metric) = of_patches.filter(|_| self.validated == Some(self.step)) {
+            self.scheduler.observe(metric);
         }
         // What was saved meanwhile is counted as that.
         self.seconds.validation += began.elapsed().as_secs_f64() - (self.seconds.saving - saving);
         let empty =
             self.idle.empty_batches - std::mem::replace(&mut self.reported_empty, self.idle.empty_batches);
         if empty > 0 {
-            self.progress.warn(format!("{empty} batch(es) held no voxel that counts; their loss was 0"));
+            self.progress.warn(format!("batches in which no voxel counts, with a loss of 0: {empty}"));
         }
         self.save_last(metric)?;
         if self.schedule.is_due(epoch) && self.validated == Some(self.step) {

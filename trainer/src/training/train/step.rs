@@ -33,7 +33,7 @@ impl Run {
         let Some(mut gradients) = gradients else { return Ok(loss) };
         let norm = if clip > 0.0 { gradients.clip_global_norm(clip) } else { gradients.global_norm() };
         if !loss.is_finite() || !norm.is_finite() || is_faulty {
-            self.leave_out(batch, loss, norm, fault)?;
+            self.leave_out(batch, loss, norm, (fault, is_faulty))?;
             return Ok(loss);
         }
         self.idle.left_out_in_a_row = 0;
@@ -51,14 +51,16 @@ impl Run {
     }
 
     /// Says what is wrong with a step; an error unless such steps are to be left out.
-    fn leave_out(&mut self, batch: &Batch, loss: f64, norm: f64, fault: Option<NonFinite>) -> Result<()> {
-        self.idle.left_out += 1;
-        self.idle.left_out_in_a_row += 1;
+    /// `is_faulty` says whether a rank has found where.
+    fn leave_out(
+        &mut self,
+        batch: &Batch,
+        loss: f64,
+        norm: f64,
+        (fault, is_faulty): (Option<NonFinite>, bool),
+    ) -> Result<()> {
         // The same step again, watched: it is a function of the weights, the batch and the step's number.
-        let fault = match fault {
-            Some(fault) => Some(fault),
-            None => self.passes(batch, true)?.fault,
-        };
+        let fault = if is_faulty { fault } else { self.passes(batch, true)?.fault };
         let step = self.step + 1;
         let (ranks, is_found) = (&self.setup.ranks, fault.is_some());
         let own = [&[u8::from(is_found)], self.first(batch, fault).as_bytes()].concat();
@@ -69,6 +71,8 @@ impl Run {
         let (first, patches) = (&first[1..], patches.join(&b", "[..]));
         let [first, patches] = [first, &patches].map(String::from_utf8_lossy);
         let what = format!("step {step}: loss {loss}, gradient norm {norm}; {first}; the batch is {patches}");
+        self.idle.left_out += 1;
+        self.idle.left_out_in_a_row += 1;
         let training = &self.setup.config.training;
         let lr = self.setup.config.optimizer.lr;
         match training.non_finite {
