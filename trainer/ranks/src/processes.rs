@@ -208,8 +208,6 @@ impl Service {
                 std::mem::take(&mut self.sending).into_iter().filter_map(Sending::pending).collect();
             let mut is_busy = received || self.sending.len() < before;
             self.look_after_others();
-            let is_moving =
-                !self.sending.is_empty() || self.receiving.iter().any(|packets| !packets.is_empty());
             // Waits for an errand no longer than MPI may wait.
             let first = inbox.recv_timeout(match (is_busy, self.is_moving()) {
                 (true, _) => Duration::ZERO,
