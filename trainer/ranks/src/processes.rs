@@ -271,7 +271,8 @@ impl Service {
         if now - self.beat >= BEAT && !self.post.is_ending() {
             self.beat = now;
             let beat = Arc::new(Packet::new(Header::of(Kind::Beat), &[]));
-            for &rank in &at_work {
+            // Also to those that have come to their end: they wait for this one, which may have much left to do.
+            for rank in (0..self.post.size).filter(|&rank| rank != self.post.rank) {
                 self.sending.push(Sending::new(&self.world, rank, Arc::clone(&beat)));
             }
         }
