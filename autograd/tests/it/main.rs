@@ -1,5 +1,6 @@
 //! What the engine and its operations obey, seen from outside.
 
+mod batch;
 mod engine;
 mod gradcheck;
 mod laws;

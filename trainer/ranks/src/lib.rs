@@ -10,6 +10,8 @@
 //! Ranks are the processes that MPI starts (`connect`, with the feature `mpi`), or threads of one process
 //! ([`in_threads`](Ranks::in_threads)), which are what the tests have everywhere. The two differ in how packets travel, in nothing else.
 
+#![forbid(unsafe_code)]
+
 mod launch;
 mod link;
 mod packet;

@@ -6,18 +6,17 @@
 //! kernels in between.
 //!
 //! A process that was killed says nothing. So each sends a beat every few seconds, and who is silent for [`SILENCE`] is lost;
-//! whoever waits for it learns so. Where the program does not end by that within [`GRACE`], as nobody waits, this thread ends it.
+//! whoever waits for it learns so. A second thread finds that out. Where the program does not end by it within [`GRACE`], as
+//! nobody waits, that thread ends it.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mpi::Threading;
-use mpi::point_to_point::Message;
-use mpi::request::{Request, StaticScope};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Destination, Equivalence, Source};
 
@@ -109,16 +108,14 @@ fn serve(known: &Sender<Joined>, inbox: &Receiver<Errand>) {
     let post = Arc::new(Post::new(rank, size));
     let hosts = hosts(&world);
     drop(known.send(Ok((Arc::clone(&post), hosts))));
-    Service {
-        world,
-        post,
-        sending: Vec::new(),
-        receiving: (0..size).map(|_| VecDeque::new()).collect(),
-        heard: vec![Instant::now(); size],
-        beat: Instant::now(),
-        lost: None,
+    let watch = Arc::new(Watch::new(size));
+    let (watching, of_all) = (Arc::clone(&watch), Arc::clone(&post));
+    let watcher = std::thread::Builder::new().name("watch".into()).spawn(move || watching.run(&of_all));
+    if let Err(error) = watcher {
+        post.lose(usize::from(rank == 0), &format!("cannot be watched: {error}"), false);
     }
-    .run(inbox);
+    Service { world, post, watch: Arc::clone(&watch), beat: Cell::new(Instant::now()) }.run(inbox);
+    watch.is_over.store(true, Ordering::Relaxed);
     // Here MPI is finalised.
     drop(universe);
 }
@@ -137,156 +134,153 @@ fn hosts(world: &SimpleCommunicator) -> Vec<String> {
     all.chunks_exact(LENGTH).map(name).collect()
 }
 
-/// A packet on its way.
-struct Sending {
-    request: Request<'static, [u8], StaticScope>,
-    packet: Arc<Packet>,
-}
-
-impl Sending {
-    fn new(world: &SimpleCommunicator, to: usize, packet: Arc<Packet>) -> Self {
-        // SAFETY: the bytes live on the heap as long as `packet`, which this value keeps until MPI is done with them: it is
-        // dropped by `pending` alone, after the request was completed.
-        let bytes: &'static [u8] = unsafe { &*std::ptr::from_ref(packet.bytes()) };
-        Self { request: world.process_at_rank(to as i32).immediate_send(StaticScope, bytes), packet }
-    }
-
-    /// The packet that is still on its way.
-    fn pending(self) -> Option<Self> {
-        let Self { request, packet } = self;
-        request.test().err().map(|request| Self { request, packet })
-    }
-}
-
-/// A packet that is arriving.
-struct Receiving {
-    request: Request<'static, [u8], StaticScope>,
-    packet: Packet,
-}
-
-impl Receiving {
-    fn new(message: Message, bytes: usize) -> Self {
-        let mut packet = Packet::zeroed(bytes);
-        // SAFETY: the bytes live on the heap as long as `packet`, which this value keeps and gives to nobody until MPI is done
-        // with them: `arrived` alone hands it out, after the request was completed.
-        let buffer: &'static mut [u8] = unsafe { &mut *std::ptr::from_mut(packet.bytes_mut()) };
-        Self { request: message.immediate_matched_receive_into(StaticScope, buffer), packet }
-    }
-
-    /// The packet, or what waits for it.
-    fn arrived(self) -> Result<Packet, Self> {
-        let Self { request, packet } = self;
-        match request.test() {
-            Ok(_) => Ok(packet),
-            Err(request) => Err(Self { request, packet }),
-        }
-    }
-}
-
+/// The thread that speaks to MPI.
 struct Service {
     world: SimpleCommunicator,
     post: Arc<Post>,
-    sending: Vec<Sending>,
-    /// From each rank, in the order in which it sent them.
-    receiving: Vec<VecDeque<Receiving>>,
-    /// When each rank was last heard of.
-    heard: Vec<Instant>,
-    beat: Instant,
-    /// When a rank was found to be lost.
-    lost: Option<Instant>,
+    watch: Arc<Watch>,
+    /// When this rank last said that it lives.
+    beat: Cell<Instant>,
 }
 
 impl Service {
-    fn run(mut self, inbox: &Receiver<Errand>) {
+    fn run(self, inbox: &Receiver<Errand>) {
         let [shortest, longest] = PAUSES;
         let mut pause = shortest;
         let mut closes = false;
-        while !closes || self.is_moving() {
+        while !closes {
             let received = self.receive();
-            let before = self.sending.len();
-            self.sending =
-                std::mem::take(&mut self.sending).into_iter().filter_map(Sending::pending).collect();
-            let mut is_busy = received || self.sending.len() < before;
-            self.look_after_others();
             // Waits for an errand no longer than MPI may wait.
-            let first = inbox.recv_timeout(match (is_busy, self.is_moving()) {
-                (true, _) => Duration::ZERO,
-                (false, true) => shortest,
-                (false, false) => pause,
-            });
+            let first = inbox.recv_timeout(if received { Duration::ZERO } else { pause });
             let errands = match first {
                 Ok(errand) => std::iter::once(errand).chain(inbox.try_iter()).collect(),
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => vec![Errand::Close],
             };
-            for errand in errands {
-                is_busy = true;
-                match errand {
-                    Errand::Send(to, packet) => self.sending.push(Sending::new(&self.world, to, packet)),
-                    Errand::Close => closes = true,
-                }
-            }
+            closes = errands.iter().any(|errand| matches!(errand, Errand::Close));
+            let is_busy = received || !errands.is_empty();
+            let packets = errands.into_iter().filter_map(|errand| match errand {
+                Errand::Send(to, packet) => Some((to, packet)),
+                Errand::Close => None,
+            });
+            self.send(&packets.collect::<Vec<_>>());
+            self.beat();
             pause = if is_busy { shortest } else { (2 * pause).min(longest) };
         }
     }
 
-    /// Whether a packet is on its way.
-    fn is_moving(&self) -> bool {
-        !self.sending.is_empty() || self.receiving.iter().any(|packets| !packets.is_empty())
+    /// Sends packets, and takes what arrives meanwhile: who waits for this rank to take something may be whom this one sends to.
+    fn send(&self, packets: &[(usize, Arc<Packet>)]) {
+        mpi::request::scope(|scope| {
+            let requests = packets.iter().map(|(to, packet)| {
+                self.world.process_at_rank(*to as i32).immediate_send(scope, packet.bytes())
+            });
+            let mut sending: Vec<_> = requests.collect();
+            while !sending.is_empty() {
+                let before = sending.len();
+                self.beat();
+                sending = sending.into_iter().filter_map(|request| request.test().err()).collect();
+                if !self.receive() && sending.len() == before {
+                    std::thread::sleep(PAUSES[0]);
+                }
+            }
+        });
     }
 
     /// Takes what has arrived; whether there was anything.
-    fn receive(&mut self) -> bool {
+    fn receive(&self) -> bool {
         let mut is_any = false;
         while let Some((message, status)) = self.world.any_process().immediate_matched_probe() {
-            let bytes = usize::try_from(status.count(u8::equivalent_datatype())).unwrap_or(0);
             let from = status.source_rank() as usize;
-            self.heard[from] = Instant::now();
-            self.receiving[from].push_back(Receiving::new(message, bytes));
+            let bytes = usize::try_from(status.count(u8::equivalent_datatype())).unwrap_or(0);
+            let mut packet = Packet::zeroed(bytes);
+            self.watch.begins(from);
+            message.matched_receive_into(packet.bytes_mut());
+            self.watch.hears(from);
+            self.post.deliver(from, packet);
             is_any = true;
-        }
-        for (from, packets) in self.receiving.iter_mut().enumerate() {
-            while let Some(first) = packets.pop_front() {
-                match first.arrived() {
-                    Ok(packet) => {
-                        self.heard[from] = Instant::now();
-                        self.post.deliver(from, packet);
-                        is_any = true;
-                    }
-                    Err(waiting) => {
-                        packets.push_front(waiting);
-                        break;
-                    }
-                }
-            }
         }
         is_any
     }
 
-    /// Says that this rank lives, and finds out which do not.
-    fn look_after_others(&mut self) {
-        let now = Instant::now();
-        let at_work = self.post.others_at_work();
-        // Who has come to its end sends nothing after that.
-        if now - self.beat >= BEAT && !self.post.is_ending() {
-            self.beat = now;
-            let beat = Arc::new(Packet::new(Header::of(Kind::Beat), &[]));
-            // Also to those that have come to their end: they wait for this one, which may have much left to do.
-            for rank in (0..self.post.size).filter(|&rank| rank != self.post.rank) {
-                self.sending.push(Sending::new(&self.world, rank, Arc::clone(&beat)));
+    /// Says from time to time that this rank lives: also to those that have come to their end, which wait for this one. Who has
+    /// come to its own says nothing after that. So few bytes leave at once, whether or not they are taken.
+    fn beat(&self) {
+        if self.beat.get().elapsed() < BEAT || self.post.is_ending() {
+            return;
+        }
+        self.beat.set(Instant::now());
+        let beat = Packet::new(Header::of(Kind::Beat), &[]);
+        for rank in (0..self.post.size).filter(|&rank| rank != self.post.rank) {
+            self.world.process_at_rank(rank as i32).send(beat.bytes());
+        }
+    }
+}
+
+/// Who was heard of, and when. A thread of its own looks at it, as that which speaks to MPI may wait for a packet of which the
+/// sender is gone.
+struct Watch {
+    began: Instant,
+    /// Milliseconds from the beginning until each rank was last heard of.
+    heard: Vec<AtomicU64>,
+    /// The rank whose packet is arriving, or [`NOBODY`].
+    arriving: AtomicUsize,
+    /// Whether this rank has left MPI.
+    is_over: AtomicBool,
+}
+
+/// No rank.
+const NOBODY: usize = usize::MAX;
+
+impl Watch {
+    fn new(size: usize) -> Self {
+        let heard = (0..size).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            began: Instant::now(),
+            heard,
+            arriving: AtomicUsize::new(NOBODY),
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    fn begins(&self, from: usize) {
+        self.hears(from);
+        self.arriving.store(from, Ordering::Relaxed);
+    }
+
+    fn hears(&self, from: usize) {
+        self.heard[from].store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.arriving.store(NOBODY, Ordering::Relaxed);
+    }
+
+    /// How long a rank has been silent.
+    fn silence(&self, rank: usize) -> Duration {
+        let heard = Duration::from_millis(self.heard[rank].load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(heard)
+    }
+
+    /// Finds out who is lost, and ends the process where nobody else does.
+    fn run(&self, post: &Post) {
+        let mut lost: Option<Instant> = None;
+        while !self.is_over.load(Ordering::Relaxed) {
+            std::thread::sleep(BEAT / 3);
+            // While a packet does not arrive, what others send is not looked at.
+            let asked = match self.arriving.load(Ordering::Relaxed) {
+                NOBODY => post.others_at_work(),
+                rank => vec![rank],
+            };
+            for rank in asked.into_iter().filter(|&rank| self.silence(rank) > SILENCE) {
+                let why = format!(
+                    "has not been heard of for {} s: it was killed, or its machine or the network is gone",
+                    SILENCE.as_secs()
+                );
+                post.lose(rank, &why, false);
             }
-        }
-        for rank in at_work.into_iter().filter(|&rank| now - self.heard[rank] > SILENCE) {
-            let why = format!(
-                "has not been heard of for {} s: it was killed, or its machine or the network is gone",
-                SILENCE.as_secs()
-            );
-            self.post.lose(rank, &why, false);
-        }
-        let Some(lost) = self.post.lost() else { return };
-        if now - *self.lost.get_or_insert(now) > GRACE {
-            eprintln!("error: {lost}");
-            std::process::exit(1);
+            let Some(of_whom) = post.lost() else { continue };
+            if lost.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                eprintln!("error: {of_whom}");
+                std::process::exit(1);
+            }
         }
     }
 }
