@@ -1,4 +1,4 @@
-//! How many threads this process may use, and pools of them.
+//! How many threads this process may use, pools of them, and the time that they take.
 //!
 //! What the system allows is what `available_parallelism` tells: the cores of the process's affinity, within the quota of its
 //! control group. A job of Slurm may be given fewer without being held to them; it says so in `SLURM_CPUS_PER_TASK`. Processes
@@ -58,6 +58,17 @@ pub(crate) fn pool(setting: &str, threads: usize) -> Result<ThreadPool> {
     let number = if threads == 0 { available() } else { threads };
     let pool = ThreadPoolBuilder::new().num_threads(number).build();
     pool.map_err(|e| Error::Usage(format!("{setting} is {threads}: {e}")))
+}
+
+/// The seconds of processor time that all threads of this process have taken so far; `None` where the system does not tell.
+pub(crate) fn processor_time() -> Option<f64> {
+    /// Of a second, in which Linux counts for programs.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name, between brackets, may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks = |field: usize| fields.split_whitespace().nth(field)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / TICKS)
 }
 
 #[cfg(test)]

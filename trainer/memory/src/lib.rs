@@ -5,4 +5,4 @@ mod block;
 mod machine;
 
 pub use block::{Exhausted, OutOfMemory, collected, filled, in_parallel, with_capacity, with_room, within};
-pub use machine::{Limit, Machine, in_words, peak_memory, processor_time, share_machine};
+pub use machine::{Limit, Machine, in_words, peak_memory, share_machine};

@@ -139,17 +139,6 @@ pub fn peak_memory() -> Option<usize> {
     kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// The seconds of processor time that all threads of this process have taken so far; `None` where the system does not tell.
-pub fn processor_time() -> Option<f64> {
-    /// Of a second, in which Linux counts for programs.
-    const TICKS: f64 = 100.0;
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The program's name, between brackets, may hold anything.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let ticks = |field: usize| fields.split_whitespace().nth(field)?.parse::<f64>().ok();
-    Some((ticks(11)? + ticks(12)?) / TICKS)
-}
-
 /// `MemAvailable:  23148 kB` in bytes.
 fn kilobytes(text: &str, key: &str) -> Option<usize> {
     let value = text.lines().find_map(|line| line.strip_prefix(key))?;

@@ -167,3 +167,29 @@ fn an_error_that_all_have_is_printed_by_the_first() {
 fn ranks_come_to_their_end_together() {
     assert!(on_each(3, |ranks| ranks.finish().is_ok()).iter().all(|&ended| ended));
 }
+
+#[test]
+fn who_is_at_its_end_hears_of_an_error_of_another() {
+    let ends = on_each(2, |ranks| match ranks.is_first() {
+        true => {
+            ranks.fail("the disk is full");
+            String::new()
+        }
+        false => ranks.finish().unwrap_err().to_string(),
+    });
+    assert_eq!(ends[1], "rank 0 of 2 on this machine has ended: the disk is full");
+}
+
+#[test]
+fn a_rank_that_has_come_to_its_end_is_not_waited_for() {
+    let ends = on_each(2, |ranks| match ranks.is_first() {
+        true => ranks.gather(&[]).map(drop).map_err(|lost| {
+            ranks.fail(&lost.to_string());
+            lost.to_string()
+        }),
+        // It leaves out what the other wants to hear.
+        false => ranks.finish().map_err(|lost| lost.to_string()),
+    });
+    let words = ends[0].as_ref().unwrap_err();
+    assert_eq!(words, "rank 1 of 2 on this machine has come to its end before the others");
+}

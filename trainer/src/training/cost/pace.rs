@@ -82,7 +82,7 @@ impl Pace {
             seconds(|| {
                 let Batch { image, labels, .. } = batches.recv().expect("batches come without end")?;
                 trial.step(&image, &labels)?;
-                processor.extend(memory::processor_time());
+                processor.extend(crate::threads::processor_time());
                 Ok(())
             })
         })?;
